@@ -1,0 +1,1 @@
+"""Flowmask: instance labels from microscopy images with flow networks on ONNX Runtime."""

@@ -1,0 +1,25 @@
+"""The error family: one base, each leaf also the builtin that a caller would expect."""
+
+
+class FlowmaskError(Exception):
+    """Base of every error that Flowmask raises on purpose; its text is one sentence for the user."""
+
+
+class ImageError(FlowmaskError, ValueError):
+    """A file is no image that can be read, or its axes have no single meaning."""
+
+
+class NetworkError(FlowmaskError, ValueError):
+    """A network file is missing, is no ONNX file, or does not carry a contract that this version knows."""
+
+
+class SettingsError(FlowmaskError, ValueError):
+    """A setting is out of its range or does not fit the network."""
+
+
+class InputError(FlowmaskError, FileNotFoundError):
+    """The input folder or file does not exist, or holds no image."""
+
+
+class OutputError(FlowmaskError, OSError):
+    """A result cannot be written."""

@@ -1,0 +1,107 @@
+"""One training crop: an affine map applied to image, labels and flows alike, then photometric changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What a training crop may undergo; lengths in pixels, probabilities per crop."""
+
+    crop: int = 224
+    scale: tuple[float, float] = (0.75, 1.25)
+    """Range of the factor by which a cell of the target diameter may be resized."""
+    shuffle: float = 0.5
+    """Probability that the channels change places."""
+    drop: float = 0.1
+    """Probability that a colour image is seen in grey (the mean of its channels)."""
+    invert: float = 0.3
+    gain: tuple[float, float] = (0.7, 1.3)
+    offset: float = 0.15
+    """Standard deviation of an additive shift, in units of the 1-99 percentile range."""
+    gamma: tuple[float, float] = (0.6, 1.6)
+    blur: float = 0.25
+    """Probability of a Gaussian blur of 0.3 to 1.5 network pixels."""
+    noise: float = 0.08
+    """Upper end of the standard deviation of additive noise."""
+    illumination: float = 0.3
+    """Probability of a smooth multiplicative field."""
+
+
+def affine(shape: tuple[int, int], crop: int, zoom: float, angle: float, flip: bool, rng: np.random.Generator) -> Array:
+    """Return the (2, 3) float32 map from (x, y) of an image of ``shape`` to (x, y) of a random crop."""
+    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    matrix = np.array([[cos, -sin], [sin, cos]])
+    if flip:
+        matrix = matrix @ np.diag([-1.0, 1.0])
+    half = crop / 2 / zoom
+    centre = np.array([_centre(length, half, rng) for length in (shape[1], shape[0])])
+    return np.column_stack([matrix, (crop - 1) / 2 - matrix @ centre]).astype(np.float32)
+
+
+def _centre(length: int, half: float, rng: np.random.Generator) -> float:
+    """Draw the crop's centre along one axis so that the crop leaves the image as little as possible."""
+    low, high = half - 0.5, length - 0.5 - half
+    return rng.uniform(low, high) if high > low else (length - 1) / 2
+
+
+def warp(
+    image: Array, labels: npt.NDArray[np.int32], flows: Array, matrix: Array, crop: int
+) -> tuple[Array, npt.NDArray[np.int32], Array]:
+    """Apply an affine map to image (Y, X, C), labels (Y, X) and flows (Y, X, 2) given as (dy, dx).
+
+    Returns the same three of side ``crop``; the vectors are turned with the image and have unit length again.
+    """
+    size = (crop, crop)
+    image = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR).reshape(crop, crop, -1)
+    # OpenCV warps no 32-bit integers: 16 bits are enough for the ids of one image of the training set.
+    turned = cv2.warpAffine(labels.astype(np.uint16), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
+    field = cv2.warpAffine(flows, matrix, size, flags=cv2.INTER_LINEAR)
+    field = (field[..., ::-1] @ matrix[:, :2].T)[..., ::-1]
+    field = field / (np.linalg.norm(field, axis=-1, keepdims=True) + 1e-20) * (turned > 0)[..., None]
+    return image, turned, field.astype(np.float32)
+
+
+def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -> Array:
+    """Change the values of a normalised crop (Y, X, 3) the way microscopes and stains differ."""
+    if rng.random() < options.drop:
+        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
+    if rng.random() < options.shuffle:
+        image = image[..., rng.permutation(3)]
+    if rng.random() < options.invert:
+        image = 1 - image
+    low, high = np.log(options.gamma)
+    image = np.sign(image) * np.abs(image) ** np.float32(np.exp(rng.uniform(low, high)))
+    image = image * rng.uniform(*options.gain) + rng.normal(0, options.offset)
+    if rng.random() < options.illumination:
+        field = cv2.resize(rng.uniform(0.5, 1.5, (3, 3)), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        image = image * field[..., None]
+    if rng.random() < options.blur:
+        sigma = rng.uniform(0.3, 1.5)
+        image = cv2.GaussianBlur(np.ascontiguousarray(image, np.float32), (0, 0), sigma)
+    amount = rng.uniform(0, options.noise)
+    grey = rng.random() < 0.5
+    noise = rng.standard_normal((*image.shape[:2], 1 if grey else 3), np.float32)
+    return (image + amount * noise).astype(np.float32)
+
+
+def augmented(
+    image: Array, labels: npt.NDArray[np.int32], flows: Array, zoom: float, options: Augmentation, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return one training pair: crop (3, S, S) and target (3, S, S) = (cell, dy, dx), float32.
+
+    ``zoom`` takes the image's cells to the target diameter; a factor within ``options.scale`` is drawn on top.
+    """
+    factor = zoom * rng.uniform(*options.scale)
+    matrix = affine(labels.shape, options.crop, factor, rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
+    crop, turned, field = warp(image, labels, flows, matrix, options.crop)
+    crop = photometric(crop, options, rng)
+    target = np.stack([(turned > 0).astype(np.float32), field[..., 0], field[..., 1]])
+    return np.ascontiguousarray(crop.transpose(2, 0, 1)), target

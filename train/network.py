@@ -1,0 +1,105 @@
+"""The residual flow network of Cellpose (Stringer et al. 2021, doi:10.1038/s41592-020-01018-x) as plain PyTorch.
+
+Pre-activation batch-norm, skips and style added, three output maps (dy * 5, dx * 5, cell logit).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+FULL = (32, 64, 128, 256)
+HALF = (16, 32, 64, 128)
+
+
+def norm_conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    """Batch-norm, ReLU, convolution: the order in which the reference applies them."""
+    return nn.Sequential(
+        nn.BatchNorm2d(inputs, momentum=0.05), nn.ReLU(), nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    )
+
+
+def projection(inputs: int, outputs: int) -> nn.Sequential:
+    """Batch-norm and 1x1 convolution, without ReLU: the shortcut where the width changes."""
+    return nn.Sequential(nn.BatchNorm2d(inputs, momentum=0.05), nn.Conv2d(inputs, outputs, 1))
+
+
+class Down(nn.Module):
+    """Two residual blocks of one scale of the contracting path."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.proj = projection(inputs, outputs)
+        self.conv = nn.ModuleList([norm_conv(inputs if k == 0 else outputs, outputs, 3) for k in range(4)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj(x) + self.conv[1](self.conv[0](x))
+        return x + self.conv[3](self.conv[2](x))  # type: ignore[no-any-return]
+
+
+class Up(nn.Module):
+    """Two residual blocks of one scale of the expanding path; skip and style are added."""
+
+    def __init__(self, inputs: int, outputs: int, style: int) -> None:
+        super().__init__()
+        self.proj = projection(inputs, outputs)
+        self.conv = nn.ModuleList([norm_conv(inputs if k == 0 else outputs, outputs, 3) for k in range(4)])
+        # A linear map of the style, written as a 1x1 convolution: ONNX Runtime then computes every item of a
+        # batch alike, whatever the batch size, which a matrix product does not promise.
+        self.style = nn.ModuleList([nn.Conv2d(style, outputs, 1) for _ in range(3)])
+
+    def forward(self, x: Tensor, skip: Tensor, style: Tensor) -> Tensor:
+        y = self.conv[1](self.conv[0](x) + skip + self.style[0](style))
+        x = self.proj(x) + y
+        y = self.conv[2](x + self.style[1](style))
+        return x + self.conv[3](y + self.style[2](style))  # type: ignore[no-any-return]
+
+
+class FlowNetwork(nn.Module):
+    """(B, C, Y, X) float32, Y and X multiples of 8 -> maps (B, 3, Y, X) and style (B, widths[-1])."""
+
+    def __init__(self, channels: int = 3, widths: tuple[int, ...] = FULL) -> None:
+        super().__init__()
+        self.channels, self.widths = channels, tuple(widths)
+        ins = (channels, *widths[:-1])
+        self.down = nn.ModuleList([Down(i, o) for i, o in zip(ins, widths, strict=True)])
+        deepest = widths[-1]
+        self.up = nn.ModuleList(
+            [Up(i, o, deepest) for i, o in zip((*widths[1:], deepest), widths, strict=True)]
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.grow = nn.Upsample(scale_factor=2, mode="nearest")
+        self.output = norm_conv(widths[0], 3, 1)
+
+    def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the features of every scale and the style (B, S, 1, 1) of unit length."""
+        features: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            features.append(block(self.pool(features[-1]) if level else image))
+        style = features[-1].mean(dim=(2, 3), keepdim=True)
+        return features, style / (style * style).sum(dim=1, keepdim=True).sqrt()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features, style = self.encode(image)
+        x = self.up[-1](features[-1], features[-1], style)
+        for level in range(len(self.up) - 2, -1, -1):
+            x = self.up[level](self.grow(x), features[level], style)
+        return self.output(x), style.flatten(1)
+
+
+def parameters(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def save(path: str, network: FlowNetwork, **extra: object) -> None:
+    """Write a checkpoint: the network's shape, its weights and whatever else belongs to it."""
+    torch.save({"channels": network.channels, "widths": network.widths, "weights": network.state_dict(), **extra}, path)
+
+
+def load(path: str) -> tuple[FlowNetwork, dict[str, object]]:
+    """Read a checkpoint written by `save`: the network in evaluation mode and the extras."""
+    record = torch.load(path, map_location="cpu", weights_only=True)
+    network = FlowNetwork(record.pop("channels"), tuple(record.pop("widths")))
+    network.load_state_dict(record.pop("weights"))
+    return network.eval(), record
