@@ -70,25 +70,25 @@ def warp(
 
 
 def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -> Array:
-    """Change the values of a normalised crop (Y, X, 3) the way microscopes and stains differ."""
+    """Change the values of a normalised crop (Y, X, C) the way microscopes and stains differ."""
+    channels = image.shape[-1]
     if rng.random() < options.drop:
-        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
+        image = np.repeat(image.mean(axis=-1, keepdims=True), channels, axis=-1)
     if rng.random() < options.shuffle:
-        image = image[..., rng.permutation(3)]
+        image = image[..., rng.permutation(channels)]
     if rng.random() < options.invert:
         image = 1 - image
     low, high = np.log(options.gamma)
     image = np.sign(image) * np.abs(image) ** np.float32(np.exp(rng.uniform(low, high)))
     image = image * rng.uniform(*options.gain) + rng.normal(0, options.offset)
     if rng.random() < options.illumination:
-        field = cv2.resize(rng.uniform(0.5, 1.5, (3, 3)), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        field = cv2.resize(rng.uniform(0.6, 1.4, (3, 3)), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         image = image * field[..., None]
     if rng.random() < options.blur:
         sigma = rng.uniform(0.3, 1.5)
         image = cv2.GaussianBlur(np.ascontiguousarray(image, np.float32), (0, 0), sigma)
     amount = rng.uniform(0, options.noise)
-    grey = rng.random() < 0.5
-    noise = rng.standard_normal((*image.shape[:2], 1 if grey else 3), np.float32)
+    noise = rng.standard_normal((*image.shape[:2], rng.choice((1, channels))), np.float32)
     return (image + amount * noise).astype(np.float32)
 
 

@@ -5,6 +5,8 @@ Pre-activation batch-norm, skips and style added, three output maps (dy * 5, dx 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -92,12 +94,12 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def save(path: str, network: FlowNetwork, **extra: object) -> None:
+def save(path: str | Path, network: FlowNetwork, **extra: object) -> None:
     """Write a checkpoint: the network's shape, its weights and whatever else belongs to it."""
     torch.save({"channels": network.channels, "widths": network.widths, "weights": network.state_dict(), **extra}, path)
 
 
-def load(path: str) -> tuple[FlowNetwork, dict[str, object]]:
+def load(path: str | Path) -> tuple[FlowNetwork, dict[str, object]]:
     """Read a checkpoint written by `save`: the network in evaluation mode and the extras."""
     record = torch.load(path, map_location="cpu", weights_only=True)
     network = FlowNetwork(record.pop("channels"), tuple(record.pop("widths")))

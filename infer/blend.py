@@ -1,0 +1,69 @@
+"""Tiles through the network, blended into finished rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from infer.rescale import NormalisedView
+from infer.tiling import Lattice
+
+Array = npt.NDArray[np.float32]
+Run = Callable[[Array], Array]
+"""(B, C, Y, X) float32 -> maps (B, 3, Y, X) float32."""
+MAPS = 3
+
+
+def taper(size: int, tile: int) -> Array:
+    """Return the (size,) float32 weight of a tile along one axis.
+
+    Cellpose's sigmoid 1 / (1 + exp((d - (B / 2 - 20)) / 7.5)) of the distance d from the middle, B = ``tile``; a
+    smaller tile takes the middle of it.
+    """
+    distance = np.abs(np.arange(size) - (size - 1) / 2)
+    return (1 / (1 + np.exp((distance - (tile / 2 - 20)) / 7.5))).astype(np.float32)
+
+
+def finished_rows(
+    view: NormalisedView, run: Run, rows: Lattice, columns: Lattice, tile: int, batch: int
+) -> Iterator[tuple[int, Array]]:
+    """Yield (top, maps (3, n, X) float32): consecutive rows of the network's maps, each of them final.
+
+    One row of tiles is held at a time. Tiles are added in the order of the lattice, so the sums do not depend on
+    the batch size.
+    """
+    width = columns.length
+    weight_y, weight_x = taper(rows.tile, tile), taper(columns.tile, tile)
+    across = np.zeros(width, np.float32)
+    for left in columns.starts:
+        _add(across, weight_x, left)
+    total = np.zeros((MAPS, rows.tile, width), np.float32)
+    down = np.zeros(rows.tile, np.float32)
+    for index, top in enumerate(rows.starts):
+        down += weight_y
+        for left, maps in _row_of_tiles(view, run, top, rows.tile, columns, batch):
+            _add(total, maps * weight_y[:, None] * weight_x, left)
+        end = rows.advance(index)
+        first, last = max(0, -top), end - top
+        yield top + first, total[:, first:last] / (down[first:last, None] * across)
+        total[:, : rows.tile - last] = total[:, last:].copy()
+        total[:, rows.tile - last :] = 0
+        down[: rows.tile - last] = down[last:].copy()
+        down[rows.tile - last :] = 0
+
+
+def _row_of_tiles(
+    view: NormalisedView, run: Run, top: int, height: int, columns: Lattice, batch: int
+) -> Iterator[tuple[int, Array]]:
+    for start in range(0, len(columns.starts), batch):
+        lefts = columns.starts[start : start + batch]
+        tiles = [view.read(top, left, top + height, left + columns.tile) for left in lefts]
+        yield from zip(lefts, run(np.stack(tiles)), strict=True)
+
+
+def _add(total: Array, values: Array, left: int) -> None:
+    """Add ``values`` to the last axis of ``total`` from ``left`` on, cut at both ends."""
+    first, last = max(0, -left), min(values.shape[-1], total.shape[-1] - left)
+    total[..., left + first : left + last] += values[..., first:last]

@@ -1,0 +1,128 @@
+"""Open an image file as a windowed reader of (C, Y, X) pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from infer.errors import ImageError
+
+Pixels = npt.NDArray[np.generic]
+TIFF_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
+MAX_UNNAMED_CHANNELS = 4
+
+
+class Image(Protocol):
+    """A (C, Y, X) image of which windows can be read; the engine asks for nothing else."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]: ...
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
+        """Return the window (C, bottom - top, right - left), which must lie inside the image."""
+        ...
+
+
+class ArrayImage:
+    """An image held in memory as a (C, Y, X) array of integers, booleans or floats."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        if pixels.ndim != 3 or 0 in pixels.shape:
+            raise ImageError(f"an image needs the axes (C, Y, X) and at least one pixel, this one has the shape {pixels.shape}.")
+        if pixels.dtype.kind not in "buif":
+            raise ImageError(f"pixels of type {pixels.dtype} cannot be segmented; save the image as integers or floats.")
+        self._pixels = pixels
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        channels, height, width = self._pixels.shape
+        return channels, height, width
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return self._pixels.dtype
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
+        return self._pixels[:, top:bottom, left:right]
+
+
+def as_image(array: Pixels) -> ArrayImage:
+    """Wrap an array (Y, X), (Y, X, C) with up to 4 channels last, or (C, Y, X).
+
+    A three-dimensional array is taken as channels-last when its last axis is at most 4 long, as
+    channels-first otherwise. Raises ImageError for any other number of axes.
+    """
+    if array.ndim == 2:
+        return ArrayImage(array[None])
+    if array.ndim == 3:
+        last = array.shape[2] <= MAX_UNNAMED_CHANNELS
+        return ArrayImage(array.transpose(2, 0, 1) if last else array)
+    raise ImageError(f"an array of shape {array.shape} is no single image; pass (Y, X), (Y, X, C) or (C, Y, X).")
+
+
+def open_image(path: Path) -> Image:
+    """Open a TIFF, PNG, JPEG or BMP file; alpha channels are left out.
+
+    Raises ImageError, naming the file, when it cannot be decoded or is a stack of several images.
+    """
+    try:
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            return ArrayImage(_read_tiff(path))
+        return ArrayImage(_read_picture(path))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ImageError(f"{path}: it cannot be read ({error.strerror or error}).") from error
+
+
+def _read_picture(path: Path) -> Pixels:
+    """Decode PNG, JPEG or BMP into (C, Y, X): 1 channel for grey, red, green and blue for colour."""
+    data = np.fromfile(path, np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if decoded is None:
+        raise ImageError("it is no PNG, JPEG or BMP image, or it is damaged; open and save it again, or remove it.")
+    if decoded.ndim == 2:
+        return decoded[None]
+    return decoded[..., :3][..., ::-1].transpose(2, 0, 1)
+
+
+def _read_tiff(path: Path) -> Pixels:
+    """Decode the first series of a TIFF file into (C, Y, X)."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            axes, page = series.axes, series.keyframe
+            pixels = series.asarray()
+            alpha = len(page.extrasamples)
+    except OSError:
+        raise
+    except Exception as error:  # tifffile and its codecs raise whatever the damage leads to
+        raise ImageError(f"it is no TIFF image, or it is damaged ({error}); open and save it again, or remove it.") from error
+    return _channels_first(pixels, axes, alpha)
+
+
+def _channels_first(pixels: Pixels, axes: str, alpha: int) -> Pixels:
+    """Bring an array with TIFF axes into (C, Y, X) without its ``alpha`` last samples."""
+    keep = [i for i, axis in enumerate(axes) if axis in "YX" or pixels.shape[i] > 1]
+    pixels, axes = pixels.reshape([pixels.shape[i] for i in keep]), "".join(axes[i] for i in keep)
+    others = [axis for axis in axes if axis not in "YX"]
+    if len(others) > 1 or not {"Y", "X"} <= set(axes):
+        raise ImageError(f"its axes {axes} {pixels.shape} are a stack of images; save each plane as a file of its own.")
+    if not others:
+        return pixels[None]
+    position = axes.index(others[0])
+    count = pixels.shape[position]
+    if others[0] not in "SC" and count > MAX_UNNAMED_CHANNELS:
+        raise ImageError(f"it is a stack of {count} planes (axes {axes}); save each plane as a file of its own.")
+    pixels = np.moveaxis(pixels, position, 0)
+    return pixels[: count - alpha] if others[0] == "S" and 0 < alpha < count else pixels

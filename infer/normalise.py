@@ -1,0 +1,107 @@
+"""Which channels the network sees, and the percentiles that bring them to a common range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from infer.contract import CHANNEL_POLICIES
+from infer.errors import SettingsError
+from infer.image import Image, Pixels
+
+Array = npt.NDArray[np.float32]
+Plan = tuple[tuple[int, ...], ...]
+"""For every network input the source channels of which it is the mean; none of them for an empty input."""
+ROWS = 1024
+
+
+def channel_plan(policy: str, channels: int, choice: Sequence[int] | None = None) -> Plan:
+    """Return the plan of a contract's channel policy for an image with ``channels`` channels.
+
+    ``choice`` overrides the policy: one number for each input, counted from 1; 0 as the first number stands
+    for the mean of all channels and after it for an empty input (the meaning of Cellpose's ``channels``).
+    Raises SettingsError when it does not fit the network or the image.
+    """
+    inputs = CHANNEL_POLICIES[policy]
+    everything = tuple(range(channels))
+    if choice is not None:
+        if len(choice) != inputs:
+            raise SettingsError(f"--channels needs {inputs} numbers for this network, not {len(choice)}.")
+        if not all(0 <= number <= channels for number in choice):
+            raise SettingsError(f"--channels {','.join(map(str, choice))} does not fit an image of {channels} channel(s).")
+        first, *rest = choice
+        return ((first - 1,) if first else everything, *(((n - 1,) if n else ()) for n in rest))
+    if policy == "cellpose":
+        return (everything, ())
+    if policy == "green-blue":
+        return ((1,), (2,)) if channels >= 3 else tuple((c,) if c < channels else () for c in range(2))
+    if channels == 1:
+        return ((0,),) * inputs
+    return tuple((c,) if c < channels else () for c in range(inputs))
+
+
+def mix(window: Pixels, plan: Plan) -> Array:
+    """Return the network's inputs (C, Y, X) float32, not yet normalised, of a source window."""
+    mixed = np.zeros((len(plan), *window.shape[1:]), np.float32)
+    for index, sources in enumerate(plan):
+        if len(sources) == 1:
+            mixed[index] = window[sources[0]]
+        elif sources:
+            mixed[index] = window[list(sources)].mean(axis=0, dtype=np.float64)
+    return mixed
+
+
+def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Array:
+    """Return (inputs, 2) float32 the low level and the span between two percentiles, over the whole image.
+
+    Linear interpolation between order statistics, as ``numpy.percentile``: by histogram, exactly, for 8- and
+    16-bit channels. An empty or constant input has the span 0. Values that are not finite do not count.
+    """
+    found: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, 0.0)}
+    for sources in plan:
+        if sources not in found:
+            low, high = _percentiles(image, sources, percentiles)
+            flat = high - low <= 1e-6 * max(abs(low), abs(high))
+            found[sources] = (low, 0.0 if flat else high - low)
+    return np.array([found[sources] for sources in plan], np.float32)
+
+
+def normalise(mixed: Array, level: Array) -> Array:
+    """Bring the low level to 0 and the high one to 1, without clipping; inputs of span 0 become 0."""
+    low, span = level[:, 0, None, None], level[:, 1, None, None]
+    scaled = (mixed - low) / np.where(span > 0, span, 1)
+    return np.where((span > 0) & np.isfinite(scaled), scaled, 0).astype(np.float32)
+
+
+def _percentiles(image: Image, sources: tuple[int, ...], wanted: tuple[float, float]) -> tuple[float, float]:
+    if len(sources) == 1 and image.dtype in (np.uint8, np.uint16):
+        return _histogram_percentiles(_histogram(image, sources[0]), wanted)
+    _, height, width = image.shape
+    values = mix(image.read(0, 0, height, width), (sources,))
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 0.0
+    low, high = np.percentile(values, wanted)
+    return float(low), float(high)
+
+
+def _histogram(image: Image, channel: int) -> npt.NDArray[np.int64]:
+    _, height, width = image.shape
+    counts = np.zeros(np.iinfo(image.dtype).max + 1, np.int64)
+    for top in range(0, height, ROWS):
+        rows = image.read(top, 0, min(top + ROWS, height), width)[channel]
+        counts += np.bincount(rows.ravel(), minlength=counts.size)
+    return counts
+
+
+def _histogram_percentiles(counts: npt.NDArray[np.int64], wanted: tuple[float, float]) -> tuple[float, float]:
+    ends = np.cumsum(counts)
+    ranks = np.asarray(wanted) / 100 * (ends[-1] - 1)
+    below = np.floor(ranks).astype(np.int64)
+    above = np.minimum(below + 1, ends[-1] - 1)
+    lower = np.searchsorted(ends, below, side="right")
+    upper = np.searchsorted(ends, above, side="right")
+    low, high = lower + (upper - lower) * (ranks - below)
+    return float(low), float(high)

@@ -1,0 +1,74 @@
+"""The story of one image, top to bottom: pixels, channels, diameter, tiles, flows, cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from infer.blend import Array, finished_rows
+from infer.diameter import estimate_diameter
+from infer.flows import Labels
+from infer.follow import STEPS, follow, inner_field
+from infer.image import Image
+from infer.masks import keep_good, label_ends
+from infer.normalise import channel_plan, levels
+from infer.rescale import NormalisedView, positions
+from infer.session import Network
+from infer.settings import Settings
+from infer.tiling import lattice
+
+Progress = Callable[[float], None]
+"""Told, now and then, the finished fraction of the image."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The instances of one image."""
+
+    labels: Labels
+    """(Y, X) int32, 0 for background, ids 1..cells in the order of their first pixel."""
+    cells: int
+    diameter: float
+    """The diameter in px that the image was rescaled by, given or estimated."""
+
+
+def segment_image(image: Image, network: Network, settings: Settings, progress: Progress | None = None) -> Result:
+    """Segment one image; raises SettingsError where the settings do not fit image or network."""
+    contract = network.contract
+    plan = channel_plan(contract.channels, image.shape[0], settings.channels)
+    level = levels(image, plan, contract.percentiles)
+    diameter = settings.diameter or estimate_diameter(image, network, plan, level)
+    view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
+    maps = network_maps(view, network, settings.batch, progress)
+    labels, cells = instances(maps, image.shape[1:], settings)
+    return Result(labels, cells, diameter)
+
+
+def network_maps(view: NormalisedView, network: Network, batch: int, progress: Progress | None = None) -> Array:
+    """Return the blended maps (3, Y, X) float32 of the whole view at network resolution."""
+    tile = network.contract.tile
+    rows, columns = (lattice(length, tile) for length in view.shape)
+    maps = np.empty((3, *view.shape), np.float32)
+    for top, part in finished_rows(view, network.maps, rows, columns, tile, batch):
+        end = top + part.shape[1]
+        maps[:, top:end] = part
+        if progress:
+            progress(end / view.shape[0])
+    return maps
+
+
+def instances(maps: Array, shape: tuple[int, int], settings: Settings) -> tuple[Labels, int]:
+    """Return the labels (Y, X) int32 at source resolution ``shape`` and the number of cells.
+
+    maps (3, y, x) float32 at network resolution, as `network_maps` returns them.
+    """
+    rows = positions(0, shape[0], shape[0], maps.shape[1])
+    columns = positions(0, shape[1], shape[1], maps.shape[2])
+    field = inner_field(maps, settings.cellprob_threshold)
+    ends = follow(maps, field, rows, columns, settings.cellprob_threshold, STEPS)
+    area = maps.shape[1] * maps.shape[2] / (shape[0] * shape[1])
+    labels = label_ends(ends, (maps.shape[1], maps.shape[2]), area)
+    cells = keep_good(labels, maps, rows, columns, settings.flow_threshold, settings.min_size)
+    return labels, cells

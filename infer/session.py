@@ -1,0 +1,83 @@
+"""The one place that talks to ONNX Runtime: providers asked for against providers got, threads, memory."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from infer.contract import Contract, from_metadata
+from infer.errors import NetworkError, SettingsError
+
+Array = npt.NDArray[np.float32]
+log = logging.getLogger(__name__)
+
+
+class Network(Protocol):
+    """What the engine asks of a network, whatever runs it."""
+
+    contract: Contract
+
+    def maps(self, tiles: Array) -> Array:
+        """Return maps (B, 3, Y, X) = (dy * 5, dx * 5, logit) of tiles (B, C, Y, X) float32."""
+        ...
+
+    def diameters(self, tiles: Array) -> Array:
+        """Return (B,) float32 cell diameters in network pixels; only where ``contract.sized``."""
+        ...
+
+
+class OnnxNetwork:
+    """A network file opened on a provider.
+
+    Raises NetworkError when the file is missing, no ONNX file or not ours, SettingsError when CUDA was asked for
+    and does not load.
+    """
+
+    def __init__(self, path: Path, provider: str = "auto", threads: int = 0) -> None:
+        if not path.is_file():
+            raise NetworkError(f"{path}: there is no such network file; give the path of an .onnx file with --model.")
+        self._session = _open(path, provider, threads)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.contract = from_metadata(metadata, str(path))
+        names = tuple(output.name for output in self._session.get_outputs())
+        if names != self.contract.outputs:
+            raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
+        self.provider: str = self._session.get_providers()[0]
+        """The provider that runs the network, as ONNX Runtime names it."""
+
+    def maps(self, tiles: Array) -> Array:
+        return self._run("maps", tiles)
+
+    def diameters(self, tiles: Array) -> Array:
+        return self._run("diameter", tiles)
+
+    def _run(self, output: str, tiles: Array) -> Array:
+        result: list[Any] = self._session.run([output], {"image": np.ascontiguousarray(tiles)})
+        return result[0]  # type: ignore[no-any-return]
+
+
+def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    cuda = provider != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if provider == "cuda" and not cuda:
+        raise SettingsError("--provider cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu or use --provider cpu.")
+    if cuda:
+        onnxruntime.preload_dlls()
+    wanted: list[Any] = [("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})] if cuda else []
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no public base
+        reason = str(error).splitlines()[0]
+        raise NetworkError(f"{path}: ONNX Runtime cannot open it ({reason}); export the network again.") from error
+    if cuda and session.get_providers()[0] != "CUDAExecutionProvider":
+        if provider == "cuda":
+            raise SettingsError("--provider cuda: CUDA did not load; check the driver (R580 or newer) or use --provider cpu.")
+        log.warning("CUDA did not load: the network runs on the CPU.")
+    return session

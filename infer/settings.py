@@ -1,0 +1,39 @@
+"""What a user may choose: one frozen record from which the command line and the README's table derive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from infer.errors import SettingsError
+
+PROVIDERS = ("auto", "cpu", "cuda")
+
+
+def _knob(default: Any, meaning: str, low: float | None = None, high: float | None = None) -> Any:
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every knob of the engine; raises SettingsError when one is out of its range."""
+
+    diameter: float | None = _knob(None, "cell diameter in px of the image; estimated when not given", 1, 10_000)
+    flow_threshold: float = _knob(0.4, "largest mean squared flow error of a cell; 0 keeps every cell", 0, 10)
+    cellprob_threshold: float = _knob(0.0, "cell logit above which a pixel belongs to a cell", -20, 20)
+    min_size: int = _knob(15, "smallest cell in px of the image", 0, 1_000_000)
+    channels: tuple[int, ...] | None = _knob(
+        None, "image channel for each network input, from 1, comma separated; 0: mean of all (first) or empty (others)"
+    )
+    batch: int = _knob(1, "tiles that go through the network at once", 1, 1024)
+    threads: int = _knob(0, "CPU threads; 0: as many as there are cores", 0, 1024)
+    provider: str = _knob("auto", "where the network runs: auto, cpu or cuda; auto takes cuda when it loads")
+
+    def __post_init__(self) -> None:
+        for knob in fields(self):
+            value, low, high = getattr(self, knob.name), knob.metadata["low"], knob.metadata["high"]
+            if value is not None and low is not None and not low <= value <= high:
+                option = knob.name.replace("_", "-")
+                raise SettingsError(f"--{option} {value} is out of range; give a number from {low:g} to {high:g}.")
+        if self.provider not in PROVIDERS:
+            raise SettingsError(f"--provider {self.provider} is unknown; give one of {', '.join(PROVIDERS)}.")

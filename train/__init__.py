@@ -1,0 +1,1 @@
+"""Training of the network: data, simulation and the fitting loop. Not needed at run time."""

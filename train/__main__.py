@@ -1,0 +1,78 @@
+"""Train the network of a config: `python -m train NAME --data FOLDER [--pool FOLDER] [--work FOLDER]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from infer.contract import CHANNEL_POLICIES, Contract
+from infer.errors import FlowmaskError
+from train.batches import batch_maker
+from train.config import Config, load_config, split
+from train.data import Item, prepare_items, prepare_simulated, read_challenge, read_shared
+from train.loop import fit
+from train.network import FlowNetwork, parameters, save
+from train.size import fit_size
+from train.validate import Validation
+
+VALIDATE_EVERY = 400
+VALIDATE_IMAGES = 3
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
+    parser.add_argument("config", help="name of a module in train/configs")
+    parser.add_argument("--data", type=Path, action="append", required=True, metavar="FOLDER",
+                        help="one folder for each source, or the challenge's images/ and labels/; may be repeated")
+    parser.add_argument("--pool", type=Path, metavar="FOLDER", help="simulated images written by python -m train.pool")
+    parser.add_argument("--work", type=Path, default=Path("checkpoints"), metavar="FOLDER",
+                        help="where checkpoints go (default checkpoints/); training goes on from one it finds there")
+    return parser.parse_args(argv)
+
+
+def read_folder(folder: Path) -> list[Item]:
+    """List the images of a folder in either of the two layouts."""
+    return read_challenge(folder) if (folder / "images").is_dir() else read_shared(folder)
+
+
+def about(config: Config) -> Contract:
+    """Return the contract of a config's network, before it has a size regression."""
+    return Contract(config.name, config.policy, config.mean_diameter, config.mean_diameter, False, config.licence, config.data)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, fit the size regression and write WORK/NAME.pt, which `python -m export` turns into ONNX."""
+    config = load_config(args.config)
+    torch.manual_seed(config.seed)
+    training, held_out = split([item for folder in args.data for item in read_folder(folder)], config)
+    images = prepare_items(training, config.policy)
+    if args.pool:
+        images += prepare_simulated(args.pool, config.policy)
+    network = FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
+    print(f"{len(images)} images to train on, {len(held_out)} held out, {parameters(network):,} parameters", flush=True)
+    validation = Validation(held_out, about(config), VALIDATE_IMAGES)
+    seconds = fit(
+        network, batch_maker(images, config), config.steps, config.rate, config.warm_up, config.decay,
+        args.work / f"{config.name}.state", validation, VALIDATE_EVERY,
+    )
+    size = fit_size(network.eval(), images, config)
+    facts = {"channels": config.policy, "mean_diameter": config.mean_diameter, "train_diameter": config.mean_diameter,
+             "licence": config.licence, "data": config.data}
+    save(args.work / f"{config.name}.pt", network, about=facts, size=size)
+    print(f"{args.work / config.name}.pt written after {seconds / 60:.0f} min of training", flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    try:
+        run(parse_args(argv))
+    except FlowmaskError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""The half-width three-channel network that ships as `models/flowmask.onnx`."""
+
+from train.config import Config
+from train.network import HALF
+
+OTHER_SLIDES = ("4193474b2f1c", "57bd029b19c1", "87ea72894f65", "55f98f43c152", "a0325cb7aa59", "f4b7c24baf69")
+"""The stained images whose slides, by their colours, are not among those that are trained on."""
+
+CONFIG = Config(
+    name="half_rgb",
+    policy="rgb",
+    widths=HALF,
+    steps=1500,
+    licence="BSD-3-Clause",
+    data=(
+        "520 real images of the 2018 Data Science Bowl (BBBC038, CC0), Usiigaci (MIT), ColiCoords (MIT) and baby (MIT), "
+        "and 660 images from Flowmask's own simulator"
+    ),
+    held_out=(
+        "yeastvision_phase_yeast_pos13/*",
+        "bbbc039_fluo_nuclei_u2os/*",
+        "dsb2018_fluo_nuclei_tissue/*",
+        "colicoords_fluo_ecoli/*",
+        "baby_brightfield_yeast/prime95b_*",
+        "baby_motherm_bacteria/*",
+        "usiigaci_phase_T98G/set3[3-9]_*",
+        "usiigaci_phase_T98G/set40_*",
+        *(f"dsb2018_brightfield_stained_nuclei_rgb/{name}" for name in OTHER_SLIDES),
+    ),
+    left_out=("dsb2018_brightfield_papsmear_nuclei/*",),
+)

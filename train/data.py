@@ -1,0 +1,151 @@
+"""Training images: readers for the two layouts that are known, and images made ready for the loop."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from infer.errors import ImageError, InputError
+from infer.flows import labels_to_flows
+from infer.image import SUFFIXES, Image, open_image
+from infer.metrics import sequential
+from infer.normalise import channel_plan, levels, mix, normalise
+
+MIN_CELL = 12
+"""Smallest training label in px; smaller ones have no usable flow."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled image on disk; ``source`` names the laboratory or experiment it comes from."""
+
+    image: Path
+    labels: Path
+    source: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}/{self.image.stem}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image in memory as the network's crops are cut from it."""
+
+    source: str
+    image: npt.NDArray[np.float16]
+    """(Y, X, C), normalised."""
+    labels: npt.NDArray[np.int32]
+    flows: npt.NDArray[np.float16]
+    """(Y, X, 2) as (dy, dx)."""
+    diameter: float
+    """Median equivalent diameter of the cells in px; 0 for an image without cells."""
+
+
+def read_shared(root: Path) -> list[Item]:
+    """List ``root/SOURCE/NAME.png`` with ``NAME_label.png``: the layout of the project's own data folder."""
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder; give the folder that holds one folder for each source.")
+    labels = sorted(root.glob("*/*_label.png"))
+    return [Item(path.with_name(path.name.replace("_label.png", ".png")), path, path.parent.name) for path in labels]
+
+
+def read_challenge(root: Path) -> list[Item]:
+    """List ``root/images/cell_00001.*`` with ``root/labels/cell_00001_label.tiff``: the challenge's layout.
+
+    The whole folder is one source. Raises InputError when it is absent or a label file is missing.
+    """
+    images = root / "images"
+    if not images.is_dir():
+        raise InputError(f"{images}: there is no such folder; the challenge's layout is images/ beside labels/.")
+    items = []
+    for path in sorted(images.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            label = root / "labels" / f"{path.name.split('.')[0]}_label.tiff"
+            if not label.is_file():
+                raise InputError(f"{label}: the labels of {path.name} are missing; add them or remove the image.")
+            items.append(Item(path, label, root.name))
+    return items
+
+
+def read_labels(path: Path) -> npt.NDArray[np.int32]:
+    """Read a PNG or TIFF label image as (Y, X) int32 with sequential ids."""
+    image = open_image(path)
+    channels, height, width = image.shape
+    if channels != 1:
+        raise ImageError(f"{path}: a label image has one channel, this one has {channels}.")
+    return sequential(image.read(0, 0, height, width)[0].astype(np.int64))
+
+
+def equivalent_diameters(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """Return the diameter in px of the circle with the area of each label that is present."""
+    areas = np.bincount(labels.ravel())[1:]
+    return np.sqrt(areas[areas > 0]) * 2 / np.sqrt(np.pi)
+
+
+def median_diameter(labels: npt.NDArray[np.int32]) -> float:
+    """Return the median equivalent diameter in px, 0 without cells (Cellpose's ``utils.diameters``)."""
+    diameters = equivalent_diameters(labels)
+    return float(np.median(diameters)) if diameters.size else 0.0
+
+
+def network_input(image: Image, policy: str, percentiles: tuple[float, float]) -> npt.NDArray[np.float32]:
+    """Return the whole image (C, Y, X) as the network sees it, at its own resolution."""
+    channels, height, width = image.shape
+    plan = channel_plan(policy, channels)
+    return normalise(mix(image.read(0, 0, height, width), plan), levels(image, plan, percentiles))
+
+
+def prepare(image: Image, labels: npt.NDArray[np.int32], source: str, policy: str) -> Prepared:
+    """Normalise an image, drop labels too small to learn from and compute the flows."""
+    areas = np.bincount(labels.ravel())
+    labels = sequential(np.where(areas[labels] >= MIN_CELL, labels, 0))
+    pixels = network_input(image, policy, (1.0, 99.0))
+    flows = labels_to_flows(labels)
+    return Prepared(
+        source,
+        np.ascontiguousarray(pixels.transpose(1, 2, 0).astype(np.float16)),
+        labels,
+        np.ascontiguousarray(flows.transpose(1, 2, 0).astype(np.float16)),
+        median_diameter(labels),
+    )
+
+
+def prepare_items(items: Iterable[Item], policy: str) -> list[Prepared]:
+    """Read and prepare images from disk."""
+    return [prepare(open_image(item.image), read_labels(item.labels), item.source, policy) for item in items]
+
+
+def prepare_simulated(folder: Path, policy: str) -> list[Prepared]:
+    """Read the pool that `python -m train.pool` wrote and prepare it; each modality is a source."""
+    items = read_shared(folder)
+    return [
+        Prepared(f"simulated {p.source}", p.image, p.labels, p.flows, p.diameter) for p in prepare_items(items, policy)
+    ]
+
+
+def weights_by_source(images: Sequence[Prepared], shares: dict[str, float], limit: int) -> npt.NDArray[np.float64]:
+    """Return the probability of drawing each image.
+
+    A source of n images has the weight sqrt(min(n, limit)), times its entry in ``shares`` (default 1), split
+    evenly over its images, so that no source drowns the others.
+    """
+    counts: dict[str, int] = defaultdict(int)
+    for image in images:
+        counts[image.source] += 1
+    total = {source: np.sqrt(min(n, limit)) * shares.get(source, 1.0) for source, n in counts.items()}
+    weights = np.array([total[image.source] / counts[image.source] for image in images])
+    return weights / weights.sum()
+
+
+def write_sample(folder: Path, name: str, image: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> None:
+    """Write one image (Y, X) or (Y, X, 3) RGB and its labels in the layout of `read_shared`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / f"{name}.png"), image if image.ndim == 2 else image[..., ::-1])
+    cv2.imwrite(str(folder / f"{name}_label.png"), labels.astype(np.uint16))

@@ -1,0 +1,90 @@
+"""The training loop: any network, any batches; checkpoints that it can go on from, progress with time left."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.batches import Batch, ahead
+
+REPORT = 20
+SAVE = 100
+
+
+def flow_loss(maps: Tensor, target: Tensor) -> Tensor:
+    """Half the mean squared error of the flows times 5 plus the cross entropy of the cell map.
+
+    maps (B, 3, Y, X) = (dy * 5, dx * 5, logit), target (B, 3, Y, X) = (cell, dy, dx). Means over all pixels
+    (Stringer et al. 2021; the seed's equation 3 leaves out the half).
+    """
+    flows = functional.mse_loss(maps[:, :2], 5 * target[:, 1:])
+    return 0.5 * flows + functional.binary_cross_entropy_with_logits(maps[:, 2], target[:, 0])
+
+
+def fit(
+    network: nn.Module,
+    make: Callable[[int], Batch],
+    steps: int,
+    rate: float,
+    warm_up: float,
+    decay: float,
+    checkpoint: Path,
+    validate: Callable[[nn.Module], str],
+    validate_every: int,
+) -> float:
+    """Train with AdamW and one cycle, from the checkpoint if there is one; return the seconds spent in all.
+
+    ``validate`` scores the network (in evaluation mode) and returns a line to print.
+    """
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=warm_up)
+    start, spent = _resume(checkpoint, network, optimiser, schedule)
+    begun = time.monotonic()
+    losses: list[float] = []
+    for step, (crops, target) in enumerate(ahead(make, start, steps), start):
+        network.train()
+        maps, _ = network(crops.to(memory_format=torch.channels_last))
+        loss = flow_loss(maps, target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+        done = step + 1
+        if done % REPORT == 0 or done == steps:
+            each = (time.monotonic() - begun) / (done - start)
+            recent = sum(losses[-REPORT:]) / len(losses[-REPORT:])
+            left = each * (steps - done) / 60
+            print(f"step {done}/{steps}  loss {recent:.3f}  {each:.2f} s a step  {left:.0f} min left", flush=True)
+        if done % SAVE == 0 or done == steps:
+            _save(checkpoint, done, spent + time.monotonic() - begun, network, optimiser, schedule)
+        if done % validate_every == 0 or done == steps:
+            print(f"step {done}/{steps}  {validate(network.eval())}", flush=True)
+    return spent + time.monotonic() - begun
+
+
+def _save(path: Path, step: int, spent: float, *parts: object) -> None:
+    """Write the state of network, optimiser and schedule; the file is whole or the old one."""
+    states = [part.state_dict() for part in parts]  # type: ignore[attr-defined]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save({"step": step, "spent": spent, "states": states}, partial)
+    os.replace(partial, path)
+
+
+def _resume(path: Path, *parts: object) -> tuple[int, float]:
+    """Load the state if there is one; return the number of steps done and the seconds spent on them."""
+    if not path.exists():
+        return 0, 0.0
+    record = torch.load(path, map_location="cpu", weights_only=True)
+    for part, state in zip(parts, record["states"], strict=True):
+        part.load_state_dict(state)  # type: ignore[attr-defined]
+    print(f"{path}: going on from step {record['step']}", flush=True)
+    return record["step"], record["spent"]

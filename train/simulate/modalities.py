@@ -1,0 +1,64 @@
+"""The table of modalities and the entry point that simulates one labelled image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from train.simulate import bacteria, fluorescence, stained, transmitted
+from train.simulate.fields import Labels, Shape
+from train.simulate.placement import tidy
+
+_SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
+    "fluorescence_nuclei": fluorescence.nuclei,
+    "fluorescence_wholecell": fluorescence.whole_cells,
+    "phase": transmitted.phase,
+    "dic": transmitted.dic,
+    "brightfield": transmitted.brightfield,
+    "blood_smear": stained.blood_smear,
+    "stained_tissue": stained.stained_tissue,
+    "rods": bacteria.rods,
+    "filaments": bacteria.filaments,
+    "yeast": transmitted.yeast,
+    "dense_tissue": fluorescence.dense_tissue,
+}
+
+MODALITIES: tuple[str, ...] = tuple(_SCENES)
+
+_DIAMETERS = (12.0, 90.0)
+_WIDEST_MARGIN = 40
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image.
+
+    image: uint8 (Y, X) grey or (Y, X, 3) RGB. labels: int32 (Y, X), 0 background, cells 1.. without gaps, each
+    4-connected and of at least 12 px. modality: its name in MODALITIES.
+    """
+
+    image: NDArray[np.uint8]
+    labels: Labels
+    modality: str
+
+
+def simulate(modality: str, shape: Shape = (384, 384), seed: int = 0, diameter: float | None = None) -> Sample:
+    """Simulate an image of `shape` (Y, X) px; equal arguments give bit-identical samples.
+
+    `diameter` is the median diameter, in px, of a disc of a cell's area; None draws it log-uniformly from 12 to 90.
+    The scene is made with a margin and cropped, so that cells are cut at the image border.
+    """
+    if modality not in _SCENES:
+        raise ValueError(f"unknown modality {modality!r}; choose from {', '.join(MODALITIES)}")
+    rng = np.random.default_rng(seed)
+    if diameter is None:
+        diameter = math.exp(rng.uniform(*np.log(_DIAMETERS)))
+    margin = min(math.ceil(diameter / 2), _WIDEST_MARGIN)
+    image, labels = _SCENES[modality](rng, (shape[0] + 2 * margin, shape[1] + 2 * margin), diameter)
+    crop = (slice(margin, margin + shape[0]), slice(margin, margin + shape[1]))
+    return Sample(np.ascontiguousarray(image[crop]), tidy(labels[crop]), modality)

@@ -1,0 +1,113 @@
+"""Absorbing stains in bright field: blood smears and haematoxylin-eosin tissue, both RGB."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from train.simulate import fields, optics, placement, shapes
+from train.simulate.fields import Image, Labels, Shape
+from train.simulate.fluorescence import Scene
+
+
+def _jittered(rng: Generator, colour: tuple[float, float, float], spread: float) -> tuple[float, float, float]:
+    red, green, blue = np.asarray(colour) * rng.lognormal(0, spread, 3)
+    return float(red), float(green), float(blue)
+
+
+def _red_cells(rng: Generator, white: Labels, diameter: float) -> Image:
+    """Density map of red cells: discs with a pale centre, crowded, some overlapping, none under a white cell."""
+    shape = (white.shape[0], white.shape[1])
+
+    def draw() -> list[shapes.Outline]:
+        return [shapes.ellipse(rng, diameter * rng.lognormal(0, 0.1), rng.uniform(1, 1.25), 0.02)]
+
+    bank = placement.stamp_bank(draw, shape, diameter)
+    pale = rng.uniform(0, 0.7)
+    total = np.zeros(shape, np.float32)
+    for coverage in (rng.uniform(0.05, 0.6), rng.choice([0, 0.08])):
+        cells = placement.place(rng, shape, bank, placement.Crowd(coverage, 0.5), 0.05)
+        cells[white > 0] = 0
+        relative = fields.depth(cells) / np.float32(0.5 * diameter)
+        profile = np.minimum(relative * 8, 1) * (1 - pale * np.clip((relative - 0.3) * 2.5, 0, 1))
+        total += fields.per_cell(rng, cells, 0.1) * profile
+    return fields.blur(total, 0.02 * diameter + 0.5)
+
+
+def _lobed_nuclei(rng: Generator, labels: Labels) -> Labels:
+    """Nuclei of white cells: one large round one, or two overlapping lobes as in granulocytes."""
+    first = placement.nuclei_within(rng, labels, 0.5, 0.85)
+    second = placement.nuclei_within(rng, labels, 0.35, 0.6)
+    lobed = rng.random(int(labels.max(initial=0)) + 1) < 0.5
+    return np.where((first > 0) | (lobed[labels] & (second > 0)), labels, 0).astype(np.int32)
+
+
+def blood_smear(rng: Generator, shape: Shape, diameter: float) -> Scene:
+    """Giemsa-like smear: labelled white cells (dark nucleus, pale cytoplasm) among unlabelled red cells, platelets."""
+    spread = rng.uniform(0.05, 0.25)
+
+    def draw() -> list[shapes.Outline]:
+        return [shapes.ellipse(rng, diameter * rng.lognormal(0, spread), rng.uniform(1, 1.3), 0.03)]
+
+    coverage = (rng.integers(0, 6) * diameter**2 / (shape[0] * shape[1])) if rng.random() < 0.6 else rng.uniform(0, 0.5)
+    crowd = placement.Crowd(min(coverage, 0.5), rng.uniform(0, 1))
+    labels = placement.place(rng, shape, placement.stamp_bank(draw, shape, diameter), crowd, 0.08)
+    nuclei = _lobed_nuclei(rng, labels)
+    chromatin = 1 + 0.2 * fields.fractal_noise(rng, shape, max(2.0, 0.12 * diameter))
+    core = fields.blur((nuclei > 0).astype(np.float32), 0.6) * chromatin * rng.uniform(0.9, 1.8)
+    granules = fields.spots(rng, labels > 0, rng.choice([0, 100]) / diameter**2, 0.6 + 0.01 * diameter)
+    body = fields.blur((labels > 0).astype(np.float32), 0.8) * (0.6 + 0.15 * fields.smooth_noise(rng, shape, 4))
+    body += 0.4 * granules * (labels > 0)
+    red = _red_cells(rng, labels, rng.uniform(0.5, 0.85) * diameter)
+    platelets = fields.spots(rng, labels == 0, 0.3 / diameter**2, 0.06 * diameter)
+    stains = [
+        (core, _jittered(rng, (0.75, 1.1, 0.35), 0.15)),
+        (body * rng.uniform(0.35, 0.8), _jittered(rng, (0.45, 0.5, 0.2), 0.25)),
+        (red * rng.uniform(0.3, 0.8), _jittered(rng, (0.15, 0.6, 0.45), 0.25)),
+        (np.minimum(platelets, 1), (0.4, 0.6, 0.2)),
+    ]
+    return _photograph(rng, stains), labels
+
+
+def _photograph(rng: Generator, stains: list[tuple[Image, tuple[float, float, float]]]) -> NDArray[np.uint8]:
+    """Camera image of stain maps under slightly coloured light, a little out of focus."""
+    light = (rng.uniform(0.8, 0.98), rng.uniform(0.75, 0.95), rng.uniform(0.7, 0.95))
+    image = optics.absorb(stains, light)
+    shape = (image.shape[0], image.shape[1])
+    image *= optics.illumination(rng, shape, rng.choice([0.05, 0.3]))[..., None]
+    sigma = rng.uniform(0.3, 1.0)
+    soft = np.stack([fields.blur(np.ascontiguousarray(image[..., channel]), sigma) for channel in range(3)], -1)
+    return optics.digitise(rng, optics.shot(rng, soft, rng.choice([500, 5000]), 0.004))
+
+
+def stained_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
+    """Haematoxylin-eosin section: labelled purple nuclei on fibrous pink ground with pale gaps."""
+    spread, aspect, roughness = rng.uniform(0.15, 0.35), rng.uniform(1.2, 2.2), rng.choice([0.03, 0.08])
+
+    def draw() -> list[shapes.Outline]:
+        size = diameter * rng.lognormal(0, spread)
+        if rng.random() < 0.15:
+            return [shapes.spindle(rng, 0.8 * size, rng.uniform(2, 4))]
+        return [shapes.ellipse(rng, size, rng.uniform(1, aspect), roughness)]
+
+    crowd = placement.draw_crowd(rng, shape, diameter, 0.6)
+    bank = placement.stamp_bank(draw, shape, diameter)
+    labels = placement.place(rng, shape, bank, crowd, rng.uniform(0.02, 0.2))
+    solid = fields.blur((labels > 0).astype(np.float32), rng.uniform(0.5, 0.9))
+    chromatin = 1 + rng.uniform(0.05, 0.35) * fields.fractal_noise(rng, shape, max(2.0, 0.2 * diameter))
+    rim = rng.uniform(0, 0.6) * np.exp(-((fields.depth(labels) / (0.5 + 0.04 * diameter)) ** 2)) * (labels > 0)
+    strength = fields.blur(fields.per_cell(rng, labels, rng.uniform(0.1, 0.35)), 0.7)
+    blue = rng.uniform(0.5, 1.3) * strength * np.maximum(chromatin + rim - rng.uniform(0, 0.3), 0.2) * solid
+    fibres = fields.fibre_noise(rng, shape, 2.5 * diameter, max(2.0, 0.2 * diameter))
+    cloud = fields.fractal_noise(rng, shape, 4 * diameter)
+    ground = np.clip(rng.uniform(0.2, 1) + rng.uniform(0, 0.25) * fibres + rng.uniform(0, 0.3) * cloud, 0, None)
+    gaps = fields.fractal_noise(rng, shape, 3 * diameter) > rng.uniform(0.8, 2.5)
+    ground *= 1 - 0.9 * fields.blur((gaps & (labels == 0)).astype(np.float32), 1.5)
+    pink = ground * rng.uniform(0.15, 0.7)
+    stains = [
+        (blue.astype(np.float32), _jittered(rng, optics.HAEMATOXYLIN, 0.15)),
+        (pink.astype(np.float32), _jittered(rng, optics.EOSIN, 0.2)),
+        ((ground * rng.choice([0, 0.05, 0.25])).astype(np.float32), optics.HAEMATOXYLIN),
+    ]
+    return _photograph(rng, stains), labels

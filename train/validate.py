@@ -1,0 +1,63 @@
+"""Score a PyTorch network on held-out images with the engine that ships."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from infer.contract import Contract
+from infer.image import Image, open_image
+from infer.metrics import f1_challenge
+from infer.pipeline import segment_image
+from infer.settings import Settings
+from train.data import Item, median_diameter, read_labels
+
+Array = npt.NDArray[np.float32]
+
+
+class TorchNetwork:
+    """A PyTorch flow network as the engine's `infer.session.Network`; it estimates no diameters."""
+
+    def __init__(self, network: nn.Module, contract: Contract) -> None:
+        self._network, self.contract = network, contract
+
+    @torch.inference_mode()
+    def maps(self, tiles: Array) -> Array:
+        maps, _ = self._network(torch.from_numpy(tiles).to(memory_format=torch.channels_last))
+        return np.ascontiguousarray(maps.numpy())
+
+    def diameters(self, tiles: Array) -> Array:
+        raise NotImplementedError("a network in training has no size regression; give the diameter")
+
+
+class Validation:
+    """The mean over sources of the mean F1 (challenge's rules, true diameters) on images with cells."""
+
+    def __init__(self, items: Sequence[Item], contract: Contract, per_source: int) -> None:
+        chosen: dict[str, list[Item]] = defaultdict(list)
+        for item in items:
+            if len(chosen[item.source]) < per_source:
+                chosen[item.source].append(item)
+        self._contract = contract
+        self._pairs: list[tuple[str, Image, npt.NDArray[np.int32]]] = [
+            (source, open_image(item.image), labels)
+            for source, few in chosen.items()
+            for item in few
+            if (labels := read_labels(item.labels)).any()
+        ]
+
+    def __call__(self, network: nn.Module) -> str:
+        """Return one line: the mean and the score of each source."""
+        engine = TorchNetwork(network, self._contract)
+        scores: dict[str, list[float]] = defaultdict(list)
+        for source, image, labels in self._pairs:
+            result = segment_image(image, engine, Settings(diameter=median_diameter(labels)))
+            scores[source].append(f1_challenge(labels, result.labels))
+        means = {source: float(np.mean(values)) for source, values in scores.items()}
+        each = "  ".join(f"{source} {mean:.2f}" for source, mean in means.items())
+        return f"F1 {np.mean(list(means.values())):.3f}  ({each})"
