@@ -23,7 +23,8 @@ def taper(size: int, tile: int) -> Array:
     smaller tile takes the middle of it.
     """
     distance = np.abs(np.arange(size) - (size - 1) / 2)
-    return (1 / (1 + np.exp((distance - (tile / 2 - 20)) / 7.5))).astype(np.float32)
+    weight: Array = (1 / (1 + np.exp((distance - (tile / 2 - 20)) / 7.5))).astype(np.float32)
+    return weight
 
 
 def finished_rows(

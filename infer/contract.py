@@ -69,11 +69,13 @@ def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
         record = json.loads(metadata[KEY])
         family, version = record["family"], record["version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise NetworkError(f"{path}: its Flowmask contract cannot be read ({error}); export the network again.") from error
+        raise NetworkError(
+            f"{path}: its Flowmask contract cannot be read ({error}); export the network again."
+        ) from error
     if (family, version) != (FAMILY, VERSION):
         raise NetworkError(
-            f"{path}: it is of family {family!r} version {version!r}, and this engine runs {FAMILY!r} version {VERSION}; "
-            "export the network with the matching release."
+            f"{path}: it is of family {family!r} version {version!r}, and this engine runs {FAMILY!r} version "
+            f"{VERSION}; export the network with the matching release."
         )
     try:
         known = {f.name for f in fields(Contract)}
@@ -81,7 +83,9 @@ def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
         record["percentiles"] = tuple(record["percentiles"])
         contract = Contract(**record)
     except (KeyError, TypeError) as error:
-        raise NetworkError(f"{path}: its Flowmask contract is incomplete ({error}); export the network again.") from error
+        raise NetworkError(
+            f"{path}: its Flowmask contract is incomplete ({error}); export the network again."
+        ) from error
     if contract.channels not in CHANNEL_POLICIES:
         raise NetworkError(f"{path}: unknown channel policy {contract.channels!r}; export the network again.")
     return contract

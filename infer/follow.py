@@ -23,7 +23,8 @@ ARRIVED = 1e-3
 
 def inner_field(maps: Maps, threshold: float) -> Maps:
     """Return the field (2, Y, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0."""
-    return maps[:2] * (maps[2] > threshold) / np.float32(5)
+    field: Maps = maps[:2] * (maps[2] > threshold) / np.float32(5)
+    return field
 
 
 @numba.njit(cache=True, inline="always")

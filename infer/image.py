@@ -36,9 +36,13 @@ class ArrayImage:
 
     def __init__(self, pixels: Pixels) -> None:
         if pixels.ndim != 3 or 0 in pixels.shape:
-            raise ImageError(f"an image needs the axes (C, Y, X) and at least one pixel, this one has the shape {pixels.shape}.")
+            raise ImageError(
+                f"an image needs the axes (C, Y, X) and at least one pixel, this one has the shape {pixels.shape}."
+            )
         if pixels.dtype.kind not in "buif":
-            raise ImageError(f"pixels of type {pixels.dtype} cannot be segmented; save the image as integers or floats.")
+            raise ImageError(
+                f"pixels of type {pixels.dtype} cannot be segmented; save the image as integers or floats."
+            )
         self._pixels = pixels
 
     @property
@@ -107,7 +111,9 @@ def _read_tiff(path: Path) -> Pixels:
     except OSError:
         raise
     except Exception as error:  # tifffile and its codecs raise whatever the damage leads to
-        raise ImageError(f"it is no TIFF image, or it is damaged ({error}); open and save it again, or remove it.") from error
+        raise ImageError(
+            f"it is no TIFF image, or it is damaged ({error}); open and save it again, or remove it."
+        ) from error
     return _channels_first(pixels, axes, alpha)
 
 

@@ -32,7 +32,8 @@ def iou_matrix(truth: Labels, prediction: Labels) -> npt.NDArray[np.float64]:
     pairs = np.bincount(truth.ravel().astype(np.int64) * (m + 1) + prediction.ravel(), minlength=(n + 1) * (m + 1))
     overlap = pairs.reshape(n + 1, m + 1)
     union = overlap.sum(1, keepdims=True) + overlap.sum(0, keepdims=True) - overlap
-    return overlap[1:, 1:] / np.maximum(union[1:, 1:], 1)
+    iou: npt.NDArray[np.float64] = overlap[1:, 1:] / np.maximum(union[1:, 1:], 1)
+    return iou
 
 
 def matches(truth: Labels, prediction: Labels, threshold: float = 0.5) -> tuple[int, int, int]:
@@ -69,8 +70,8 @@ def f1_challenge(truth: Labels, prediction: Labels, threshold: float = 0.5) -> f
     for top in range(0, height, patch[0]):
         for left in range(0, width, patch[1]):
             window = np.s_[top : top + patch[0], left : left + patch[1]]
-            pair = (_padded(image[window], patch) for image in (truth, prediction))
-            counts = matches(*(drop_border(image) for image in pair), threshold)
+            true, predicted = (drop_border(_padded(image[window], patch)) for image in (truth, prediction))
+            counts = matches(true, predicted, threshold)
             hits, n, m = hits + counts[0], n + counts[1], m + counts[2]
     if hits == 0:
         return 0.0

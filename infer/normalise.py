@@ -30,7 +30,9 @@ def channel_plan(policy: str, channels: int, choice: Sequence[int] | None = None
         if len(choice) != inputs:
             raise SettingsError(f"--channels needs {inputs} numbers for this network, not {len(choice)}.")
         if not all(0 <= number <= channels for number in choice):
-            raise SettingsError(f"--channels {','.join(map(str, choice))} does not fit an image of {channels} channel(s).")
+            raise SettingsError(
+                f"--channels {','.join(map(str, choice))} does not fit an image of {channels} channel(s)."
+            )
         first, *rest = choice
         return ((first - 1,) if first else everything, *(((n - 1,) if n else ()) for n in rest))
     if policy == "cellpose":
@@ -89,7 +91,7 @@ def _percentiles(image: Image, sources: tuple[int, ...], wanted: tuple[float, fl
 
 def _histogram(image: Image, channel: int) -> npt.NDArray[np.int64]:
     _, height, width = image.shape
-    counts = np.zeros(np.iinfo(image.dtype).max + 1, np.int64)
+    counts = np.zeros(256 ** image.dtype.itemsize, np.int64)
     for top in range(0, height, ROWS):
         rows = image.read(top, 0, min(top + ROWS, height), width)[channel]
         counts += np.bincount(rows.ravel(), minlength=counts.size)

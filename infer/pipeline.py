@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from infer.blend import Array, finished_rows
@@ -36,6 +37,8 @@ class Result:
 
 def segment_image(image: Image, network: Network, settings: Settings, progress: Progress | None = None) -> Result:
     """Segment one image; raises SettingsError where the settings do not fit image or network."""
+    if settings.threads:
+        numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     contract = network.contract
     plan = channel_plan(contract.channels, image.shape[0], settings.channels)
     level = levels(image, plan, contract.percentiles)

@@ -25,7 +25,8 @@ def positions(start: int, stop: int, length: int, other: int) -> npt.NDArray[np.
     Float64 positions, clamped to the first and the last pixel.
     """
     at = (np.arange(start, stop) + 0.5) * (other / length) - 0.5
-    return np.clip(at, 0, other - 1)
+    clamped: npt.NDArray[np.float64] = np.clip(at, 0, other - 1)
+    return clamped
 
 
 class NormalisedView:
@@ -62,4 +63,5 @@ def _interpolate(values: Array, at: npt.NDArray[np.float64], axis: int) -> Array
     above = np.minimum(below + 1, values.shape[axis] - 1)
     shape = (-1, 1) if axis == 1 else (1, -1)
     weight = (at - below).astype(np.float32).reshape(shape)
-    return np.take(values, below, axis) * (1 - weight) + np.take(values, above, axis) * weight
+    blended: Array = np.take(values, below, axis) * (1 - weight) + np.take(values, above, axis) * weight
+    return blended

@@ -67,7 +67,9 @@ def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSessi
     options.log_severity_level = 3
     cuda = provider != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if provider == "cuda" and not cuda:
-        raise SettingsError("--provider cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu or use --provider cpu.")
+        raise SettingsError(
+            "--provider cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu or use --provider cpu."
+        )
     if cuda:
         onnxruntime.preload_dlls()
     wanted: list[Any] = [("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})] if cuda else []
@@ -78,6 +80,8 @@ def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSessi
         raise NetworkError(f"{path}: ONNX Runtime cannot open it ({reason}); export the network again.") from error
     if cuda and session.get_providers()[0] != "CUDAExecutionProvider":
         if provider == "cuda":
-            raise SettingsError("--provider cuda: CUDA did not load; check the driver (R580 or newer) or use --provider cpu.")
+            raise SettingsError(
+                "--provider cuda: CUDA did not load; check the driver (R580 or newer) or use --provider cpu."
+            )
         log.warning("CUDA did not load: the network runs on the CPU.")
     return session

@@ -25,11 +25,22 @@ VALIDATE_IMAGES = 3
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     parser.add_argument("config", help="name of a module in train/configs")
-    parser.add_argument("--data", type=Path, action="append", required=True, metavar="FOLDER",
-                        help="one folder for each source, or the challenge's images/ and labels/; may be repeated")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FOLDER",
+        help="one folder for each source, or the challenge's images/ and labels/; may be repeated",
+    )
     parser.add_argument("--pool", type=Path, metavar="FOLDER", help="simulated images written by python -m train.pool")
-    parser.add_argument("--work", type=Path, default=Path("checkpoints"), metavar="FOLDER",
-                        help="where checkpoints go (default checkpoints/); training goes on from one it finds there")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("checkpoints"),
+        metavar="FOLDER",
+        help="where checkpoints go (default checkpoints/); training goes on from one it finds there",
+    )
     return parser.parse_args(argv)
 
 
@@ -40,7 +51,9 @@ def read_folder(folder: Path) -> list[Item]:
 
 def about(config: Config) -> Contract:
     """Return the contract of a config's network, before it has a size regression."""
-    return Contract(config.name, config.policy, config.mean_diameter, config.mean_diameter, False, config.licence, config.data)
+    return Contract(
+        config.name, config.policy, config.mean_diameter, config.mean_diameter, False, config.licence, config.data
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -55,12 +68,24 @@ def run(args: argparse.Namespace) -> None:
     print(f"{len(images)} images to train on, {len(held_out)} held out, {parameters(network):,} parameters", flush=True)
     validation = Validation(held_out, about(config), VALIDATE_IMAGES)
     seconds = fit(
-        network, batch_maker(images, config), config.steps, config.rate, config.warm_up, config.decay,
-        args.work / f"{config.name}.state", validation, VALIDATE_EVERY,
+        network,
+        batch_maker(images, config),
+        config.steps,
+        config.rate,
+        config.warm_up,
+        config.decay,
+        args.work / f"{config.name}.state",
+        validation,
+        VALIDATE_EVERY,
     )
     size = fit_size(network.eval(), images, config)
-    facts = {"channels": config.policy, "mean_diameter": config.mean_diameter, "train_diameter": config.mean_diameter,
-             "licence": config.licence, "data": config.data}
+    facts = {
+        "channels": config.policy,
+        "mean_diameter": config.mean_diameter,
+        "train_diameter": config.mean_diameter,
+        "licence": config.licence,
+        "data": config.data,
+    }
     save(args.work / f"{config.name}.pt", network, about=facts, size=size)
     print(f"{args.work / config.name}.pt written after {seconds / 60:.0f} min of training", flush=True)
 

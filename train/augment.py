@@ -93,7 +93,12 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
 
 
 def augmented(
-    image: Array, labels: npt.NDArray[np.int32], flows: Array, zoom: float, options: Augmentation, rng: np.random.Generator
+    image: Array,
+    labels: npt.NDArray[np.int32],
+    flows: Array,
+    zoom: float,
+    options: Augmentation,
+    rng: np.random.Generator,
 ) -> tuple[Array, Array]:
     """Return one training pair: crop (3, S, S) and target (3, S, S) = (cell, dy, dx), float32.
 

@@ -49,7 +49,9 @@ def load_config(name: str) -> Config:
     try:
         module = importlib.import_module(f"train.configs.{name}")
     except ModuleNotFoundError as error:
-        raise SettingsError(f"{name}: there is no train/configs/{name}.py; write one or name an existing one.") from error
+        raise SettingsError(
+            f"{name}: there is no train/configs/{name}.py; write one or name an existing one."
+        ) from error
     config: Config = module.CONFIG
     return config
 

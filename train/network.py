@@ -60,18 +60,21 @@ class Up(nn.Module):
 class FlowNetwork(nn.Module):
     """(B, C, Y, X) float32, Y and X multiples of 8 -> maps (B, 3, Y, X) and style (B, widths[-1])."""
 
+    ones: Tensor
+
     def __init__(self, channels: int = 3, widths: tuple[int, ...] = FULL) -> None:
         super().__init__()
         self.channels, self.widths = channels, tuple(widths)
         ins = (channels, *widths[:-1])
         self.down = nn.ModuleList([Down(i, o) for i, o in zip(ins, widths, strict=True)])
         deepest = widths[-1]
-        self.up = nn.ModuleList(
-            [Up(i, o, deepest) for i, o in zip((*widths[1:], deepest), widths, strict=True)]
-        )
+        self.up = nn.ModuleList([Up(i, o, deepest) for i, o in zip((*widths[1:], deepest), widths, strict=True)])
         self.pool = nn.MaxPool2d(2)
         self.grow = nn.Upsample(scale_factor=2, mode="nearest")
         self.output = norm_conv(widths[0], 3, 1)
+        # The sum over channels in the style's norm, as a 1x1 convolution too: ONNX Runtime's ReduceSum adds in
+        # another order for one item than for several. No weight: kept out of the checkpoint.
+        self.register_buffer("ones", torch.ones(1, deepest, 1, 1), persistent=False)
 
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the features of every scale and the style (B, S, 1, 1) of unit length."""
@@ -79,7 +82,7 @@ class FlowNetwork(nn.Module):
         for level, block in enumerate(self.down):
             features.append(block(self.pool(features[-1]) if level else image))
         style = features[-1].mean(dim=(2, 3), keepdim=True)
-        return features, style / (style * style).sum(dim=1, keepdim=True).sqrt()
+        return features, style / nn.functional.conv2d(style * style, self.ones).sqrt()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features, style = self.encode(image)

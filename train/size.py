@@ -53,7 +53,9 @@ def _window(image: Prepared, diameter: float, rng: np.random.Generator) -> npt.N
     zoom = diameter / image.diameter
     side = math.ceil(WINDOW / zoom)
     height, width = (min(side, length) for length in image.labels.shape)
-    top, left = (int(rng.integers(length - size + 1)) for length, size in zip(image.labels.shape, (height, width), strict=True))
+    top, left = (
+        int(rng.integers(length - size + 1)) for length, size in zip(image.labels.shape, (height, width), strict=True)
+    )
     region = np.s_[top : top + height, left : left + width]
     if not image.labels[region].any():
         return None

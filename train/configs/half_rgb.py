@@ -10,10 +10,10 @@ CONFIG = Config(
     name="half_rgb",
     policy="rgb",
     widths=HALF,
-    steps=1500,
+    steps=1300,
     licence="BSD-3-Clause",
     data=(
-        "520 real images of the 2018 Data Science Bowl (BBBC038, CC0), Usiigaci (MIT), ColiCoords (MIT) and baby (MIT), "
+        "520 real images: 2018 Data Science Bowl (BBBC038, CC0), Usiigaci (MIT), ColiCoords (MIT) and baby (MIT); "
         "and 660 images from Flowmask's own simulator"
     ),
     held_out=(

@@ -102,7 +102,7 @@ class _Plane:
 
 
 def place(rng: Generator, shape: Shape, bank: list[Stamp], crowd: Crowd, overlap: float = 0.1) -> Labels:
-    """Place random stamps until `crowd.coverage` is reached or nothing more fits; int32 (Y, X) labels.
+    """Place random stamps until `crowd.coverage` is reached or hardly any fits; int32 (Y, X) labels.
 
     Each round draws positions from the free plane, either anywhere or, in the share `crowd.crowding` of rounds, just
     far enough from placed cells to touch them. Overlaps are split where both cells are equally deep.
@@ -116,7 +116,8 @@ def place(rng: Generator, shape: Shape, bank: list[Stamp], crowd: Crowd, overlap
         free = cv2.distanceTransform((plane.labels == 0).astype(np.uint8), cv2.DIST_L2, 5)
         touching = plane.count > 0 and rng.random() < crowd.crowding
         centres = np.flatnonzero((free >= reach) & (free < 1.5 * reach)) if touching else np.flatnonzero(free >= reach)
-        tries = math.ceil(missing / area * (1 if plane.count else max(0.02, 1 - crowd.crowding)))
+        wanted = missing / area * (1 if plane.count else max(0.02, 1 - crowd.crowding))
+        tries = math.ceil(min(wanted, len(centres) / reach**2))
         before = missing
         for centre in rng.choice(centres, tries) if len(centres) else []:
             row, column = divmod(int(centre), shape[1])
@@ -125,7 +126,7 @@ def place(rng: Generator, shape: Shape, bank: list[Stamp], crowd: Crowd, overlap
                 missing -= painted
                 if painted:
                     break
-        idle = idle + 1 if missing == before else 0
+        idle = idle + 1 if before - missing < 0.04 * tries * area else 0
     return tidy(plane.labels)
 
 

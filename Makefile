@@ -1,0 +1,47 @@
+# make demo, make test: each sets up what it needs. Python 3.11 or newer.
+PYTHON ?= python3
+PIP = bin/python -m pip install --quiet --disable-pip-version-check
+DATA ?= ../shared/data
+
+.PHONY: demo test lint bench train lock clean
+
+.venv/.ready: requirements/cpu.txt
+	$(PYTHON) -m venv .venv
+	.venv/$(PIP) -r $<
+	touch $@
+
+.venv-dev/.ready: requirements/dev.txt
+	$(PYTHON) -m venv .venv-dev
+	.venv-dev/$(PIP) -r $<
+	touch $@
+
+.venv-cellpose/.ready: requirements/cellpose.txt
+	$(PYTHON) -m venv .venv-cellpose
+	.venv-cellpose/$(PIP) -r $<
+	touch $@
+
+demo: .venv/.ready
+	.venv/bin/python -m bench.demo --output demo
+
+test: .venv/.ready .venv-dev/.ready .venv-cellpose/.ready
+	.venv-dev/bin/python -m pytest
+
+lint: .venv-dev/.ready
+	.venv-dev/bin/ruff check .
+	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/mypy infer
+
+bench: .venv-dev/.ready .venv-cellpose/.ready
+	.venv-dev/bin/python -m bench.quality --data $(DATA)
+	.venv-dev/bin/python -m bench.agreement --data $(DATA)
+
+train: .venv-dev/.ready
+	.venv-dev/bin/python -m train.pool checkpoints/pool --each 60
+	.venv-dev/bin/python -m train half_rgb --data $(DATA) --pool checkpoints/pool
+	.venv-dev/bin/python -m export checkpoints/half_rgb.pt -o models/flowmask.onnx
+
+lock:
+	sh requirements/lock.sh
+
+clean:
+	rm -rf .venv .venv-dev .venv-cellpose demo results

@@ -1,0 +1,57 @@
+"""The command line of the export: arguments, messages, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from export.cellpose import read_cellpose
+from export.onnx_file import write_onnx
+from export.source import Source, read_checkpoint
+from infer.errors import FlowmaskError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``python -m export`` with ``argv``; return 0, or 1 after one sentence on stderr."""
+    arguments = _parse(argv)
+    name = arguments.name or Path(arguments.output).stem
+    try:
+        differences = write_onnx(arguments.output, _source(arguments), name)
+    except FlowmaskError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{arguments.output}: written; largest relative difference from PyTorch: ", end="")
+    print(", ".join(f"{output} {difference:.1e}" for output, difference in differences.items()))
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m export", description="Turn a trained network into an ONNX file.")
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="a checkpoint of train/")
+    parser.add_argument("--cellpose", metavar="WEIGHTS", help="a checkpoint of cellpose 2.x or 3.x instead")
+    parser.add_argument("--size", metavar="SIZE.npy", help="the size file that belongs to the cellpose checkpoint")
+    parser.add_argument(
+        "--diameter", type=float, metavar="PX", help="mean diameter of a cellpose checkpoint that records none"
+    )
+    parser.add_argument("--licence", metavar="TEXT", help="licence of the cellpose weights")
+    parser.add_argument("--data", metavar="TEXT", help="one sentence: what the cellpose network was trained on")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="the file to write")
+    parser.add_argument("--name", help="name of the network (default: the output's, without .onnx)")
+    arguments = parser.parse_args(argv)
+    if (arguments.checkpoint is None) == (arguments.cellpose is None):
+        parser.error("give exactly one of CHECKPOINT and --cellpose WEIGHTS")
+    if arguments.cellpose is None:
+        for option in ("size", "diameter", "licence", "data"):
+            if getattr(arguments, option) is not None:
+                parser.error(f"--{option} belongs to --cellpose; a checkpoint of train/ records its own")
+    return arguments
+
+
+def _source(arguments: argparse.Namespace) -> Source:
+    if arguments.cellpose is None:
+        return read_checkpoint(arguments.checkpoint)
+    return read_cellpose(
+        arguments.cellpose, arguments.size, arguments.diameter, arguments.licence, arguments.data
+    )

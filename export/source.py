@@ -1,0 +1,121 @@
+"""A trained network with all that its contract and size regression need, and how to read one from our checkpoints."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from infer.contract import CHANNEL_POLICIES, Contract
+from infer.errors import NetworkError
+from train.network import FlowNetwork, load
+
+# What torch.load raises for a file that is no checkpoint: no zip or pickle, cut short, or of forbidden types.
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, UnicodeDecodeError)
+
+
+@dataclass(frozen=True)
+class SizeRegression:
+    """Log diameter (network pixels) of an item = ``weights . (style of the item - style) + log_diameter``."""
+
+    weights: Tensor
+    """(S,) float32."""
+    style: Tensor
+    """(S,) float32: mean style of the training crops."""
+    log_diameter: float
+    """Natural logarithm of the diameter at the mean style."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained network and what is known about it; the fields after ``size`` mean what they mean in `Contract`."""
+
+    network: FlowNetwork
+    size: SizeRegression | None
+    channels: str
+    mean_diameter: float
+    train_diameter: float
+    licence: str
+    data: str
+
+    def contract(self, name: str) -> Contract:
+        """Return the contract of this network under ``name``.
+
+        Raises NetworkError when the channel policy is unknown or does not give the network's number of channels,
+        or when a diameter is not positive.
+        """
+        if CHANNEL_POLICIES.get(self.channels) != self.network.channels:
+            raise NetworkError(
+                f"{name}: the network takes {self.network.channels} channels, which channel policy {self.channels!r} "
+                f"does not give; the policies are {CHANNEL_POLICIES}."
+            )
+        if not (self.mean_diameter > 0 and self.train_diameter > 0):
+            raise NetworkError(
+                f"{name}: its diameters are {self.mean_diameter} and {self.train_diameter} pixels; "
+                "both must be positive numbers."
+            )
+        return Contract(
+            name=name,
+            channels=self.channels,
+            mean_diameter=self.mean_diameter,
+            train_diameter=self.train_diameter,
+            sized=self.size is not None,
+            licence=self.licence,
+            data=self.data,
+            multiple=2 ** (len(self.network.widths) - 1),
+        )
+
+
+def size_regression(weights: Tensor, style: Tensor, log_diameter: float, styles: int, path: str) -> SizeRegression:
+    """Return the record after checking it against a network of ``styles`` style values; ``path`` is for the message.
+
+    Raises NetworkError when the shapes do not fit or a number is not finite.
+    """
+    if weights.shape != (styles,) or style.shape != (styles,):
+        raise NetworkError(
+            f"{path}: its size regression is for styles of {weights.numel()} values and the network's have {styles}; "
+            "give the size regression that was fitted to this network."
+        )
+    if not torch.cat([weights, style, torch.tensor([log_diameter])]).isfinite().all():
+        raise NetworkError(f"{path}: its size regression holds values that are not finite; fit it again.")
+    return SizeRegression(weights.float(), style.float(), log_diameter)
+
+
+def read_checkpoint(path: str) -> Source:
+    """Read a checkpoint that `train.network.save` wrote with the extras ``about`` and ``size``.
+
+    Raises NetworkError when the file is missing, is no such checkpoint, or lacks part of the extras.
+    """
+    try:
+        network, extras = load(path)
+    except OSError as error:
+        raise NetworkError(f"{path}: the checkpoint cannot be opened ({error.strerror}); check the path.") from error
+    except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
+        raise NetworkError(
+            f"{path}: this is no Flowmask checkpoint; give a file that train.network.save wrote, "
+            "or name a cellpose checkpoint with --cellpose."
+        ) from error
+    about, size = extras.get("about"), extras.get("size")
+    if not isinstance(about, Mapping) or "size" not in extras:
+        raise NetworkError(f"{path}: the checkpoint says nothing `about` its data or `size`; save it with both.")
+    try:
+        return Source(
+            network=network,
+            size=None if size is None else _read_size(size, network.widths[-1], path),
+            channels=str(about["channels"]),
+            mean_diameter=float(about["mean_diameter"]),
+            train_diameter=float(about["train_diameter"]),
+            licence=str(about["licence"]),
+            data=str(about["data"]),
+        )
+    except KeyError as error:
+        raise NetworkError(f"{path}: the checkpoint does not record {error}; save it with that entry.") from error
+
+
+def _read_size(size: object, styles: int, path: str) -> SizeRegression:
+    if not isinstance(size, Mapping):
+        raise NetworkError(f"{path}: its size regression is no mapping; save weights, style and log_diameter.")
+    return size_regression(size["weights"], size["style"], float(size["log_diameter"]), styles, path)

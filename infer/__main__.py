@@ -1,0 +1,7 @@
+"""`python -m infer -i IN -o OUT`."""
+
+import sys
+
+from infer.cli import main
+
+sys.exit(main())

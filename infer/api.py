@@ -1,0 +1,34 @@
+"""The Python call: an array or a file in, labels out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from infer.image import as_image, open_image
+from infer.pipeline import Result, segment_image
+from infer.session import Network, OnnxNetwork
+from infer.settings import Settings
+
+
+def load_network(path: str | Path, provider: str = "auto", threads: int = 0) -> OnnxNetwork:
+    """Open a network file once, for any number of images; see `infer.session.OnnxNetwork` for the errors."""
+    return OnnxNetwork(Path(path), provider, threads)
+
+
+def segment(
+    image: str | Path | npt.NDArray[np.generic], network: Network | str | Path, settings: Settings | None = None
+) -> Result:
+    """Segment one image: an array (Y, X), (Y, X, C) or (C, Y, X) of numbers, or a file's path.
+
+    ``network`` is what `load_network` returns, or a network file's path. The result holds ``labels`` (Y, X) int32
+    with 0 for background, the number of ``cells`` and the ``diameter`` in px that was used. Raises ImageError,
+    NetworkError or SettingsError, all of them FlowmaskError and ValueError.
+    """
+    settings = settings or Settings()
+    opened = open_image(Path(image)) if isinstance(image, str | Path) else as_image(image)
+    if isinstance(network, str | Path):
+        network = load_network(network, settings.provider, settings.threads)
+    return segment_image(opened, network, settings)

@@ -1,0 +1,131 @@
+"""The command line: a folder or a file of images in, one label file for each out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infer.errors import FlowmaskError, ImageError, InputError, OutputError
+from infer.settings import Settings
+
+if TYPE_CHECKING:
+    from infer.session import Network
+
+MODEL = Path(__file__).parent.parent / "models" / "flowmask.onnx"
+SIDE_FILES = ("thumbs.db", "desktop.ini")
+"""Files that file managers leave in folders, in lower case."""
+DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser: paths, and an option for every field of `Settings`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infer",
+        description="Segment the cells of microscopy images: NAME.png becomes NAME_label.tiff.",
+        epilog="Exit code: 0 all images done, 1 some failed (each named on stderr), 2 nothing could start.",
+    )
+    parser.add_argument("-i", "--input", type=Path, required=True, help="folder of images, or one image")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the labels; made when absent")
+    parser.add_argument("-m", "--model", type=Path, default=MODEL, help="network file (default models/flowmask.onnx)")
+    for knob in fields(Settings):
+        default = "" if knob.default is None else f" (default {knob.default})"
+        parser.add_argument(
+            f"--{knob.name.replace('_', '-')}",
+            type=_number_list if knob.name == "channels" else _kind(knob.default),
+            default=knob.default,
+            help=knob.metadata["meaning"] + default,
+        )
+    return parser
+
+
+def _kind(default: object) -> type:
+    return float if default is None else type(default)
+
+
+def _number_list(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+def find_images(path: Path) -> list[Path]:
+    """Return the files to segment: the path itself, or the files of a folder without hidden ones, by name.
+
+    Raises InputError when there is none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such file or folder; give the images' folder with -i.")
+    found = sorted(
+        p for p in path.iterdir() if p.is_file() and not p.name.startswith(".") and p.name.lower() not in SIDE_FILES
+    )
+    if not found:
+        raise InputError(f"{path}: the folder is empty; put TIFF, PNG, JPEG or BMP images into it.")
+    return found
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment every image; a file that fails is named on stderr and costs the others nothing."""
+    settings = Settings(**{knob.name: getattr(args, knob.name) for knob in fields(Settings)})
+    paths = find_images(args.input)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{args.output}: the folder cannot be made ({error.strerror}); give another with -o."
+        ) from error
+    from infer.session import OnnxNetwork
+    from infer.write import label_path
+
+    network = OnnxNetwork(args.model, settings.provider, settings.threads)
+    taken: dict[Path, Path] = {}
+    failed = 0
+    for path in paths:
+        target = label_path(args.output, path.name)
+        try:
+            if target in taken:
+                raise ImageError(
+                    f"{path}: {taken[target].name} has the same name up to its first dot; rename one of them."
+                )
+            taken[target] = path
+            _segment_file(path, target, network, settings)
+        except (FlowmaskError, MemoryError) as error:
+            failed += 1
+            reason = str(error) if isinstance(error, FlowmaskError) else f"{path}: not enough memory for this image."
+            print(f"error: {reason}", file=sys.stderr)
+    if failed:
+        print(f"{failed} of {len(paths)} files failed; their errors stand above.", file=sys.stderr)
+    return SOME_FAILED if failed else DONE
+
+
+def _segment_file(path: Path, target: Path, network: Network, settings: Settings) -> None:
+    from infer.image import open_image
+    from infer.pipeline import segment_image
+    from infer.progress import ProgressBar
+    from infer.write import write_labels
+
+    begun = time.perf_counter()
+    bar = ProgressBar(path.name)
+    try:
+        result = segment_image(open_image(path), network, settings, bar)
+    finally:
+        bar.close()
+    write_labels(target, result.labels, result.cells)
+    seconds = time.perf_counter() - begun
+    print(f"{path.name}: {result.cells} cells, diameter {result.diameter:.1f} px, {seconds:.2f} s", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and turn an error that stops everything into one sentence and exit code 2."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    args = build_parser().parse_args(argv)
+    try:
+        return run(args)
+    except FlowmaskError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_USAGE
