@@ -192,5 +192,5 @@ def _read_size(path: str, styles: int) -> SizeRegression:
         raise NetworkError(
             f"{path}: this is no size file of cellpose ({error}); give the one that ends in _size.npy."
         ) from error
-    vectors = (torch.from_numpy(vector.ravel()) for vector in (weights, style))
-    return size_regression(*vectors, log_diameter, styles, path)
+    coefficients, mean_style = (torch.from_numpy(vector.ravel()) for vector in (weights, style))
+    return size_regression(coefficients, mean_style, log_diameter, styles, path)

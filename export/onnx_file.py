@@ -43,7 +43,7 @@ class Sized(nn.Module):
         maps, style = self.network(image)
         if self.regression is None:
             return maps, style
-        logarithm = self.regression(style.unsqueeze(2).unsqueeze(3) - self.style).flatten(0)
+        logarithm = self.regression(style.unsqueeze(2).unsqueeze(3) - self.style).flatten(1).squeeze(1)
         return maps, logarithm.exp().clamp(min=SMALLEST), style
 
 

@@ -126,7 +126,7 @@ def place(rng: Generator, shape: Shape, bank: list[Stamp], crowd: Crowd, overlap
                 missing -= painted
                 if painted:
                     break
-        idle = idle + 1 if before - missing < 0.04 * tries * area else 0
+        idle = idle + 1 if before - missing <= 0.04 * tries * area else 0
     return tidy(plane.labels)
 
 

@@ -1,0 +1,45 @@
+"""Blended tiles: what a network without context returns comes back unchanged, whatever the batch."""
+
+import numpy as np
+import pytest
+
+from infer.blend import finished_rows, taper
+from infer.image import ArrayImage
+from infer.rescale import NormalisedView
+from infer.tiling import lattice
+
+PLAN = ((0,), (0,), (0,))
+LEVEL = np.array([[0, 1]] * 3, np.float32)
+
+
+def blended(shape, run, batch):
+    pixels = np.random.default_rng(7).random((1, *shape)).astype(np.float32)
+    view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
+    rows, columns = (lattice(length, 64) for length in shape)
+    parts = list(finished_rows(view, run, rows, columns, 64, batch))
+    tops = [top for top, _ in parts]
+    assert tops == list(np.cumsum([0] + [part.shape[1] for _, part in parts])[:-1])
+    return pixels, np.concatenate([part for _, part in parts], axis=1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (17, 300), (64, 64), (203, 131)])
+def test_a_network_without_context_gives_back_the_image(shape):
+    pixels, maps = blended(shape, lambda tiles: tiles, 4)
+    np.testing.assert_allclose(maps, np.broadcast_to(pixels, (3, *shape)), rtol=1e-5)
+
+
+def test_the_batch_does_not_change_a_bit():
+    def darker_at_the_rim(tiles):
+        return tiles * np.linspace(0, 1, tiles.shape[-1], dtype=np.float32)
+
+    one, two, five = (blended((203, 131), darker_at_the_rim, batch)[1] for batch in (1, 2, 5))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, five)
+
+
+def test_the_taper_is_the_references():
+    weight = taper(224, 224)
+    assert weight[0] == pytest.approx(0.069, abs=1e-3)
+    assert weight[112] > 0.999
+    np.testing.assert_array_equal(weight, weight[::-1])
+    np.testing.assert_allclose(taper(100, 224), weight[62:162], rtol=1e-6)
