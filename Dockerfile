@@ -1,4 +1,4 @@
-# The default is for NVIDIA GPUs with driver R580 or newer; for a quarter of the size and no GPU:
+# The default is for NVIDIA GPUs with driver R580 or newer. For a smaller image without CUDA:
 #   docker build --build-arg REQUIREMENTS=requirements/cpu.txt -t flowmask .
 ARG BASE=python:3.11-slim-bookworm
 
@@ -21,7 +21,6 @@ ENV PATH=/opt/venv/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     NUMBA_CACHE_DIR=/opt/numba-cache \
     NUMBA_CPU_NAME=generic \
-    NUMBA_CPU_FEATURES= \
     XDG_CACHE_HOME=/tmp \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility

@@ -52,7 +52,7 @@ def read_cellpose(
     return Source(
         network=network,
         size=None if size is None else _read_size(size, network.widths[-1]),
-        channels="cellpose",
+        channels="rgb" if network.channels == 3 else "cellpose",
         mean_diameter=mean_diameter,
         train_diameter=train_diameter,
         licence=LICENCE if licence is None else licence,

@@ -14,7 +14,6 @@ from torch.nn import functional
 from train.batches import Batch, ahead
 
 REPORT = 20
-SAVE = 100
 
 
 def flow_loss(maps: Tensor, target: Tensor) -> Tensor:
@@ -37,10 +36,11 @@ def fit(
     checkpoint: Path,
     validate: Callable[[nn.Module], str],
     validate_every: int,
+    save_every: int = 100,
 ) -> float:
     """Train with AdamW and one cycle, from the checkpoint if there is one; return the seconds spent in all.
 
-    ``validate`` scores the network (in evaluation mode) and returns a line to print.
+    Checkpoints come every ``save_every`` steps. ``validate`` scores the network (in evaluation mode) and returns a line to print.
     """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
@@ -63,7 +63,7 @@ def fit(
             recent = sum(losses[-REPORT:]) / len(losses[-REPORT:])
             left = each * (steps - done) / 60
             print(f"step {done}/{steps}  loss {recent:.3f}  {each:.2f} s a step  {left:.0f} min left", flush=True)
-        if done % SAVE == 0 or done == steps:
+        if done % save_every == 0 or done == steps:
             _save(checkpoint, done, spent + time.monotonic() - begun, network, optimiser, schedule)
         if done % validate_every == 0 or done == steps:
             print(f"step {done}/{steps}  {validate(network.eval())}", flush=True)

@@ -9,6 +9,7 @@ gives, for each case, FOLDER/CASE (weights as cellpose saves them), for some CAS
 import logging
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -39,8 +40,8 @@ def record(folder: Path, case: str, network: CPnet, channels: int = 2) -> None:
     outputs = {"maps": maps, "style": style}
     size = folder / f"{case}_size.npy"
     if size.exists():
-        model = models.CellposeModel(gpu=False, pretrained_model=str(folder / case))
-        outputs["diameter"] = models.SizeModel(model, pretrained_size=str(size))._size_estimation(style)
+        model = models.SizeModel(SimpleNamespace(device=None, diam_mean=None, pretrained_model=case), None, str(size))
+        outputs["diameter"] = model._size_estimation(style)
     np.savez(folder / f"{case}.npz", image=image, **outputs)
 
 

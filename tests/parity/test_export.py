@@ -36,6 +36,11 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
+def trace(path: Path, source: Source) -> None:
+    """Write the file without the parity check."""
+    onnx.save(onnx_file.to_onnx(onnx_file.Sized(source.network, source.size).eval(), source.contract("net")), path)
+
+
 @pytest.fixture(scope="module")
 def half(tmp_path_factory) -> Path:
     """A sized half-width network of three channels, exported."""
@@ -70,7 +75,7 @@ def test_diameter_is_at_least_five(tmp_path):
     source = make_source()
     small = SizeRegression(torch.zeros(HALF[-1]), torch.zeros(HALF[-1]), 0.5)
     path = tmp_path / "net.onnx"
-    onnx_file.write_onnx(str(path), Source(source.network, small, "rgb", 30.0, 30.0, "CC0", "nothing"), "net")
+    trace(path, Source(source.network, small, "rgb", 30.0, 30.0, "CC0", "nothing"))
     (diameter,) = open_session(path).run(["diameter"], {"image": np.zeros((2, 3, 32, 32), np.float32)})
     assert diameter.tolist() == [5.0, 5.0]
 
@@ -97,7 +102,7 @@ def constants(model) -> dict[str, "onnx.TensorProto"]:
 @pytest.mark.parametrize("widths", [HALF, FULL])
 def test_an_item_is_bitwise_the_same_in_any_batch_with_any_threads(tmp_path, widths):
     path = tmp_path / "net.onnx"
-    onnx_file.write_onnx(str(path), make_source(widths=widths), "net")
+    trace(path, make_source(widths=widths))
     images = np.random.default_rng(2).random((8, 3, 96, 64), np.float32)
     alone = [open_session(path).run(None, {"image": images[item : item + 1]}) for item in range(8)]
     expected = [np.concatenate(parts) for parts in zip(*alone, strict=True)]
@@ -148,6 +153,7 @@ def test_channels_must_fit_the_policy():
 
 
 ABOUT = {"channels": "rgb", "mean_diameter": 30.0, "train_diameter": 27.5, "licence": "CC0", "data": "nothing"}
+SHORT = {"weights": torch.zeros(3), "style": torch.zeros(3), "log_diameter": 3.0}
 
 
 def test_command_line_exports_a_checkpoint(tmp_path, capsys):
@@ -167,7 +173,7 @@ def test_command_line_exports_a_checkpoint(tmp_path, capsys):
         ({}, "says nothing"),
         ({"about": {**ABOUT, "channels": "cellpose"}, "size": None}, "takes 3 channels"),
         ({"about": {"channels": "rgb"}, "size": None}, "mean_diameter"),
-        ({"about": ABOUT, "size": {"weights": torch.zeros(3), "style": torch.zeros(3), "log_diameter": 3.0}}, "3 values"),
+        ({"about": ABOUT, "size": SHORT}, "3 values"),
     ],
 )
 def test_command_line_refuses_an_incomplete_checkpoint(tmp_path, capsys, extras, message):

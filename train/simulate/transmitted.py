@@ -51,7 +51,8 @@ def _organelles(rng: Generator, labels: Labels, diameter: float) -> Image:
 def _debris(rng: Generator, labels: Labels, diameter: float) -> Image:
     """Sparse unlabelled specks and faint film on the background, in the unit of the cells' path."""
     shape = (labels.shape[0], labels.shape[1])
-    specks = fields.spots(rng, labels == 0, rng.choice([0, 0.1, 0.4]) / diameter**2, 0.6 + rng.uniform(0, 0.04) * diameter)
+    size = 0.6 + rng.uniform(0, 0.04) * diameter
+    specks = fields.spots(rng, labels == 0, rng.choice([0, 0.1, 0.4]) / diameter**2, size)
     film = rng.choice([0.01, 0.04]) * fields.fractal_noise(rng, shape, rng.uniform(5, 40))
     return np.asarray(0.5 * specks + film, np.float32)
 

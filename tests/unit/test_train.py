@@ -1,0 +1,140 @@
+"""The training side: readers, crops, sampling by source, loss, resuming, the size regression."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+torch = pytest.importorskip("torch")
+
+from infer.errors import InputError, SettingsError  # noqa: E402
+from infer.flows import labels_to_flows  # noqa: E402
+from infer.image import ArrayImage  # noqa: E402
+from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
+from train.batches import batch_maker  # noqa: E402
+from train.config import Config, load_config, split  # noqa: E402
+from train.data import prepare, read_challenge, read_labels, read_shared, weights_by_source, write_sample  # noqa: E402
+from train.loop import fit, flow_loss  # noqa: E402
+from train.network import FlowNetwork  # noqa: E402
+from train.simulate import simulate  # noqa: E402
+from train.size import fit_size  # noqa: E402
+
+CONFIG = Config("tiny", "rgb", (4, 4, 8, 8), steps=6, licence="BSD-3-Clause", data="simulated", batch=2)
+
+
+def prepared(source="a", seed=0):
+    sample = simulate("fluorescence_nuclei", (120, 140), seed, 24)
+    return prepare(ArrayImage(sample.image[None]), sample.labels, source, "rgb")
+
+
+def test_the_shared_layout(tmp_path):
+    labels = np.zeros((9, 9), np.int32)
+    labels[2:6, 2:6] = 40_000
+    write_sample(tmp_path / "lab", "one", np.zeros((9, 9, 3), np.uint8), labels)
+    (item,) = read_shared(tmp_path)
+    assert item.name == "lab/one"
+    assert item.image.is_file()
+    np.testing.assert_array_equal(read_labels(item.labels), labels > 0)
+    with pytest.raises(InputError, match="no such folder"):
+        read_shared(tmp_path / "absent")
+
+
+def test_the_challenges_layout(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "cell_00001.png"), np.zeros((9, 9), np.uint8))
+    with pytest.raises(InputError, match="cell_00001_label.tiff: the labels"):
+        read_challenge(tmp_path)
+    labels = np.eye(9, dtype=np.int16) * 3
+    tifffile.imwrite(tmp_path / "labels" / "cell_00001_label.tiff", labels, compression="zlib")
+    (item,) = read_challenge(tmp_path)
+    np.testing.assert_array_equal(read_labels(item.labels), np.eye(9))
+    with pytest.raises(InputError, match="images: there is no such folder"):
+        read_challenge(tmp_path / "labels")
+
+
+def test_whole_sources_and_experiments_are_held_out(tmp_path):
+    for source, name in (("a", "x1"), ("a", "y1"), ("b", "x1"), ("c", "x1")):
+        write_sample(tmp_path / source, name, np.zeros((5, 5), np.uint8), np.zeros((5, 5), np.int32))
+    config = dataclasses.replace(CONFIG, held_out=("b/*", "a/y*"), left_out=("c/*",))
+    training, held_out = split(read_shared(tmp_path), config)
+    assert [item.name for item in training] == ["a/x1"]
+    assert [item.name for item in held_out] == ["a/y1", "b/x1"]
+
+
+def test_an_unknown_config_is_named():
+    with pytest.raises(SettingsError, match="nothing_such"):
+        load_config("nothing_such")
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("angle", [0.0, 0.7, 2.9])
+def test_vectors_turn_with_the_image(angle, flip):
+    labels = np.zeros((120, 120), np.int32)
+    labels[30:90, 40:75] = 1
+    labels[60:90, 75:95] = 1
+    flows = labels_to_flows(labels).transpose(1, 2, 0)
+    matrix = affine(labels.shape, 160, 1.2, angle, flip, np.random.default_rng(0))
+    _, turned, field = warp(np.zeros((120, 120, 3), np.float32), labels, np.ascontiguousarray(flows), matrix, 160)
+    expected = labels_to_flows(turned).transpose(1, 2, 0)
+    inner = cv2.erode((turned > 0).astype(np.uint8), np.ones((5, 5))) > 0
+    assert (field[inner] * expected[inner]).sum(-1).mean() > 0.97
+    assert not field[turned == 0].any()
+
+
+def test_a_crop_is_reproducible_and_has_the_targets_size():
+    image = prepared()
+    args = image.image.astype(np.float32), image.labels, image.flows.astype(np.float32), 30 / image.diameter
+    one, two = (augmented(*args, Augmentation(), np.random.default_rng(9)) for _ in range(2))
+    assert one[0].shape == one[1].shape == (3, 224, 224)
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[1], two[1])
+
+
+def test_no_source_drowns_the_others():
+    images = [prepared()] * 100 + [dataclasses.replace(prepared(), source="b")] * 4
+    weights = weights_by_source(images, {}, 80)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[:100].sum() / weights[100:].sum() == pytest.approx(np.sqrt(80) / np.sqrt(4))
+
+
+def test_loss_is_zero_only_for_the_truth():
+    target = torch.zeros(1, 3, 8, 8)
+    target[:, 0, 2:6], target[:, 1, 2:6] = 1, 1
+    truth = torch.stack([5 * target[:, 1], 5 * target[:, 2], 200 * target[:, 0] - 100], dim=1)
+    assert flow_loss(truth, target).item() == pytest.approx(0, abs=1e-6)
+    wrong = truth.clone()
+    wrong[:, 0] = 0
+    assert flow_loss(wrong, target).item() == pytest.approx(0.5 * 25 * 0.5 / 2)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
+    make = batch_maker([prepared(seed=s) for s in range(2)], CONFIG)
+
+    def run(checkpoint, stop_after=None):
+        def stopping(step):
+            if step == stop_after:
+                raise KeyboardInterrupt
+            return make(step)
+
+        torch.manual_seed(0)
+        network = FlowNetwork(3, CONFIG.widths)
+        fit(network, stopping, CONFIG.steps, 1e-3, 0.3, 1e-4, checkpoint, lambda _: "", 100, save_every=2)
+        return network.state_dict()
+
+    whole = run(tmp_path / "whole.state")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut.state", stop_after=5)
+    assert (tmp_path / "cut.state").exists()
+    resumed = run(tmp_path / "cut.state")
+    for key, value in whole.items():
+        torch.testing.assert_close(resumed[key], value, rtol=0, atol=0)
+
+
+def test_the_size_regression_has_the_networks_style(monkeypatch):
+    monkeypatch.setattr("train.size.DRAWS", 12)
+    size = fit_size(FlowNetwork(3, CONFIG.widths).eval(), [prepared(), prepared("b", 1)], CONFIG)
+    assert size["weights"].shape == size["style"].shape == (8,)
+    assert 12 < np.exp(size["log_diameter"]) < 75
