@@ -1,6 +1,6 @@
 """F1 for each held-out source, with estimated and with true diameters.
 
-    python -m bench.quality --data ../shared/data [--model models/flowmask.onnx] [--config half_rgb]
+python -m bench.quality --data ../shared/data [--model models/flowmask.onnx] [--config half_rgb]
 """
 
 from __future__ import annotations

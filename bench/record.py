@@ -20,8 +20,13 @@ def write_record(name: str, figures: dict[str, Any]) -> Path:
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     versions = {"python": platform.python_version()}
-    record = {"commit": commit.stdout.strip(), "date": datetime.now(UTC).isoformat(timespec="seconds"),
-              "machine": machine, "versions": versions, **figures}
+    record = {
+        "commit": commit.stdout.strip(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine,
+        "versions": versions,
+        **figures,
+    }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")

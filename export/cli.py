@@ -52,6 +52,4 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _source(arguments: argparse.Namespace) -> Source:
     if arguments.cellpose is None:
         return read_checkpoint(arguments.checkpoint)
-    return read_cellpose(
-        arguments.cellpose, arguments.size, arguments.diameter, arguments.licence, arguments.data
-    )
+    return read_cellpose(arguments.cellpose, arguments.size, arguments.diameter, arguments.licence, arguments.data)

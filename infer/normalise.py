@@ -91,7 +91,7 @@ def _percentiles(image: Image, sources: tuple[int, ...], wanted: tuple[float, fl
 
 def _histogram(image: Image, channel: int) -> npt.NDArray[np.int64]:
     _, height, width = image.shape
-    counts = np.zeros(256 ** image.dtype.itemsize, np.int64)
+    counts = np.zeros(256**image.dtype.itemsize, np.int64)
     for top in range(0, height, ROWS):
         rows = image.read(top, 0, min(top + ROWS, height), width)[channel]
         counts += np.bincount(rows.ravel(), minlength=counts.size)

@@ -40,7 +40,8 @@ def fit(
 ) -> float:
     """Train with AdamW and one cycle, from the checkpoint if there is one; return the seconds spent in all.
 
-    Checkpoints come every ``save_every`` steps. ``validate`` scores the network (in evaluation mode) and returns a line to print.
+    Checkpoints come every ``save_every`` steps. ``validate`` scores the network, in evaluation mode, and returns a
+    line to print.
     """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)

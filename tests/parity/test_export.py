@@ -180,7 +180,8 @@ def test_command_line_refuses_an_incomplete_checkpoint(tmp_path, capsys, extras,
     save(str(tmp_path / "net.pt"), make_source().network, **extras)
     assert main([str(tmp_path / "net.pt"), "-o", str(tmp_path / "net.onnx")]) == 1
     text = capsys.readouterr().err
-    assert message in text and text.count("\n") == 1
+    assert message in text
+    assert text.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
 
 

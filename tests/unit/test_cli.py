@@ -1,0 +1,107 @@
+"""The command line in process, with the network that ships."""
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from infer.cli import DONE, MODEL, SOME_FAILED, WRONG_USAGE, find_images, main
+from infer.errors import SettingsError
+from infer.settings import Settings
+from train.simulate import simulate
+
+pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+SAMPLE = simulate("fluorescence_nuclei", (160, 180), 3, 26)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in", tmp_path / "out"
+
+
+def run(folders, *options):
+    return main(["-i", str(folders[0]), "-o", str(folders[1]), "--diameter", "26", *options])
+
+
+def test_labels_are_named_typed_and_compressed_as_the_challenge_asks(folders, capsys):
+    cv2.imwrite(str(folders[0] / "cell_00001.png"), SAMPLE.image)
+    tifffile.imwrite(folders[0] / "deep.ome.TIF", SAMPLE.image.astype(np.uint16) * 200)
+    assert run(folders) == DONE
+    assert sorted(p.name for p in folders[1].iterdir()) == ["cell_00001_label.tiff", "deep_label.tiff"]
+    with tifffile.TiffFile(folders[1] / "cell_00001_label.tiff") as file:
+        page = file.pages[0]
+        assert (page.dtype, page.shape) == (np.int16, (160, 180))
+        assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        labels = page.asarray()
+    assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
+    assert labels.max() > 5
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2
+    assert out[0].startswith(f"cell_00001.png: {labels.max()} cells, diameter 26.0 px, ")
+
+
+def test_one_file_alone(folders):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    assert run((folders[0] / "a.png", folders[1])) == DONE
+    assert (folders[1] / "a_label.tiff").exists()
+
+
+def test_a_bad_file_is_named_and_costs_the_others_nothing(folders, capsys):
+    (folders[0] / "a.png").write_bytes(b"no image")
+    (folders[0] / "b.txt").write_text("notes")
+    cv2.imwrite(str(folders[0] / "c.png"), SAMPLE.image)
+    (folders[0] / ".hidden").write_text("")
+    (folders[0] / "Thumbs.db").write_text("")
+    assert run(folders) == SOME_FAILED
+    assert [p.name for p in folders[1].iterdir()] == ["c_label.tiff"]
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 3
+    assert "a.png: it is no" in errors[0]
+    assert "b.txt: it is no" in errors[1]
+    assert "2 of 3 files failed" in errors[2]
+
+
+def test_two_names_for_one_label_file(folders, capsys):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    cv2.imwrite(str(folders[0] / "a.x.png"), SAMPLE.image)
+    assert run(folders) == SOME_FAILED
+    assert "a.x.png: a.png has the same name up to its first dot" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "message"),
+    [
+        (lambda folder: folder.rmdir(), (), "there is no such file or folder"),
+        (lambda folder: None, (), "the folder is empty"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "ONNX Runtime cannot open it"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--provider", "tpu"), "--provider tpu is unknown"),
+    ],
+)
+def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options, message):
+    prepare(folders[0])
+    assert run(folders, *options) == WRONG_USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_a_channel_choice_that_does_not_fit_is_a_failure_of_that_image(folders, capsys):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    assert run(folders, "--channels", "1,2,3") == SOME_FAILED
+    assert "--channels 1,2,3 does not fit an image of 1 channel" in capsys.readouterr().err
+
+
+def test_folders_inside_are_left_alone(folders):
+    (folders[0] / "sub").mkdir()
+    (folders[0] / "a.png").write_bytes(b"")
+    assert [p.name for p in find_images(folders[0])] == ["a.png"]
+
+
+def test_settings_have_ranges():
+    with pytest.raises(SettingsError, match="--diameter 0 is out of range"):
+        Settings(diameter=0)
+    with pytest.raises(ValueError, match="--batch"):
+        Settings(batch=0)

@@ -1,0 +1,50 @@
+"""The contract survives the metadata and refuses what it does not know."""
+
+import dataclasses
+import json
+
+import pytest
+
+from infer.contract import KEY, Contract, from_metadata
+from infer.errors import FlowmaskError, NetworkError
+
+CONTRACT = Contract("n", "green-blue", 30.0, 27.5, True, "CC0", "nothing")
+
+
+def test_round_trip():
+    assert from_metadata(CONTRACT.to_metadata(), "n.onnx") == CONTRACT
+    assert CONTRACT.inputs == 2
+    assert CONTRACT.outputs == ("maps", "diameter", "style")
+    assert dataclasses.replace(CONTRACT, sized=False).outputs == ("maps", "style")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": "other"}, "family 'other'"),
+        ({"version": 99}, "version 99"),
+        ({"channels": "sepia"}, "channel policy 'sepia'"),
+        ({"name": None, "drop": "licence"}, "incomplete"),
+    ],
+)
+def test_what_is_unknown_is_refused_by_name(change, message):
+    record = dataclasses.asdict(CONTRACT) | change
+    record.pop(record.pop("drop", ""), None)
+    with pytest.raises(NetworkError, match=f"n.onnx: .*{message}"):
+        from_metadata({KEY: json.dumps(record)}, "n.onnx")
+
+
+@pytest.mark.parametrize("metadata", [{}, {KEY: "{"}, {KEY: "[]"}, {KEY: "{}"}])
+def test_foreign_metadata(metadata):
+    with pytest.raises(NetworkError, match="n.onnx"):
+        from_metadata(metadata, "n.onnx")
+
+
+def test_every_error_is_also_a_builtin():
+    import infer.errors as errors
+
+    leaves = [e for e in vars(errors).values() if isinstance(e, type) and e is not FlowmaskError]
+    assert leaves
+    for leaf in leaves:
+        assert issubclass(leaf, FlowmaskError)
+        assert leaf.__mro__[2].__module__ == "builtins"

@@ -1,0 +1,66 @@
+"""Who may import whom: read from the source, without running it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", "tests", "cellpose", "pandas"}
+RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
+ORDER = [
+    "errors", "settings", "contract", "image", "normalise", "rescale", "tiling", "flows", "follow", "metrics",
+    "session", "blend", "masks", "write", "diameter", "pipeline", "progress", "api", "cli", "__init__", "__main__",
+]  # fmt: skip
+
+
+def imported(path):
+    """Every module that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+FILES = sorted((ROOT / "infer").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_infer_imports_the_run_time_set_alone(path):
+    tops = {name.split(".")[0] for name in imported(path)}
+    assert not tops & FORBIDDEN
+    assert tops - RUNTIME <= set(sys.stdlib_module_names) | {"__future__"}
+
+
+def test_every_file_has_its_place_in_the_order():
+    assert sorted(ORDER) == [path.stem for path in FILES]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if not p.stem.startswith("__")], ids=lambda p: p.stem)
+def test_each_file_imports_only_from_files_above_it(path):
+    above = ORDER[: ORDER.index(path.stem)]
+    inner = {name.split(".")[1] for name in imported(path) if name.startswith("infer.")}
+    assert inner <= set(above)
+
+
+@pytest.mark.parametrize("package", ["train", "export"])
+def test_arrows_point_one_way(package):
+    allowed = {"train": {"infer", "train"}, "export": {"infer", "train", "export"}}[package]
+    for path in (ROOT / package).rglob("*.py"):
+        ours = {name.split(".")[0] for name in imported(path)} & {"infer", "train", "export", "bench", "tests"}
+        assert ours <= allowed, path
+
+
+def test_onnxruntime_has_one_door():
+    users = [p.stem for p in FILES if any(name.split(".")[0] == "onnxruntime" for name in imported(p))]
+    assert users == ["session"]
+
+
+def test_help_needs_none_of_the_heavy_packages():
+    code = "import sys, infer.cli; infer.cli.build_parser().format_help(); print(sorted(sys.modules))"
+    modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for heavy in ("numba", "onnxruntime", "cv2", "tifffile", "skimage", "scipy"):
+        assert f"'{heavy}'" not in modules

@@ -1,0 +1,36 @@
+"""`infer/` in the environment that ships: no torch there, and it is not missed."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import cv2
+import pytest
+import tifffile
+
+from infer.cli import MODEL
+from train.simulate import simulate
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = Path(os.environ.get("FLOWMASK_LEAN_PYTHON", ROOT / ".venv/bin/python"))
+pytestmark = [
+    pytest.mark.skipif(not PYTHON.exists(), reason=f"no run-time environment at {PYTHON}; `make test` makes it"),
+    pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built"),
+]
+
+
+def test_torch_is_absent():
+    done = subprocess.run([PYTHON, "-c", "import torch"], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "No module named 'torch'" in done.stderr
+
+
+def test_predict_segments_without_torch(tmp_path):
+    (tmp_path / "in").mkdir()
+    sample = simulate("fluorescence_nuclei", (120, 150), 2, 25)
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), sample.image)
+    path = f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["sh", ROOT / "predict.sh", tmp_path / "in", tmp_path / "out", "--diameter", "25"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path}, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert tifffile.imread(tmp_path / "out" / "a_label.tiff").max() > 2
