@@ -15,6 +15,8 @@ Pixels = npt.NDArray[np.generic]
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 MAX_UNNAMED_CHANNELS = 4
+ALPHA = (1, 2)
+"""TIFF's ExtraSamples values of associated and unassociated alpha."""
 
 
 class Image(Protocol):
@@ -107,7 +109,7 @@ def _read_tiff(path: Path) -> Pixels:
             series = file.series[0]
             axes, page = series.axes, series.keyframe
             pixels = series.asarray()
-            alpha = len(page.extrasamples)
+            alpha = sum(int(kind) in ALPHA for kind in page.extrasamples)
     except OSError:
         raise
     except Exception as error:  # tifffile and its codecs raise whatever the damage leads to

@@ -10,12 +10,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def cellpose_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that make_cellpose_files.py fills; made once per session."""
+def cellpose_python() -> Path:
+    """The Python of the environment that holds cellpose 3.1."""
     python = Path(os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python"))
     if not python.exists():
-        pytest.skip(f"no cellpose environment at {python}; name its Python in FLOWMASK_CELLPOSE_PYTHON")
+        pytest.skip(f"no cellpose environment at {python}; `make test` makes it")
+    return python
+
+
+@pytest.fixture(scope="session")
+def cellpose_files(cellpose_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that make_cellpose_files.py fills; made once per session."""
     folder = tmp_path_factory.mktemp("cellpose")
     script = Path(__file__).with_name("make_cellpose_files.py")
-    subprocess.run([python, script, folder], check=True, timeout=1800)
+    subprocess.run([cellpose_python, script, folder], check=True, timeout=1800)
     return folder

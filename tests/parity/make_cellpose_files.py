@@ -88,7 +88,10 @@ def main(folder: Path) -> None:
 
     denoiser = CPnet([2, 32, 64, 128, 256], 1, 3, mkldnn=False)
     denoiser.save_model(folder / "denoise")
-    make_network(3, 16, seed=2).save_model(folder / "three-channels")
+    make_network(1, 16, seed=2).save_model(folder / "one-channel")
+    network = make_network(3, 16, seed=4)
+    network.save_model(folder / "three-channels")
+    record(folder, "three-channels", network, channels=3)
     tuned(folder)
 
 

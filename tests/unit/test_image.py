@@ -38,6 +38,12 @@ def test_tiff_with_alpha(tmp_path):
     np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), COLOUR.transpose(2, 0, 1))
 
 
+def test_tiff_with_many_samples(tmp_path):
+    pixels = RNG.integers(0, 255, (37, 53, 6)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", planarconfig="contig")
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), pixels.transpose(2, 0, 1))
+
+
 @pytest.mark.parametrize("kind", ["imagej", "ome"])
 def test_tiff_with_named_channels(tmp_path, kind):
     pixels = RNG.integers(0, 60000, (5, 37, 53)).astype(np.uint16)

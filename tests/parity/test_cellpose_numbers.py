@@ -1,0 +1,85 @@
+"""Stage by stage against the cellpose package: the same arrays in, the same numbers out."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infer.blend import taper
+from infer.flows import label_boxes, labels_to_flows
+from infer.image import ArrayImage
+from infer.masks import fill_holes, flow_errors, keep_good
+from infer.metrics import matches, sequential
+from infer.normalise import levels, mix, normalise
+from infer.rescale import positions
+from tests.partition import same_partition
+from train.data import median_diameter
+from train.simulate import simulate
+
+SHAPE = (190, 230)
+
+
+@pytest.fixture(scope="module")
+def given():
+    rng = np.random.default_rng(0)
+    sample = simulate("phase", SHAPE, 8, 30)
+    truth = sample.labels
+    moved = np.roll(truth, (3, 4), (0, 1))
+    guess = sequential(np.where(rng.random(truth.max() + 1)[moved] > 0.2, moved, 0))
+    holes = np.where(rng.random(SHAPE) > 0.9, 0, truth)
+    flow = labels_to_flows(truth) * 5 + rng.normal(0, 1.5, (2, *SHAPE)).astype(np.float32)
+    arrays = {"truth": truth, "guess": guess, "holes": holes, "network_flow": flow, "image": sample.image}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def theirs(given, cellpose_python, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("numbers")
+    np.savez(folder / "in.npz", **given)
+    script = Path(__file__).with_name("cellpose_numbers.py")
+    subprocess.run([cellpose_python, script, folder / "in.npz", folder / "out.npz"], check=True, timeout=600)
+    return np.load(folder / "out.npz")
+
+
+def test_flows(given, theirs):
+    np.testing.assert_allclose(labels_to_flows(given["truth"]), theirs["flows"], atol=1e-6)
+
+
+def test_flow_errors(given, theirs):
+    maps = np.concatenate([given["network_flow"], np.zeros((1, *SHAPE))]).astype(np.float32)
+    truth = given["truth"]
+    rows, columns = (positions(0, length, length, length) for length in SHAPE)
+    ours = flow_errors(truth, label_boxes(truth, int(truth.max())), maps, rows, columns)
+    np.testing.assert_allclose(ours, theirs["errors"], atol=1e-5)
+
+
+def test_matches(given, theirs):
+    assert matches(given["truth"], given["guess"], 0.5) == tuple(theirs["counts"].astype(int))
+
+
+def test_percentiles(given, theirs):
+    image = ArrayImage(given["image"][None])
+    plan = ((0,),)
+    ours = normalise(mix(given["image"][None], plan), levels(image, plan, (1.0, 99.0)))
+    np.testing.assert_allclose(ours[0], theirs["normalised"], atol=1e-5)
+
+
+def test_taper(theirs):
+    weight = taper(224, 224)
+    np.testing.assert_allclose(np.outer(weight, weight), theirs["taper"], rtol=1e-5)
+
+
+def test_diameter(given, theirs):
+    assert median_diameter(given["truth"]) == pytest.approx(float(theirs["diameter"]), rel=1e-6)
+
+
+def test_holes_and_small_cells(given, theirs):
+    labels = given["holes"].copy()
+    maps = np.zeros((3, *SHAPE), np.float32)
+    rows, columns = (positions(0, length, length, length) for length in SHAPE)
+    keep_good(labels, maps, rows, columns, 0, 15)
+    assert same_partition(labels, theirs["filled"].astype(np.int32))
+    untouched = labels.copy()
+    fill_holes(labels, label_boxes(labels, int(labels.max())))
+    np.testing.assert_array_equal(labels, untouched)
