@@ -25,7 +25,8 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Array) 
 
     The network's size regression (style vector to log diameter, Stringer et al. 2021) reads up to `WINDOWS`
     windows at the image's own scale; the image is brought to the mean diameter by what they say and read again,
-    since the regression is best near that diameter. Without a regression: the contract's training diameter.
+    since the regression is best near that diameter. Without a regression: the contract's training diameter; where
+    no window has a style, as on an empty image: the mean diameter.
     """
     contract = network.contract
     if not contract.sized:
@@ -33,7 +34,10 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Array) 
     diameter = contract.mean_diameter
     for _ in range(PASSES):
         scale = contract.mean_diameter / diameter
-        seen = [float(network.diameters(window[None])[0]) for window in _windows(image, plan, level, scale)]
+        seen = np.array([network.diameters(window[None])[0] for window in _windows(image, plan, level, scale)])
+        seen = seen[np.isfinite(seen)]
+        if not seen.size:
+            return contract.mean_diameter
         diameter = float(np.clip(math.exp(np.median(np.log(seen))) / scale, SMALLEST, LARGEST))
     return diameter
 

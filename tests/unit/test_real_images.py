@@ -1,0 +1,42 @@
+"""The network that ships on real images of sources that it never saw, scored by the challenge's rules."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from infer.cli import MODEL
+from infer.metrics import f1_challenge
+from train.config import load_config, split
+from train.data import read_labels, read_shared
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "data"
+pytestmark = [
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"the labelled images are not at {DATA}"),
+    pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built"),
+]
+IMAGES = 4
+
+
+@pytest.mark.parametrize(
+    ("source", "least"),
+    [("bbbc039_fluo_nuclei_u2os", 0.85), ("yeastvision_phase_yeast_pos13", 0.8), ("dsb2018_fluo_nuclei_tissue", 0.6)],
+)
+def test_held_out_sources(tmp_path, source, least):
+    _, held_out = split(read_shared(DATA), load_config("half_rgb"))
+    items = [item for item in held_out if item.source == source][:IMAGES]
+    (tmp_path / "in").mkdir()
+    for item in items:
+        (tmp_path / "in" / item.image.name).symlink_to(item.image)
+    command = [sys.executable, "-m", "infer", "-i", tmp_path / "in", "-o", tmp_path / "out"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    scores = []
+    for item in items:
+        labels = tifffile.imread(tmp_path / "out" / f"{item.image.stem}_label.tiff")
+        assert labels.dtype == np.int16
+        scores.append(f1_challenge(read_labels(item.labels), labels))
+    assert np.mean(scores) > least, scores
