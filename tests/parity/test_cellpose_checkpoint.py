@@ -54,7 +54,8 @@ def test_same_outputs_as_cellpose(cellpose_files, tmp_path, case, options, sized
         limit = 1e-4 * max(1.0, float(np.abs(expected[name]).max()))
         difference = float(np.abs(got - expected[name]).max())
         print(f"{case} {name}: {difference:.2e}, limit {limit:.2e}")
-        assert got.shape == expected[name].shape and difference <= limit, (name, difference)
+        assert got.shape == expected[name].shape
+        assert difference <= limit, (name, difference)
 
 
 def test_contract_of_a_checkpoint(cellpose_files, tmp_path):
