@@ -19,6 +19,7 @@ LABEL org.opencontainers.image.title="Flowmask" \
 # on any x86-64. Where the cache cannot be written (--read-only), Numba needs another place: XDG_CACHE_HOME.
 ENV PATH=/opt/venv/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     NUMBA_CACHE_DIR=/opt/numba-cache \
     NUMBA_CPU_NAME=generic \
     XDG_CACHE_HOME=/tmp \

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from infer.contract import Contract, from_metadata
 from infer.errors import NetworkError, SettingsError
+
+# From 1.29 on ONNX Runtime reports its use to its makers unless told otherwise before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime  # noqa: E402
 
 Array = npt.NDArray[np.float32]
 log = logging.getLogger(__name__)

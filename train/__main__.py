@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from infer.contract import CHANNEL_POLICIES, Contract
-from infer.errors import FlowmaskError
+from infer.errors import FlowmaskError, SettingsError
 from train.batches import batch_maker
 from train.config import Config, load_config, split
 from train.data import Item, prepare_items, prepare_simulated, read_challenge, read_shared
 from train.loop import fit
-from train.network import FlowNetwork, parameters, save
+from train.network import FlowNetwork, load, parameters, save
 from train.size import fit_size
 from train.validate import Validation
 
@@ -34,6 +34,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="one folder for each source, or the challenge's images/ and labels/; may be repeated",
     )
     parser.add_argument("--pool", type=Path, metavar="FOLDER", help="simulated images written by python -m train.pool")
+    parser.add_argument(
+        "--start", type=Path, metavar="CHECKPOINT", help="begin with these weights instead of random ones"
+    )
     parser.add_argument(
         "--work",
         type=Path,
@@ -56,6 +59,17 @@ def about(config: Config) -> Contract:
     )
 
 
+def starting_network(config: Config, start: Path | None) -> FlowNetwork:
+    """Return the config's network, random or with the weights of a checkpoint of the same shape."""
+    network = FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
+    if start is None:
+        return network
+    loaded, _ = load(start)
+    if (loaded.channels, loaded.widths) != (network.channels, network.widths):
+        raise SettingsError(f"{start}: its network has another shape than the config's; name a checkpoint that fits.")
+    return loaded
+
+
 def run(args: argparse.Namespace) -> None:
     """Train, fit the size regression and write WORK/NAME.pt, which `python -m export` turns into ONNX."""
     config = load_config(args.config)
@@ -64,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     images = prepare_items(training, config.policy)
     if args.pool:
         images += prepare_simulated(args.pool, config.policy)
-    network = FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
+    network = starting_network(config, args.start)
     print(f"{len(images)} images to train on, {len(held_out)} held out, {parameters(network):,} parameters", flush=True)
     validation = Validation(held_out, about(config), VALIDATE_IMAGES)
     seconds = fit(

@@ -34,3 +34,12 @@ def test_predict_segments_without_torch(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path}, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert tifffile.imread(tmp_path / "out" / "a_label.tiff").max() > 2
+
+
+def test_nothing_is_reported_home(tmp_path):
+    """ONNX Runtime's telemetry leaves a device id and a queue in the home folder; ours must leave neither."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
+    code = f"from infer.session import OnnxNetwork; from pathlib import Path; OnnxNetwork(Path({str(MODEL)!r}))"
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([PYTHON, "-c", code], check=True, cwd=ROOT, env=environment)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower()]

@@ -22,6 +22,7 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
     "brightfield": transmitted.brightfield,
     "blood_smear": stained.blood_smear,
     "stained_tissue": stained.stained_tissue,
+    "immunohistochemistry": stained.immunohistochemistry,
     "rods": bacteria.rods,
     "filaments": bacteria.filaments,
     "yeast": transmitted.yeast,

@@ -79,6 +79,8 @@ def bright_field(path: Image, absorption: Image, fresnel: float, sign: int, cohe
 
 HAEMATOXYLIN = (0.65, 0.70, 0.29)
 EOSIN = (0.07, 0.99, 0.11)
+HAEMATOXYLIN_BLUE = (0.80, 0.55, 0.20)
+DAB = (0.27, 0.57, 0.78)
 
 
 def absorb(stains: list[tuple[Image, tuple[float, float, float]]], light: tuple[float, float, float]) -> Image:

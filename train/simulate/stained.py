@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from skimage.segmentation import expand_labels, find_boundaries
 
 from train.simulate import fields, optics, placement, shapes
 from train.simulate.fields import Image, Labels, Shape
@@ -81,8 +82,8 @@ def _photograph(rng: Generator, stains: list[tuple[Image, tuple[float, float, fl
     return optics.digitise(rng, optics.shot(rng, soft, rng.choice([500, 5000]), 0.004))
 
 
-def stained_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
-    """Haematoxylin-eosin section: labelled purple nuclei on fibrous pink ground with pale gaps."""
+def _tissue_nuclei(rng: Generator, shape: Shape, diameter: float) -> tuple[Labels, Image]:
+    """Nuclei of a section and their haematoxylin density."""
     spread, aspect, roughness = rng.uniform(0.15, 0.35), rng.uniform(1.2, 2.2), rng.choice([0.03, 0.08])
 
     def draw() -> list[shapes.Outline]:
@@ -99,6 +100,12 @@ def stained_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
     rim = rng.uniform(0, 0.6) * np.exp(-((fields.depth(labels) / (0.5 + 0.04 * diameter)) ** 2)) * (labels > 0)
     strength = fields.blur(fields.per_cell(rng, labels, rng.uniform(0.1, 0.35)), 0.7)
     blue = rng.uniform(0.5, 1.3) * strength * np.maximum(chromatin + rim - rng.uniform(0, 0.3), 0.2) * solid
+    return labels, blue.astype(np.float32)
+
+
+def stained_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
+    """Haematoxylin-eosin section: labelled purple nuclei on fibrous pink ground with pale gaps."""
+    labels, blue = _tissue_nuclei(rng, shape, diameter)
     fibres = fields.fibre_noise(rng, shape, 2.5 * diameter, max(2.0, 0.2 * diameter))
     cloud = fields.fractal_noise(rng, shape, 4 * diameter)
     ground = np.clip(rng.uniform(0.2, 1) + rng.uniform(0, 0.25) * fibres + rng.uniform(0, 0.3) * cloud, 0, None)
@@ -106,8 +113,26 @@ def stained_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
     ground *= 1 - 0.9 * fields.blur((gaps & (labels == 0)).astype(np.float32), 1.5)
     pink = ground * rng.uniform(0.15, 0.7)
     stains = [
-        (blue.astype(np.float32), _jittered(rng, optics.HAEMATOXYLIN, 0.15)),
+        (blue, _jittered(rng, optics.HAEMATOXYLIN, 0.15)),
         (pink.astype(np.float32), _jittered(rng, optics.EOSIN, 0.2)),
         ((ground * rng.choice([0, 0.05, 0.25])).astype(np.float32), optics.HAEMATOXYLIN),
+    ]
+    return _photograph(rng, stains), labels
+
+
+def immunohistochemistry(rng: Generator, shape: Shape, diameter: float) -> Scene:
+    """Section with a brown antibody stain (DAB) in bodies and membranes of some cells; blue nuclei labelled."""
+    labels, blue = _tissue_nuclei(rng, shape, diameter)
+    territory = expand_labels(labels, 1.2 * diameter)
+    wall = fields.blur(find_boundaries(territory, mode="inner").astype(np.float32), 0.5 + 0.04 * diameter)
+    positive = fields.blur((fields.smooth_noise(rng, shape, 5 * diameter) > rng.uniform(-1, 1)).astype(np.float32), 1.0)
+    texture = 1 + rng.uniform(0, 0.4) * fields.fibre_noise(rng, shape, diameter, max(2.0, 0.15 * diameter))
+    body = rng.uniform(0.1, 1.2) * np.clip(texture, 0, None) * (1 - rng.uniform(0.3, 0.9) * (labels > 0))
+    brown = positive * (body + rng.uniform(0, 1.5) * wall)
+    haze = rng.uniform(0, 0.15) * np.clip(1 + 0.5 * fields.fractal_noise(rng, shape, 2 * diameter), 0, None)
+    stains = [
+        (blue * np.float32(rng.uniform(0.4, 1)), _jittered(rng, optics.HAEMATOXYLIN_BLUE, 0.15)),
+        (fields.blur(brown.astype(np.float32), 0.7), _jittered(rng, optics.DAB, 0.15)),
+        (haze.astype(np.float32), optics.HAEMATOXYLIN_BLUE),
     ]
     return _photograph(rng, stains), labels
