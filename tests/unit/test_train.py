@@ -12,12 +12,13 @@ torch = pytest.importorskip("torch")
 from infer.errors import InputError, SettingsError  # noqa: E402
 from infer.flows import labels_to_flows  # noqa: E402
 from infer.image import ArrayImage  # noqa: E402
+from train.__main__ import starting_network  # noqa: E402
 from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config, split  # noqa: E402
 from train.data import prepare, read_challenge, read_labels, read_shared, weights_by_source, write_sample  # noqa: E402
 from train.loop import fit, flow_loss  # noqa: E402
-from train.network import FlowNetwork  # noqa: E402
+from train.network import FlowNetwork, save  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 from train.size import fit_size  # noqa: E402
 
@@ -138,3 +139,12 @@ def test_the_size_regression_has_the_networks_style(monkeypatch):
     size = fit_size(FlowNetwork(3, CONFIG.widths).eval(), [prepared(), prepared("b", 1)], CONFIG)
     assert size["weights"].shape == size["style"].shape == (8,)
     assert 12 < np.exp(size["log_diameter"]) < 75
+
+
+def test_training_begins_with_given_weights_of_the_same_shape(tmp_path):
+    network = FlowNetwork(3, CONFIG.widths)
+    save(tmp_path / "a.pt", network, about={}, size=None)
+    again = starting_network(CONFIG, tmp_path / "a.pt")
+    torch.testing.assert_close(again.output[2].weight, network.output[2].weight)
+    with pytest.raises(SettingsError, match="another shape"):
+        starting_network(dataclasses.replace(CONFIG, widths=(4, 8, 8, 8)), tmp_path / "a.pt")
