@@ -38,7 +38,9 @@ bench: .venv-dev/.ready .venv-cellpose/.ready
 train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.pool checkpoints/pool --each 60
 	.venv-dev/bin/python -m train half_rgb --data $(DATA) --pool checkpoints/pool
-	.venv-dev/bin/python -m export checkpoints/half_rgb.pt -o models/flowmask.onnx
+	.venv-dev/bin/python -m train half_rgb_more --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb.pt
+	cp checkpoints/half_rgb_more.pt models/flowmask.pt
+	.venv-dev/bin/python -m export models/flowmask.pt -o models/flowmask.onnx
 
 lock:
 	sh requirements/lock.sh
