@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import chain, islice, zip_longest
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
@@ -70,18 +72,15 @@ def cellpose_state(network: FlowNetwork, diameter: float) -> dict[str, torch.Ten
 
 
 def choose(items: list[Item], count: int) -> list[Item]:
-    """Return ``count`` images with five cells or more, taken evenly over the sources."""
+    """Return ``count`` images with five cells or more: one of each source after the other, in a shuffled order."""
     sources: dict[str, list[Item]] = {}
     for item in items:
         sources.setdefault(item.source, []).append(item)
-    chosen: list[Item] = []
-    for turn in range(max(map(len, sources.values()))):
-        for few in sources.values():
-            if turn < len(few) and len(chosen) < count:
-                item = few[turn * 7 % len(few)]
-                if item not in chosen and read_labels(item.labels).max() >= MIN_CELLS:
-                    chosen.append(item)
-    return chosen
+    for few in sources.values():
+        Random(0).shuffle(few)
+    turns = chain.from_iterable(zip_longest(*sources.values()))
+    usable = (item for item in turns if item and read_labels(item.labels).max() >= MIN_CELLS)
+    return list(islice(usable, count))
 
 
 def run_cellpose(python: Path, weights: Path, jobs: list[dict[str, object]], folder: Path) -> None:

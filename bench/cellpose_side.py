@@ -1,6 +1,6 @@
 """Runs in the cellpose environment: segment the images of a job with cellpose 3.1.
 
-Reads JOB.json {weights, widths, images: [{path, diameter}], output} and writes output/labels.npz ("0", "1", ...)
+Reads JOB.json {weights, images: [{path, diameter}], output} and writes output/labels.npz ("0", "1", ...)
 and output/seconds.json. The first image is run once more beforehand, so that no time holds a first call.
 """
 

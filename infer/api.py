@@ -23,9 +23,11 @@ def segment(
 ) -> Result:
     """Segment one image: an array (Y, X), (Y, X, C) or (C, Y, X) of numbers, or a file's path.
 
-    ``network`` is what `load_network` returns, or a network file's path. The result holds ``labels`` (Y, X) int32
-    with 0 for background, the number of ``cells`` and the ``diameter`` in px that was used. Raises ImageError,
-    NetworkError or SettingsError, all of them FlowmaskError and ValueError.
+    ``network`` is what `load_network` returns, or a network file's path. An opened network keeps the provider and
+    the threads that it was opened with; ``settings.provider`` counts only for a path, ``settings.threads`` for the
+    rest of the work. The result holds ``labels`` (Y, X) int32 with 0 for background, the number of ``cells`` and
+    the ``diameter`` in px that was used. Raises ImageError, NetworkError, SettingsError or RunError, all of them
+    FlowmaskError.
     """
     settings = settings or Settings()
     opened = open_image(Path(image)) if isinstance(image, str | Path) else as_image(image)

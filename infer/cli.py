@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infer.errors import FlowmaskError, ImageError, InputError, OutputError
+from infer.errors import FlowmaskError, ImageError, InputError, OutputError, RunError, SettingsError
 from infer.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,17 +52,25 @@ def _number_list(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
 
-def find_images(path: Path) -> list[Path]:
+def find_images(path: Path, own_labels: bool = False) -> list[Path]:
     """Return the files to segment: the path itself, or the files of a folder without hidden ones, by name.
 
+    ``own_labels``: the folder is the output folder too, so its label files are results and no images.
     Raises InputError when there is none.
     """
+    from infer.write import LABEL_SUFFIX
+
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise InputError(f"{path}: there is no such file or folder; give the images' folder with -i.")
     found = sorted(
-        p for p in path.iterdir() if p.is_file() and not p.name.startswith(".") and p.name.lower() not in SIDE_FILES
+        p
+        for p in path.iterdir()
+        if p.is_file()
+        and not p.name.startswith(".")
+        and p.name.lower() not in SIDE_FILES
+        and not (own_labels and p.name.endswith(LABEL_SUFFIX))
     )
     if not found:
         raise InputError(f"{path}: the folder is empty; put TIFF, PNG, JPEG or BMP images into it.")
@@ -72,17 +80,19 @@ def find_images(path: Path) -> list[Path]:
 def run(args: argparse.Namespace) -> int:
     """Segment every image; a file that fails is named on stderr and costs the others nothing."""
     settings = Settings(**{knob.name: getattr(args, knob.name) for knob in fields(Settings)})
-    paths = find_images(args.input)
+    paths = find_images(args.input, own_labels=args.input.resolve() == args.output.resolve())
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"{args.output}: the folder cannot be made ({error.strerror}); give another with -o."
         ) from error
+    from infer.normalise import check_choice
     from infer.session import OnnxNetwork
     from infer.write import label_path
 
     network = OnnxNetwork(args.model, settings.provider, settings.threads)
+    check_choice(network.contract.channels, settings.channels)
     taken: dict[Path, Path] = {}
     failed = 0
     for path in paths:
@@ -92,12 +102,11 @@ def run(args: argparse.Namespace) -> int:
                 raise ImageError(
                     f"{path}: {taken[target].name} has the same name up to its first dot; rename one of them."
                 )
-            taken[target] = path
             _segment_file(path, target, network, settings)
-        except (FlowmaskError, MemoryError) as error:
+            taken[target] = path
+        except FlowmaskError as error:
             failed += 1
-            reason = str(error) if isinstance(error, FlowmaskError) else f"{path}: not enough memory for this image."
-            print(f"error: {reason}", file=sys.stderr)
+            print(f"error: {error}", file=sys.stderr)
     if failed:
         print(f"{failed} of {len(paths)} files failed; their errors stand above.", file=sys.stderr)
     return SOME_FAILED if failed else DONE
@@ -112,7 +121,12 @@ def _segment_file(path: Path, target: Path, network: Network, settings: Settings
     begun = time.perf_counter()
     bar = ProgressBar(path.name)
     try:
-        result = segment_image(open_image(path), network, settings, bar)
+        image = open_image(path)
+        result = segment_image(image, network, settings, bar)
+    except MemoryError as error:
+        raise RunError(f"{path}: there is not enough memory for this image; run it on a larger machine.") from error
+    except (SettingsError, RunError) as error:
+        raise type(error)(f"{path}: {error}") from error
     finally:
         bar.close()
     write_labels(target, result.labels, result.cells)

@@ -11,6 +11,8 @@ from infer.errors import NetworkError
 FAMILY = "flowmask-flow"
 VERSION = 1
 KEY = "flowmask"
+GRAIN = 16
+"""Sides of what goes into a network are multiples of this; ``tile`` is one and ``multiple`` divides it."""
 CHANNEL_POLICIES = {"rgb": 3, "green-blue": 2, "cellpose": 2}
 
 
@@ -31,7 +33,7 @@ class Contract:
     mean_diameter: float
     """Cell diameter in network pixels to which images are rescaled."""
     train_diameter: float
-    """Mean cell diameter of the training images, used where nothing better is known."""
+    """Cell diameter in px of the image taken where none is given and the file has no size regression."""
     sized: bool
     """Whether the file carries a size regression."""
     licence: str
@@ -82,10 +84,26 @@ def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
         record = {key: value for key, value in record.items() if key in known}
         record["percentiles"] = tuple(record["percentiles"])
         contract = Contract(**record)
-    except (KeyError, TypeError) as error:
+        _check(contract)
+    except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(
-            f"{path}: its Flowmask contract is incomplete ({error}); export the network again."
+            f"{path}: its Flowmask contract is not complete ({error}); export the network again."
         ) from error
-    if contract.channels not in CHANNEL_POLICIES:
-        raise NetworkError(f"{path}: unknown channel policy {contract.channels!r}; export the network again.")
     return contract
+
+
+def _check(contract: Contract) -> None:
+    """Raise ValueError where a value is none that the engine can work with."""
+    low, high = contract.percentiles
+    sizes = (contract.mean_diameter, contract.train_diameter)
+    checks = {
+        "channels": contract.channels in CHANNEL_POLICIES,
+        "sized": isinstance(contract.sized, bool),
+        "mean_diameter, train_diameter": all(isinstance(d, int | float) and d > 0 for d in sizes),
+        "percentiles": 0 <= low < high <= 100,
+        "tile": isinstance(contract.tile, int) and contract.tile >= GRAIN and contract.tile % GRAIN == 0,
+        "multiple": isinstance(contract.multiple, int) and contract.multiple > 0 and GRAIN % contract.multiple == 0,
+    }
+    wrong = [name for name, fine in checks.items() if not fine]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} has a value that this engine does not know")

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from infer.contract import GRAIN
 from infer.image import Image
-from infer.normalise import Array, Plan
+from infer.normalise import Array, Levels, Plan
 from infer.rescale import NormalisedView
 from infer.session import Network
-from infer.tiling import GRAIN
 
 WINDOW = 448
 """Largest side of a window in network pixels."""
@@ -20,7 +20,7 @@ SMALLEST, LARGEST = 5.0, 500.0
 """Diameters in image pixels between which the estimate is kept."""
 
 
-def estimate_diameter(image: Image, network: Network, plan: Plan, level: Array) -> float:
+def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels) -> float:
     """Return the diameter in image pixels of the cells that the image shows.
 
     The network's size regression (style vector to log diameter, Stringer et al. 2021) reads up to `WINDOWS`
@@ -42,7 +42,7 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Array) 
     return diameter
 
 
-def _windows(image: Image, plan: Plan, level: Array, scale: float) -> list[Array]:
+def _windows(image: Image, plan: Plan, level: Levels, scale: float) -> list[Array]:
     """Return the `WINDOWS` windows with the most contrast of a lattice that covers the view."""
     view = NormalisedView(image, plan, level, scale)
     (tops, height), (lefts, width) = (_axis(length) for length in view.shape)

@@ -17,6 +17,10 @@ class SettingsError(FlowmaskError, ValueError):
     """A setting is out of its range or does not fit the network."""
 
 
+class RunError(FlowmaskError, RuntimeError):
+    """The network or the memory gives up on an image that can be read."""
+
+
 class InputError(FlowmaskError, FileNotFoundError):
     """The input folder or file does not exist, or holds no image."""
 

@@ -17,6 +17,8 @@ SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 MAX_UNNAMED_CHANNELS = 4
 ALPHA = (1, 2)
 """TIFF's ExtraSamples values of associated and unassociated alpha."""
+PNG_GREY_ALPHA = 4
+"""PNG's colour type, byte 25 of the file."""
 
 
 class Image(Protocol):
@@ -61,17 +63,20 @@ class ArrayImage:
 
 
 def as_image(array: Pixels) -> ArrayImage:
-    """Wrap an array (Y, X), (Y, X, C) with up to 4 channels last, or (C, Y, X).
+    """Wrap an array (Y, X), (Y, X, C) or (C, Y, X) with up to 4 channels; where both could be meant, (Y, X, C).
 
-    A three-dimensional array is taken as channels-last when its last axis is at most 4 long, as
-    channels-first otherwise. Raises ImageError for any other number of axes.
+    Raises ImageError for any other shape.
     """
     if array.ndim == 2:
         return ArrayImage(array[None])
-    if array.ndim == 3:
-        last = array.shape[2] <= MAX_UNNAMED_CHANNELS
-        return ArrayImage(array.transpose(2, 0, 1) if last else array)
-    raise ImageError(f"an array of shape {array.shape} is no single image; pass (Y, X), (Y, X, C) or (C, Y, X).")
+    if array.ndim == 3 and array.shape[2] <= MAX_UNNAMED_CHANNELS:
+        return ArrayImage(array.transpose(2, 0, 1))
+    if array.ndim == 3 and array.shape[0] <= MAX_UNNAMED_CHANNELS:
+        return ArrayImage(array)
+    raise ImageError(
+        f"an array of shape {array.shape} is no single image; pass (Y, X), (Y, X, C) or (C, Y, X) with up to "
+        f"{MAX_UNNAMED_CHANNELS} channels."
+    )
 
 
 def open_image(path: Path) -> Image:
@@ -92,11 +97,16 @@ def open_image(path: Path) -> Image:
 def _read_picture(path: Path) -> Pixels:
     """Decode PNG, JPEG or BMP into (C, Y, X): 1 channel for grey, red, green and blue for colour."""
     data = np.fromfile(path, np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    try:
+        decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error as error:
+        raise ImageError(f"OpenCV refuses it ({error.err}); save it as TIFF.") from error
     if decoded is None:
         raise ImageError("it is no PNG, JPEG or BMP image, or it is damaged; open and save it again, or remove it.")
     if decoded.ndim == 2:
         return decoded[None]
+    if decoded.shape[2] == 4 and data[1:4].tobytes() == b"PNG" and data[25] == PNG_GREY_ALPHA:
+        return decoded[None, ..., 0]
     return decoded[..., :3][..., ::-1].transpose(2, 0, 1)
 
 
@@ -110,6 +120,10 @@ def _read_tiff(path: Path) -> Pixels:
             axes, page = series.axes, series.keyframe
             pixels = series.asarray()
             alpha = sum(int(kind) in ALPHA for kind in page.extrasamples)
+            if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
+                pixels = ~pixels
+            if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+                pixels, axes = page.colormap.T[pixels], axes + "S"
     except OSError:
         raise
     except Exception as error:  # tifffile and its codecs raise whatever the damage leads to
@@ -130,7 +144,7 @@ def _channels_first(pixels: Pixels, axes: str, alpha: int) -> Pixels:
         return pixels[None]
     position = axes.index(others[0])
     count = pixels.shape[position]
-    if others[0] not in "SC" and count > MAX_UNNAMED_CHANNELS:
+    if others[0] in "ZT" or (others[0] not in "SC" and count > MAX_UNNAMED_CHANNELS):
         raise ImageError(f"it is a stack of {count} planes (axes {axes}); save each plane as a file of its own.")
     pixels = np.moveaxis(pixels, position, 0)
     return pixels[: count - alpha] if others[0] == "S" and 0 < alpha < count else pixels

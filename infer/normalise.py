@@ -12,9 +12,13 @@ from infer.errors import SettingsError
 from infer.image import Image, Pixels
 
 Array = npt.NDArray[np.float32]
+Levels = npt.NDArray[np.float64]
 Plan = tuple[tuple[int, ...], ...]
 """For every network input the source channels of which it is the mean; none of them for an empty input."""
+Mixed = npt.NDArray[np.floating]
 ROWS = 1024
+FLAT = 8
+"""A span below this many steps of floating point is noise of the arithmetic."""
 
 
 def channel_plan(policy: str, channels: int, choice: Sequence[int] | None = None) -> Plan:
@@ -27,8 +31,7 @@ def channel_plan(policy: str, channels: int, choice: Sequence[int] | None = None
     inputs = CHANNEL_POLICIES[policy]
     everything = tuple(range(channels))
     if choice is not None:
-        if len(choice) != inputs:
-            raise SettingsError(f"--channels needs {inputs} numbers for this network, not {len(choice)}.")
+        check_choice(policy, choice)
         if not all(0 <= number <= channels for number in choice):
             raise SettingsError(
                 f"--channels {','.join(map(str, choice))} does not fit an image of {channels} channel(s)."
@@ -44,9 +47,19 @@ def channel_plan(policy: str, channels: int, choice: Sequence[int] | None = None
     return tuple((c,) if c < channels else () for c in range(inputs))
 
 
-def mix(window: Pixels, plan: Plan) -> Array:
-    """Return the network's inputs (C, Y, X) float32, not yet normalised, of a source window."""
-    mixed = np.zeros((len(plan), *window.shape[1:]), np.float32)
+def check_choice(policy: str, choice: Sequence[int] | None) -> None:
+    """Raise SettingsError when a choice of channels does not count one number for each input of the network."""
+    inputs = CHANNEL_POLICIES[policy]
+    if choice is not None and len(choice) != inputs:
+        raise SettingsError(f"--channels needs {inputs} numbers for this network, not {len(choice)}.")
+
+
+def mix(window: Pixels, plan: Plan) -> Mixed:
+    """Return the network's inputs (C, Y, X), not yet normalised, of a source window.
+
+    Float32 where that holds every value of the source exactly or the source is float32, float64 otherwise.
+    """
+    mixed: Mixed = np.zeros((len(plan), *window.shape[1:]), _precision(window.dtype))
     for index, sources in enumerate(plan):
         if len(sources) == 1:
             mixed[index] = window[sources[0]]
@@ -55,33 +68,42 @@ def mix(window: Pixels, plan: Plan) -> Array:
     return mixed
 
 
-def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Array:
-    """Return (inputs, 2) float32 the low level and the span between two percentiles, over the whole image.
+def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Levels:
+    """Return (inputs, 2) float64 the low level and the span between two percentiles, over the whole image.
 
     Linear interpolation between order statistics, as ``numpy.percentile``: by histogram, exactly, for 8- and
     16-bit channels. An empty or constant input has the span 0. Values that are not finite do not count.
     """
+    noise = FLAT * np.finfo(_precision(image.dtype)).eps
     found: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, 0.0)}
     for sources in plan:
         if sources not in found:
             low, high = _percentiles(image, sources, percentiles)
-            flat = high - low <= 1e-6 * max(abs(low), abs(high))
+            flat = high - low <= noise * max(abs(low), abs(high))
             found[sources] = (low, 0.0 if flat else high - low)
-    return np.array([found[sources] for sources in plan], np.float32)
+    return np.array([found[sources] for sources in plan])
 
 
-def normalise(mixed: Array, level: Array) -> Array:
-    """Bring the low level to 0 and the high one to 1, without clipping; inputs of span 0 become 0."""
-    low, span = level[:, 0, None, None], level[:, 1, None, None]
-    scaled = (mixed - low) / np.where(span > 0, span, 1)
-    return np.where((span > 0) & np.isfinite(scaled), scaled, 0).astype(np.float32)
+def normalise(mixed: Mixed, level: Levels) -> Array:
+    """Bring the low level to 0 and the high one to 1, without clipping; inputs of span 0 and what is not finite to 0.
+
+    Computed in the precision of ``mixed``, returned as float32.
+    """
+    low, span = (level[:, i, None, None].astype(mixed.dtype) for i in range(2))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = ((mixed - low) / np.where(span > 0, span, 1)).astype(np.float32)
+    return np.where((span > 0) & np.isfinite(scaled), scaled, np.float32(0))
+
+
+def _precision(dtype: np.dtype[np.generic]) -> type[np.floating]:
+    return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 
 def _percentiles(image: Image, sources: tuple[int, ...], wanted: tuple[float, float]) -> tuple[float, float]:
     if len(sources) == 1 and image.dtype in (np.uint8, np.uint16):
         return _histogram_percentiles(_histogram(image, sources[0]), wanted)
     _, height, width = image.shape
-    values = mix(image.read(0, 0, height, width), (sources,))
+    values = mix(image.read(0, 0, height, width), (sources,))[0]
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 0.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numba
@@ -10,6 +11,7 @@ import numpy as np
 
 from infer.blend import Array, finished_rows
 from infer.diameter import estimate_diameter
+from infer.errors import SettingsError
 from infer.flows import Labels
 from infer.follow import STEPS, follow, inner_field
 from infer.image import Image
@@ -22,6 +24,8 @@ from infer.tiling import lattice
 
 Progress = Callable[[float], None]
 """Told, now and then, the finished fraction of the image."""
+MAX_PIXELS = 2**31 - 1
+"""Network pixels that an int32 can number."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +40,35 @@ class Result:
 
 
 def segment_image(image: Image, network: Network, settings: Settings, progress: Progress | None = None) -> Result:
-    """Segment one image; raises SettingsError where the settings do not fit image or network."""
-    if settings.threads:
-        numba.set_num_threads(min(settings.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    """Segment one image.
+
+    Raises SettingsError where the settings do not fit image or network, RunError where the network fails.
+    """
     contract = network.contract
     plan = channel_plan(contract.channels, image.shape[0], settings.channels)
     level = levels(image, plan, contract.percentiles)
-    diameter = settings.diameter or estimate_diameter(image, network, plan, level)
-    view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-    maps = network_maps(view, network, settings.batch, progress)
-    labels, cells = instances(maps, image.shape[1:], settings)
+    with numba_threads(settings.threads):
+        diameter = settings.diameter or estimate_diameter(image, network, plan, level)
+        view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
+        if view.shape[0] * view.shape[1] > MAX_PIXELS:
+            raise SettingsError(
+                f"at a diameter of {diameter:g} px the network would see {view.shape[0]} x {view.shape[1]} pixels, "
+                f"more than {MAX_PIXELS}; give a larger --diameter or a part of the image."
+            )
+        maps = network_maps(view, network, settings.batch, progress)
+        labels, cells = instances(maps, image.shape[1:], settings)
     return Result(labels, cells, diameter)
+
+
+@contextmanager
+def numba_threads(count: int) -> Iterator[None]:
+    """Let Numba use at most ``count`` threads, all of them for 0, and as many as before afterwards."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(count, before) if count else before)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def network_maps(view: NormalisedView, network: Network, batch: int, progress: Progress | None = None) -> Array:

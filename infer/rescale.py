@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.image import Image
-from infer.normalise import Array, Plan, mix, normalise
+from infer.normalise import Array, Levels, Plan, mix, normalise
 
 
 def network_length(length: int, scale: float) -> int:
@@ -32,7 +32,7 @@ def positions(start: int, stop: int, length: int, other: int) -> npt.NDArray[np.
 class NormalisedView:
     """The normalised image at network resolution, read by window; nothing is kept between reads."""
 
-    def __init__(self, image: Image, plan: Plan, level: Array, scale: float) -> None:
+    def __init__(self, image: Image, plan: Plan, level: Levels, scale: float) -> None:
         _, height, width = image.shape
         self._image, self._plan, self._level = image, plan, level
         self.shape = (network_length(height, scale), network_length(width, scale))

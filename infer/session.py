@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.contract import Contract, from_metadata
-from infer.errors import NetworkError, SettingsError
+from infer.errors import NetworkError, RunError, SettingsError
 
 # From 1.29 on ONNX Runtime reports its use to its makers unless told otherwise before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -61,8 +61,17 @@ class OnnxNetwork:
         return self._run("diameter", tiles)
 
     def _run(self, output: str, tiles: Array) -> Array:
-        result: list[Any] = self._session.run([output], {"image": np.ascontiguousarray(tiles)})
+        try:
+            result: list[Any] = self._session.run([output], {"image": np.ascontiguousarray(tiles)})
+        except Exception as error:  # ONNX Runtime's errors share no public base
+            raise RunError(
+                f"the network cannot be run on {len(tiles)} tile(s) ({_first_line(error)}); try a smaller --batch."
+            ) from error
         return result[0]  # type: ignore[no-any-return]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
@@ -80,8 +89,9 @@ def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSessi
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no public base
-        reason = str(error).splitlines()[0]
-        raise NetworkError(f"{path}: ONNX Runtime cannot open it ({reason}); export the network again.") from error
+        raise NetworkError(
+            f"{path}: ONNX Runtime cannot open it ({_first_line(error)}); export the network again."
+        ) from error
     if cuda and session.get_providers()[0] != "CUDAExecutionProvider":
         if provider == "cuda":
             raise SettingsError(

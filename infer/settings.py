@@ -1,4 +1,4 @@
-"""What a user may choose: one frozen record from which the command line and the README's table derive."""
+"""What a user may choose: one frozen record, from which the command line's options are made."""
 
 from __future__ import annotations
 

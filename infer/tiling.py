@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from infer.contract import GRAIN
+
 OVERLAP = 0.1
 MARGIN = 8
-GRAIN = 16
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ import numpy as np
 from infer.errors import OutputError
 from infer.flows import Labels
 
+LABEL_SUFFIX = "_label.tiff"
 INT16_CELLS = 32_767
 log = logging.getLogger(__name__)
 
 
 def label_path(folder: Path, name: str) -> Path:
     """Return ``folder/NAME_label.tiff``, NAME being the file name up to its first dot, as the challenge reads it."""
-    return folder / f"{name.split('.')[0]}_label.tiff"
+    return folder / f"{name.split('.')[0]}{LABEL_SUFFIX}"
 
 
 def write_labels(path: Path, labels: Labels, cells: int) -> None:

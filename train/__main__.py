@@ -75,6 +75,11 @@ def run(args: argparse.Namespace) -> None:
     config = load_config(args.config)
     torch.manual_seed(config.seed)
     training, held_out = split([item for folder in args.data for item in read_folder(folder)], config)
+    if not training or not held_out:
+        raise SettingsError(
+            f"{args.config}: its held_out and left_out leave {len(training)} images to train on and {len(held_out)} "
+            "to validate with; change these patterns of source/name until both have some."
+        )
     images = prepare_items(training, config.policy)
     if args.pool:
         images += prepare_simulated(args.pool, config.policy)
@@ -89,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
         config.warm_up,
         config.decay,
         args.work / f"{config.name}.state",
+        f"{config.steps} steps of batch {config.batch} at rate {config.rate:g} from {args.start or 'random weights'}",
         validation,
         VALIDATE_EVERY,
     )

@@ -53,6 +53,8 @@ def read_shared(root: Path) -> list[Item]:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; give the folder that holds one folder for each source.")
     labels = sorted(root.glob("*/*_label.png"))
+    if not labels:
+        raise InputError(f"{root}: it holds no SOURCE/NAME.png with SOURCE/NAME_label.png beside it; add some.")
     return [Item(path.with_name(path.name.replace("_label.png", ".png")), path, path.parent.name) for path in labels]
 
 

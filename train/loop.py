@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from infer.errors import SettingsError
 from train.batches import Batch, ahead
 
 REPORT = 20
@@ -34,19 +35,21 @@ def fit(
     warm_up: float,
     decay: float,
     checkpoint: Path,
+    run: str,
     validate: Callable[[nn.Module], str],
     validate_every: int,
     save_every: int = 100,
 ) -> float:
     """Train with AdamW and one cycle, from the checkpoint if there is one; return the seconds spent in all.
 
-    Checkpoints come every ``save_every`` steps. ``validate`` scores the network, in evaluation mode, and returns a
-    line to print.
+    Checkpoints come every ``save_every`` steps. ``run`` says in words what decides the course of the training;
+    SettingsError when the checkpoint is of another run. ``validate`` scores the network, in evaluation mode, and
+    returns a line to print.
     """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=warm_up)
-    start, spent = _resume(checkpoint, network, optimiser, schedule)
+    start, spent = _resume(checkpoint, run, network, optimiser, schedule)
     begun = time.monotonic()
     losses: list[float] = []
     for step, (crops, target) in enumerate(ahead(make, start, steps), start):
@@ -65,26 +68,28 @@ def fit(
             left = each * (steps - done) / 60
             print(f"step {done}/{steps}  loss {recent:.3f}  {each:.2f} s a step  {left:.0f} min left", flush=True)
         if done % save_every == 0 or done == steps:
-            _save(checkpoint, done, spent + time.monotonic() - begun, network, optimiser, schedule)
+            _save(checkpoint, run, done, spent + time.monotonic() - begun, network, optimiser, schedule)
         if done % validate_every == 0 or done == steps:
             print(f"step {done}/{steps}  {validate(network.eval())}", flush=True)
     return spent + time.monotonic() - begun
 
 
-def _save(path: Path, step: int, spent: float, *parts: object) -> None:
+def _save(path: Path, run: str, step: int, spent: float, *parts: object) -> None:
     """Write the state of network, optimiser and schedule; the file is whole or the old one."""
     states = [part.state_dict() for part in parts]  # type: ignore[attr-defined]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save({"step": step, "spent": spent, "states": states}, partial)
+    torch.save({"run": run, "step": step, "spent": spent, "states": states}, partial)
     os.replace(partial, path)
 
 
-def _resume(path: Path, *parts: object) -> tuple[int, float]:
+def _resume(path: Path, run: str, *parts: object) -> tuple[int, float]:
     """Load the state if there is one; return the number of steps done and the seconds spent on them."""
     if not path.exists():
         return 0, 0.0
     record = torch.load(path, map_location="cpu", weights_only=True)
+    if record["run"] != run:
+        raise SettingsError(f"{path}: it belongs to another run ({record['run']}, not {run}); remove it to begin anew.")
     for part, state in zip(parts, record["states"], strict=True):
         part.load_state_dict(state)  # type: ignore[attr-defined]
     print(f"{path}: going on from step {record['step']}", flush=True)

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer.tiling import GRAIN, MARGIN, lattice
+from infer.contract import GRAIN
+from infer.tiling import MARGIN, lattice
 
 
 @given(length=st.integers(1, 20_000), tile=st.sampled_from([64, 224, 256]))

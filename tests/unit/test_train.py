@@ -122,7 +122,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
 
         torch.manual_seed(0)
         network = FlowNetwork(3, CONFIG.widths)
-        fit(network, stopping, CONFIG.steps, 1e-3, 0.3, 1e-4, checkpoint, lambda _: "", 100, save_every=2)
+        fit(network, stopping, CONFIG.steps, 1e-3, 0.3, 1e-4, checkpoint, "a run", lambda _: "", 100, save_every=2)
         return network.state_dict()
 
     whole = run(tmp_path / "whole.state")
