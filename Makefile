@@ -24,12 +24,15 @@ demo: .venv/.ready
 	.venv/bin/python -m bench.demo --output demo
 
 test: .venv/.ready .venv-dev/.ready .venv-cellpose/.ready
-	.venv-dev/bin/python -m pytest
+	FLOWMASK_LEAN_PYTHON=$(CURDIR)/.venv/bin/python FLOWMASK_CELLPOSE_PYTHON=$(CURDIR)/.venv-cellpose/bin/python \
+	    .venv-dev/bin/python -m pytest
 
 lint: .venv-dev/.ready
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/mypy infer
+	.venv-dev/bin/hadolint Dockerfile
+	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh .ci/run
 
 bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.quality --data $(DATA)

@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def cellpose_python() -> Path:
     """The Python of the environment that holds cellpose 3.1."""
-    python = Path(os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python"))
+    if named := os.environ.get("FLOWMASK_CELLPOSE_PYTHON"):
+        return Path(named)
+    python = ROOT / ".venv-cellpose/bin/python"
     if not python.exists():
         pytest.skip(f"no cellpose environment at {python}; `make test` makes it")
     return python

@@ -79,6 +79,7 @@ def test_two_names_for_one_label_file(folders, capsys):
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "ONNX Runtime cannot open it"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--provider", "tpu"), "--provider tpu is unknown"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "--channels needs 3 numbers"),
     ],
 )
 def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options, message):
@@ -92,7 +93,23 @@ def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options
 def test_a_channel_choice_that_does_not_fit_is_a_failure_of_that_image(folders, capsys):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
     assert run(folders, "--channels", "1,2,3") == SOME_FAILED
-    assert "--channels 1,2,3 does not fit an image of 1 channel" in capsys.readouterr().err
+    assert "a.png: --channels 1,2,3 does not fit an image of 1 channel" in capsys.readouterr().err
+
+
+def test_a_side_file_or_an_empty_one_does_not_take_an_images_name(folders):
+    (folders[0] / "a.json").write_text("{}")
+    (folders[0] / "b.jpg").write_bytes(b"")
+    for name in "ab":
+        cv2.imwrite(str(folders[0] / f"{name}.png"), SAMPLE.image)
+    assert run(folders) == SOME_FAILED
+    assert sorted(p.name for p in folders[1].iterdir()) == ["a_label.tiff", "b_label.tiff"]
+
+
+def test_results_in_the_images_folder_are_no_images(folders):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    assert run((folders[0], folders[0])) == DONE
+    assert run((folders[0], folders[0])) == DONE
+    assert sorted(p.name for p in folders[0].iterdir()) == ["a.png", "a_label.tiff"]
 
 
 def test_folders_inside_are_left_alone(folders):

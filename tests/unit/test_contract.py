@@ -23,8 +23,14 @@ def test_round_trip():
     [
         ({"family": "other"}, "family 'other'"),
         ({"version": 99}, "version 99"),
-        ({"channels": "sepia"}, "channel policy 'sepia'"),
-        ({"name": None, "drop": "licence"}, "incomplete"),
+        ({"channels": "sepia"}, "channels has a value"),
+        ({"multiple": 32}, "multiple has a value"),
+        ({"tile": 100}, "tile has a value"),
+        ({"tile": "224"}, "tile has a value"),
+        ({"mean_diameter": 0}, "mean_diameter, train_diameter has a value"),
+        ({"percentiles": [99, 1]}, "percentiles has a value"),
+        ({"percentiles": 5}, "not complete"),
+        ({"name": None, "drop": "licence"}, "not complete"),
     ],
 )
 def test_what_is_unknown_is_refused_by_name(change, message):

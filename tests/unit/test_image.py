@@ -1,5 +1,8 @@
 """Every format and layout that the README names, read back to the same pixels."""
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -108,3 +111,48 @@ def test_arrays():
     for wrong in (np.zeros(3), np.zeros((2, 3, 4, 5)), np.zeros((0, 4)), GREY.astype(complex)):
         with pytest.raises(ImageError):
             as_image(wrong)
+
+
+def test_arrays_of_many_planes_are_refused():
+    with pytest.raises(ImageError, match="up to 4 channels"):
+        as_image(np.zeros((30, 20, 25)))
+
+
+def test_a_short_stack_is_no_colour_image(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 8, 8), np.uint8), imagej=True, metadata={"axes": "ZYX"})
+    with pytest.raises(ImageError, match="it is a stack of 3 planes"):
+        open_image(tmp_path / "a.tif")
+
+
+def test_white_that_is_stored_as_zero(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", 255 - GREY, photometric="miniswhite")
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), GREY[None])
+
+
+def test_a_palette_tiff_has_its_colours(tmp_path):
+    palette = RNG.integers(0, 65535, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="palette", colormap=palette)
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), palette[:, GREY])
+
+
+def test_grey_png_with_alpha_has_one_channel(tmp_path):
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width = GREY.shape
+    rows = b"".join(b"\0" + np.dstack([row, row // 2]).tobytes() for row in GREY)
+    header = struct.pack(">IIBBBBB", width, height, 8, 4, 0, 0, 0)
+    png = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png)
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.png")), GREY[None])
+
+
+def test_a_header_of_a_million_pixels_a_side_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), GREY)
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[16:24] = struct.pack(">II", 10**6, 10**6)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(ImageError, match="a.png: "):
+        open_image(tmp_path / "a.png")

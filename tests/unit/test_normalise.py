@@ -80,3 +80,12 @@ def test_small_floats_keep_their_contrast():
     pixels = (RNG.random((1, 30, 30)) * 1e-5).astype(np.float32)
     plan = ((0,),)
     assert np.ptp(normalise(mix(pixels, plan), levels(ArrayImage(pixels), plan, (1.0, 99.0)))) > 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.float64])
+def test_a_large_offset_costs_no_contrast(dtype):
+    small = RNG.integers(0, 200, (1, 30, 30))
+    plan = ((0,),)
+    near = normalise(mix(small.astype(np.uint8), plan), levels(ArrayImage(small.astype(np.uint8)), plan, (1.0, 99.0)))
+    far = (small + 2**31).astype(dtype)
+    np.testing.assert_allclose(normalise(mix(far, plan), levels(ArrayImage(far), plan, (1.0, 99.0))), near, atol=1e-6)

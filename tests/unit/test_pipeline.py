@@ -1,11 +1,14 @@
 """One image from pixels to cells with the network that ships."""
 
+import numba
 import numpy as np
 import pytest
 
 import infer
 from infer.cli import MODEL
+from infer.image import ArrayImage
 from infer.metrics import f1
+from infer.pipeline import segment_image
 from train.simulate import simulate
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
@@ -36,6 +39,18 @@ def test_the_same_bits_whatever_the_batch_and_the_threads(network, settings):
     fresh = infer.load_network(MODEL, provider="cpu", threads=settings.get("threads", 0))
     other = infer.segment(SAMPLE.image, fresh, infer.Settings(diameter=20, **settings))
     np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_numba_has_its_threads_again_afterwards(network):
+    before = numba.get_num_threads()
+    infer.segment(SAMPLE.image[:64, :64], network, infer.Settings(threads=1))
+    assert numba.get_num_threads() == before
+
+
+def test_more_network_pixels_than_can_be_numbered_are_refused(network):
+    wide = ArrayImage(np.broadcast_to(np.uint8(0), (1, 3000, 3000)))
+    with pytest.raises(infer.SettingsError, match="give a larger --diameter"):
+        segment_image(wide, network, infer.Settings(diameter=1))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (223, 17), (225, 224)])

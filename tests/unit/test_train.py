@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from infer.errors import InputError, SettingsError  # noqa: E402
 from infer.flows import labels_to_flows  # noqa: E402
 from infer.image import ArrayImage  # noqa: E402
-from train.__main__ import starting_network  # noqa: E402
+from train.__main__ import main, starting_network  # noqa: E402
 from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config, split  # noqa: E402
@@ -40,6 +40,8 @@ def test_the_shared_layout(tmp_path):
     np.testing.assert_array_equal(read_labels(item.labels), labels > 0)
     with pytest.raises(InputError, match="no such folder"):
         read_shared(tmp_path / "absent")
+    with pytest.raises(InputError, match="it holds no SOURCE/NAME.png"):
+        read_shared(tmp_path / "lab")
 
 
 def test_the_challenges_layout(tmp_path):
@@ -130,6 +132,8 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
         run(tmp_path / "cut.state", stop_after=5)
     assert (tmp_path / "cut.state").exists()
     resumed = run(tmp_path / "cut.state")
+    with pytest.raises(SettingsError, match="cut.state: it belongs to another run"):
+        fit(FlowNetwork(3, CONFIG.widths), make, 6, 1e-3, 0.3, 1e-4, tmp_path / "cut.state", "another", str, 100)
     for key, value in whole.items():
         torch.testing.assert_close(resumed[key], value, rtol=0, atol=0)
 
@@ -139,6 +143,12 @@ def test_the_size_regression_has_the_networks_style(monkeypatch):
     size = fit_size(FlowNetwork(3, CONFIG.widths).eval(), [prepared(), prepared("b", 1)], CONFIG)
     assert size["weights"].shape == size["style"].shape == (8,)
     assert 12 < np.exp(size["log_diameter"]) < 75
+
+
+def test_a_config_that_holds_nothing_out_is_refused(tmp_path, capsys):
+    write_sample(tmp_path / "lab", "one", np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.int32))
+    assert main(["half_rgb", "--data", str(tmp_path), "--work", str(tmp_path)]) == 1
+    assert "leave 1 images to train on and 0 to validate with" in capsys.readouterr().err
 
 
 def test_training_begins_with_given_weights_of_the_same_shape(tmp_path):

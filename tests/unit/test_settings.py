@@ -1,0 +1,27 @@
+"""Every knob has a range and a meaning, and the command line offers each of them."""
+
+from dataclasses import fields
+
+import pytest
+
+from infer.cli import build_parser
+from infer.errors import SettingsError
+from infer.settings import Settings
+
+
+@pytest.mark.parametrize("knob", [knob for knob in fields(Settings) if knob.metadata["low"] is not None])
+def test_values_out_of_range_are_named(knob):
+    low, high = knob.metadata["low"], knob.metadata["high"]
+    for inside in (low, high):
+        assert getattr(Settings(**{knob.name: inside}), knob.name) == inside
+    for outside in (low - 1, high + 1, float("nan")):
+        with pytest.raises(SettingsError, match=f"--{knob.name.replace('_', '-')} .* is out of range"):
+            Settings(**{knob.name: outside})
+
+
+def test_the_parser_has_an_option_for_each():
+    parsed = vars(build_parser().parse_args(["-i", "a", "-o", "b"]))
+    assert Settings(**{knob.name: parsed[knob.name] for knob in fields(Settings)}) == Settings()
+    text = build_parser().format_help()
+    for knob in fields(Settings):
+        assert f"--{knob.name.replace('_', '-')}" in text
