@@ -13,11 +13,10 @@ from infer.blend import Array, finished_rows
 from infer.diameter import estimate_diameter
 from infer.errors import SettingsError
 from infer.flows import Labels
-from infer.follow import STEPS, follow, inner_field
 from infer.image import Image
-from infer.masks import keep_good, label_ends
+from infer.instances import instances
 from infer.normalise import channel_plan, levels
-from infer.rescale import NormalisedView, positions
+from infer.rescale import NormalisedView
 from infer.session import Network
 from infer.settings import Settings
 from infer.tiling import lattice
@@ -82,18 +81,3 @@ def network_maps(view: NormalisedView, network: Network, batch: int, progress: P
         if progress:
             progress(end / view.shape[0])
     return maps
-
-
-def instances(maps: Array, shape: tuple[int, int], settings: Settings) -> tuple[Labels, int]:
-    """Return the labels (Y, X) int32 at source resolution ``shape`` and the number of cells.
-
-    maps (3, y, x) float32 at network resolution, as `network_maps` returns them.
-    """
-    rows = positions(0, shape[0], shape[0], maps.shape[1])
-    columns = positions(0, shape[1], shape[1], maps.shape[2])
-    field = inner_field(maps, settings.cellprob_threshold)
-    ends = follow(maps, field, rows, columns, settings.cellprob_threshold, STEPS)
-    area = maps.shape[1] * maps.shape[2] / (shape[0] * shape[1])
-    labels = label_ends(ends, (maps.shape[1], maps.shape[2]), area)
-    cells = keep_good(labels, maps, rows, columns, settings.flow_threshold, settings.min_size)
-    return labels, cells

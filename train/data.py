@@ -14,6 +14,7 @@ import numpy.typing as npt
 from infer.errors import ImageError, InputError
 from infer.flows import labels_to_flows
 from infer.image import SUFFIXES, Image, open_image
+from infer.instances import median_diameter
 from infer.metrics import sequential
 from infer.normalise import channel_plan, levels, mix, normalise
 
@@ -83,18 +84,6 @@ def read_labels(path: Path) -> npt.NDArray[np.int32]:
     if channels != 1:
         raise ImageError(f"{path}: a label image has one channel, this one has {channels}.")
     return sequential(image.read(0, 0, height, width)[0].astype(np.int64))
-
-
-def equivalent_diameters(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """Return the diameter in px of the circle with the area of each label that is present."""
-    areas = np.bincount(labels.ravel())[1:]
-    return np.sqrt(areas[areas > 0]) * 2 / np.sqrt(np.pi)
-
-
-def median_diameter(labels: npt.NDArray[np.int32]) -> float:
-    """Return the median equivalent diameter in px, 0 without cells (Cellpose's ``utils.diameters``)."""
-    diameters = equivalent_diameters(labels)
-    return float(np.median(diameters)) if diameters.size else 0.0
 
 
 def network_input(image: Image, policy: str, percentiles: tuple[float, float]) -> npt.NDArray[np.float32]:

@@ -6,9 +6,9 @@ import pytest
 from scipy import ndimage
 
 from infer.flows import label_boxes, labels_to_flows
+from infer.instances import instances
 from infer.masks import fill_holes, flow_errors, keep_good, label_ends, renumber
 from infer.metrics import f1
-from infer.pipeline import instances
 from infer.rescale import positions
 from infer.settings import Settings
 from tests.partition import same_partition

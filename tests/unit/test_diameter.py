@@ -1,0 +1,75 @@
+"""The diameter from a network that sees best at a size that the test knows."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from infer.contract import Contract
+from infer.diameter import LARGEST, SMALLEST, estimate_diameter
+from infer.flows import labels_to_flows
+from infer.image import ArrayImage
+from infer.instances import median_diameter
+from infer.normalise import channel_plan, levels
+
+CONTRACT = Contract("n", "rgb", 30.0, 27.5, True, "CC0", "nothing")
+
+
+class Drawn:
+    """A network for images of white discs: its flows shrink with the discs' distance from 30 px, its style says 30."""
+
+    contract = CONTRACT
+
+    def __init__(self, said=30.0):
+        self.said = said
+
+    def maps(self, tiles):
+        from scipy.ndimage import label
+
+        discs, count = label(tiles[0, 0] > 0.5)
+        discs = discs.astype(np.int32)
+        length = max(0.1, 1 - abs(np.log(median_diameter(discs) / 30))) if count else 0
+        return np.concatenate([5 * length * labels_to_flows(discs), np.where(discs, 5, -5)[None]])[None].astype(
+            np.float32
+        )
+
+    def diameters(self, tiles):
+        return np.full(len(tiles), self.said, np.float32)
+
+
+def discs(diameter, shape=(400, 400), every=1.6):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    pitch = every * diameter
+    inside = np.hypot((y % pitch) - pitch / 2, (x % pitch) - pitch / 2) < diameter / 2
+    return ArrayImage(inside[None].astype(np.uint8))
+
+
+def estimate(image, network):
+    plan = channel_plan("rgb", image.shape[0])
+    return estimate_diameter(image, network, plan, levels(image, plan, (1.0, 99.0)))
+
+
+@pytest.mark.parametrize("diameter", [16, 24, 30, 42, 66])
+def test_what_the_style_says_is_corrected_by_what_is_seen(diameter):
+    assert estimate(discs(diameter), Drawn()) == pytest.approx(diameter, rel=0.08)
+
+
+def test_a_style_that_is_right_is_kept():
+    assert estimate(discs(40), Drawn(40.0)) == pytest.approx(40, rel=0.08)
+
+
+def test_without_cells_the_style_stands_and_without_a_style_the_mean_diameter():
+    empty = ArrayImage(np.zeros((1, 100, 90), np.uint8))
+    assert estimate(empty, Drawn(20.0)) == pytest.approx(20)
+    assert estimate(empty, Drawn(np.nan)) == 30
+
+
+@pytest.mark.parametrize(("said", "kept"), [(1e6, LARGEST), (1e-6, SMALLEST)])
+def test_the_estimate_stays_within_bounds(said, kept):
+    assert estimate(ArrayImage(np.zeros((1, 100, 90), np.uint8)), Drawn(said)) == kept
+
+
+def test_a_network_without_a_regression_has_its_training_diameter():
+    network = Drawn()
+    network.contract = dataclasses.replace(CONTRACT, sized=False)
+    assert estimate(discs(60), network) == 27.5
