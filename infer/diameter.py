@@ -14,7 +14,7 @@ from infer.rescale import NormalisedView
 from infer.session import Network
 from infer.settings import Settings
 
-WINDOW = 448
+WINDOW = 320
 """Largest side of a window in network pixels."""
 STYLES = 4
 """Windows of which the style is read."""
