@@ -26,11 +26,10 @@ import torch
 from bench.record import ROOT, print_table, write_record
 from infer.api import load_network
 from infer.image import open_image
-from infer.instances import median_diameter
 from infer.metrics import f1
 from infer.pipeline import segment_image
 from infer.settings import Settings
-from train.data import Item, read_labels, read_shared
+from train.data import Item, median_diameter, read_labels, read_shared
 from train.network import FULL, FlowNetwork, load
 
 MIN_CELLS = 5

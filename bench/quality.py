@@ -15,12 +15,11 @@ from bench.record import print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
 from infer.image import open_image
-from infer.instances import median_diameter
 from infer.metrics import f1_challenge
 from infer.pipeline import segment_image
 from infer.settings import Settings
 from train.config import load_config, split
-from train.data import Item, read_labels, read_shared
+from train.data import Item, median_diameter, read_labels, read_shared
 
 COLUMNS = ("f1_estimated", "f1_true", "diameter_error")
 

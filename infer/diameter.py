@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
 from infer.contract import GRAIN
 from infer.image import Image
-from infer.instances import equivalent_diameters, instances
 from infer.normalise import Array, Levels, Plan
 from infer.rescale import NormalisedView
 from infer.session import Network
-from infer.settings import Settings
 
 WINDOW = 320
 """Largest side of a window in network pixels."""
 STYLES = 4
 """Windows of which the style is read."""
 LOOKS = 2
-"""Windows that are segmented at every diameter that is tried."""
+"""Windows that the network looks at for every diameter that is tried."""
 STEP = 1.5
 """Factor between the diameters that are tried."""
 PULL = 0.2
@@ -33,8 +32,8 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels)
 
     The network's size regression (style vector to log diameter, Stringer et al. 2021) reads windows at the image's
     own scale. It leans towards the mean diameter, so other diameters are tried from there, `STEP` by `STEP` while
-    it gets better: where cells have the size that the network knows, its flows are the longest. At the best of
-    them the windows are segmented, and the median of the cells is the answer, as in Cellpose.
+    it gets better: where cells have the size that the network knows, its flows are the longest. The answer is the
+    top of the parabola through the best diameter and its neighbours.
 
     Without a regression: the contract's training diameter; where no window has a style, as on an empty image: the
     mean diameter.
@@ -45,24 +44,26 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels)
     said = _style_diameter(image, network, plan, level)
     if said is None:
         return contract.mean_diameter
-    looks: dict[int, list[Array]] = {}
 
+    @cache
     def clearness(step: int) -> float:
         diameter = said * STEP**step
         if not SMALLEST <= diameter <= LARGEST:
             return -math.inf
-        if step not in looks:
-            view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-            looks[step] = [network.maps(window[None])[0] for window in _windows(view, LOOKS)]
-        return _flow_length(looks[step]) - PULL * (step * math.log(STEP)) ** 2
+        view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
+        looks = [network.maps(window[None])[0] for window in _windows(view, LOOKS)]
+        return _flow_length(looks) - PULL * (step * math.log(STEP)) ** 2
 
     best = 0
     while (better := max(best, best - 1, best + 1, key=clearness)) != best:
         best = better
-    cells = [equivalent_diameters(instances(maps, maps.shape[1:], Settings())[0]) for maps in looks.get(best, [])]
-    apparent = np.concatenate(cells) if cells else np.empty(0)
-    measured = float(np.median(apparent)) / contract.mean_diameter if apparent.size else 1.0
-    return float(np.clip(said * STEP**best * measured, SMALLEST, LARGEST))
+    return float(np.clip(said * STEP ** (best + _top(*map(clearness, (best - 1, best, best + 1)))), SMALLEST, LARGEST))
+
+
+def _top(before: float, here: float, after: float) -> float:
+    """Return where the parabola through the values at -1, 0 and 1 is highest, ``here`` being the largest of them."""
+    bend = before - 2 * here + after
+    return 0.5 * (before - after) / bend if math.isfinite(bend) and bend < 0 else 0.0
 
 
 def _style_diameter(image: Image, network: Network, plan: Plan, level: Levels) -> float | None:

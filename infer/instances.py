@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from infer.blend import Array
 from infer.flows import Labels
 from infer.follow import STEPS, follow, inner_field
@@ -25,15 +23,3 @@ def instances(maps: Array, shape: tuple[int, int], settings: Settings) -> tuple[
     labels = label_ends(ends, (maps.shape[1], maps.shape[2]), area)
     cells = keep_good(labels, maps, rows, columns, settings.flow_threshold, settings.min_size)
     return labels, cells
-
-
-def equivalent_diameters(labels: Labels) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the diameter in px of the circle with the area of each label that is present."""
-    areas = np.bincount(labels.ravel())[1:]
-    return np.sqrt(areas[areas > 0]) * 2 / np.sqrt(np.pi)  # type: ignore[no-any-return]
-
-
-def median_diameter(labels: Labels) -> float:
-    """Return the median equivalent diameter in px, 0 without cells (Cellpose's ``utils.diameters``)."""
-    diameters = equivalent_diameters(labels)
-    return float(np.median(diameters)) if diameters.size else 0.0

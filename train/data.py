@@ -14,7 +14,6 @@ import numpy.typing as npt
 from infer.errors import ImageError, InputError
 from infer.flows import labels_to_flows
 from infer.image import SUFFIXES, Image, open_image
-from infer.instances import median_diameter
 from infer.metrics import sequential
 from infer.normalise import channel_plan, levels, mix, normalise
 
@@ -84,6 +83,16 @@ def read_labels(path: Path) -> npt.NDArray[np.int32]:
     if channels != 1:
         raise ImageError(f"{path}: a label image has one channel, this one has {channels}.")
     return sequential(image.read(0, 0, height, width)[0].astype(np.int64))
+
+
+def median_diameter(labels: npt.NDArray[np.int32]) -> float:
+    """Return the median diameter in px of the circles with the areas of the cells, 0 without cells.
+
+    Cellpose's ``utils.diameters``.
+    """
+    areas = np.bincount(labels.ravel())[1:]
+    present = areas[areas > 0]
+    return float(np.median(np.sqrt(present)) * 2 / np.sqrt(np.pi)) if present.size else 0.0
 
 
 def network_input(image: Image, policy: str, percentiles: tuple[float, float]) -> npt.NDArray[np.float32]:
