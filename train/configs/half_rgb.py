@@ -5,7 +5,7 @@ Command:   python -m train.pool checkpoints/pool --each 60   (11 modalities; imm
 Hardware:  2 cores of an AMD EPYC (AVX2), shared with other work, no GPU; PyTorch 2.13, CPU
 Time:      63 minutes, 2.9 s a step
 Score:     mean F1 over the 8 held-out sources 0.655 with estimated, 0.658 with true diameters (115 images,
-           python -m bench.quality)
+           python -m bench.quality, before diameters were sought by flow length)
 """
 
 from train.config import Config
