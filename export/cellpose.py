@@ -18,9 +18,9 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from export.source import UNREADABLE, SizeRegression, Source, size_regression
+from export.source import SizeRegression, Source, size_regression
 from infer.errors import NetworkError
-from train.network import FlowNetwork
+from train.network import UNREADABLE, FlowNetwork
 
 LICENCE = "unknown: ask whoever trained it"
 SIZE_KEYS = ("A", "smean", "diam_mean", "ymean")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,9 +11,6 @@ from torch import Tensor
 from infer.contract import CHANNEL_POLICIES, Contract
 from infer.errors import NetworkError
 from train.network import FlowNetwork, load
-
-# What torch.load raises for a file that is no checkpoint: no zip or pickle, cut short, or of forbidden types.
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
@@ -89,15 +85,7 @@ def read_checkpoint(path: str) -> Source:
 
     Raises NetworkError when the file is missing, is no such checkpoint, or lacks part of the extras.
     """
-    try:
-        network, extras = load(path)
-    except OSError as error:
-        raise NetworkError(f"{path}: the checkpoint cannot be opened ({error.strerror}); check the path.") from error
-    except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
-        raise NetworkError(
-            f"{path}: this is no Flowmask checkpoint; give a file that train.network.save wrote, "
-            "or name a cellpose checkpoint with --cellpose."
-        ) from error
+    network, extras = load(path)
     about, size = extras.get("about"), extras.get("size")
     if not isinstance(about, Mapping) or "size" not in extras:
         raise NetworkError(f"{path}: the checkpoint says nothing `about` its data or `size`; save it with both.")

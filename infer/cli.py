@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 import time
@@ -60,18 +61,20 @@ def find_images(path: Path, own_labels: bool = False) -> list[Path]:
     """
     from infer.write import LABEL_SUFFIX
 
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
+    try:
+        if path.is_file():
+            return [path]
+        exists = path.is_dir()
+        found = sorted(p for p in path.iterdir() if p.is_file()) if exists else []
+    except OSError as error:
+        raise InputError(
+            f"{path}: it cannot be read ({error.strerror}); check its name and its permissions."
+        ) from error
+    if not exists:
         raise InputError(f"{path}: there is no such file or folder; give the images' folder with -i.")
-    found = sorted(
-        p
-        for p in path.iterdir()
-        if p.is_file()
-        and not p.name.startswith(".")
-        and p.name.lower() not in SIDE_FILES
-        and not (own_labels and p.name.endswith(LABEL_SUFFIX))
-    )
+    found = [p for p in found if not p.name.startswith(".") and p.name.lower() not in SIDE_FILES]
+    if own_labels:
+        found = [p for p in found if not p.name.endswith(LABEL_SUFFIX)]
     if not found:
         raise InputError(f"{path}: the folder is empty; put TIFF, PNG, JPEG or BMP images into it.")
     return found
@@ -123,19 +126,23 @@ def _segment_file(path: Path, target: Path, network: Network, settings: Settings
     try:
         image = open_image(path)
         result = segment_image(image, network, settings, bar)
+        bar.close()
+        write_labels(target, result.labels, result.cells)
     except MemoryError as error:
         raise RunError(f"{path}: there is not enough memory for this image; run it on a larger machine.") from error
     except (SettingsError, RunError) as error:
         raise type(error)(f"{path}: {error}") from error
     finally:
         bar.close()
-    write_labels(target, result.labels, result.cells)
     seconds = time.perf_counter() - begun
     print(f"{path.name}: {result.cells} cells, diameter {result.diameter:.1f} px, {seconds:.2f} s", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn an error that stops everything into one sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     args = build_parser().parse_args(argv)
     try:

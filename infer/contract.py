@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
@@ -99,7 +100,7 @@ def _check(contract: Contract) -> None:
     checks = {
         "channels": contract.channels in CHANNEL_POLICIES,
         "sized": isinstance(contract.sized, bool),
-        "mean_diameter, train_diameter": all(isinstance(d, int | float) and d > 0 for d in sizes),
+        "mean_diameter, train_diameter": all(isinstance(d, int | float) and 0 < d < math.inf for d in sizes),
         "percentiles": 0 <= low < high <= 100,
         "tile": isinstance(contract.tile, int) and contract.tile >= GRAIN and contract.tile % GRAIN == 0,
         "multiple": isinstance(contract.multiple, int) and contract.multiple > 0 and GRAIN % contract.multiple == 0,

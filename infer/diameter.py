@@ -17,6 +17,8 @@ WINDOW = 320
 """Largest side of a window in network pixels."""
 STYLES = 4
 """Windows of which the style is read."""
+SPREAD = 4
+"""Windows along each side of the image from which the ones with the most contrast are taken."""
 LOOKS = 2
 """Windows that the network looks at for every diameter that is tried."""
 STEP = 1.5
@@ -81,16 +83,16 @@ def _flow_length(looks: list[Array]) -> float:
 
 
 def _windows(view: NormalisedView, count: int) -> list[Array]:
-    """Return the ``count`` windows with the most contrast of a lattice that covers the view."""
+    """Return the ``count`` windows with the most contrast of at most `SPREAD` x `SPREAD` spread over the view."""
     (tops, height), (lefts, width) = (_axis(length) for length in view.shape)
     windows = [view.read(top, left, top + height, left + width) for top in tops for left in lefts]
     return sorted(windows, key=lambda window: -float(window.std()))[:count]
 
 
 def _axis(length: int) -> tuple[list[int], int]:
-    """Return the starts and the size of the windows along one axis: spread over it, at most `STYLES`."""
+    """Return the starts and the size of the windows along one axis: spread over it, at most `SPREAD`."""
     if length <= WINDOW:
         size = GRAIN * math.ceil(length / GRAIN)
         return [(length - size) // 2], size
-    count = min(STYLES, math.ceil(length / WINDOW))
+    count = min(SPREAD, math.ceil(length / WINDOW))
     return [round(i * (length - WINDOW) / (count - 1)) for i in range(count)], WINDOW

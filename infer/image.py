@@ -17,6 +17,8 @@ SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 MAX_UNNAMED_CHANNELS = 4
 ALPHA = (1, 2)
 """TIFF's ExtraSamples values of associated and unassociated alpha."""
+SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
+"""Kinds of slide, as tifffile names them, that keep a label or an overview beside the image."""
 PNG_GREY_ALPHA = 4
 """PNG's colour type, byte 25 of the file."""
 
@@ -116,6 +118,9 @@ def _read_tiff(path: Path) -> Pixels:
 
     try:
         with tifffile.TiffFile(path) as file:
+            others = [other for other in file.series[1:] if not other.keyframe.is_reduced]
+            if others and file.series[0].kind not in SCANNERS:
+                raise ImageError(f"it holds {len(others) + 1} images; save each as a file of its own.")
             series = file.series[0]
             axes, page = series.axes, series.keyframe
             pixels = series.asarray()
@@ -124,7 +129,7 @@ def _read_tiff(path: Path) -> Pixels:
                 pixels = ~pixels
             if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
                 pixels, axes = page.colormap.T[pixels], axes + "S"
-    except OSError:
+    except (OSError, MemoryError, ImageError):
         raise
     except Exception as error:  # tifffile and its codecs raise whatever the damage leads to
         raise ImageError(
@@ -144,7 +149,7 @@ def _channels_first(pixels: Pixels, axes: str, alpha: int) -> Pixels:
         return pixels[None]
     position = axes.index(others[0])
     count = pixels.shape[position]
-    if others[0] in "ZT" or (others[0] not in "SC" and count > MAX_UNNAMED_CHANNELS):
+    if others[0] in "ZTI" or (others[0] not in "SC" and count > MAX_UNNAMED_CHANNELS):
         raise ImageError(f"it is a stack of {count} planes (axes {axes}); save each plane as a file of its own.")
     pixels = np.moveaxis(pixels, position, 0)
     return pixels[: count - alpha] if others[0] == "S" and 0 < alpha < count else pixels

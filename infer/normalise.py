@@ -16,6 +16,7 @@ Levels = npt.NDArray[np.float64]
 Plan = tuple[tuple[int, ...], ...]
 """For every network input the source channels of which it is the mean; none of them for an empty input."""
 Mixed = npt.NDArray[np.floating]
+Quantiles = tuple[float, ...]
 ROWS = 1024
 FLAT = 8
 """A span below this many steps of floating point is noise of the arithmetic."""
@@ -60,11 +61,12 @@ def mix(window: Pixels, plan: Plan) -> Mixed:
     Float32 where that holds every value of the source exactly or the source is float32, float64 otherwise.
     """
     mixed: Mixed = np.zeros((len(plan), *window.shape[1:]), _precision(window.dtype))
-    for index, sources in enumerate(plan):
-        if len(sources) == 1:
-            mixed[index] = window[sources[0]]
-        elif sources:
-            mixed[index] = window[list(sources)].mean(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for index, sources in enumerate(plan):
+            if len(sources) == 1:
+                mixed[index] = window[sources[0]]
+            elif sources:
+                mixed[index] = window[list(sources)].mean(axis=0, dtype=np.float64)
     return mixed
 
 
@@ -72,13 +74,16 @@ def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Levels
     """Return (inputs, 2) float64 the low level and the span between two percentiles, over the whole image.
 
     Linear interpolation between order statistics, as ``numpy.percentile``: by histogram, exactly, for 8- and
-    16-bit channels. An empty or constant input has the span 0. Values that are not finite do not count.
+    16-bit channels. Where the two are equal, as in an image with a few small cells, the lowest and the highest value
+    take their place. An empty or constant input has the span 0. Values that are not finite do not count.
     """
     noise = FLAT * np.finfo(_precision(image.dtype)).eps
     found: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, 0.0)}
     for sources in plan:
         if sources not in found:
-            low, high = _percentiles(image, sources, percentiles)
+            low, high, least, most = _percentiles(image, sources, percentiles)
+            if high - low <= noise * max(abs(low), abs(high)):
+                low, high = least, most
             flat = high - low <= noise * max(abs(low), abs(high))
             found[sources] = (low, 0.0 if flat else high - low)
     return np.array([found[sources] for sources in plan])
@@ -99,16 +104,15 @@ def _precision(dtype: np.dtype[np.generic]) -> type[np.floating]:
     return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 
-def _percentiles(image: Image, sources: tuple[int, ...], wanted: tuple[float, float]) -> tuple[float, float]:
+def _percentiles(image: Image, sources: tuple[int, ...], percentiles: tuple[float, float]) -> Quantiles:
+    """Return the two percentiles, the lowest and the highest of the finite values; zeros where there is none."""
+    wanted = (*percentiles, 0.0, 100.0)
     if len(sources) == 1 and image.dtype in (np.uint8, np.uint16):
         return _histogram_percentiles(_histogram(image, sources[0]), wanted)
     _, height, width = image.shape
     values = mix(image.read(0, 0, height, width), (sources,))[0]
     values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 0.0
-    low, high = np.percentile(values, wanted)
-    return float(low), float(high)
+    return tuple(np.percentile(values, wanted).tolist()) if values.size else (0.0,) * len(wanted)
 
 
 def _histogram(image: Image, channel: int) -> npt.NDArray[np.int64]:
@@ -120,12 +124,11 @@ def _histogram(image: Image, channel: int) -> npt.NDArray[np.int64]:
     return counts
 
 
-def _histogram_percentiles(counts: npt.NDArray[np.int64], wanted: tuple[float, float]) -> tuple[float, float]:
+def _histogram_percentiles(counts: npt.NDArray[np.int64], wanted: Quantiles) -> Quantiles:
     ends = np.cumsum(counts)
     ranks = np.asarray(wanted) / 100 * (ends[-1] - 1)
     below = np.floor(ranks).astype(np.int64)
     above = np.minimum(below + 1, ends[-1] - 1)
     lower = np.searchsorted(ends, below, side="right")
     upper = np.searchsorted(ends, above, side="right")
-    low, high = lower + (upper - lower) * (ranks - below)
-    return float(low), float(high)
+    return tuple((lower + (upper - lower) * (ranks - below)).tolist())

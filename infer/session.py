@@ -43,7 +43,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, provider: str = "auto", threads: int = 0) -> None:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise NetworkError(f"{path}: there is no such network file; give the path of an .onnx file with --model.")
         self._session = _open(path, provider, threads)
         metadata = self._session.get_modelmeta().custom_metadata_map
@@ -51,6 +51,9 @@ class OnnxNetwork:
         names = tuple(output.name for output in self._session.get_outputs())
         if names != self.contract.outputs:
             raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
+        inputs = [(i.name, i.type, i.shape[1:2]) for i in self._session.get_inputs()]
+        if inputs != [("image", "tensor(float)", [self.contract.inputs])]:
+            raise NetworkError(f"{path}: its inputs {inputs} are not those of its contract; export the network again.")
         self.provider: str = self._session.get_providers()[0]
         """The provider that runs the network, as ONNX Runtime names it."""
 
@@ -76,7 +79,7 @@ def _first_line(error: Exception) -> str:
 
 def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
     options.log_severity_level = 3
     cuda = provider != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if provider == "cuda" and not cuda:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +14,7 @@ from infer.contract import CHANNEL_POLICIES, Contract
 from infer.errors import FlowmaskError, SettingsError
 from train.batches import batch_maker
 from train.config import Config, load_config, split
-from train.data import Item, prepare_items, prepare_simulated, read_challenge, read_shared
+from train.data import Item, Prepared, prepare_items, prepare_simulated, read_challenge, read_shared
 from train.loop import fit
 from train.network import FlowNetwork, load, parameters, save
 from train.size import fit_size
@@ -70,6 +72,16 @@ def starting_network(config: Config, start: Path | None) -> FlowNetwork:
     return loaded
 
 
+def fingerprint(config: Config, images: Sequence[Prepared], start: Path | None) -> str:
+    """Return a digest of the config, the images and the weights that training begins with."""
+    digest = hashlib.sha256(repr(config).encode())
+    for image in images:
+        digest.update(image.source.encode() + image.image.tobytes() + image.labels.tobytes())
+    if start is not None:
+        digest.update(start.read_bytes())
+    return digest.hexdigest()
+
+
 def run(args: argparse.Namespace) -> None:
     """Train, fit the size regression and write WORK/NAME.pt, which `python -m export` turns into ONNX."""
     config = load_config(args.config)
@@ -94,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
         config.warm_up,
         config.decay,
         args.work / f"{config.name}.state",
-        f"{config.steps} steps of batch {config.batch} at rate {config.rate:g} from {args.start or 'random weights'}",
+        fingerprint(config, images, args.start),
         validation,
         VALIDATE_EVERY,
     )

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from infer.errors import SettingsError
 from train.batches import Batch, ahead
+from train.network import UNREADABLE
 
 REPORT = 20
 
@@ -42,9 +43,9 @@ def fit(
 ) -> float:
     """Train with AdamW and one cycle, from the checkpoint if there is one; return the seconds spent in all.
 
-    Checkpoints come every ``save_every`` steps. ``run`` says in words what decides the course of the training;
-    SettingsError when the checkpoint is of another run. ``validate`` scores the network, in evaluation mode, and
-    returns a line to print.
+    Checkpoints come every ``save_every`` steps. ``run`` is the fingerprint of all that decides the course of the
+    training; SettingsError when the checkpoint is damaged or of another run. ``validate`` scores the
+    network, in evaluation mode, and returns a line to print.
     """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
@@ -87,9 +88,14 @@ def _resume(path: Path, run: str, *parts: object) -> tuple[int, float]:
     """Load the state if there is one; return the number of steps done and the seconds spent on them."""
     if not path.exists():
         return 0, 0.0
-    record = torch.load(path, map_location="cpu", weights_only=True)
-    if record["run"] != run:
-        raise SettingsError(f"{path}: it belongs to another run ({record['run']}, not {run}); remove it to begin anew.")
+    try:
+        record = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise SettingsError(f"{path}: this checkpoint cannot be read; remove it to begin anew.") from error
+    if record.get("run") != run:
+        raise SettingsError(
+            f"{path}: it was trained with another config, other images or another --start; remove it to begin anew."
+        )
     for part, state in zip(parts, record["states"], strict=True):
         part.load_state_dict(state)  # type: ignore[attr-defined]
     print(f"{path}: going on from step {record['step']}", flush=True)

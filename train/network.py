@@ -5,11 +5,16 @@ Pre-activation batch-norm, skips and style added, three output maps (dy * 5, dx 
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from infer.errors import NetworkError
+
+# What torch.load raises for a file that is no checkpoint: no zip or pickle, cut short, or of forbidden types.
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, UnicodeDecodeError)
 FULL = (32, 64, 128, 256)
 HALF = (16, 32, 64, 128)
 
@@ -103,8 +108,19 @@ def save(path: str | Path, network: FlowNetwork, **extra: object) -> None:
 
 
 def load(path: str | Path) -> tuple[FlowNetwork, dict[str, object]]:
-    """Read a checkpoint written by `save`: the network in evaluation mode and the extras."""
-    record = torch.load(path, map_location="cpu", weights_only=True)
-    network = FlowNetwork(record.pop("channels"), tuple(record.pop("widths")))
-    network.load_state_dict(record.pop("weights"))
+    """Read a checkpoint written by `save`: the network in evaluation mode and the extras.
+
+    Raises NetworkError when the file is missing or no such checkpoint.
+    """
+    try:
+        record = torch.load(path, map_location="cpu", weights_only=True)
+        network = FlowNetwork(record.pop("channels"), tuple(record.pop("widths")))
+        network.load_state_dict(record.pop("weights"))
+    except OSError as error:
+        raise NetworkError(f"{path}: the checkpoint cannot be opened ({error.strerror}); check the path.") from error
+    except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
+        raise NetworkError(
+            f"{path}: this is no Flowmask checkpoint; give a file that train.network.save wrote, "
+            "or name a cellpose checkpoint with --cellpose."
+        ) from error
     return network.eval(), record

@@ -1,5 +1,9 @@
 """The command line in process, with the network that ships."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -103,6 +107,21 @@ def test_a_side_file_or_an_empty_one_does_not_take_an_images_name(folders):
         cv2.imwrite(str(folders[0] / f"{name}.png"), SAMPLE.image)
     assert run(folders) == SOME_FAILED
     assert sorted(p.name for p in folders[1].iterdir()) == ["a_label.tiff", "b_label.tiff"]
+
+
+def test_a_folder_that_cannot_be_read_is_one_sentence(folders, capsys):
+    assert main(["-i", str(folders[0] / ("x" * 300)), "-o", str(folders[1])]) == WRONG_USAGE
+    assert "it cannot be read (File name too long)" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf8_costs_nothing(folders):
+    name = os.fsdecode(b"a\xff.png")
+    (folders[0] / name).write_bytes(cv2.imencode(".png", SAMPLE.image)[1].tobytes())
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "infer", "-i", folders[0], "-o", folders[1], "--diameter", "26"]
+    done = subprocess.run(command, cwd=MODEL.parents[1], env=environment, capture_output=True)
+    assert done.returncode == DONE, done.stderr
+    assert rb"a\udcff.png: 5 cells" in done.stdout
 
 
 def test_results_in_the_images_folder_are_no_images(folders):

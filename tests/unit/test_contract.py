@@ -27,6 +27,7 @@ def test_round_trip():
         ({"multiple": 32}, "multiple has a value"),
         ({"tile": 100}, "tile has a value"),
         ({"tile": "224"}, "tile has a value"),
+        ({"train_diameter": float("inf")}, "mean_diameter, train_diameter has a value"),
         ({"mean_diameter": 0}, "mean_diameter, train_diameter has a value"),
         ({"percentiles": [99, 1]}, "percentiles has a value"),
         ({"percentiles": 5}, "not complete"),

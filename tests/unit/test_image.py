@@ -156,3 +156,29 @@ def test_a_header_of_a_million_pixels_a_side_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(ImageError, match="a.png: "):
         open_image(tmp_path / "a.png")
+
+
+def test_pages_without_names_are_a_stack(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for _ in range(3):
+            file.write(GREY, contiguous=False, metadata=None)
+    with pytest.raises(ImageError, match="a.tif: it is a stack of 3 planes"):
+        open_image(tmp_path / "a.tif")
+
+
+def test_a_file_of_several_images_is_refused(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GREY)
+        file.write(GREY[:20])
+    with pytest.raises(ImageError, match="a.tif: it holds 2 images"):
+        open_image(tmp_path / "a.tif")
+
+
+def test_memory_that_runs_out_is_no_damage(tmp_path, monkeypatch):
+    def nothing_left(*_, **__):
+        raise MemoryError
+
+    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", nothing_left)
+    with pytest.raises(MemoryError):
+        open_image(tmp_path / "a.tif")

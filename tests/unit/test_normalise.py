@@ -89,3 +89,12 @@ def test_a_large_offset_costs_no_contrast(dtype):
     near = normalise(mix(small.astype(np.uint8), plan), levels(ArrayImage(small.astype(np.uint8)), plan, (1.0, 99.0)))
     far = (small + 2**31).astype(dtype)
     np.testing.assert_allclose(normalise(mix(far, plan), levels(ArrayImage(far), plan, (1.0, 99.0))), near, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_sparse_image_keeps_its_contrast(dtype):
+    pixels = np.zeros((1, 100, 100), dtype)
+    pixels[0, 40:47, 40:47] = 200
+    plan = ((0,),)
+    out = normalise(mix(pixels, plan), levels(ArrayImage(pixels), plan, (1.0, 99.0)))
+    assert (out.min(), out.max()) == (0, 1)

@@ -1,10 +1,12 @@
 """What opens a network file and what it refuses."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from infer.cli import MODEL
+from infer.contract import KEY
 from infer.errors import NetworkError, RunError, SettingsError
 from infer.session import OnnxNetwork
 
@@ -37,6 +39,15 @@ def test_files_that_are_no_network(tmp_path):
     (tmp_path / "cut.onnx").write_bytes(MODEL.read_bytes()[:100_000])
     with pytest.raises(NetworkError, match="cut.onnx: ONNX Runtime cannot open it"):
         OnnxNetwork(tmp_path / "cut.onnx", "cpu")
+
+
+def test_a_network_whose_input_is_not_the_contracts(tmp_path):
+    model = onnx.load(MODEL)
+    entry = next(entry for entry in model.metadata_props if entry.key == KEY)
+    entry.value = entry.value.replace('"channels": "rgb"', '"channels": "green-blue"')
+    onnx.save(model, tmp_path / "a.onnx")
+    with pytest.raises(NetworkError, match="a.onnx: its inputs .* are not those of its contract"):
+        OnnxNetwork(tmp_path / "a.onnx", "cpu")
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this runtime has CUDA")

@@ -9,10 +9,10 @@ import tifffile
 
 torch = pytest.importorskip("torch")
 
-from infer.errors import InputError, SettingsError  # noqa: E402
+from infer.errors import InputError, NetworkError, SettingsError  # noqa: E402
 from infer.flows import labels_to_flows  # noqa: E402
 from infer.image import ArrayImage  # noqa: E402
-from train.__main__ import main, starting_network  # noqa: E402
+from train.__main__ import fingerprint, main, starting_network  # noqa: E402
 from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config, split  # noqa: E402
@@ -132,8 +132,11 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
         run(tmp_path / "cut.state", stop_after=5)
     assert (tmp_path / "cut.state").exists()
     resumed = run(tmp_path / "cut.state")
-    with pytest.raises(SettingsError, match="cut.state: it belongs to another run"):
+    with pytest.raises(SettingsError, match="cut.state: it was trained with another config"):
         fit(FlowNetwork(3, CONFIG.widths), make, 6, 1e-3, 0.3, 1e-4, tmp_path / "cut.state", "another", str, 100)
+    (tmp_path / "cut.state").write_text("damaged")
+    with pytest.raises(SettingsError, match="cut.state: this checkpoint cannot be read"):
+        run(tmp_path / "cut.state")
     for key, value in whole.items():
         torch.testing.assert_close(resumed[key], value, rtol=0, atol=0)
 
@@ -151,10 +154,27 @@ def test_a_config_that_holds_nothing_out_is_refused(tmp_path, capsys):
     assert "leave 1 images to train on and 0 to validate with" in capsys.readouterr().err
 
 
+def test_the_fingerprint_changes_with_all_that_decides_the_weights(tmp_path):
+    images = [prepared(seed=s) for s in range(2)]
+    (tmp_path / "start.pt").write_bytes(b"weights")
+    marks = [
+        fingerprint(CONFIG, images, None),
+        fingerprint(dataclasses.replace(CONFIG, decay=0.1), images, None),
+        fingerprint(CONFIG, images[:1], None),
+        fingerprint(CONFIG, images, tmp_path / "start.pt"),
+    ]
+    assert len(set(marks)) == 4
+    assert fingerprint(CONFIG, [prepared(seed=s) for s in range(2)], None) == marks[0]
+
+
 def test_training_begins_with_given_weights_of_the_same_shape(tmp_path):
     network = FlowNetwork(3, CONFIG.widths)
     save(tmp_path / "a.pt", network, about={}, size=None)
     again = starting_network(CONFIG, tmp_path / "a.pt")
     torch.testing.assert_close(again.output[2].weight, network.output[2].weight)
+    (tmp_path / "b.pt").write_text("no checkpoint")
+    for wrong in ("b.pt", "absent.pt"):
+        with pytest.raises(NetworkError, match=wrong):
+            starting_network(CONFIG, tmp_path / wrong)
     with pytest.raises(SettingsError, match="another shape"):
         starting_network(dataclasses.replace(CONFIG, widths=(4, 8, 8, 8)), tmp_path / "a.pt")
