@@ -1,8 +1,9 @@
 """Flows to sinks: every cell pixel of the source follows the network's field to where its path ends.
 
-The fields stay at network resolution. A source pixel starts at its own fractional network position and takes
-Euler steps through the bilinearly interpolated field, as the reference does (Stringer et al. 2021: 200 steps of
-flow / 5 inside the cell map); the end points pile up at the cells' sinks.
+The maps stay at network resolution. A source pixel starts at its own fractional network position and takes Euler
+steps through the bilinearly interpolated field, as the reference does (Stringer et al. 2021: 200 steps of flow / 5
+inside the cell map); the end points pile up at the cells' sinks. Positions count from the top of the whole image,
+and `top` is the row at which the maps that are given begin.
 """
 
 from __future__ import annotations
@@ -19,41 +20,40 @@ CHECK = 8
 """Steps between two looks at whether a path has arrived."""
 ARRIVED = 1e-3
 """Network pixels below which a path, seen every `CHECK` steps, no longer moves."""
-
-
-def inner_field(maps: Maps, threshold: float) -> Maps:
-    """Return the field (2, Y, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0."""
-    field: Maps = maps[:2] * (maps[2] > threshold) / np.float32(5)
-    return field
+NOWHERE = -(2**31)
+"""The end of a pixel that belongs to no cell."""
 
 
 @numba.njit(cache=True, inline="always")
-def _corners(y: float, x: float, height: int, width: int) -> tuple[int, int, int, int, float, float]:
+def _corners(y: float, x: float, top: int, height: int, width: int) -> tuple[int, int, int, int, float, float]:
     y0, x0 = int(y), int(x)
-    return y0, x0, min(y0 + 1, height - 1), min(x0 + 1, width - 1), y - y0, x - x0
+    return y0 - top, x0, min(y0 + 1, height - 1) - top, min(x0 + 1, width - 1), y - y0, x - x0
 
 
 @numba.njit(cache=True, inline="always")
-def sample(field: npt.NDArray[np.float32], y: float, x: float) -> float:
-    """Interpolate (Y, X) bilinearly at a position inside [0, Y - 1] x [0, X - 1]."""
-    y0, x0, y1, x1, fy, fx = _corners(y, x, field.shape[0], field.shape[1])
+def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height: int) -> float:
+    """Interpolate (Y, X) bilinearly at a position inside [0, height - 1] x [0, X - 1]."""
+    y0, x0, y1, x1, fy, fx = _corners(y, x, top, height, field.shape[1])
     upper = field[y0, x0] * (1 - fx) + field[y0, x1] * fx
     lower = field[y1, x0] * (1 - fx) + field[y1, x1] * fx
     return upper * (1 - fy) + lower * fy  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True)
-def _end(field: Maps, y: float, x: float, steps: int) -> tuple[float, float]:
-    """Follow the field (2, Y, X) from one position; return where the path is after ``steps`` steps."""
-    height, width = field.shape[1:]
+def _end(maps: Maps, y: float, x: float, top: int, height: int, threshold: float, steps: int) -> tuple[float, float]:
+    """Follow flow / 5, zero where the logit is not above ``threshold``, from one position for ``steps`` steps."""
+    width = maps.shape[2]
     seen_y, seen_x = y, x
     for step in range(1, steps + 1):
-        y0, x0, y1, x1, fy, fx = _corners(y, x, height, width)
-        a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-        dy = a * field[0, y0, x0] + b * field[0, y0, x1] + c * field[0, y1, x0] + d * field[0, y1, x1]
-        dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
-        y = min(max(y + dy, 0.0), height - 1.0)
-        x = min(max(x + dx, 0.0), width - 1.0)
+        y0, x0, y1, x1, fy, fx = _corners(y, x, top, height, width)
+        a = (1 - fy) * (1 - fx) if maps[2, y0, x0] > threshold else 0.0
+        b = (1 - fy) * fx if maps[2, y0, x1] > threshold else 0.0
+        c = fy * (1 - fx) if maps[2, y1, x0] > threshold else 0.0
+        d = fy * fx if maps[2, y1, x1] > threshold else 0.0
+        dy = a * maps[0, y0, x0] + b * maps[0, y0, x1] + c * maps[0, y1, x0] + d * maps[0, y1, x1]
+        dx = a * maps[1, y0, x0] + b * maps[1, y0, x1] + c * maps[1, y1, x0] + d * maps[1, y1, x1]
+        y = min(max(y + dy / 5, 0.0), height - 1.0)
+        x = min(max(x + dx / 5, 0.0), width - 1.0)
         if step % CHECK == 0:
             if abs(y - seen_y) < ARRIVED and abs(x - seen_x) < ARRIVED:
                 break
@@ -61,25 +61,50 @@ def _end(field: Maps, y: float, x: float, steps: int) -> tuple[float, float]:
     return y, x
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, parallel=True, nogil=True)
 def follow(
     maps: Maps,
-    field: Maps,
+    top: int,
+    height: int,
     rows: npt.NDArray[np.float64],
     columns: npt.NDArray[np.float64],
     threshold: float,
     steps: int,
 ) -> Ends:
-    """Return (len(rows), len(columns)) int32: for each source pixel the flat network pixel where its path ends.
+    """Return (len(rows), len(columns)) int32: where the path of each source pixel ends.
 
-    maps (3, Y, X) and field (2, Y, X) float32 at network resolution; rows and columns: the network positions of
-    the source pixels. -1 where the interpolated logit does not exceed ``threshold``.
+    maps (3, n, X) float32: the rows from ``top`` on of a network image of ``height`` rows; rows and columns: the
+    network positions of the source pixels. An end is its distance from pixel (int(row), 0), counted in raster
+    order; `NOWHERE` for a pixel where the interpolated logit does not exceed ``threshold``.
     """
     width = maps.shape[2]
-    ends = np.full((len(rows), len(columns)), -1, np.int32)
+    ends = np.full((len(rows), len(columns)), NOWHERE, np.int32)
     for i in numba.prange(len(rows)):
         for j in range(len(columns)):
-            if sample(maps[2], rows[i], columns[j]) > threshold:
-                y, x = _end(field, rows[i], columns[j], steps)
-                ends[i, j] = int(y) * width + int(x)
+            if sample(maps[2], rows[i], columns[j], top, height) > threshold:
+                y, x = _end(maps, rows[i], columns[j], top, height, threshold, steps)
+                ends[i, j] = (int(y) - int(rows[i])) * width + int(x)
     return ends
+
+
+@numba.njit(cache=True, nogil=True)
+def pile_up(
+    ends: Ends,
+    bases: npt.NDArray[np.int64],
+    first: int,
+    pile: npt.NDArray[np.int32],
+    top: int,
+    lowest: npt.NDArray[np.int32],
+) -> None:
+    """Count ends in ``pile`` (n, X), whose first row is ``top``; note in ``lowest`` the last source row of each row.
+
+    ends as from `follow`, of the source rows from ``first`` on; bases: int(row) of each.
+    """
+    width = pile.shape[1]
+    for i in range(ends.shape[0]):
+        for j in range(ends.shape[1]):
+            end = ends[i, j]
+            if end != NOWHERE:
+                row = bases[i] + end // width - top
+                pile[row, end % width] += 1
+                lowest[row] = first + i

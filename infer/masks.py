@@ -1,4 +1,8 @@
-"""Sinks to instances: seeds from the pile of path ends, then the checks that a cell must pass."""
+"""Sinks to instances: seeds from the pile of path ends, then the checks that a cell must pass.
+
+Everything works on some rows of the image; the row at which what is given begins is called ``top``. A cell is known
+by the number of its seed, counted from 1 in raster order, until it has passed the checks.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from infer.flows import Labels, cell_flows, label_boxes
-from infer.follow import Ends, Maps, sample
+from infer.flows import Labels, cell_flows
+from infer.follow import NOWHERE, Ends, Maps, sample
 
 SEED_PIXELS = 10
 SPREAD_PIXELS = 2
@@ -15,19 +19,12 @@ SPREAD_PIXELS = 2
 PEAK = 2
 GROWTH = 5
 """A seed is the highest pixel within `PEAK` pixels and grows `GROWTH` times by its 3 x 3 neighbourhood."""
+Pile = npt.NDArray[np.int32]
+Boxes = npt.NDArray[np.int32]
 
 
 @numba.njit(cache=True)
-def _pile(ends: Ends, size: int) -> npt.NDArray[np.int32]:
-    counts = np.zeros(size, np.int32)
-    for end in ends.ravel():
-        if end >= 0:
-            counts[end] += 1
-    return counts
-
-
-@numba.njit(cache=True)
-def _is_peak(pile: npt.NDArray[np.int32], y: int, x: int) -> bool:
+def _is_peak(pile: Pile, y: int, x: int) -> bool:
     """Whether no pixel within `PEAK` is higher, nor as high and earlier in raster order."""
     here = pile[y, x]
     for v in range(max(0, y - PEAK), min(pile.shape[0], y + PEAK + 1)):
@@ -38,25 +35,37 @@ def _is_peak(pile: npt.NDArray[np.int32], y: int, x: int) -> bool:
     return True
 
 
-@numba.njit(cache=True)
-def _peaks(pile: npt.NDArray[np.int32], least: float) -> npt.NDArray[np.int64]:
-    """Return the flat pixels of the seeds in raster order."""
+@numba.njit(cache=True, nogil=True)
+def peaks(pile: Pile, first: int, last: int, least: float) -> npt.NDArray[np.int64]:
+    """Return (n, 3) int64 (row, column, height) of the seeds in the rows ``first`` to ``last`` of the pile.
+
+    The pile holds `PEAK` rows more on either side, except at the borders of the image. Raster order.
+    """
     found = []
-    for y in range(pile.shape[0]):
+    for y in range(first, last):
         for x in range(pile.shape[1]):
             if pile[y, x] > least and _is_peak(pile, y, x):
-                found.append(y * pile.shape[1] + x)
-    return np.array(found, dtype=np.int64)
+                found.append((y, x, pile[y, x]))
+    seeds = np.empty((len(found), 3), np.int64)
+    for index, (y, x, height) in enumerate(found):
+        seeds[index, 0], seeds[index, 1], seeds[index, 2] = y, x, height
+    return seeds
 
 
-@numba.njit(cache=True)
-def _grow(pile: npt.NDArray[np.int32], seeds: npt.NDArray[np.int64], least: float) -> Labels:
-    """Grow each seed inside pile > ``least``; where two meet, the one later in ``seeds`` wins."""
+@numba.njit(cache=True, nogil=True)
+def grow(
+    pile: Pile, seeds: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], first: int, last: int, least: float
+) -> Labels:
+    """Return (last - first, X) int32 the basin of each pixel: every seed grown inside pile > ``least``.
+
+    seeds as from `peaks`; the pile holds 2 * `GROWTH` rows more on either side of ``first`` to ``last``, except at
+    the borders of the image. Where two meet the higher seed wins, the later one of two that are equal.
+    """
     height, width = pile.shape
-    basins = np.zeros((height, width), np.int32)
+    basins = np.zeros((last - first, width), np.int32)
     side = 2 * GROWTH + 3
-    for index in range(len(seeds)):
-        top, left = seeds[index] // width - GROWTH - 1, seeds[index] % width - GROWTH - 1
+    for index in np.argsort(seeds[:, 2], kind="mergesort"):
+        top, left = seeds[index, 0] - GROWTH - 1, seeds[index, 1] - GROWTH - 1
         reached = np.zeros((side, side), np.bool_)
         reached[GROWTH + 1, GROWTH + 1] = True
         for radius in range(1, GROWTH + 1):
@@ -66,56 +75,95 @@ def _grow(pile: npt.NDArray[np.int32], seeds: npt.NDArray[np.int64], least: floa
                     y, x = top + v, left + u
                     if 0 <= y < height and 0 <= x < width and pile[y, x] > least and not before[v, u]:
                         reached[v, u] = before[v - 1 : v + 2, u - 1 : u + 2].any()
-        for v in range(side):
+        for v in range(max(0, first - top), min(side, last - top)):
             for u in range(side):
                 if reached[v, u]:
-                    basins[top + v, left + u] = index + 1
+                    basins[top + v - first, left + u] = numbers[index]
     return basins
 
 
-def label_ends(ends: Ends, shape: tuple[int, int], area: float) -> Labels:
-    """Return labels (Y, X) int32 of the source pixels whose paths end in the same sink.
+@numba.njit(cache=True, parallel=True, nogil=True)
+def label(ends: Ends, bases: npt.NDArray[np.int64], basins: Labels, top: int) -> Labels:
+    """Return labels (Y, X) int32 of source rows: the basin in which each path ends; see `follow.follow`."""
+    width = basins.shape[1]
+    labels = np.zeros(ends.shape, np.int32)
+    for i in numba.prange(ends.shape[0]):
+        for j in range(ends.shape[1]):
+            end = ends[i, j]
+            if end != NOWHERE:
+                labels[i, j] = basins[bases[i] + end // width - top, end % width]
+    return labels
 
-    ends: see `follow.follow`; shape: the network's (Y, X); area: network pixels that one source pixel covers, by
-    which each end counts, so that the thresholds keep their meaning at any scale.
-    """
-    pile = _pile(ends, shape[0] * shape[1]).reshape(shape)
-    seeds = _peaks(pile, SEED_PIXELS / area)
-    seeds = seeds[np.argsort(pile.ravel()[seeds], kind="stable")]
-    basins = _grow(pile, seeds, SPREAD_PIXELS / area)
-    return np.where(ends >= 0, basins.ravel()[ends], 0).astype(np.int32)
+
+@numba.njit(cache=True, nogil=True)
+def measure(labels: Labels, top: int, boxes: Boxes, areas: npt.NDArray[np.int64]) -> None:
+    """Add rows of labels to the cells' boxes (n, 4) (top, left, bottom, right; ends excluded) and areas (n,)."""
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            cell = labels[y, x] - 1
+            if cell >= 0:
+                box = boxes[cell]
+                if areas[cell] == 0:
+                    box[0], box[1], box[3] = top + y, x, x + 1
+                box[1] = min(box[1], x)
+                box[2] = top + y + 1
+                box[3] = max(box[3], x + 1)
+                areas[cell] += 1
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, parallel=True, nogil=True)
 def flow_errors(
+    cells: npt.NDArray[np.int64],
+    boxes: Boxes,
     labels: Labels,
-    boxes: npt.NDArray[np.int32],
+    labels_top: int,
     maps: Maps,
+    maps_top: int,
+    height: int,
     rows: npt.NDArray[np.float64],
     columns: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Return for each label the mean over its pixels of |heat-diffusion flow - network flow / 5| squared.
+    """Return for each cell the mean over its pixels of |heat-diffusion flow - network flow / 5| squared.
 
-    labels (Y, X) at source resolution, boxes from `flows.label_boxes`, maps (3, y, x) at network resolution, rows
-    and columns: the network positions of the source pixels. Cellpose's ``remove_bad_flow_masks``, cell by cell.
+    cells: numbers; boxes (n, 4) of all cells; labels (Y, X) at source and maps (3, y, x) at network resolution, each
+    with the row at which it begins; height: rows of the whole network image; rows and columns: the network
+    positions of all source pixels. Cellpose's ``remove_bad_flow_masks``, cell by cell.
     """
-    errors = np.zeros(len(boxes))
-    for index in numba.prange(len(boxes)):
-        top, left, bottom, right = boxes[index]
-        if bottom > top:
-            mask = labels[top:bottom, left:right] == index + 1
-            flows = cell_flows(mask)
-            total, count = 0.0, 0
-            for y in range(bottom - top):
-                for x in range(right - left):
-                    if mask[y, x]:
-                        at_y, at_x = rows[top + y], columns[left + x]
-                        dy = flows[0, y, x] - sample(maps[0], at_y, at_x) / 5
-                        dx = flows[1, y, x] - sample(maps[1], at_y, at_x) / 5
-                        total += dy * dy + dx * dx
-                        count += 1
-            errors[index] = total / count
+    errors = np.zeros(len(cells))
+    for index in numba.prange(len(cells)):
+        top, left, bottom, right = boxes[cells[index] - 1]
+        mask = labels[top - labels_top : bottom - labels_top, left:right] == cells[index]
+        flows = cell_flows(mask)
+        total, count = 0.0, 0
+        for y in range(bottom - top):
+            for x in range(right - left):
+                if mask[y, x]:
+                    at_y, at_x = rows[top + y], columns[left + x]
+                    dy = flows[0, y, x] - sample(maps[0], at_y, at_x, maps_top, height) / 5
+                    dx = flows[1, y, x] - sample(maps[1], at_y, at_x, maps_top, height) / 5
+                    total += dy * dy + dx * dx
+                    count += 1
+        errors[index] = total / count
     return errors
+
+
+@numba.njit(cache=True, nogil=True)
+def renumber(labels: Labels, numbers: npt.NDArray[np.int32], kept: npt.NDArray[np.bool_], count: int) -> int:
+    """Number rows of labels, in place, by the first pixels of the kept cells, from ``count`` + 1 on; 0 for the others.
+
+    numbers (n,): what each cell got already, filled in as more get theirs. Returns the new count.
+    """
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            cell = labels[y, x] - 1
+            if cell >= 0 and kept[cell]:
+                if numbers[cell] == 0:
+                    count += 1
+                    numbers[cell] = count
+                labels[y, x] = numbers[cell]
+            else:
+                labels[y, x] = 0
+    return count
 
 
 @numba.njit(cache=True)
@@ -142,54 +190,17 @@ def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return outside
 
 
-@numba.njit(cache=True)
-def fill_holes(labels: Labels, boxes: npt.NDArray[np.int32]) -> None:
-    """Give, in place, every background pixel that one label encloses to that label; other labels stay."""
-    for index in range(len(boxes)):
-        top, left, bottom, right = boxes[index]
-        if bottom > top:
-            outside = _outside(labels[top:bottom, left:right] == index + 1)
-            for y in range(bottom - top):
-                for x in range(right - left):
-                    if not outside[y, x] and labels[top + y, left + x] == 0:
-                        labels[top + y, left + x] = index + 1
+@numba.njit(cache=True, nogil=True)
+def fill_holes(labels: Labels, top: int, boxes: Boxes, numbers: npt.NDArray[np.int32]) -> None:
+    """Give, in place, every background pixel that one label encloses to that label; other labels stay.
 
-
-@numba.njit(cache=True)
-def renumber(labels: Labels, keep: npt.NDArray[np.bool_]) -> int:
-    """Drop, in place, the labels with ``keep[id - 1]`` false; number the rest 1..n by their first pixel."""
-    numbers = np.zeros(len(keep) + 1, np.int32)
-    count = 0
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            label = labels[y, x]
-            if label > 0 and keep[label - 1]:
-                if numbers[label] == 0:
-                    count += 1
-                    numbers[label] = count
-                labels[y, x] = numbers[label]
-            else:
-                labels[y, x] = 0
-    return count
-
-
-def keep_good(
-    labels: Labels,
-    maps: Maps,
-    rows: npt.NDArray[np.float64],
-    columns: npt.NDArray[np.float64],
-    flow_threshold: float,
-    min_size: int,
-) -> int:
-    """Drop bad and small labels, fill holes and renumber, all in place; return the number of cells.
-
-    ``flow_threshold`` 0 leaves the flow-error check out; ``min_size`` is in source pixels, before holes are filled.
+    boxes (n, 4) and numbers (n,) of the cells to fill, in this order.
     """
-    count = int(labels.max(initial=0))
-    keep = np.bincount(labels.ravel(), minlength=count + 1)[1:] >= min_size
-    count = renumber(labels, keep)
-    if flow_threshold > 0:
-        errors = flow_errors(labels, label_boxes(labels, count), maps, rows, columns)
-        count = renumber(labels, errors <= flow_threshold)
-    fill_holes(labels, label_boxes(labels, count))
-    return count
+    for index in range(len(numbers)):
+        left, right = boxes[index, 1], boxes[index, 3]
+        region = labels[boxes[index, 0] - top : boxes[index, 2] - top, left:right]
+        outside = _outside(region == numbers[index])
+        for y in range(region.shape[0]):
+            for x in range(region.shape[1]):
+                if not outside[y, x] and region[y, x] == 0:
+                    region[y, x] = numbers[index]

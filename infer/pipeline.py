@@ -14,7 +14,6 @@ from infer.diameter import estimate_diameter
 from infer.errors import SettingsError
 from infer.flows import Labels
 from infer.image import Image
-from infer.instances import instances
 from infer.normalise import channel_plan, levels
 from infer.rescale import NormalisedView
 from infer.session import Network

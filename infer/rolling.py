@@ -1,0 +1,51 @@
+"""The rows of a tall array that are still needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Rolling:
+    """Consecutive rows (..., top to bottom, X) of an array of which more rows come below and old ones are let go."""
+
+    def __init__(self, width: int, dtype: npt.DTypeLike, *leading: int) -> None:
+        self._data = np.empty((*leading, 0, width), dtype)
+        self._start = 0
+        self.top = self.bottom = 0
+        """The rows that are held: top included, bottom not."""
+
+    def append(self, rows: npt.NDArray[np.generic]) -> None:
+        """Add rows (..., n, X) below."""
+        kept, count = self.bottom - self.top, rows.shape[-2]
+        if self._start + kept + count > self._data.shape[-2]:
+            self._make_room(kept, count)
+        first = self._start + kept
+        self._data[..., first : first + count, :] = rows
+        self.bottom += count
+
+    def rows(self, top: int, bottom: int) -> npt.NDArray[np.generic]:
+        """Return a view of the rows top to bottom, which must be held."""
+        if not self.top <= top <= bottom <= self.bottom:
+            raise IndexError(f"rows {top} to {bottom} are not among those held, {self.top} to {self.bottom}")
+        first = self._start - self.top
+        return self._data[..., first + top : first + bottom, :]
+
+    def drop(self, before: int) -> None:
+        """Let the rows above ``before`` go."""
+        gone = min(before, self.bottom) - self.top
+        if gone > 0:
+            self._start += gone
+            self.top += gone
+
+    def _make_room(self, kept: int, count: int) -> None:
+        """Move the rows that are held to the front, of a larger array where they fill more than half of this one."""
+        capacity = self._data.shape[-2]
+        held = self._data[..., self._start : self._start + kept, :]
+        if kept + count > capacity // 2:
+            capacity = 2 * (kept + count)
+            moved = np.empty((*self._data.shape[:-2], capacity, self._data.shape[-1]), self._data.dtype)
+        else:
+            moved = self._data
+        moved[..., :kept, :] = held
+        self._data, self._start = moved, 0

@@ -1,0 +1,226 @@
+"""Rows of maps in, rows of labels out: the dynamics of an image of which only a strip is held at a time.
+
+Each stage passes on the rows that nothing can change any more, so the labels are those of the whole image:
+
+* a source pixel is followed once the maps reach as far below it as a path can go;
+* a row of the pile is final once no path that is still to be followed can end in it, its basins a few rows later;
+* a source row is labelled once all its paths end in final basins;
+* a cell is judged once all the rows whose paths end in its basin are labelled;
+* a row is numbered once its cells are judged, a cell's holes are filled once all its rows are numbered.
+
+How far a path can go is measured: the number of steps times the longest step down or up that the maps hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from infer.flows import Labels
+from infer.follow import STEPS, Maps, follow, pile_up
+from infer.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS, fill_holes, flow_errors, grow, label, measure, peaks, renumber
+from infer.rescale import positions
+from infer.rolling import Rolling
+from infer.settings import Settings
+
+
+def label_rows(
+    parts: Iterable[Maps], network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings
+) -> Iterator[Labels]:
+    """Yield the labels of an image of ``shape`` from the top down, (n, X) int32 at a time.
+
+    parts: the maps (3, n, x) float32 of the network image from the top down. Ids are 1, 2, ... by first pixel.
+    """
+    strip = _Strip(network_shape, shape, settings)
+    for part in parts:
+        yield strip.advance(part)
+
+
+class _Strip:
+    """The rows that some stage still needs, and how far each stage has come; ends of ranges are excluded."""
+
+    def __init__(self, network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings) -> None:
+        self.settings = settings
+        self.height, self.width = network_shape
+        self.rows = positions(0, shape[0], shape[0], self.height)
+        self.columns = positions(0, shape[1], shape[1], self.width)
+        self.bases = self.rows.astype(np.int64)
+        self.area = self.height * self.width / (shape[0] * shape[1])
+        """Network pixels that one source pixel covers: each end counts so much."""
+        self.maps = Rolling(self.width, np.float32, 3)
+        self.pile = Rolling(self.width, np.int32)
+        self.basins = Rolling(self.width, np.int32)
+        self.ends = Rolling(shape[1], np.int32)
+        self.labels = Rolling(shape[1], np.int32)
+        self.reach = 0
+        """Network rows that a path can go up or down."""
+        self.lowest = np.full(self.height, -1, np.int32)
+        """For each network row the last source row of which a path ends there."""
+        self.deepest = np.zeros(shape[0], np.int64)
+        """For each source row the last network row in which one of its paths ends."""
+        self.seeds = np.empty((0, 3), np.int64)
+        """(row, column, height) of every seed, in raster order: the cells."""
+        self.seeded = 0
+        """Network rows in which the seeds are known."""
+        self.boxes = np.empty((0, 4), np.int32)
+        self.areas = np.empty(0, np.int64)
+        self.judged = 0
+        """Cells, in the order of their seeds, that have passed the checks or not."""
+        self.kept = np.empty(0, np.bool_)
+        self.numbers = np.empty(0, np.int32)
+        self.numbered = 0
+        """Source rows that hold final numbers."""
+        self.count = 0
+        self.holed = np.empty(0, np.int64)
+        """Numbered cells whose holes are not filled yet, in the order of their numbers."""
+
+    def advance(self, part: Maps) -> Labels:
+        """Take more rows of maps and return the rows of labels that have become final."""
+        self._take(part)
+        self._follow()
+        self._find_seeds()
+        self._grow()
+        self._label()
+        self._judge()
+        self._number()
+        self._fill()
+        return self._finish()
+
+    def _take(self, part: Maps) -> None:
+        self.maps.append(part)
+        self.pile.append(np.zeros(part.shape[1:], np.int32))
+        self.reach = max(self.reach, math.ceil(STEPS * float(np.abs(part[0]).max(initial=0)) / 5) + 1)
+
+    def _source_rows(self, network_row: float) -> int:
+        """Return how many source rows lie above a network row."""
+        return int(np.searchsorted(self.rows, network_row))
+
+    def _follow(self) -> None:
+        """Follow the source rows from which no path leaves the maps that are there."""
+        whole = self.maps.bottom == self.height
+        first, last = self.ends.bottom, self._source_rows(math.inf if whole else self.maps.bottom - 1 - self.reach)
+        if last <= first:
+            return
+        top = max(self.maps.top, self.bases[first] - self.reach)
+        ends = follow(
+            self.maps.rows(top, self.maps.bottom),
+            top,
+            self.height,
+            self.rows[first:last],
+            self.columns,
+            self.settings.cellprob_threshold,
+            STEPS,
+        )
+        self.ends.append(ends)
+        bases = self.bases[first:last]
+        self.deepest[first:last] = bases + np.maximum(ends.max(axis=1, initial=0), 0) // self.width
+        pile_up(ends, bases, first, self.pile.rows(self.pile.top, self.pile.bottom), self.pile.top, self.lowest)
+
+    def _find_seeds(self) -> None:
+        """Find the seeds in the rows of the pile in which no path ends any more that is still to be followed."""
+        following = self.ends.bottom
+        final = self.height if following == len(self.rows) else max(0, self.bases[following] - self.reach)
+        last = final if final == self.height else final - PEAK
+        if last <= self.seeded:
+            return
+        top = max(0, self.seeded - PEAK)
+        found = peaks(self.pile.rows(top, final), self.seeded - top, last - top, SEED_PIXELS / self.area)
+        found[:, 0] += top
+        self.seeds = np.concatenate([self.seeds, found])
+        new = len(found)
+        self.boxes = np.concatenate([self.boxes, np.zeros((new, 4), np.int32)])
+        self.areas = np.concatenate([self.areas, np.zeros(new, np.int64)])
+        self.kept = np.concatenate([self.kept, np.zeros(new, np.bool_)])
+        self.numbers = np.concatenate([self.numbers, np.zeros(new, np.int32)])
+        self.seeded = last
+
+    def _grow(self) -> None:
+        """Grow the basins in the rows that no seed reaches any more that is still to be found."""
+        first, last = self.basins.bottom, self.height if self.seeded == self.height else self.seeded - 2 * GROWTH
+        if last <= first:
+            return
+        top, bottom = max(0, first - 2 * GROWTH), min(self.height, last + 2 * GROWTH)
+        some = slice(*np.searchsorted(self.seeds[:, 0], (first - GROWTH, last + GROWTH)))
+        seeds = self.seeds[some] - np.array([top, 0, 0])
+        numbers = np.arange(some.start + 1, some.stop + 1)
+        pile = self.pile.rows(top, bottom)
+        self.basins.append(grow(pile, seeds, numbers, first - top, last - top, SPREAD_PIXELS / self.area))
+        self.pile.drop(self.basins.bottom - 2 * GROWTH)
+
+    def _label(self) -> None:
+        """Label the source rows of which every path ends in a row of basins that is there."""
+        first = self.labels.bottom
+        waiting = np.flatnonzero(self.deepest[first : self.ends.bottom] >= self.basins.bottom)
+        last = first + int(waiting[0]) if waiting.size else self.ends.bottom
+        if last <= first:
+            return
+        basins = self.basins.rows(self.basins.top, self.basins.bottom)
+        labels = label(self.ends.rows(first, last), self.bases[first:last], basins, self.basins.top)
+        measure(labels, first, self.boxes, self.areas)
+        self.labels.append(labels)
+        self.ends.drop(last)
+        if last < len(self.rows):
+            self.basins.drop(self.bases[last] - self.reach)
+
+    def _judge(self) -> None:
+        """Check the cells of which no path ends in the basin that is not labelled."""
+        last = self.judged
+        for row in self.seeds[self.judged :, 0]:
+            low, high = max(0, row - GROWTH), min(self.height, row + GROWTH + 1)
+            if high > self.basins.bottom or self.lowest[low:high].max() >= self.labels.bottom:
+                break
+            last += 1
+        cells = np.arange(self.judged, last)
+        cells = cells[self.areas[cells] >= max(1, self.settings.min_size)]
+        self.judged = last
+        if cells.size and self.settings.flow_threshold > 0:
+            cells = cells[self._flow_errors(cells) <= self.settings.flow_threshold]
+        self.kept[cells] = True
+        following = self.bases[self.ends.bottom] - self.reach if self.ends.bottom < len(self.rows) else self.height
+        waiting = self._first_unjudged_row()
+        self.maps.drop(min(following, self.bases[waiting] if waiting < len(self.rows) else self.height))
+
+    def _flow_errors(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        return flow_errors(
+            cells + 1,
+            self.boxes,
+            self.labels.rows(self.labels.top, self.labels.bottom),
+            self.labels.top,
+            self.maps.rows(self.maps.top, self.maps.bottom),
+            self.maps.top,
+            self.height,
+            self.rows,
+            self.columns,
+        )
+
+    def _first_unjudged_row(self) -> int:
+        """Return the first source row that a cell without a judgement has a pixel in, or may have one in."""
+        seen = self.boxes[self.judged :, 0][self.areas[self.judged :] > 0]
+        return int(seen.min(initial=self.labels.bottom))
+
+    def _number(self) -> None:
+        """Number the rows all of whose cells are judged."""
+        last = self._first_unjudged_row()
+        before = self.count
+        if last > self.numbered:
+            self.count = renumber(self.labels.rows(self.numbered, last), self.numbers, self.kept, before)
+            self.numbered = last
+        new = np.flatnonzero(self.numbers > before)
+        self.holed = np.concatenate([self.holed, new[np.argsort(self.numbers[new])]])
+
+    def _fill(self) -> None:
+        """Fill the holes of the cells all of whose rows are numbered, in the order of their numbers."""
+        open_ended = np.flatnonzero(self.boxes[self.holed, 2] > self.numbered)
+        cells = self.holed[: open_ended[0]] if open_ended.size else self.holed
+        self.holed = self.holed[len(cells) :]
+        labels = self.labels.rows(self.labels.top, self.labels.bottom)
+        fill_holes(labels, self.labels.top, self.boxes[cells], self.numbers[cells])
+
+    def _finish(self) -> Labels:
+        last = int(self.boxes[self.holed[0], 0]) if self.holed.size else self.numbered
+        finished = self.labels.rows(self.labels.top, last).copy()
+        self.labels.drop(last)
+        return finished
