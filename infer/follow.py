@@ -39,21 +39,24 @@ def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height:
     return upper * (1 - fy) + lower * fy  # type: ignore[no-any-return]
 
 
+def inner_field(maps: Maps, threshold: float) -> Maps:
+    """Return the field (2, Y, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0."""
+    field: Maps = maps[:2] * (maps[2] > threshold) / np.float32(5)
+    return field
+
+
 @numba.njit(cache=True)
-def _end(maps: Maps, y: float, x: float, top: int, height: int, threshold: float, steps: int) -> tuple[float, float]:
-    """Follow flow / 5, zero where the logit is not above ``threshold``, from one position for ``steps`` steps."""
-    width = maps.shape[2]
+def _end(field: Maps, y: float, x: float, top: int, height: int, steps: int) -> tuple[float, float]:
+    """Follow the field (2, n, X) from one position; return where the path is after ``steps`` steps."""
+    width = field.shape[2]
     seen_y, seen_x = y, x
     for step in range(1, steps + 1):
         y0, x0, y1, x1, fy, fx = _corners(y, x, top, height, width)
-        a = (1 - fy) * (1 - fx) if maps[2, y0, x0] > threshold else 0.0
-        b = (1 - fy) * fx if maps[2, y0, x1] > threshold else 0.0
-        c = fy * (1 - fx) if maps[2, y1, x0] > threshold else 0.0
-        d = fy * fx if maps[2, y1, x1] > threshold else 0.0
-        dy = a * maps[0, y0, x0] + b * maps[0, y0, x1] + c * maps[0, y1, x0] + d * maps[0, y1, x1]
-        dx = a * maps[1, y0, x0] + b * maps[1, y0, x1] + c * maps[1, y1, x0] + d * maps[1, y1, x1]
-        y = min(max(y + dy / 5, 0.0), height - 1.0)
-        x = min(max(x + dx / 5, 0.0), width - 1.0)
+        a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+        dy = a * field[0, y0, x0] + b * field[0, y0, x1] + c * field[0, y1, x0] + d * field[0, y1, x1]
+        dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
+        y = min(max(y + dy, 0.0), height - 1.0)
+        x = min(max(x + dx, 0.0), width - 1.0)
         if step % CHECK == 0:
             if abs(y - seen_y) < ARRIVED and abs(x - seen_x) < ARRIVED:
                 break
@@ -63,7 +66,8 @@ def _end(maps: Maps, y: float, x: float, top: int, height: int, threshold: float
 
 @numba.njit(cache=True, parallel=True, nogil=True)
 def follow(
-    maps: Maps,
+    logits: npt.NDArray[np.float32],
+    field: Maps,
     top: int,
     height: int,
     rows: npt.NDArray[np.float64],
@@ -73,16 +77,16 @@ def follow(
 ) -> Ends:
     """Return (len(rows), len(columns)) int32: where the path of each source pixel ends.
 
-    maps (3, n, X) float32: the rows from ``top`` on of a network image of ``height`` rows; rows and columns: the
-    network positions of the source pixels. An end is its distance from pixel (int(row), 0), counted in raster
-    order; `NOWHERE` for a pixel where the interpolated logit does not exceed ``threshold``.
+    logits (n, X) and field (2, n, X) float32: the rows from ``top`` on of a network image of ``height`` rows; rows
+    and columns: the network positions of the source pixels. An end is its distance from pixel (int(row), 0), counted
+    in raster order; `NOWHERE` for a pixel where the interpolated logit does not exceed ``threshold``.
     """
-    width = maps.shape[2]
+    width = logits.shape[1]
     ends = np.full((len(rows), len(columns)), NOWHERE, np.int32)
     for i in numba.prange(len(rows)):
         for j in range(len(columns)):
-            if sample(maps[2], rows[i], columns[j], top, height) > threshold:
-                y, x = _end(maps, rows[i], columns[j], top, height, threshold, steps)
+            if sample(logits, rows[i], columns[j], top, height) > threshold:
+                y, x = _end(field, rows[i], columns[j], top, height, steps)
                 ends[i, j] = (int(y) - int(rows[i])) * width + int(x)
     return ends
 

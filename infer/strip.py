@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.flows import Labels
-from infer.follow import STEPS, Maps, follow, pile_up
+from infer.follow import STEPS, Maps, follow, inner_field, pile_up
 from infer.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS, fill_holes, flow_errors, grow, label, measure, peaks, renumber
 from infer.rescale import positions
 from infer.rolling import Rolling
@@ -51,6 +51,7 @@ class _Strip:
         self.area = self.height * self.width / (shape[0] * shape[1])
         """Network pixels that one source pixel covers: each end counts so much."""
         self.maps = Rolling(self.width, np.float32, 3)
+        self.field = Rolling(self.width, np.float32, 2)
         self.pile = Rolling(self.width, np.int32)
         self.basins = Rolling(self.width, np.int32)
         self.ends = Rolling(shape[1], np.int32)
@@ -91,6 +92,7 @@ class _Strip:
 
     def _take(self, part: Maps) -> None:
         self.maps.append(part)
+        self.field.append(inner_field(part, self.settings.cellprob_threshold))
         self.pile.append(np.zeros(part.shape[1:], np.int32))
         self.reach = max(self.reach, math.ceil(STEPS * float(np.abs(part[0]).max(initial=0)) / 5) + 1)
 
@@ -104,9 +106,10 @@ class _Strip:
         first, last = self.ends.bottom, self._source_rows(math.inf if whole else self.maps.bottom - 1 - self.reach)
         if last <= first:
             return
-        top = max(self.maps.top, self.bases[first] - self.reach)
+        top, bottom = self.field.top, self.field.bottom
         ends = follow(
-            self.maps.rows(top, self.maps.bottom),
+            self.maps.rows(top, bottom)[2],
+            self.field.rows(top, bottom),
             top,
             self.height,
             self.rows[first:last],
@@ -180,6 +183,7 @@ class _Strip:
             cells = cells[self._flow_errors(cells) <= self.settings.flow_threshold]
         self.kept[cells] = True
         following = self.bases[self.ends.bottom] - self.reach if self.ends.bottom < len(self.rows) else self.height
+        self.field.drop(following)
         waiting = self._first_unjudged_row()
         self.maps.drop(min(following, self.bases[waiting] if waiting < len(self.rows) else self.height))
 
