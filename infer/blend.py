@@ -58,10 +58,12 @@ def finished_rows(
 def _row_of_tiles(
     view: NormalisedView, run: Run, top: int, height: int, columns: Lattice, batch: int
 ) -> Iterator[tuple[int, Array]]:
+    edge = columns.starts[0]
+    band = view.read(top, edge, top + height, columns.starts[-1] + columns.tile)
     for start in range(0, len(columns.starts), batch):
         lefts = columns.starts[start : start + batch]
-        tiles = [view.read(top, left, top + height, left + columns.tile) for left in lefts]
-        yield from zip(lefts, run(np.stack(tiles)), strict=True)
+        tiles = np.stack([band[:, :, left - edge : left - edge + columns.tile] for left in lefts])
+        yield from zip(lefts, run(tiles), strict=True)
 
 
 def _add(total: Array, values: Array, left: int) -> None:

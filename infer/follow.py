@@ -100,8 +100,9 @@ def pile_up(
     top: int,
     lowest: npt.NDArray[np.int32],
 ) -> None:
-    """Count ends in ``pile`` (n, X), whose first row is ``top``; note in ``lowest`` the last source row of each row.
+    """Count ends in ``pile`` (n, X), whose first row is ``top``.
 
+    ``lowest``, of all rows of the network image, takes the last source row of which a path ends in each.
     ends as from `follow`, of the source rows from ``first`` on; bases: int(row) of each.
     """
     width = pile.shape[1]
@@ -109,6 +110,6 @@ def pile_up(
         for j in range(ends.shape[1]):
             end = ends[i, j]
             if end != NOWHERE:
-                row = bases[i] + end // width - top
-                pile[row, end % width] += 1
+                row = bases[i] + end // width
+                pile[row - top, end % width] += 1
                 lowest[row] = first + i

@@ -11,19 +11,18 @@ import numpy as np
 
 from infer.blend import Array, finished_rows
 from infer.diameter import estimate_diameter
-from infer.errors import SettingsError
 from infer.flows import Labels
 from infer.image import Image
 from infer.normalise import channel_plan, levels
+from infer.overlap import ahead
 from infer.rescale import NormalisedView
 from infer.session import Network
 from infer.settings import Settings
+from infer.strip import label_rows
 from infer.tiling import lattice
 
 Progress = Callable[[float], None]
 """Told, now and then, the finished fraction of the image."""
-MAX_PIXELS = 2**31 - 1
-"""Network pixels that an int32 can number."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +37,48 @@ class Result:
 
 
 def segment_image(image: Image, network: Network, settings: Settings, progress: Progress | None = None) -> Result:
-    """Segment one image.
+    """Segment one image and hold its labels; for the errors see `segment_rows`."""
+    diameter, parts = segment_rows(image, network, settings, progress)
+    labels = np.empty(image.shape[1:], np.int32)
+    top = 0
+    for part in parts:
+        labels[top : top + len(part)] = part
+        top += len(part)
+    return Result(labels, int(labels.max()), diameter)
 
-    Raises SettingsError where the settings do not fit image or network, RunError where the network fails.
+
+def segment_rows(
+    image: Image, network: Network, settings: Settings, progress: Progress | None = None
+) -> tuple[float, Iterator[Labels]]:
+    """Return the diameter in px that the image is rescaled by, and its labels (n, X) int32 from the top down.
+
+    A strip of the image is held at a time. Ids are 1, 2, ... in the order of their first pixel. Raises SettingsError
+    where the settings do not fit image or network, RunError where the network fails.
     """
     contract = network.contract
     plan = channel_plan(contract.channels, image.shape[0], settings.channels)
     level = levels(image, plan, contract.percentiles)
-    with numba_threads(settings.threads):
-        diameter = settings.diameter or estimate_diameter(image, network, plan, level)
-        view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-        if view.shape[0] * view.shape[1] > MAX_PIXELS:
-            raise SettingsError(
-                f"at a diameter of {diameter:g} px the network would see {view.shape[0]} x {view.shape[1]} pixels, "
-                f"more than {MAX_PIXELS}; give a larger --diameter or a part of the image."
-            )
-        maps = network_maps(view, network, settings.batch, progress)
-        labels, cells = instances(maps, image.shape[1:], settings)
-    return Result(labels, cells, diameter)
+    diameter = settings.diameter or estimate_diameter(image, network, plan, level)
+    view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
+    maps = ahead(network_maps(view, network, settings.batch, progress))
+    return diameter, _threaded(label_rows(maps, view.shape, image.shape[1:], settings), settings.threads)
+
+
+def network_maps(
+    view: NormalisedView, network: Network, batch: int, progress: Progress | None = None
+) -> Iterator[Array]:
+    """Yield the blended maps (3, n, X) float32 of the view at network resolution from the top down."""
+    tile = network.contract.tile
+    rows, columns = (lattice(length, tile) for length in view.shape)
+    for top, part in finished_rows(view, network.maps, rows, columns, tile, batch):
+        yield part
+        if progress:
+            progress((top + part.shape[1]) / view.shape[0])
+
+
+def _threaded(parts: Iterator[Labels], threads: int) -> Iterator[Labels]:
+    with numba_threads(threads):
+        yield from parts
 
 
 @contextmanager
@@ -67,16 +90,3 @@ def numba_threads(count: int) -> Iterator[None]:
         yield
     finally:
         numba.set_num_threads(before)
-
-
-def network_maps(view: NormalisedView, network: Network, batch: int, progress: Progress | None = None) -> Array:
-    """Return the blended maps (3, Y, X) float32 of the whole view at network resolution."""
-    tile = network.contract.tile
-    rows, columns = (lattice(length, tile) for length in view.shape)
-    maps = np.empty((3, *view.shape), np.float32)
-    for top, part in finished_rows(view, network.maps, rows, columns, tile, batch):
-        end = top + part.shape[1]
-        maps[:, top:end] = part
-        if progress:
-            progress(end / view.shape[0])
-    return maps

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 
-class Rolling:
+
+class Rolling(Generic[Scalar]):
     """Consecutive rows (..., top to bottom, X) of an array of which more rows come below and old ones are let go."""
 
-    def __init__(self, width: int, dtype: npt.DTypeLike, *leading: int) -> None:
+    def __init__(self, width: int, dtype: type[Scalar], *leading: int) -> None:
         self._data = np.empty((*leading, 0, width), dtype)
         self._start = 0
         self.top = self.bottom = 0
         """The rows that are held: top included, bottom not."""
 
-    def append(self, rows: npt.NDArray[np.generic]) -> None:
+    def append(self, rows: npt.NDArray[Scalar]) -> None:
         """Add rows (..., n, X) below."""
         kept, count = self.bottom - self.top, rows.shape[-2]
         if self._start + kept + count > self._data.shape[-2]:
@@ -24,7 +28,7 @@ class Rolling:
         self._data[..., first : first + count, :] = rows
         self.bottom += count
 
-    def rows(self, top: int, bottom: int) -> npt.NDArray[np.generic]:
+    def rows(self, top: int, bottom: int) -> npt.NDArray[Scalar]:
         """Return a view of the rows top to bottom, which must be held."""
         if not self.top <= top <= bottom <= self.bottom:
             raise IndexError(f"rows {top} to {bottom} are not among those held, {self.top} to {self.bottom}")

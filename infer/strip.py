@@ -21,7 +21,19 @@ import numpy.typing as npt
 
 from infer.flows import Labels
 from infer.follow import STEPS, Maps, follow, inner_field, pile_up
-from infer.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS, fill_holes, flow_errors, grow, label, measure, peaks, renumber
+from infer.masks import (
+    GROWTH,
+    PEAK,
+    SEED_PIXELS,
+    SPREAD_PIXELS,
+    fill_holes,
+    flow_errors,
+    grow,
+    label,
+    measure,
+    peaks,
+    renumber,
+)
 from infer.rescale import positions
 from infer.rolling import Rolling
 from infer.settings import Settings

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from infer.follow import follow, inner_field, sample
+from infer.follow import NOWHERE, follow, inner_field, sample
 
 RNG = np.random.default_rng(6)
 MAPS = gaussian_filter(RNG.normal(0, 12, (3, 23, 31)), (0, 2, 2)).astype(np.float32)
@@ -13,7 +13,7 @@ ROWS, COLUMNS = np.linspace(0, 22, 40), np.linspace(0, 30, 55)
 def test_sampling_is_scipys_linear_interpolation():
     grid = np.stack(np.meshgrid(ROWS, COLUMNS, indexing="ij"))
     expected = map_coordinates(MAPS[2].astype(np.float64), grid, order=1, mode="nearest")
-    found = np.array([[sample(MAPS[2], y, x) for x in COLUMNS] for y in ROWS])
+    found = np.array([[sample(MAPS[2], y, x, 0, 23) for x in COLUMNS] for y in ROWS])
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -31,8 +31,9 @@ def test_paths_end_where_a_plain_euler_loop_ends():
     for _ in range(steps):
         step = [map_coordinates(f.astype(np.float64), at, order=1, mode="nearest") for f in field]
         at = np.clip(at + step, 0, np.array([22, 30])[:, None, None])
-    expected = np.where(logits > 0, at[0].astype(int) * 31 + at[1].astype(int), -1)
-    ends = follow(MAPS, field, ROWS, COLUMNS, 0.0, steps)
-    assert (ends >= 0).any()
+    bases = ROWS.astype(int)[:, None]
+    expected = np.where(logits > 0, (at[0].astype(int) - bases) * 31 + at[1].astype(int), NOWHERE)
+    ends = follow(MAPS[2], field, 0, 23, ROWS, COLUMNS, 0.0, steps)
+    assert (ends != NOWHERE).any()
     # A path that ends on the edge between two pixels may be rounded either way.
     assert (ends == expected).mean() > 0.995

@@ -6,9 +6,7 @@ import pytest
 
 import infer
 from infer.cli import MODEL
-from infer.image import ArrayImage
 from infer.metrics import f1
-from infer.pipeline import segment_image
 from train.simulate import simulate
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
@@ -45,12 +43,6 @@ def test_numba_has_its_threads_again_afterwards(network):
     before = numba.get_num_threads()
     infer.segment(SAMPLE.image[:64, :64], network, infer.Settings(threads=1))
     assert numba.get_num_threads() == before
-
-
-def test_more_network_pixels_than_can_be_numbered_are_refused(network):
-    wide = ArrayImage(np.broadcast_to(np.uint8(0), (1, 3000, 3000)))
-    with pytest.raises(infer.SettingsError, match="give a larger --diameter"):
-        segment_image(wide, network, infer.Settings(diameter=1))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (223, 17), (225, 224)])

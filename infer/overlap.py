@@ -1,0 +1,49 @@
+"""Work that goes on while its results are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from queue import Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+Item = TypeVar("Item")
+DEPTH = 2
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items, which a thread makes up to `DEPTH` ahead; what it raises is raised here.
+
+    Once the consumer stops, the thread ends at its next item.
+    """
+    queue: Queue[tuple[str, Item | BaseException | None]] = Queue(DEPTH)
+    stopped = Event()
+
+    def make() -> None:
+        try:
+            for item in items:
+                queue.put(("item", item))
+                if stopped.is_set():
+                    return
+            queue.put(("end", None))
+        except BaseException as error:  # whatever it is, the consumer raises it
+            queue.put(("error", error))
+
+    thread = Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        while (kind := (got := queue.get())[0]) == "item":
+            yield got[1]  # type: ignore[misc]
+        if kind == "error":
+            raise got[1]  # type: ignore[misc]
+    finally:
+        stopped.set()
+        while thread.is_alive():
+            _emptied(queue)
+            thread.join(0.05)
+
+
+def _emptied(queue: Queue[tuple[str, Item | BaseException | None]]) -> None:
+    """Take what is waiting, so that a thread which waits for room can go on."""
+    while not queue.empty():
+        queue.get()

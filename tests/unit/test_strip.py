@@ -1,0 +1,80 @@
+"""A strip at a time gives the labels of the whole image, pixel for pixel."""
+
+import cv2
+import numba
+import numpy as np
+import pytest
+
+from infer.flows import labels_to_flows
+from infer.pipeline import numba_threads
+from infer.settings import Settings
+from infer.strip import label_rows
+from tests.whole import whole_labels
+from train.simulate import simulate
+
+
+def noisy_maps(labels, scale, noise, seed=0):
+    """Maps as a network might return them: true flows at ``scale``, too short, too long, and wrong here and there."""
+    rng = np.random.default_rng(seed)
+    maps = np.concatenate([5 * labels_to_flows(labels), np.where(labels > 0, 6, -6)[None]])
+    height, width = (max(1, int(length * scale)) for length in labels.shape)
+    maps = np.stack([cv2.resize(m.astype(np.float32), (width, height)) for m in maps]).astype(np.float32)
+    rough = cv2.resize(rng.normal(0, 1, (7, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    return maps * (1 + 0.2 * rough) + rng.normal(0, noise, maps.shape).astype(np.float32)
+
+
+def in_strips(maps, shape, rows, settings):
+    parts = (maps[:, top : top + rows] for top in range(0, maps.shape[1], rows))
+    return np.concatenate(list(label_rows(parts, maps.shape[1:], shape, settings)))
+
+
+CASES = [
+    ("dense_tissue", (1503, 201), 1.0, 0.4, Settings()),
+    ("rods", (1200, 260), 0.61, 0.8, Settings(min_size=40)),
+    ("yeast", (700, 225), 1.73, 0.6, Settings(flow_threshold=0.2)),
+    ("phase", (1111, 223), 1.0, 0.0, Settings(flow_threshold=0, min_size=0)),
+    ("filaments", (900, 150), 1.0, 0.7, Settings(cellprob_threshold=-1.0)),
+    ("phase", (1, 90), 1.0, 0.2, Settings()),
+    ("phase", (90, 1), 1.0, 0.2, Settings()),
+    ("phase", (1, 1), 1.0, 0.2, Settings()),
+]
+
+
+@pytest.mark.parametrize(("modality", "shape", "scale", "noise", "settings"), CASES)
+def test_strips_of_any_height_give_the_labels_of_the_whole(modality, shape, scale, noise, settings):
+    sample = simulate(modality, tuple(max(64, length) for length in shape), 4, 26)
+    maps = noisy_maps(sample.labels[: shape[0], : shape[1]], scale, noise)
+    expected = whole_labels(maps, shape, settings)
+    assert shape[0] * shape[1] < 100 or expected.max() > 5
+    for rows in (1, 17, 100, 201, 640, 5000):
+        np.testing.assert_array_equal(in_strips(maps, shape, rows, settings), expected, err_msg=f"{rows} rows")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_nothing(threads):
+    maps = noisy_maps(simulate("dense_tissue", (900, 200), 1, 24).labels, 1.0, 0.5)
+    with numba_threads(threads):
+        found = in_strips(maps, (900, 200), 150, Settings())
+    np.testing.assert_array_equal(found, whole_labels(maps, (900, 200), Settings()))
+    assert numba.get_num_threads() >= 1
+
+
+def test_a_cell_taller_than_every_strip_is_whole():
+    labels = np.zeros((1400, 60), np.int32)
+    labels[20:300, 10:50] = 1
+    maps = noisy_maps(labels, 1.0, 0.0)
+    expected = whole_labels(maps, labels.shape, Settings())
+    np.testing.assert_array_equal(in_strips(maps, labels.shape, 13, Settings()), expected)
+
+
+def test_few_rows_are_held():
+    """What is held follows the reach of the paths, not the height of the image."""
+    from infer.strip import _Strip
+
+    maps = noisy_maps(simulate("dense_tissue", (6000, 64), 1, 24).labels, 1.0, 0.1)
+    strip = _Strip(maps.shape[1:], (6000, 64), Settings())
+    held = []
+    for top in range(0, 6000, 100):
+        strip.advance(maps[:, top : top + 100])
+        held.append(max(r.bottom - r.top for r in (strip.maps, strip.field, strip.pile, strip.ends, strip.labels)))
+    assert max(held) < 3 * strip.reach + 400
