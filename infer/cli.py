@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
             f"--{knob.name.replace('_', '-')}",
             type=_number_list if knob.name == "channels" else _kind(knob.default),
             default=knob.default,
+            metavar="|".join(knob.metadata["choices"]) or None,
             help=knob.metadata["meaning"] + default,
         )
     return parser
@@ -59,7 +60,7 @@ def find_images(path: Path, own_labels: bool = False) -> list[Path]:
     ``own_labels``: the folder is the output folder too, so its label files are results and no images.
     Raises InputError when there is none.
     """
-    from infer.write import LABEL_SUFFIX
+    from infer.write import FULL_SUFFIX, LABEL_SUFFIX
 
     try:
         if path.is_file():
@@ -74,7 +75,7 @@ def find_images(path: Path, own_labels: bool = False) -> list[Path]:
         raise InputError(f"{path}: there is no such file or folder; give the images' folder with -i.")
     found = [p for p in found if not p.name.startswith(".") and p.name.lower() not in SIDE_FILES]
     if own_labels:
-        found = [p for p in found if not p.name.endswith(LABEL_SUFFIX)]
+        found = [p for p in found if not p.name.endswith((LABEL_SUFFIX, FULL_SUFFIX))]
     if not found:
         raise InputError(f"{path}: the folder is empty; put TIFF, PNG, JPEG or BMP images into it.")
     return found
@@ -117,17 +118,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _segment_file(path: Path, target: Path, network: Network, settings: Settings) -> None:
     from infer.image import open_image
-    from infer.pipeline import segment_image
+    from infer.pipeline import segment_rows
     from infer.progress import ProgressBar
+    from infer.store import LabelStore
     from infer.write import write_labels
 
     begun = time.perf_counter()
     bar = ProgressBar(path.name)
     try:
         image = open_image(path)
-        result = segment_image(image, network, settings, bar)
-        bar.close()
-        write_labels(target, result.labels, result.cells)
+        diameter, parts = segment_rows(image, network, settings, bar)
+        with LabelStore(target.parent) as store:
+            for part in parts:
+                store.append(part)
+            bar.close()
+            write_labels(target, store, image.shape[1:], settings.ids)
     except MemoryError as error:
         raise RunError(f"{path}: there is not enough memory for this image; run it on a larger machine.") from error
     except (SettingsError, RunError) as error:
@@ -135,7 +140,7 @@ def _segment_file(path: Path, target: Path, network: Network, settings: Settings
     finally:
         bar.close()
     seconds = time.perf_counter() - begun
-    print(f"{path.name}: {result.cells} cells, diameter {result.diameter:.1f} px, {seconds:.2f} s", flush=True)
+    print(f"{path.name}: {store.cells} cells, diameter {diameter:.1f} px, {seconds:.2f} s", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 Labels = npt.NDArray[np.integer]
 BORDER = 2
@@ -41,6 +40,8 @@ def matches(truth: Labels, prediction: Labels, threshold: float = 0.5) -> tuple[
 
     Hungarian matching on the cost of the challenge's script: -(IoU >= threshold) - IoU / (2 min(n, m)).
     """
+    from scipy.optimize import linear_sum_assignment
+
     iou = iou_matrix(truth, prediction)
     n, m = iou.shape
     if min(n, m) == 0:

@@ -7,11 +7,11 @@ from typing import Any
 
 from infer.errors import SettingsError
 
-PROVIDERS = ("auto", "cpu", "cuda")
 
-
-def _knob(default: Any, meaning: str, low: float | None = None, high: float | None = None) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+def _knob(
+    default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,21 @@ class Settings:
     )
     batch: int = _knob(1, "tiles that go through the network at once", 1, 1024)
     threads: int = _knob(0, "CPU threads; 0: as many as there are cores", 0, 1024)
-    provider: str = _knob("auto", "where the network runs: auto, cpu or cuda; auto takes cuda when it loads")
+    provider: str = _knob(
+        "auto", "where the network runs; auto takes cuda when it loads", choices=("auto", "cpu", "cuda")
+    )
+    ids: str = _knob(
+        "int32",
+        "what more than 32,767 cells become: int32, or int16 ids used again as the challenge's scoring allows, "
+        "with the int32 labels in a second file",
+        choices=("int32", "challenge"),
+    )
 
     def __post_init__(self) -> None:
         for knob in fields(self):
-            value, low, high = getattr(self, knob.name), knob.metadata["low"], knob.metadata["high"]
+            value, option = getattr(self, knob.name), f"--{knob.name.replace('_', '-')}"
+            low, high, choices = (knob.metadata[key] for key in ("low", "high", "choices"))
             if value is not None and low is not None and not low <= value <= high:
-                option = knob.name.replace("_", "-")
-                raise SettingsError(f"--{option} {value} is out of range; give a number from {low:g} to {high:g}.")
-        if self.provider not in PROVIDERS:
-            raise SettingsError(f"--provider {self.provider} is unknown; give one of {', '.join(PROVIDERS)}.")
+                raise SettingsError(f"{option} {value} is out of range; give a number from {low:g} to {high:g}.")
+            if choices and value not in choices:
+                raise SettingsError(f"{option} {value} is unknown; give one of {', '.join(choices)}.")

@@ -5,7 +5,11 @@ import pytest
 import tifffile
 
 from infer.errors import OutputError
-from infer.write import label_path, write_labels
+from infer.flows import label_boxes
+from infer.ids import reused_ids
+from infer.metrics import f1_challenge
+from infer.store import LabelStore
+from infer.write import label_path, write_labels, write_rows
 
 
 def test_the_name_ends_at_the_first_dot(tmp_path):
@@ -13,10 +17,30 @@ def test_the_name_ends_at_the_first_dot(tmp_path):
     assert label_path(tmp_path, "slide.ome.tif").name == "slide_label.tiff"
 
 
-@pytest.mark.parametrize(("cells", "dtype"), [(3, np.int16), (32_767, np.int16), (32_768, np.int32)])
-def test_int16_as_long_as_it_fits(tmp_path, cells, dtype, caplog):
+def stored(folder, labels, rows=37):
+    store = LabelStore(folder)
+    for top in range(0, len(labels), rows):
+        store.append(labels[top : top + rows])
+    return store
+
+
+@pytest.mark.parametrize("rows", [1, 37, 64, 1000])
+def test_rows_in_any_number_become_the_same_file(tmp_path, rows):
+    labels = np.random.default_rng(1).integers(0, 300, (211, 97)).astype(np.int32)
+    with stored(tmp_path, labels, rows) as store:
+        np.testing.assert_array_equal(np.concatenate(list(store.rows())), labels)
+        np.testing.assert_array_equal(store.boxes, label_boxes(labels, 299))
+        write_labels(tmp_path / "a_label.tiff", store, labels.shape, "int32")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a_label.tiff"), labels)
+    assert [p.name for p in tmp_path.iterdir()] == ["a_label.tiff"]
+
+
+@pytest.mark.parametrize(("cells", "dtype"), [(0, np.int16), (3, np.int16), (32_767, np.int16), (32_768, np.int32)])
+@pytest.mark.parametrize("ids", ["int32", "challenge"])
+def test_int16_as_long_as_it_fits(tmp_path, cells, dtype, ids, caplog):
     labels = np.arange(200 * 200, dtype=np.int32).reshape(200, 200) % (cells + 1)
-    write_labels(tmp_path / "a_label.tiff", labels, cells)
+    with stored(tmp_path, labels) as store:
+        write_labels(tmp_path / "a_label.tiff", store, labels.shape, ids)
     with tifffile.TiffFile(tmp_path / "a_label.tiff") as file:
         page = file.pages[0]
         assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
@@ -25,20 +49,61 @@ def test_int16_as_long_as_it_fits(tmp_path, cells, dtype, caplog):
     assert ("int32" in caplog.text) == (dtype == np.int32)
 
 
+def grid_of_cells(shape, count):
+    """Labels of ``count`` cells of 4 x 4 px, evenly spread, some of them over the borders of patches."""
+    across = int(np.ceil(np.sqrt(count)))
+    labels = np.zeros(shape, np.int32)
+    tops, lefts = (np.linspace(3, length - 8, across).astype(int) for length in shape)
+    for index in range(count):
+        top, left = tops[index // across], lefts[index % across]
+        labels[top : top + 4, left : left + 4] = index + 1
+    return labels
+
+
+@pytest.mark.parametrize("count", [33_000, 120_000])
+def test_ids_used_again_cost_the_challenges_score_nothing(tmp_path, count):
+    truth = grid_of_cells((5000, 5200), count)
+    with stored(tmp_path, truth, 500) as store:
+        write_labels(tmp_path / "a_label.tiff", store, truth.shape, "challenge")
+    written = tifffile.imread(tmp_path / "a_label.tiff")
+    assert written.dtype == np.int16
+    assert written.min() == 0
+    assert f1_challenge(truth, written) == 1
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a_label_int32.tiff"), truth)
+
+
+def test_neighbouring_patches_share_no_id_where_that_is_possible():
+    truth = grid_of_cells((5000, 10_000), 40_000)
+    ids = reused_ids(label_boxes(truth, 40_000), truth.shape)
+    assert ids[0] == 0
+    assert ids[1:].min() == 1
+    patch = label_boxes(truth, 40_000)[:, :2] // 2000
+    for index in np.random.default_rng(0).integers(0, 40_000, 300):
+        same = np.flatnonzero(ids[1:] == ids[index + 1])
+        near = np.abs(patch[same] - patch[index]).max(axis=1) <= 1
+        assert list(same[near]) == [index]
+
+
+def test_a_patch_with_more_cells_than_int16_counts_is_refused():
+    boxes = np.array([[1, 1, 3, 3]] * 33_000, np.int32)
+    with pytest.raises(OutputError, match="use --ids int32"):
+        reused_ids(boxes, (6000, 6000))
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OutputError, match="a_label.tiff: it cannot be written"):
-        write_labels(tmp_path / "absent" / "a_label.tiff", np.zeros((3, 3), np.int32), 0)
+        write_rows(tmp_path / "absent" / "a_label.tiff", [np.zeros((3, 3), np.int32)], (3, 3), np.int16)
+    with pytest.raises(OutputError, match="absent: it cannot be written"):
+        LabelStore(tmp_path / "absent")
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    write_labels(tmp_path / "a_label.tiff", np.ones((3, 3), np.int32), 1)
-
-    def full_disk(path, *_, **__):
-        path.write_bytes(b"half")
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    def rows_until_the_disk_is_full():
+        yield np.zeros((100, 3), np.int32)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tifffile, "imwrite", full_disk)
+    write_rows(tmp_path / "a_label.tiff", [np.ones((300, 3), np.int32)], (300, 3), np.int16)
     with pytest.raises(OutputError, match="No space left"):
-        write_labels(tmp_path / "a_label.tiff", np.zeros((3, 3), np.int32), 0)
+        write_rows(tmp_path / "a_label.tiff", rows_until_the_disk_is_full(), (300, 3), np.int16)
     assert [p.name for p in tmp_path.iterdir()] == ["a_label.tiff"]
     assert tifffile.imread(tmp_path / "a_label.tiff").max() == 1
