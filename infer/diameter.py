@@ -15,16 +15,19 @@ from infer.session import Network
 
 WINDOW = 320
 """Largest side of a window in network pixels."""
+PROBES = 12
+PROBE = 128
+"""Where to look is decided by the contrast of up to `PROBES` x `PROBES` probes of this side in image pixels."""
 STYLES = 4
-"""Windows of which the style is read."""
-SPREAD = 4
-"""Windows along each side of the image from which the ones with the most contrast are taken."""
+"""Places of which the style is read."""
 LOOKS = 2
-"""Windows that the network looks at for every diameter that is tried."""
+"""Places that the network looks at for every diameter that is tried."""
 STEP = 1.5
 """Factor between the diameters that are tried."""
 PULL = 0.2
 """What a diameter loses, in mean flow length, by the square of its log distance from what the style says."""
+Place = tuple[float, float]
+"""A position as fractions (y, x) of the image's height and width."""
 SMALLEST, LARGEST = 5.0, 500.0
 """Diameters in image pixels between which the estimate is kept."""
 
@@ -43,7 +46,9 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels)
     contract = network.contract
     if not contract.sized:
         return contract.train_diameter
-    said = _style_diameter(image, network, plan, level)
+    view = NormalisedView(image, plan, level, 1.0)
+    places = _places(view)
+    said = _style_diameter(network, _windows(view, places))
     if said is None:
         return contract.mean_diameter
 
@@ -53,7 +58,7 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels)
         if not SMALLEST <= diameter <= LARGEST:
             return -math.inf
         view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-        looks = [network.maps(window[None])[0] for window in _windows(view, LOOKS)]
+        looks = [network.maps(window[None])[0] for window in _windows(view, places[:LOOKS])]
         return _flow_length(looks) - PULL * (step * math.log(STEP)) ** 2
 
     best = 0
@@ -68,10 +73,9 @@ def _top(before: float, here: float, after: float) -> float:
     return 0.5 * (before - after) / bend if math.isfinite(bend) and bend < 0 else 0.0
 
 
-def _style_diameter(image: Image, network: Network, plan: Plan, level: Levels) -> float | None:
-    """Return what the styles at the image's own scale say, in px; None where there is none."""
-    view = NormalisedView(image, plan, level, 1.0)
-    seen = np.array([network.diameters(window[None])[0] for window in _windows(view, STYLES)])
+def _style_diameter(network: Network, windows: list[Array]) -> float | None:
+    """Return what the styles of windows at the image's own scale say, in px; None where there is none."""
+    seen = np.array([network.diameters(window[None])[0] for window in windows])
     seen = seen[np.isfinite(seen)]
     return float(np.clip(math.exp(np.median(np.log(seen))), SMALLEST, LARGEST)) if seen.size else None
 
@@ -82,17 +86,39 @@ def _flow_length(looks: list[Array]) -> float:
     return float(np.hypot(*inside).mean()) / 5 if inside.size else 0.0
 
 
-def _windows(view: NormalisedView, count: int) -> list[Array]:
-    """Return the ``count`` windows with the most contrast of at most `SPREAD` x `SPREAD` spread over the view."""
-    (tops, height), (lefts, width) = (_axis(length) for length in view.shape)
-    windows = [view.read(top, left, top + height, left + width) for top in tops for left in lefts]
-    return sorted(windows, key=lambda window: -float(window.std()))[:count]
+def _places(view: NormalisedView) -> list[Place]:
+    """Return up to `STYLES` places of the image with the most contrast, apart from each other by a window's half."""
+    (tops, height), (lefts, width) = (_probes(length) for length in view.shape)
+    probes = [(top, left) for top in tops for left in lefts]
+    contrast = [view.read(top, left, top + height, left + width).std() for top, left in probes]
+    places: list[Place] = []
+    for index in np.argsort(contrast)[::-1]:
+        y, x = probes[index][0] + height / 2, probes[index][1] + width / 2
+        place = y / view.shape[0], x / view.shape[1]
+        if all(abs(y - v * view.shape[0]) > WINDOW / 2 or abs(x - u * view.shape[1]) > WINDOW / 2 for v, u in places):
+            places.append(place)
+    return places[:STYLES]
 
 
-def _axis(length: int) -> tuple[list[int], int]:
-    """Return the starts and the size of the windows along one axis: spread over it, at most `SPREAD`."""
+def _probes(length: int) -> tuple[list[int], int]:
+    """Return the starts and the size of the probes along one axis, spread over it."""
+    if length <= PROBE:
+        return [0], length
+    count = min(PROBES, math.ceil(length / PROBE))
+    return [round(i * (length - PROBE) / (count - 1)) for i in range(count)], PROBE
+
+
+def _windows(view: NormalisedView, places: list[Place]) -> list[Array]:
+    """Return the windows (C, Y, X) around the places, moved to lie inside the view, each of them once."""
+    spans = dict.fromkeys(
+        tuple(_span(length, at) for length, at in zip(view.shape, place, strict=True)) for place in places
+    )
+    return [view.read(top, left, top + height, left + width) for (top, height), (left, width) in spans]
+
+
+def _span(length: int, at: float) -> tuple[int, int]:
+    """Return the start and the size of a window along one axis of ``length``, around the fraction ``at`` of it."""
     if length <= WINDOW:
         size = GRAIN * math.ceil(length / GRAIN)
-        return [(length - size) // 2], size
-    count = min(SPREAD, math.ceil(length / WINDOW))
-    return [round(i * (length - WINDOW) / (count - 1)) for i in range(count)], WINDOW
+        return (length - size) // 2, size
+    return min(max(0, round(at * length) - WINDOW // 2), length - WINDOW), WINDOW

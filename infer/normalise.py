@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +11,14 @@ import numpy.typing as npt
 from infer.contract import CHANNEL_POLICIES
 from infer.errors import SettingsError
 from infer.image import Image, Pixels
+from infer.percentiles import of_floats, of_histogram
 
 Array = npt.NDArray[np.float32]
 Levels = npt.NDArray[np.float64]
-Plan = tuple[tuple[int, ...], ...]
+Sources = tuple[int, ...]
+Plan = tuple[Sources, ...]
 """For every network input the source channels of which it is the mean; none of them for an empty input."""
 Mixed = npt.NDArray[np.floating]
-Quantiles = tuple[float, ...]
 ROWS = 1024
 FLAT = 8
 """A span below this many steps of floating point is noise of the arithmetic."""
@@ -73,19 +75,20 @@ def mix(window: Pixels, plan: Plan) -> Mixed:
 def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Levels:
     """Return (inputs, 2) float64 the low level and the span between two percentiles, over the whole image.
 
-    Linear interpolation between order statistics, as ``numpy.percentile``: by histogram, exactly, for 8- and
-    16-bit channels. Where the two are equal, as in an image with a few small cells, the lowest and the highest value
-    take their place. An empty or constant input has the span 0. Values that are not finite do not count.
+    Linear interpolation between order statistics, as ``numpy.percentile``, by histograms of the image read `ROWS`
+    rows at a time: exact for every type. Where the two are equal, as in an image with a few small cells, the lowest
+    and the highest value take their place. An empty or constant input has the span 0. Values that are not finite do
+    not count.
     """
     noise = FLAT * np.finfo(_precision(image.dtype)).eps
-    found: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, 0.0)}
-    for sources in plan:
-        if sources not in found:
-            low, high, least, most = _percentiles(image, sources, percentiles)
-            if high - low <= noise * max(abs(low), abs(high)):
-                low, high = least, most
-            flat = high - low <= noise * max(abs(low), abs(high))
-            found[sources] = (low, 0.0 if flat else high - low)
+    wanted = (*percentiles, 0.0, 100.0)
+    inputs = [sources for sources in dict.fromkeys(plan) if sources]
+    found: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
+    for sources, (low, high, least, most) in zip(inputs, _percentiles(image, inputs, wanted), strict=True):
+        if high - low <= noise * max(abs(low), abs(high)):
+            low, high = least, most
+        flat = high - low <= noise * max(abs(low), abs(high))
+        found[sources] = (low, 0.0 if flat else high - low)
     return np.array([found[sources] for sources in plan])
 
 
@@ -104,31 +107,24 @@ def _precision(dtype: np.dtype[np.generic]) -> type[np.floating]:
     return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 
-def _percentiles(image: Image, sources: tuple[int, ...], percentiles: tuple[float, float]) -> Quantiles:
-    """Return the two percentiles, the lowest and the highest of the finite values; zeros where there is none."""
-    wanted = (*percentiles, 0.0, 100.0)
-    if len(sources) == 1 and image.dtype in (np.uint8, np.uint16):
-        return _histogram_percentiles(_histogram(image, sources[0]), wanted)
-    _, height, width = image.shape
-    values = mix(image.read(0, 0, height, width), (sources,))[0]
-    values = values[np.isfinite(values)]
-    return tuple(np.percentile(values, wanted).tolist()) if values.size else (0.0,) * len(wanted)
+def _percentiles(image: Image, inputs: Sequence[Sources], wanted: Sequence[float]) -> list[list[float]]:
+    """Return for each input, a mean of channels, the percentiles of its finite values."""
+    if image.dtype in (np.uint8, np.uint16) and all(len(sources) == 1 for sources in inputs):
+        counts = np.zeros((len(inputs), 256**image.dtype.itemsize), np.int64)
+        for rows in _rows(image):
+            for index, (channel,) in enumerate(inputs):
+                counts[index] += np.bincount(rows[channel].ravel(), minlength=counts.shape[1])
+        return [of_histogram(own, wanted) for own in counts]
+    return [of_floats(partial(_finite, image, sources), _precision(image.dtype), wanted) for sources in inputs]
 
 
-def _histogram(image: Image, channel: int) -> npt.NDArray[np.int64]:
+def _finite(image: Image, sources: Sources) -> Iterator[Mixed]:
+    for rows in _rows(image):
+        values = mix(rows, (sources,))[0]
+        yield values[np.isfinite(values)]
+
+
+def _rows(image: Image) -> Iterator[Pixels]:
     _, height, width = image.shape
-    counts = np.zeros(256**image.dtype.itemsize, np.int64)
     for top in range(0, height, ROWS):
-        rows = image.read(top, 0, min(top + ROWS, height), width)[channel]
-        counts += np.bincount(rows.ravel(), minlength=counts.size)
-    return counts
-
-
-def _histogram_percentiles(counts: npt.NDArray[np.int64], wanted: Quantiles) -> Quantiles:
-    ends = np.cumsum(counts)
-    ranks = np.asarray(wanted) / 100 * (ends[-1] - 1)
-    below = np.floor(ranks).astype(np.int64)
-    above = np.minimum(below + 1, ends[-1] - 1)
-    lower = np.searchsorted(ends, below, side="right")
-    upper = np.searchsorted(ends, above, side="right")
-    return tuple((lower + (upper - lower) * (ranks - below)).tolist())
+        yield image.read(top, 0, min(top + ROWS, height), width)
