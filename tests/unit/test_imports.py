@@ -10,11 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", "tests", "cellpose", "pandas"}
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
-ORDER = [
-    "errors", "settings", "contract", "image", "percentiles", "normalise", "rescale", "tiling", "flows", "follow",
-    "metrics", "session", "blend", "masks", "rolling", "strip", "overlap", "store", "ids", "write", "diameter", "pipeline",
-    "progress", "api", "cli", "__init__", "__main__",
-]  # fmt: skip
+ORDER = """
+    errors settings contract image percentiles normalise rescale tiling flows follow metrics session blend
+    masks rolling strip overlap store ids write diameter pipeline progress api cli __init__ __main__
+""".split()
 
 
 def imported(path):
