@@ -13,7 +13,7 @@ RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2
 ORDER = """
     errors settings contract image percentiles normalise rescale tiling flows follow metrics session blend
     masks rolling strip overlap store ids write diameter pipeline progress api cli __init__ __main__
-""".split()
+""".split()  # noqa: SIM905
 
 
 def imported(path):
