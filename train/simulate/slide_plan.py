@@ -89,7 +89,8 @@ def plan_slide(shape: Shape, seed: int) -> Plan:
     edge = ground[inside].min()
     tissue = np.clip((ground - edge) / np.float32(0.3) + np.float32(0.5), 0, 1).astype(np.float32)
     lean = mottle(region / 2, 3)
-    rank = np.searchsorted(np.sort(lean[inside]), lean) / max(1, np.count_nonzero(inside))
+    sorted_lean = np.sort(lean[inside])
+    rank = np.searchsorted(sorted_lean, lean) / sorted_lean.size
     density = (SPARSEST + (1 - SPARSEST) * rank**0.45).astype(np.float32)
     blue = np.exp(0.2 * mottle(1.5 * region, 2) + 0.1 * mottle(0.15 * region, 2)).astype(np.float32)
     pink = np.exp(0.25 * mottle(region, 2) + 0.12 * mottle(0.1 * region, 2)).astype(np.float32)
@@ -108,7 +109,7 @@ def plan_slide(shape: Shape, seed: int) -> Plan:
         strengths=rng.lognormal(0, 0.25, len(rows)).astype(np.float32),
         nuclei=[_nucleus(rng) for _ in range(STAMPS)],
         fibres=_fibres(rng),
-        cloud=_periodic(rng, CLOUD_PERIOD, (24, 24)) + _periodic(rng, CLOUD_PERIOD, (8, 8)) / 2,
+        cloud=_periodic(rng, CLOUD_PERIOD, (24, 24)) + np.float32(0.5) * _periodic(rng, CLOUD_PERIOD, (8, 8)),
         noise=np.stack([_periodic(rng, PERIOD, (0.6, 0.6)) for _ in range(3)], -1),
     )
 
