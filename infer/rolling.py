@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+SPARE = 3
+"""Room of a new array, in appends like the one that it is made for."""
 
 
 class Rolling(Generic[Scalar]):
@@ -43,13 +45,12 @@ class Rolling(Generic[Scalar]):
             self.top += gone
 
     def _make_room(self, kept: int, count: int) -> None:
-        """Move the rows that are held to the front, of a larger array where they fill more than half of this one."""
-        capacity = self._data.shape[-2]
-        held = self._data[..., self._start : self._start + kept, :]
-        if kept + count > capacity // 2:
-            capacity = 2 * (kept + count)
-            moved = np.empty((*self._data.shape[:-2], capacity, self._data.shape[-1]), self._data.dtype)
-        else:
-            moved = self._data
-        moved[..., :kept, :] = held
-        self._data, self._start = moved, 0
+        """Move the rows that are held to the front; of a larger array where this one has no room for `count` rows."""
+        old, start = self._data, self._start
+        if kept + count > old.shape[-2]:
+            self._data = np.empty((*old.shape[:-2], kept + SPARE * count, old.shape[-1]), old.dtype)
+        step = start if self._data is old else max(1, kept)
+        for first in range(0, kept, step):
+            last = min(first + step, kept)
+            self._data[..., first:last, :] = old[..., start + first : start + last, :]
+        self._start = 0
