@@ -7,7 +7,7 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         default = "" if knob.default is None else f" (default {knob.default})"
         parser.add_argument(
             f"--{knob.name.replace('_', '-')}",
-            type=_number_list if knob.name == "channels" else _kind(knob.default),
+            type=_PARSERS.get(knob.name) or _kind(knob.default),
             default=knob.default,
             metavar="|".join(knob.metadata["choices"]) or None,
             help=knob.metadata["meaning"] + default,
@@ -52,6 +52,9 @@ def _kind(default: object) -> type:
 
 def _number_list(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
+
+
+_PARSERS: dict[str, Callable[[str], object]] = {"channels": _number_list, "memory": str}
 
 
 def find_images(path: Path, own_labels: bool = False) -> list[Path]:

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from infer.blend import Array, finished_rows
+from infer.budget import available_memory, needed_memory, parse_memory, planned_batch
 from infer.diameter import estimate_diameter
 from infer.flows import Labels
 from infer.image import Image
@@ -60,7 +61,10 @@ def segment_rows(
     level = levels(image, plan, contract.percentiles)
     diameter = settings.diameter or estimate_diameter(image, network, plan, level)
     view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-    maps = ahead(network_maps(view, network, settings.batch, progress))
+    budget = parse_memory(settings.memory) if settings.memory else available_memory()
+    needed = needed_memory(image.shape, view.shape, contract.inputs, contract.tile)
+    batch = planned_batch(budget, needed, settings.batch)
+    maps = ahead(network_maps(view, network, batch, progress))
     return diameter, _threaded(label_rows(maps, view.shape, image.shape[1:], settings), settings.threads)
 
 

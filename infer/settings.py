@@ -26,6 +26,9 @@ class Settings:
         None, "image channel for each network input, from 1, comma separated; 0: mean of all (first) or empty (others)"
     )
     batch: int = _knob(1, "tiles that go through the network at once", 1, 1024)
+    memory: str | None = _knob(
+        None, "memory to stay within, such as 4G; what the container or the machine has when not given"
+    )
     threads: int = _knob(0, "CPU threads; 0: as many as there are cores", 0, 1024)
     provider: str = _knob(
         "auto", "where the network runs; auto takes cuda when it loads", choices=("auto", "cpu", "cuda")

@@ -1,0 +1,45 @@
+"""Memory is counted before work begins."""
+
+import numpy as np
+import pytest
+
+import infer
+from infer.budget import TILE, available_memory, needed_memory, parse_memory, planned_batch
+from infer.cli import MODEL
+from infer.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"), [("4G", 4 * 2**30), ("800M", 800 * 2**20), ("2.5 GiB", int(2.5 * 2**30)), ("123", 123)]
+)
+def test_amounts(text, amount):
+    assert parse_memory(text) == amount
+
+
+@pytest.mark.parametrize("text", ["", "much", "-4G", "4X", "G"])
+def test_what_is_no_amount(text):
+    with pytest.raises(SettingsError, match="--memory .* is no amount of memory"):
+        parse_memory(text)
+
+
+def test_it_grows_with_the_width_and_not_with_the_height():
+    one, wide, tall = (needed_memory((3, *size), size, 3, 224) for size in ((4000, 4000), (4000, 8000), (8000, 4000)))
+    assert tall == one
+    assert one < wide < 2 * one
+
+
+def test_the_batch_follows_the_budget():
+    assert planned_batch(100 * TILE, 10 * TILE, 8) == 8
+    assert planned_batch(13 * TILE, 10 * TILE, 8) == 3
+    with pytest.raises(SettingsError, match=r"may use 0.6G; give --memory 0.7G"):
+        planned_batch(10 * TILE, 10 * TILE, 8)
+
+
+def test_there_is_memory():
+    assert available_memory() > 2**20
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+def test_an_image_that_cannot_fit_is_refused_with_the_figure_that_would_do():
+    with pytest.raises(SettingsError, match="it takes about .*G of memory and may use 0.1G"):
+        infer.segment(np.zeros((50, 60), np.uint8), MODEL, infer.Settings(diameter=30, memory="100M"))
