@@ -12,8 +12,8 @@ FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", 
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
 ORDER = [
     "errors", "settings", "contract", "image", "normalise", "rescale", "tiling", "flows", "follow", "metrics",
-    "session", "blend", "masks", "rolling", "strip", "overlap", "store", "ids", "write", "diameter", "pipeline",
-    "progress", "api", "cli", "__init__", "__main__",
+    "session", "blend", "resume", "masks", "rolling", "strip", "overlap", "store", "ids", "write", "diameter",
+    "pipeline", "progress", "api", "cli", "__init__", "__main__",
 ]  # fmt: skip
 
 
