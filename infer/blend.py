@@ -28,12 +28,12 @@ def taper(size: int, tile: int) -> Array:
 
 
 def finished_rows(
-    view: NormalisedView, run: Run, rows: Lattice, columns: Lattice, tile: int, batch: int
+    view: NormalisedView, run: Run, rows: Lattice, columns: Lattice, tile: int, batch: int, done: int = 0
 ) -> Iterator[tuple[int, Array]]:
-    """Yield (top, maps (3, n, X) float32): consecutive rows of the network's maps, each of them final.
+    """Yield (top, maps (3, n, X) float32): consecutive rows of the network's maps from ``done`` on, each final.
 
-    One row of tiles is held at a time. Tiles are added in the order of the lattice, so the sums do not depend on
-    the batch size.
+    One row of tiles is held at a time. Tiles are added in the order of the lattice, so the sums depend neither on
+    the batch size nor on ``done``: only tiles that do not touch the rows from there on are left out.
     """
     width = columns.length
     weight_y, weight_x = taper(rows.tile, tile), taper(columns.tile, tile)
@@ -43,12 +43,15 @@ def finished_rows(
     total = np.zeros((MAPS, rows.tile, width), np.float32)
     down = np.zeros(rows.tile, np.float32)
     for index, top in enumerate(rows.starts):
+        if top + rows.tile <= done or done == rows.length:
+            continue
         down += weight_y
         for left, maps in _row_of_tiles(view, run, top, rows.tile, columns, batch):
             _add(total, maps * weight_y[:, None] * weight_x, left)
         end = rows.advance(index)
-        first, last = max(0, -top), end - top
-        yield top + first, total[:, first:last] / (down[first:last, None] * across)
+        first, last = max(0, done - top), end - top
+        if first < last:
+            yield top + first, total[:, first:last] / (down[first:last, None] * across)
         total[:, : rows.tile - last] = total[:, last:].copy()
         total[:, rows.tile - last :] = 0
         down[: rows.tile - last] = down[last:].copy()

@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from infer.errors import FlowmaskError, ImageError, InputError, OutputError, Run
 from infer.settings import Settings
 
 if TYPE_CHECKING:
-    from infer.session import Network
+    from infer.session import OnnxNetwork
 
 MODEL = Path(__file__).parent.parent / "models" / "flowmask.onnx"
 SIDE_FILES = ("thumbs.db", "desktop.ini")
@@ -34,6 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-i", "--input", type=Path, required=True, help="folder of images, or one image")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the labels; made when absent")
     parser.add_argument("-m", "--model", type=Path, default=MODEL, help="network file (default models/flowmask.onnx)")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep what the network says in a hidden file of the output folder until an image is done, and go on "
+        "from there when a run was killed",
+    )
     for knob in fields(Settings):
         default = "" if knob.default is None else f" (default {knob.default})"
         parser.add_argument(
@@ -109,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
                 raise ImageError(
                     f"{path}: {taken[target].name} has the same name up to its first dot; rename one of them."
                 )
-            _segment_file(path, target, network, settings)
+            _segment_file(path, target, network, settings, args.resume)
             taken[target] = path
         except FlowmaskError as error:
             failed += 1
@@ -119,10 +126,11 @@ def run(args: argparse.Namespace) -> int:
     return SOME_FAILED if failed else DONE
 
 
-def _segment_file(path: Path, target: Path, network: Network, settings: Settings) -> None:
+def _segment_file(path: Path, target: Path, network: OnnxNetwork, settings: Settings, resume: bool) -> None:
     from infer.image import open_image
     from infer.pipeline import segment_rows
     from infer.progress import ProgressBar
+    from infer.resume import MapsFile, discard, maps_origin, maps_path
     from infer.store import LabelStore
     from infer.write import write_labels
 
@@ -130,12 +138,18 @@ def _segment_file(path: Path, target: Path, network: Network, settings: Settings
     bar = ProgressBar(path.name)
     try:
         image = open_image(path)
-        diameter, parts = segment_rows(image, network, settings, bar)
-        with LabelStore(target.parent) as store:
+        scratch = maps_path(target)
+        origin = maps_origin(path, image.shape, network.path, network.runtime, settings) if resume else None
+        with (
+            MapsFile(scratch, origin) if origin else nullcontext() as kept,
+            LabelStore(target.parent) as store,
+        ):
+            diameter, parts = segment_rows(image, network, settings, bar, kept)
             for part in parts:
                 store.append(part)
             bar.close()
             write_labels(target, store, image.shape[1:], settings.ids)
+        discard(scratch)
     except MemoryError as error:
         raise RunError(f"{path}: there is not enough memory for this image; run it on a larger machine.") from error
     except (SettingsError, RunError) as error:

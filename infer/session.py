@@ -45,6 +45,7 @@ class OnnxNetwork:
     def __init__(self, path: Path, provider: str = "auto", threads: int = 0) -> None:
         if not os.path.isfile(path):
             raise NetworkError(f"{path}: there is no such network file; give the path of an .onnx file with --model.")
+        self.path = path
         self._session = _open(path, provider, threads)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.contract = from_metadata(metadata, str(path))
@@ -56,6 +57,8 @@ class OnnxNetwork:
             raise NetworkError(f"{path}: its inputs {inputs} are not those of its contract; export the network again.")
         self.provider: str = self._session.get_providers()[0]
         """The provider that runs the network, as ONNX Runtime names it."""
+        self.runtime = f"{onnxruntime.__version__} {self.provider}"
+        """All about the runtime that may decide the last bits."""
 
     def maps(self, tiles: Array) -> Array:
         return self._run("maps", tiles)

@@ -52,11 +52,12 @@ def write_labels(path: Path, store: LabelStore, shape: tuple[int, int], ids: str
 def write_rows(path: Path, rows: Iterable[Integers], shape: tuple[int, int], dtype: type[np.signedinteger]) -> None:
     """Write labels, given as (n, X) from the top down, as zlib-compressed TIFF of ``dtype`` in strips.
 
-    BigTIFF when it needs to be. The file appears whole or not at all. Raises OutputError when it cannot be written.
+    BigTIFF when it needs to be. The file appears whole or not at all; what a killed run leaves has a name of its own,
+    which the next one takes. Raises OutputError when it cannot be written.
     """
     import tifffile
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     strips = (
         zlib.compress(strip.astype(np.dtype(dtype).newbyteorder("<")).tobytes(), LEVEL) for strip in _strips(rows)
     )

@@ -37,6 +37,27 @@ def test_the_batch_does_not_change_a_bit():
     np.testing.assert_array_equal(one, five)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (64, 20), (90, 70), (131, 80), (203, 131)])
+def test_rows_from_anywhere_on_are_those_of_the_whole(shape):
+    pixels = np.random.default_rng(7).random((1, *shape)).astype(np.float32)
+    view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
+    rows, columns = (lattice(length, 64) for length in shape)
+    ran = []
+
+    def blurred(tiles):
+        ran.append(len(tiles))
+        return tiles * np.linspace(0.1, 1, tiles.shape[-2], dtype=np.float32)[:, None]
+
+    whole = np.concatenate([part for _, part in finished_rows(view, blurred, rows, columns, 64, 2)], axis=1)
+    for done in range(shape[0] + 1):
+        ran.clear()
+        parts = list(finished_rows(view, blurred, rows, columns, 64, 2, done))
+        assert [top for top, _ in parts] == list(np.cumsum([done] + [part.shape[1] for _, part in parts])[:-1])
+        np.testing.assert_array_equal(np.concatenate([whole[:, :done], *(part for _, part in parts)], axis=1), whole)
+        touching = sum(top + rows.tile > done for top in rows.starts) if done < shape[0] else 0
+        assert sum(ran) == touching * len(columns.starts)
+
+
 def test_the_taper_is_the_references():
     weight = taper(224, 224)
     assert weight[0] == pytest.approx(0.069, abs=1e-3)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import tifffile
 from infer.cli import DONE, MODEL, SOME_FAILED, WRONG_USAGE, find_images, main
 from infer.errors import SettingsError
 from infer.metrics import f1
+from infer.resume import maps_path
 from infer.settings import Settings
 from train.simulate import simulate
 
@@ -135,6 +137,48 @@ def test_folders_inside_are_left_alone(folders):
     (folders[0] / "sub").mkdir()
     (folders[0] / "a.png").write_bytes(b"")
     assert [p.name for p in find_images(folders[0])] == ["a.png"]
+
+
+def test_a_finished_run_leaves_no_kept_maps(folders):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    for options in ((), ("--resume",)):
+        folders[1].mkdir(exist_ok=True)
+        (folders[1] / ".a_label.tiff.maps").write_bytes(b"of an older run")
+        (folders[1] / ".a_label.tiff.partial").write_bytes(b"of a killed run")
+        assert run(folders, *options) == DONE
+        assert [p.name for p in folders[1].iterdir()] == ["a_label.tiff"]
+
+
+LARGE = simulate("fluorescence_nuclei", (700, 690), 5, 20)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """An image, the labels of an uninterrupted run, and the size of its maps at 1.5 times its own scale."""
+    folder = tmp_path_factory.mktemp("large")
+    cv2.imwrite(str(folder / "a.png"), LARGE.image)
+    assert main(["-i", str(folder / "a.png"), "-o", str(folder), "--diameter", "20"]) == DONE
+    return folder / "a.png", (folder / "a_label.tiff").read_bytes(), 12 * 1050 * 1035
+
+
+@pytest.mark.parametrize("fraction", [0, 0.4, 0.8, 1])
+def test_a_killed_run_goes_on_and_gives_the_same_labels(large, tmp_path, fraction):
+    image, expected, whole = large
+    target = tmp_path / "a_label.tiff"
+    maps = maps_path(target)
+    command = [sys.executable, "-m", "infer", "-i", image, "-o", tmp_path, "--diameter", "20", "--resume"]
+    running = subprocess.Popen(command, cwd=MODEL.parents[1], stdout=subprocess.DEVNULL)
+    while not maps.exists() or maps.stat().st_size <= fraction * whole:
+        assert running.poll() is None
+        time.sleep(0.002)
+    running.kill()
+    running.wait()
+    assert [p.name for p in tmp_path.iterdir() if p != maps and p.suffix != ".partial"] == []
+    left = maps.stat().st_size
+    assert left > fraction * whole
+    assert run((image, tmp_path), "--diameter", "20", "--resume") == DONE
+    assert target.read_bytes() == expected
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_settings_have_ranges():

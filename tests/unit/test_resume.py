@@ -1,0 +1,175 @@
+"""Kept maps: what is whole is taken over, what is torn, damaged or of another origin is not."""
+
+import numpy as np
+import pytest
+
+from infer.cli import MODEL
+from infer.errors import InputError, OutputError
+from infer.image import ArrayImage
+from infer.pipeline import segment_rows
+from infer.resume import MapsFile, discard, maps_origin, maps_path
+from infer.session import OnnxNetwork
+from infer.settings import Settings
+from train.simulate import simulate
+
+ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}
+WIDTH = 11
+PARTS = [np.random.default_rng(i).normal(size=(3, 4 + i, WIDTH)).astype(np.float32) for i in range(4)]
+
+
+def write(path, parts=PARTS, diameter=1 / 3):
+    """Write the parts and return the size of the file after the head and after each part."""
+    with MapsFile(path, ORIGIN) as kept:
+        kept.begin(diameter)
+        sizes = [path.stat().st_size]
+        for part in parts:
+            kept.append(part)
+            sizes.append(path.stat().st_size)
+    return sizes
+
+
+def read(path, origin=ORIGIN):
+    with MapsFile(path, origin) as kept:
+        return kept.diameter, list(kept.parts(WIDTH))
+
+
+def assert_same(parts, expected):
+    assert len(parts) == len(expected)
+    for part, other in zip(parts, expected, strict=True):
+        assert part.dtype == np.float32
+        np.testing.assert_array_equal(part, other)
+
+
+def test_what_was_kept_comes_back(tmp_path):
+    write(tmp_path / "maps")
+    diameter, parts = read(tmp_path / "maps")
+    assert diameter == 1 / 3
+    assert_same(parts, PARTS)
+
+
+def test_a_file_torn_anywhere_keeps_what_is_whole_and_goes_on(tmp_path):
+    path = tmp_path / "maps"
+    sizes = write(path)
+    whole = path.read_bytes()
+    near = {end + step for end in [0, *sizes] for step in range(-14, 15)}
+    for size in sorted(near & set(range(len(whole)))):
+        path.write_bytes(whole[:size])
+        with MapsFile(path, ORIGIN) as kept:
+            assert kept.diameter == (None if size < sizes[0] else 1 / 3)
+            if kept.diameter is None:
+                kept.begin(1 / 3)
+            count = len(list(kept.parts(WIDTH)))
+            assert count == sum(end <= size for end in sizes[1:])
+            for part in PARTS[count:]:
+                kept.append(part)
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("record", range(5))
+def test_from_a_damaged_record_on_nothing_is_taken(tmp_path, record):
+    path = tmp_path / "maps"
+    sizes = [0, *write(path)]
+    whole = path.read_bytes()
+    for at in (sizes[record], sizes[record] + 9, sizes[record] + 20, sizes[record + 1] - 1):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        diameter, parts = read(path)
+        assert diameter == (1 / 3 if record else None)
+        assert_same(parts, PARTS[: max(0, record - 1)])
+        assert path.stat().st_size == sizes[record]
+
+
+def test_zeros_at_the_end_are_no_rows(tmp_path):
+    path = tmp_path / "maps"
+    sizes = write(path)
+    path.write_bytes(path.read_bytes() + bytes(100))
+    assert_same(read(path)[1], PARTS)
+    assert path.stat().st_size == sizes[-1]
+
+
+@pytest.mark.parametrize("change", [{"image": "b"}, {"channels": None}, {"diameter": 1 / 3}])
+def test_maps_of_another_origin_are_dropped(tmp_path, change):
+    path = tmp_path / "maps"
+    write(path)
+    assert read(path, ORIGIN | change) == (None, [])
+    assert path.stat().st_size == 0
+
+
+def test_a_file_that_is_none_of_ours_is_dropped(tmp_path):
+    (tmp_path / "maps").write_bytes(b"notes of somebody" * 100)
+    assert read(tmp_path / "maps") == (None, [])
+
+
+def test_the_origin_says_what_decides_the_maps_and_nothing_else(tmp_path):
+    image, network = tmp_path / "a.png", tmp_path / "n.onnx"
+    image.write_bytes(b"image")
+    network.write_bytes(b"network")
+
+    def origin(settings=Settings(), runtime="1 CPU"):  # noqa: B008 (frozen)
+        return maps_origin(image, (3, 5, 7), network, runtime, settings)
+
+    first = origin()
+    assert origin(Settings(batch=4, threads=2, flow_threshold=0.2, min_size=3, ids="challenge")) == first
+    assert origin(Settings(diameter=30)) != first
+    assert origin(Settings(channels=(1, 2, 3))) != first
+    assert origin(runtime="2 CPU") != first
+    image.write_bytes(b"other")
+    assert origin() != first
+    image.write_bytes(b"image")
+    network.write_bytes(b"other")
+    assert origin() != first
+    with pytest.raises(InputError, match="absent: it cannot be read"):
+        maps_origin(tmp_path / "absent", (3, 5, 7), network, "1 CPU", Settings())
+
+
+def test_a_file_that_cannot_be_kept_is_named(tmp_path):
+    with pytest.raises(OutputError, match="maps: it cannot be kept for --resume"):
+        MapsFile(tmp_path / "absent" / "maps", ORIGIN)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="folder: it cannot be kept for --resume"):
+        discard(tmp_path / "folder")
+    discard(tmp_path / "absent")
+    assert maps_path(tmp_path / "a_label.tiff") == tmp_path / ".a_label.tiff.maps"
+
+
+class Counting:
+    """A network that counts its tiles."""
+
+    def __init__(self, network):
+        self.contract, self._network, self.tiles, self.looks = network.contract, network, 0, 0
+
+    def maps(self, tiles):
+        self.tiles += len(tiles)
+        return self._network.maps(tiles)
+
+    def diameters(self, tiles):
+        self.looks += len(tiles)
+        return self._network.diameters(tiles)
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+def test_kept_rows_go_through_the_network_no_more(tmp_path):
+    image = ArrayImage(simulate("fluorescence_nuclei", (330, 120), 4, 26).image[None])
+    network = OnnxNetwork(MODEL, "cpu")
+
+    def labels(kept=None):
+        counting = Counting(network)
+        diameter, parts = segment_rows(image, counting, Settings(), kept=kept)
+        return diameter, np.concatenate(list(parts)), counting
+
+    diameter, whole, all_tiles = labels()
+    path = tmp_path / "maps"
+    with MapsFile(path, ORIGIN) as kept:
+        assert labels(kept)[0] == diameter
+    size, tiles = path.stat().st_size, []
+    for left in (size, size * 2 // 3, size // 3, 450):
+        path.write_bytes(path.read_bytes()[:left])
+        with MapsFile(path, ORIGIN) as kept:
+            again, resumed, counting = labels(kept)
+        assert again == diameter
+        assert counting.looks == 0 < all_tiles.looks
+        np.testing.assert_array_equal(resumed, whole)
+        assert path.stat().st_size == size
+        tiles.append(counting.tiles)
+    assert tiles == sorted(tiles)
+    assert tiles[0] == 0
+    assert tiles[-1] < all_tiles.tiles
