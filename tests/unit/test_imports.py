@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", "tests", "cellpose", "pandas"}
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
 ORDER = [
-    "errors", "settings", "contract", "image", "normalise", "rescale", "tiling", "flows", "follow", "metrics",
-    "session", "blend", "masks", "instances", "write", "diameter", "pipeline", "progress", "api", "cli",
+    "errors", "settings", "contract", "disk", "tiff", "image", "normalise", "rescale", "tiling", "flows", "follow",
+    "metrics", "session", "blend", "masks", "instances", "write", "diameter", "pipeline", "progress", "api", "cli",
     "__init__", "__main__",
 ]  # fmt: skip
 
