@@ -7,18 +7,13 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from infer.disk import Pixels, keep
 from infer.errors import ImageError
 
-Pixels = npt.NDArray[np.generic]
-TIFF_SUFFIXES = (".tif", ".tiff")
+TIFF_SUFFIXES = (".tif", ".tiff", ".svs")
 SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 MAX_UNNAMED_CHANNELS = 4
-ALPHA = (1, 2)
-"""TIFF's ExtraSamples values of associated and unassociated alpha."""
-SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
-"""Kinds of slide, as tifffile names them, that keep a label or an overview beside the image."""
 PNG_GREY_ALPHA = 4
 """PNG's colour type, byte 25 of the file."""
 
@@ -41,14 +36,7 @@ class ArrayImage:
     """An image held in memory as a (C, Y, X) array of integers, booleans or floats."""
 
     def __init__(self, pixels: Pixels) -> None:
-        if pixels.ndim != 3 or 0 in pixels.shape:
-            raise ImageError(
-                f"an image needs the axes (C, Y, X) and at least one pixel, this one has the shape {pixels.shape}."
-            )
-        if pixels.dtype.kind not in "buif":
-            raise ImageError(
-                f"pixels of type {pixels.dtype} cannot be segmented; save the image as integers or floats."
-            )
+        _check(pixels.shape, pixels.dtype)
         self._pixels = pixels
 
     @property
@@ -84,16 +72,29 @@ def as_image(array: Pixels) -> ArrayImage:
 def open_image(path: Path) -> Image:
     """Open a TIFF, PNG, JPEG or BMP file; alpha channels are left out.
 
+    TIFF is decoded by window, as it is read (`infer.tiff`); the others are decoded here, and kept on disk when large.
     Raises ImageError, naming the file, when it cannot be decoded or is a stack of several images.
     """
     try:
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            return ArrayImage(_read_tiff(path))
-        return ArrayImage(_read_picture(path))
+        if path.suffix.lower() not in TIFF_SUFFIXES:
+            return keep(_read_picture(path))
+        from infer.tiff import TiffImage
+
+        image = TiffImage(path)
+        _check(image.shape, image.dtype)
+        return image
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except OSError as error:
         raise ImageError(f"{path}: it cannot be read ({error.strerror or error}).") from error
+
+
+def _check(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+    """Raise ImageError unless it is the shape (C, Y, X) of at least one pixel that can be segmented."""
+    if len(shape) != 3 or 0 in shape:
+        raise ImageError(f"an image needs the axes (C, Y, X) and at least one pixel, this one has the shape {shape}.")
+    if dtype.kind not in "buif":
+        raise ImageError(f"pixels of type {dtype} cannot be segmented; save the image as integers or floats.")
 
 
 def _read_picture(path: Path) -> Pixels:
@@ -110,46 +111,3 @@ def _read_picture(path: Path) -> Pixels:
     if decoded.shape[2] == 4 and data[1:4].tobytes() == b"PNG" and data[25] == PNG_GREY_ALPHA:
         return decoded[None, ..., 0]
     return decoded[..., :3][..., ::-1].transpose(2, 0, 1)
-
-
-def _read_tiff(path: Path) -> Pixels:
-    """Decode the first series of a TIFF file into (C, Y, X)."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            others = [other for other in file.series[1:] if not other.keyframe.is_reduced]
-            if others and file.series[0].kind not in SCANNERS:
-                raise ImageError(f"it holds {len(others) + 1} images; save each as a file of its own.")
-            series = file.series[0]
-            axes, page = series.axes, series.keyframe
-            pixels = series.asarray()
-            alpha = sum(int(kind) in ALPHA for kind in page.extrasamples)
-            if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
-                pixels = ~pixels
-            if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-                pixels, axes = page.colormap.T[pixels], axes + "S"
-    except (OSError, MemoryError, ImageError):
-        raise
-    except Exception as error:  # tifffile and its codecs raise whatever the damage leads to
-        raise ImageError(
-            f"it is no TIFF image, or it is damaged ({error}); open and save it again, or remove it."
-        ) from error
-    return _channels_first(pixels, axes, alpha)
-
-
-def _channels_first(pixels: Pixels, axes: str, alpha: int) -> Pixels:
-    """Bring an array with TIFF axes into (C, Y, X) without its ``alpha`` last samples."""
-    keep = [i for i, axis in enumerate(axes) if axis in "YX" or pixels.shape[i] > 1]
-    pixels, axes = pixels.reshape([pixels.shape[i] for i in keep]), "".join(axes[i] for i in keep)
-    others = [axis for axis in axes if axis not in "YX"]
-    if len(others) > 1 or not {"Y", "X"} <= set(axes):
-        raise ImageError(f"its axes {axes} {pixels.shape} are a stack of images; save each plane as a file of its own.")
-    if not others:
-        return pixels[None]
-    position = axes.index(others[0])
-    count = pixels.shape[position]
-    if others[0] in "ZTI" or (others[0] not in "SC" and count > MAX_UNNAMED_CHANNELS):
-        raise ImageError(f"it is a stack of {count} planes (axes {axes}); save each plane as a file of its own.")
-    pixels = np.moveaxis(pixels, position, 0)
-    return pixels[: count - alpha] if others[0] == "S" and 0 < alpha < count else pixels

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.contract import CHANNEL_POLICIES
+from infer.disk import Pixels
 from infer.errors import SettingsError
-from infer.image import Image, Pixels
+from infer.image import Image
 from infer.percentiles import of_floats, of_histogram
 
 Array = npt.NDArray[np.float32]

@@ -1,6 +1,7 @@
 """Every format and layout that the README names, read back to the same pixels."""
 
 import struct
+import tempfile
 import zlib
 
 import cv2
@@ -178,7 +179,35 @@ def test_memory_that_runs_out_is_no_damage(tmp_path, monkeypatch):
     def nothing_left(*_, **__):
         raise MemoryError
 
-    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    tifffile.imwrite(tmp_path / "a.tif", GREY, compression="zlib")
+    with monkeypatch.context() as patch:
+        patch.setattr(tifffile.TiffPage, "decode", property(lambda _: nothing_left))
+        image = open_image(tmp_path / "a.tif")
+        with pytest.raises(MemoryError):
+            image.read(0, 0, 1, 1)
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-1])
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", nothing_left)
     with pytest.raises(MemoryError):
         open_image(tmp_path / "a.tif")
+
+
+def test_what_is_large_lies_on_disk(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "a.png"), COLOUR[..., ::-1])
+    made = []
+    monkeypatch.setattr("infer.disk.LARGE", 1000)
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda real=tempfile.TemporaryFile: made.append(real()) or made[-1])
+    image = open_image(tmp_path / "a.png")
+    assert len(made) == 1
+    np.testing.assert_array_equal(everything(image), COLOUR.transpose(2, 0, 1))
+    np.testing.assert_array_equal(image.read(3, 5, 4, 6), COLOUR[3:4, 5:6].transpose(2, 0, 1))
+
+
+def test_a_disk_without_room_is_named(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    cv2.imwrite(str(tmp_path / "a.png"), COLOUR)
+    monkeypatch.setattr("infer.disk.LARGE", 1000)
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(ImageError, match="a.png: decoded it takes 0.0 GiB.*No space left on device.*TMPDIR"):
+        open_image(tmp_path / "a.png")
