@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -22,18 +23,6 @@ ALPHA = (1, 2)
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
 """Kinds of slide, as tifffile names them, that keep a label or an overview beside the image."""
 ADVICE = "open and save it again, or remove it."
-
-
-class Planes(Protocol):
-    """Some channels of an image, as they are stored."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]: ...
-
-    def read(self, top: int, left: int, bottom: int, right: int) -> Pixels: ...
 
 
 class TiffImage:
@@ -192,11 +181,13 @@ def _channels_first(pixels: Pixels, axes: str) -> Pixels:
     return np.moveaxis(pixels, [i for i, axis in enumerate(axes) if axis not in "YX"], [0])
 
 
-def _open_planes(path: Path, series: Any) -> list[Planes]:
+def _open_planes(path: Path, series: Any) -> Sequence[HeldPixels | SegmentedPage]:
     """Return the stored channels, read in the cheapest way that yields the pixels of ``series.asarray()``."""
+    keyframe, order = series.keyframe, series.parent.byteorder
+    if keyframe.dtype is None or 0 in keyframe.shaped:
+        raise ImageError("it has no pixels, or pixels of a type that cannot be read; save it as integers or floats.")
     if series.transform is not None or series.is_multifile:
         return [_decode_whole(series)]
-    keyframe, order = series.keyframe, series.parent.byteorder
     if series.dataoffset is not None:
         mapping = map_file(path)
         pixels: Pixels = np.ndarray(series.shape, series.dtype.newbyteorder(order), mapping, series.dataoffset)
@@ -221,7 +212,7 @@ def _open_planes(path: Path, series: Any) -> list[Planes]:
 def _pages_are_channels(series: Any, pages: list[Any]) -> bool:
     """Tell whether the series is its pages one after the other, each with the Y and X that the series names."""
     keyframe = series.keyframe
-    if None in pages or keyframe.dtype is None or 0 in keyframe.shaped or keyframe.shaped[1] != 1:
+    if None in pages or keyframe.shaped[1] != 1:
         return False
     axes, shape = _squeeze(series.axes, series.shape)
     stacked, size = _squeeze("P" + keyframe.axes, (len(pages), *keyframe.shape))

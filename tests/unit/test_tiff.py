@@ -43,12 +43,12 @@ LAYOUTS = {
     "jpeg": (SMOOTH.astype(np.uint8), {"tile": (32, 48), "compression": "jpeg", **RGB}),
     "jpeg 4:2:0": (
         SMOOTH.astype(np.uint8),
-        {"tile": (32, 48), "compression": ("jpeg", 90), "subsampling": (2, 2), **RGB},
+        {"tile": (32, 48), "compression": "jpeg", "subsampling": (2, 2), **RGB},
     ),
     "jpeg strips": (SMOOTH[..., 0].astype(np.uint8), {"rowsperstrip": 16, "compression": "jpeg"}),
     "jpeg 2000": (COLOUR, {"tile": (32, 48), "compression": "jpeg2000", **RGB}),
     "1 bit": (GREY > 30000, {"photometric": "minisblack"}),
-    "1 bit tiles": (GREY > 30000, {**TILE, **ZLIB}),
+    "1 bit tiles": (GREY > 30000, {"photometric": "minisblack", **TILE, **ZLIB}),
     "ome": (CHANNELS, {"ome": True, **CYX}),
     "ome tiles": (CHANNELS, {"ome": True, **TILE, **ZLIB, **CYX}),
     "imagej": (CHANNELS, {"imagej": True, **CYX}),
@@ -274,3 +274,9 @@ def test_threads_read_the_same(tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_pixels_of_a_type_that_cannot_be_read_are_named(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.int16), compression="jpeg2000", bitspersample=12)
+    with pytest.raises(ImageError, match="a.tif: it has no pixels, or pixels of a type"):
+        open_image(tmp_path / "a.tif")
