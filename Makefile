@@ -37,6 +37,7 @@ lint: .venv-dev/.ready
 bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.quality --data $(DATA)
 	.venv-dev/bin/python -m bench.agreement --data $(DATA)
+	.venv-dev/bin/python -m bench.resume
 
 train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.pool checkpoints/pool --each 60
