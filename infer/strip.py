@@ -191,7 +191,7 @@ class _Strip:
         cells = np.arange(self.judged, last)
         cells = cells[self.areas[cells] >= max(1, self.settings.min_size)]
         self.judged = last
-        if cells.size and self.settings.flow_threshold > 0:
+        if self.settings.flow_threshold > 0:
             cells = cells[self._flow_errors(cells) <= self.settings.flow_threshold]
         self.kept[cells] = True
         following = self.bases[self.ends.bottom] - self.reach if self.ends.bottom < len(self.rows) else self.height
