@@ -24,10 +24,15 @@ def as_input(path: str, channels: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
+def channels_of(weights: str) -> int:
+    """Return the number of input channels of a cellpose checkpoint."""
+    return torch.load(weights, weights_only=True)[FIRST].shape[1]
+
+
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
-    channels = torch.load(job["weights"], weights_only=True)[FIRST].shape[1]
-    model = models.CellposeModel(gpu=False, pretrained_model=job["weights"], nchan=channels)
+    weights = job["weights"]
+    model = models.CellposeModel(gpu=False, pretrained_model=weights, nchan=channels_of(weights))
     labels, seconds = {}, []
     for index, entry in [(0, job["images"][0]), *enumerate(job["images"])]:
         image = as_input(entry["path"], model.nchan)

@@ -64,16 +64,20 @@ def cell_flows(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     heat = np.zeros((height + 2, width + 2))
     inside = np.zeros((height + 2, width + 2))
     inside[1:-1, 1:-1] = mask
-    rows = np.zeros((height + 2, width + 2))
     centre_y, centre_x = _centre(mask)
+    above, here = np.zeros(width), np.zeros(width)
     for _ in range(2 * (height + width + 4)):
         heat[centre_y + 1, centre_x + 1] += 1.0
+        above[:] = 0
+        for x in range(width):
+            here[x] = heat[1, x] + heat[1, x + 1] + heat[1, x + 2]
         for y in range(1, height + 1):
-            for x in range(1, width + 1):
-                rows[y, x] = heat[y, x - 1] + heat[y, x] + heat[y, x + 1]
-        for y in range(1, height + 1):
-            for x in range(1, width + 1):
-                heat[y, x] = (rows[y - 1, x] + rows[y, x] + rows[y + 1, x]) * inside[y, x] / 9.0
+            row, following, within = heat[y], heat[y + 1], inside[y]
+            for x in range(width):
+                below = following[x] + following[x + 1] + following[x + 2]
+                row[x + 1] = (above[x] + here[x] + below) * within[x + 1] / 9.0
+                above[x] = here[x]
+                here[x] = below
     flows = np.zeros((2, height, width))
     for y in range(height):
         for x in range(width):

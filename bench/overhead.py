@@ -1,0 +1,91 @@
+"""What everything but the network adds: the whole path from file to label file against the bare ONNX session.
+
+    python -m bench.overhead [--side 4096] [--repeats 2]
+
+One simulated image at scale 1 (the diameter given is the network's own). The session runs the same tiles of the same
+lattice in the same batches, without reading, blending or anything else in its time; the whole path is the command
+line's, network loading included. Both run in turn; the medians count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bench.mosaic import mosaic
+from bench.record import print_table, write_record
+from infer import cli
+from infer.api import load_network
+from infer.image import open_image
+from infer.normalise import channel_plan, levels
+from infer.rescale import NormalisedView
+from infer.session import Network
+from infer.settings import Settings
+from infer.tiling import lattice
+
+WARM_UP = 300
+"""Height and width in px of the image that goes first, so that no time holds a first call."""
+
+
+def bare_seconds(path: Path, network: Network, batch: int) -> tuple[float, int]:
+    """Return the seconds inside the network for all tiles of an image at scale 1, and how many tiles there are."""
+    contract, image = network.contract, open_image(path)
+    plan = channel_plan(contract.channels, image.shape[0], None)
+    view = NormalisedView(image, plan, levels(image, plan, contract.percentiles), 1.0)
+    rows, columns = (lattice(length, contract.tile) for length in view.shape)
+    seconds = 0.0
+    for top in rows.starts:
+        tiles = np.stack([view.read(top, x, top + rows.tile, x + columns.tile) for x in columns.starts])
+        begun = time.perf_counter()
+        for first in range(0, len(tiles), batch):
+            network.maps(tiles[first : first + batch])
+        seconds += time.perf_counter() - begun
+    return seconds, len(rows.starts) * len(columns.starts)
+
+
+def whole_seconds(path: Path, model: Path, diameter: float, batch: int, folder: Path) -> float:
+    """Return the seconds that the command line takes for the image."""
+    begun = time.perf_counter()
+    words = ["-i", path, "-o", folder, "-m", model, "--diameter", diameter, "--batch", batch]
+    if cli.main([str(word) for word in words]) != cli.DONE:
+        raise SystemExit("the image could not be segmented; see the error above")
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=cli.MODEL)
+    parser.add_argument("--side", type=int, default=4096, help="height and width of the image in px")
+    parser.add_argument("--batch", type=int, default=Settings().batch)
+    parser.add_argument("--repeats", type=int, default=2)
+    args = parser.parse_args()
+    network = load_network(args.model)
+    diameter = network.contract.mean_diameter
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for stem, side in (("small", WARM_UP), ("image", args.side)):
+            cv2.imwrite(str(folder / f"{stem}.png"), mosaic(side, side, diameter)[0])
+        whole_seconds(folder / "small.png", args.model, diameter, args.batch, folder / "labels")
+        bare_seconds(folder / "small.png", network, args.batch)
+        bare, whole = [], []
+        for _ in range(args.repeats):
+            seconds, tiles = bare_seconds(folder / "image.png", network, args.batch)
+            bare.append(seconds)
+            whole.append(whole_seconds(folder / "image.png", args.model, diameter, args.batch, folder / "labels"))
+    medians = float(np.median(bare)), float(np.median(whole))
+    header = ["run", "s, bare session", "s, whole path", "added, %"]
+    pairs = [*enumerate(zip(bare, whole, strict=True), 1), ("median", medians)]
+    print_table(header, [[label, one, all_, 100 * (all_ / one - 1)] for label, (one, all_) in pairs])
+    added = medians[1] / medians[0] - 1
+    print(f"everything but the network adds {100 * added:.1f} % to {tiles} tiles, {args.batch} at a time")
+    figures = {"side": args.side, "tiles": tiles, "batch": args.batch, "bare_s": bare, "whole_s": whole, "added": added}
+    print(write_record("overhead", figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""End to end against cellpose 3.1: time and peak memory for one image, each engine in a process of its own.
+
+    python -m bench.speed [--checkpoint CHECKPOINT.pt] [--side 2048]
+
+A simulated image; the diameter given is the network's own, so both work at scale 1. Three runs:
+
+* cellpose, full width: our checkpoint's network widened by channels that stay zero, as cellpose takes no other width;
+* ours, full width: the same weights, exported from cellpose's format: the same sums, the like-for-like comparison;
+* ours, half width: the network as it was trained and is delivered, which computes the same maps with less work.
+
+cellpose runs in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default). Imports and the loading of
+the network are left out of the time, and of the memory too in the figures "above idle".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from bench.agreement import CHECKPOINT, cellpose_state, widened
+from bench.mosaic import mosaic
+from bench.record import ROOT, print_table, write_record
+from train.network import load
+
+SMALL = 300
+"""Height and width in px of the image that goes first."""
+
+
+def measure(python: str | Path, engine: str, network: Path, folder: Path, diameter: float) -> dict[str, Any]:
+    """Return what `bench/speed_side.py` measures of an engine with the images in ``folder``."""
+    images = {stem: str(folder / f"{stem}.png") for stem in ("small", "image")}
+    job, output = folder / "job.json", folder / "figures.json"
+    job.write_text(json.dumps({"network": str(network), "diameter": diameter, "output": str(output), **images}))
+    subprocess.run([python, "-m", "bench.speed_side", engine, job], cwd=ROOT, check=True)
+    return json.loads(output.read_text())  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="a checkpoint of train/ (three channels)")
+    parser.add_argument("--side", type=int, default=2048, help="height and width of the image in px")
+    args = parser.parse_args()
+    python = Path(os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python"))
+    network, extras = load(args.checkpoint)
+    diameter = float(extras["about"]["mean_diameter"])  # type: ignore[index]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for stem, side in (("small", SMALL), ("image", args.side)):
+            cv2.imwrite(str(folder / f"{stem}.png"), mosaic(side, side, diameter)[0])
+        weights, full, half = folder / "cellpose_weights", folder / "full.onnx", folder / "half.onnx"
+        torch.save(cellpose_state(widened(network), diameter), weights)
+        for source, target in ((["--cellpose", weights], full), ([args.checkpoint.resolve()], half)):
+            subprocess.run([sys.executable, "-m", "export", *source, "-o", target], cwd=ROOT, check=True)
+        runs = {
+            "cellpose, full width": measure(python, "cellpose", weights, folder, diameter),
+            "ours, full width": measure(sys.executable, "ours", full, folder, diameter),
+            "ours, half width": measure(sys.executable, "ours", half, folder, diameter),
+        }
+    reference = next(iter(runs.values()))
+    for run in runs.values():
+        run["above_idle"] = run["peak"] - run["idle"]
+        run["times_faster"] = reference["seconds"] / run["seconds"]
+        run["share_of_peak"] = run["peak"] / reference["peak"]
+        run["share_above_idle"] = run["above_idle"] / reference["above_idle"]
+    columns = {
+        "cells": "cells",
+        "seconds": "seconds",
+        "times_faster": "times faster",
+        "peak": "peak, MiB",
+        "share_of_peak": "share of cellpose's",
+        "above_idle": "above idle, MiB",
+        "share_above_idle": "share of cellpose's",
+    }
+    print_table(["run", *columns.values()], [[label, *(run[key] for key in columns)] for label, run in runs.items()])
+    print(write_record("speed", {"side": args.side, "diameter": diameter, "runs": runs}))
+
+
+if __name__ == "__main__":
+    main()
