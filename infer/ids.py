@@ -35,7 +35,7 @@ def reused_ids(boxes: Boxes, shape: tuple[int, int]) -> Ids:
         ids = _assign(boxes, patches, margin)
         if ids[-1] >= 0:
             return ids
-    raise OutputError(f"a patch of {PATCH} x {PATCH} px holds more than {INT16_CELLS} cells; use --ids int32.")
+    raise OutputError(f"a patch of {PATCH} x {PATCH} px holds about {INT16_CELLS} cells or more; use --ids int32.")
 
 
 @numba.njit(cache=True, nogil=True)
