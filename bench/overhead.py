@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from bench.mosaic import mosaic
 from bench.record import print_table, write_record
@@ -30,31 +31,37 @@ from infer.tiling import lattice
 
 WARM_UP = 300
 """Height and width in px of the image that goes first, so that no time holds a first call."""
+Times = npt.NDArray[np.float64]
+"""(2,) seconds: wall clock, CPU time of all threads. On a busy machine only the second says much."""
 
 
-def bare_seconds(path: Path, network: Network, batch: int) -> tuple[float, int]:
-    """Return the seconds inside the network for all tiles of an image at scale 1, and how many tiles there are."""
+def clocks() -> Times:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def bare(path: Path, network: Network, batch: int) -> tuple[Times, int]:
+    """Return the times inside the network for all tiles of an image at scale 1, and how many tiles there are."""
     contract, image = network.contract, open_image(path)
     plan = channel_plan(contract.channels, image.shape[0], None)
     view = NormalisedView(image, plan, levels(image, plan, contract.percentiles), 1.0)
     rows, columns = (lattice(length, contract.tile) for length in view.shape)
-    seconds = 0.0
+    times = np.zeros(2)
     for top in rows.starts:
         tiles = np.stack([view.read(top, x, top + rows.tile, x + columns.tile) for x in columns.starts])
-        begun = time.perf_counter()
+        begun = clocks()
         for first in range(0, len(tiles), batch):
             network.maps(tiles[first : first + batch])
-        seconds += time.perf_counter() - begun
-    return seconds, len(rows.starts) * len(columns.starts)
+        times += clocks() - begun
+    return times, len(rows.starts) * len(columns.starts)
 
 
-def whole_seconds(path: Path, model: Path, diameter: float, batch: int, folder: Path) -> float:
-    """Return the seconds that the command line takes for the image."""
-    begun = time.perf_counter()
+def whole(path: Path, model: Path, diameter: float, batch: int, folder: Path) -> Times:
+    """Return the times that the command line takes for the image."""
+    begun = clocks()
     words = ["-i", path, "-o", folder, "-m", model, "--diameter", diameter, "--batch", batch]
     if cli.main([str(word) for word in words]) != cli.DONE:
         raise SystemExit("the image could not be segmented; see the error above")
-    return time.perf_counter() - begun
+    return clocks() - begun
 
 
 def main() -> None:
@@ -70,20 +77,29 @@ def main() -> None:
         folder = Path(name)
         for stem, side in (("small", WARM_UP), ("image", args.side)):
             cv2.imwrite(str(folder / f"{stem}.png"), mosaic(side, side, diameter)[0])
-        whole_seconds(folder / "small.png", args.model, diameter, args.batch, folder / "labels")
-        bare_seconds(folder / "small.png", network, args.batch)
-        bare, whole = [], []
+        whole(folder / "small.png", args.model, diameter, args.batch, folder / "labels")
+        bare(folder / "small.png", network, args.batch)
+        runs = []
         for _ in range(args.repeats):
-            seconds, tiles = bare_seconds(folder / "image.png", network, args.batch)
-            bare.append(seconds)
-            whole.append(whole_seconds(folder / "image.png", args.model, diameter, args.batch, folder / "labels"))
-    medians = float(np.median(bare)), float(np.median(whole))
-    header = ["run", "s, bare session", "s, whole path", "added, %"]
-    pairs = [*enumerate(zip(bare, whole, strict=True), 1), ("median", medians)]
-    print_table(header, [[label, one, all_, 100 * (all_ / one - 1)] for label, (one, all_) in pairs])
+            alone, tiles = bare(folder / "image.png", network, args.batch)
+            runs.append((alone, whole(folder / "image.png", args.model, diameter, args.batch, folder / "labels")))
+    medians = np.median(runs, axis=0)
     added = medians[1] / medians[0] - 1
-    print(f"everything but the network adds {100 * added:.1f} % to {tiles} tiles, {args.batch} at a time")
-    figures = {"side": args.side, "tiles": tiles, "batch": args.batch, "bare_s": bare, "whole_s": whole, "added": added}
+    rows = []
+    for label, (alone, all_) in [*enumerate(runs, 1), ("median", medians)]:
+        shares = 100 * (all_ / alone - 1)
+        rows.append([label, *(float(value) for pair in zip(alone, all_, shares, strict=True) for value in pair)])
+    clock = ["s, bare session", "s, whole path", "added, %"]
+    print_table(["run", *clock, *(f"CPU {name}" for name in clock)], rows)
+    print(f"everything but the network adds {100 * added[0]:.1f} % to {tiles} tiles, {args.batch} at a time")
+    figures = {
+        "side": args.side,
+        "tiles": tiles,
+        "batch": args.batch,
+        "runs": [dict(zip(("bare_s", "whole_s"), np.stack(run).tolist(), strict=True)) for run in runs],
+        "added": float(added[0]),
+        "added_cpu": float(added[1]),
+    }
     print(write_record("overhead", figures))
 
 
