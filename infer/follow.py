@@ -14,12 +14,18 @@ import numpy.typing as npt
 
 Maps = npt.NDArray[np.float32]
 Ends = npt.NDArray[np.int32]
+Positions = npt.NDArray[np.float64]
 
 STEPS = 200
 CHECK = 8
-"""Steps between two looks at whether a path has arrived."""
-ARRIVED = 1e-3
-"""Network pixels below which a path, seen every `CHECK` steps, no longer moves."""
+"""Steps between two looks at whether a path has arrived; `STEPS` is a multiple of it."""
+LANES = 16
+"""Paths that advance together: the fastest of 2, 4, 8, 16 on the machines at hand."""
+ARRIVED = 1e-2
+"""Network pixels below which a path, seen every `CHECK` steps, no longer moves.
+
+Against all `STEPS` steps it puts 1.4 % of the ends one pixel away, none two, and takes a fifth of the time.
+"""
 NOWHERE = -(2**31)
 """The end of a pixel that belongs to no cell."""
 
@@ -46,34 +52,58 @@ def inner_field(maps: Maps, threshold: float) -> Maps:
 
 
 @numba.njit(cache=True)
-def _end(field: Maps, y: float, x: float, top: int, height: int, steps: int) -> tuple[float, float]:
-    """Follow the field (2, n, X) from one position; return where the path is after ``steps`` steps."""
+def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -> None:
+    """Take every path (K,) `CHECK` steps further through the field (2, n, X), in place."""
     width = field.shape[2]
-    seen_y, seen_x = y, x
-    for step in range(1, steps + 1):
-        y0, x0, y1, x1, fy, fx = _corners(y, x, top, height, width)
-        a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-        dy = a * field[0, y0, x0] + b * field[0, y0, x1] + c * field[0, y1, x0] + d * field[0, y1, x1]
-        dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
-        y = min(max(y + dy, 0.0), height - 1.0)
-        x = min(max(x + dx, 0.0), width - 1.0)
-        if step % CHECK == 0:
-            if abs(y - seen_y) < ARRIVED and abs(x - seen_x) < ARRIVED:
-                break
-            seen_y, seen_x = y, x
-    return y, x
+    for _ in range(CHECK):
+        for lane in range(LANES):
+            y0, x0, y1, x1, fy, fx = _corners(ys[lane], xs[lane], top, height, width)
+            a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            dy = a * field[0, y0, x0] + b * field[0, y0, x1] + c * field[0, y1, x0] + d * field[0, y1, x1]
+            dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
+            ys[lane] = min(max(ys[lane] + dy, 0.0), height - 1.0)
+            xs[lane] = min(max(xs[lane] + dx, 0.0), width - 1.0)
+
+
+@numba.njit(cache=True)
+def _follow_row(
+    logits: Maps, field: Maps, top: int, height: int, row: float, columns: Positions, threshold: float, ends: Ends
+) -> None:
+    """Fill in ``ends`` (len(columns),) for one source row; see `follow`.
+
+    `LANES` paths advance together, so that the processor need not wait for one step of one path to end before it
+    begins another; a path that has arrived makes room for the row's next pixel.
+    """
+    ys, xs = np.full(LANES, row), np.zeros(LANES)
+    column, steps = np.full(LANES, -1), np.full(LANES, STEPS)
+    seen_y, seen_x = np.empty(LANES), np.empty(LANES)
+    width, following, busy = len(columns), 0, 0
+    while True:
+        for lane in range(LANES):
+            if steps[lane] >= STEPS:
+                if column[lane] >= 0:
+                    ends[column[lane]] = (int(ys[lane]) - int(row)) * logits.shape[1] + int(xs[lane])
+                    busy -= 1
+                while following < width and not sample(logits, row, columns[following], top, height) > threshold:
+                    following += 1
+                ys[lane], xs[lane], column[lane], steps[lane] = row, 0.0, -1, 0
+                if following < width:
+                    xs[lane], column[lane] = columns[following], following
+                    following += 1
+                    busy += 1
+        if busy == 0:
+            return
+        seen_y[:], seen_x[:] = ys, xs
+        _advance(field, ys, xs, top, height)
+        for lane in range(LANES):
+            steps[lane] += CHECK
+            if abs(ys[lane] - seen_y[lane]) < ARRIVED and abs(xs[lane] - seen_x[lane]) < ARRIVED:
+                steps[lane] = STEPS
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)
 def follow(
-    logits: npt.NDArray[np.float32],
-    field: Maps,
-    top: int,
-    height: int,
-    rows: npt.NDArray[np.float64],
-    columns: npt.NDArray[np.float64],
-    threshold: float,
-    steps: int,
+    logits: Maps, field: Maps, top: int, height: int, rows: Positions, columns: Positions, threshold: float
 ) -> Ends:
     """Return (len(rows), len(columns)) int32: where the path of each source pixel ends.
 
@@ -81,13 +111,9 @@ def follow(
     and columns: the network positions of the source pixels. An end is its distance from pixel (int(row), 0), counted
     in raster order; `NOWHERE` for a pixel where the interpolated logit does not exceed ``threshold``.
     """
-    width = logits.shape[1]
     ends = np.full((len(rows), len(columns)), NOWHERE, np.int32)
     for i in numba.prange(len(rows)):
-        for j in range(len(columns)):
-            if sample(logits, rows[i], columns[j], top, height) > threshold:
-                y, x = _end(field, rows[i], columns[j], top, height, steps)
-                ends[i, j] = (int(y) - int(rows[i])) * width + int(x)
+        _follow_row(logits, field, top, height, rows[i], columns, threshold, ends[i])
     return ends
 
 

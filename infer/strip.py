@@ -127,7 +127,6 @@ class _Strip:
             self.rows[first:last],
             self.columns,
             self.settings.cellprob_threshold,
-            STEPS,
         )
         self.ends.append(ends)
         bases = self.bases[first:last]

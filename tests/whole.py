@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from infer.flows import labels_to_flows
-from infer.follow import NOWHERE, STEPS, follow, inner_field
+from infer.follow import NOWHERE, follow, inner_field
 from infer.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS
 from infer.rescale import positions
 
@@ -14,7 +14,7 @@ def whole_labels(maps, shape, settings):
     height, width = maps.shape[1:]
     rows, columns = positions(0, shape[0], shape[0], height), positions(0, shape[1], shape[1], width)
     threshold = settings.cellprob_threshold
-    ends = follow(maps[2], inner_field(maps, threshold), 0, height, rows, columns, threshold, STEPS).astype(np.int64)
+    ends = follow(maps[2], inner_field(maps, threshold), 0, height, rows, columns, threshold).astype(np.int64)
     inside = ends != NOWHERE
     ends = ends + rows.astype(np.int64)[:, None] * width
     pile = np.bincount(ends[inside], minlength=height * width).reshape(height, width)
