@@ -142,13 +142,13 @@ def _segment_file(path: Path, target: Path, network: OnnxNetwork, settings: Sett
         origin = maps_origin(path, image.shape, network.path, network.runtime, settings) if resume else None
         with (
             MapsFile(scratch, origin) if origin else nullcontext() as kept,
-            LabelStore(target.parent) as store,
+            LabelStore(target.parent, image.shape[1:]) as store,
         ):
             diameter, parts = segment_rows(image, network, settings, bar, kept)
             for part in parts:
                 store.append(part)
             bar.close()
-            write_labels(target, store, image.shape[1:], settings.ids)
+            write_labels(target, store, settings.ids)
         discard(scratch)
     except MemoryError as error:
         raise RunError(f"{path}: there is not enough memory for this image; run it on a larger machine.") from error

@@ -100,8 +100,10 @@ def normalise(mixed: Mixed, level: Levels) -> Array:
     """
     low, span = (level[:, i, None, None].astype(mixed.dtype) for i in range(2))
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = ((mixed - low) / np.where(span > 0, span, 1)).astype(np.float32)
-    return np.where((span > 0) & np.isfinite(scaled), scaled, np.float32(0))
+        scaled: Array = ((mixed - low) / np.where(span > 0, span, 1)).astype(np.float32, copy=False)
+    scaled[~np.isfinite(scaled)] = 0
+    scaled[level[:, 1] <= 0] = 0
+    return scaled
 
 
 def _precision(dtype: np.dtype[np.generic]) -> type[np.floating]:

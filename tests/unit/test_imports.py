@@ -12,7 +12,7 @@ FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", 
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
 ORDER = """
     errors settings contract disk tiff image percentiles normalise rescale tiling flows follow metrics session blend
-    resume masks rolling strip overlap store ids write budget diameter pipeline progress api cli __init__ __main__
+    resume masks rolling strip overlap ids store write budget diameter pipeline progress api cli __init__ __main__
 """.split()  # noqa: SIM905
 
 
