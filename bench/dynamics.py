@@ -31,8 +31,8 @@ from infer.strip import label_rows
 DIAMETER = 30
 """Of the simulated cells, in px: 3,000 x 3,000 px hold about 8,000."""
 CROP, TEMPLATE, LARGE = 300, 1000, 10_000
-ROWS = 200
-"""Rows of maps that are handed over at a time, about as many as a row of tiles finishes."""
+ROWS = 50
+"""Rows of maps that are handed over at a time, about as many as in the pipeline."""
 PATCH = 1000
 IOU = 0.9
 SETTINGS = Settings(flow_threshold=0.4, min_size=15)

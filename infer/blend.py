@@ -14,16 +14,17 @@ Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]
 """(B, C, Y, X) float32 -> maps (B, 3, Y, X) float32."""
 MAPS = 3
+ROWS = 64
 
 
 def taper(size: int, tile: int) -> Array:
     """Return the (size,) float32 weight of a tile along one axis.
 
-    Cellpose's sigmoid 1 / (1 + exp((d - (B / 2 - 20)) / 7.5)) of the distance d from the middle, B = ``tile``; a
-    smaller tile takes the middle of it.
+    Cellpose's sigmoid 1 / (1 + exp((d - (B / 2 - 20)) / 7.5)) of the distance d from the middle, B = ``size``; a
+    tile smaller than ``tile``, the network's own, takes the middle of that one's.
     """
     distance = np.abs(np.arange(size) - (size - 1) / 2)
-    weight: Array = (1 / (1 + np.exp((distance - (tile / 2 - 20)) / 7.5))).astype(np.float32)
+    weight: Array = (1 / (1 + np.exp((distance - (max(size, tile) / 2 - 20)) / 7.5))).astype(np.float32)
     return weight
 
 
@@ -32,7 +33,7 @@ def finished_rows(
 ) -> Iterator[tuple[int, Array]]:
     """Yield (top, maps (3, n, X) float32): consecutive rows of the network's maps from ``done`` on, each final.
 
-    One row of tiles is held at a time. Tiles are added in the order of the lattice, so the sums depend neither on
+    One row of tiles is held at a time, and up to `ROWS` rows are handed over. Tiles are added in the order of the lattice, so the sums depend neither on
     the batch size nor on ``done``: only tiles that do not touch the rows from there on are left out.
     """
     width = columns.length
@@ -49,9 +50,10 @@ def finished_rows(
         for left, maps in _row_of_tiles(view, run, top, rows.tile, columns, batch):
             _add(total, maps * weight_y[:, None] * weight_x, left)
         end = rows.advance(index)
-        first, last = max(0, done - top), end - top
-        if first < last:
-            yield top + first, total[:, first:last] / (down[first:last, None] * across)
+        last = end - top
+        for first in range(max(0, done - top), last, ROWS):
+            some = slice(first, min(first + ROWS, last))
+            yield top + first, total[:, some] / (down[some, None] * across)
         total[:, : rows.tile - last] = total[:, last:].copy()
         total[:, rows.tile - last :] = 0
         down[: rows.tile - last] = down[last:].copy()
@@ -61,11 +63,9 @@ def finished_rows(
 def _row_of_tiles(
     view: NormalisedView, run: Run, top: int, height: int, columns: Lattice, batch: int
 ) -> Iterator[tuple[int, Array]]:
-    edge = columns.starts[0]
-    band = view.read(top, edge, top + height, columns.starts[-1] + columns.tile)
     for start in range(0, len(columns.starts), batch):
         lefts = columns.starts[start : start + batch]
-        tiles = np.stack([band[:, :, left - edge : left - edge + columns.tile] for left in lefts])
+        tiles = np.stack([view.read(top, left, top + height, left + columns.tile) for left in lefts])
         yield from zip(lefts, run(tiles), strict=True)
 
 
