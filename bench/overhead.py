@@ -4,8 +4,8 @@
 
 One simulated image at scale 1 (the diameter given is the network's own). The session runs the same tiles of the same
 lattice in the same batches, without reading, blending or anything else in its time; the whole path is the command
-line's, network loading included. Both run in turn, and the median over the pairs counts: where other work on the machine slows one
-run down, it spoils one pair.
+line's, network loading included. Both run in turn, and the median over the pairs counts: where other work on the
+machine slows one run down, it spoils one pair.
 """
 
 from __future__ import annotations

@@ -33,8 +33,9 @@ def finished_rows(
 ) -> Iterator[tuple[int, Array]]:
     """Yield (top, maps (3, n, X) float32): consecutive rows of the network's maps from ``done`` on, each final.
 
-    One row of tiles is held at a time, and up to `ROWS` rows are handed over. Tiles are added in the order of the lattice, so the sums depend neither on
-    the batch size nor on ``done``: only tiles that do not touch the rows from there on are left out.
+    One row of tiles is held at a time, and up to `ROWS` rows are handed over. Tiles are added in the order of the
+    lattice, so the sums depend neither on the batch size nor on ``done``: only tiles that do not touch the rows from
+    there on are left out.
     """
     width = columns.length
     weight_y, weight_x = taper(rows.tile, tile), taper(columns.tile, tile)

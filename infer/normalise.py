@@ -20,7 +20,7 @@ Sources = tuple[int, ...]
 Plan = tuple[Sources, ...]
 """For every network input the source channels of which it is the mean; none of them for an empty input."""
 Mixed = npt.NDArray[np.floating]
-ROWS = 1024
+ROWS = 256
 FLAT = 8
 """A span below this many steps of floating point is noise of the arithmetic."""
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-SPARE = 3
-"""Room of a new array, in appends like the one that it is made for."""
+SPARE = 128
+"""Rows of room that a new array has beyond those that it is made for."""
 
 
 class Rolling(Generic[Scalar]):
@@ -48,7 +48,7 @@ class Rolling(Generic[Scalar]):
         """Move the rows that are held to the front; of a larger array where this one has no room for `count` rows."""
         old, start = self._data, self._start
         if kept + count > old.shape[-2]:
-            self._data = np.empty((*old.shape[:-2], kept + SPARE * count, old.shape[-1]), old.dtype)
+            self._data = np.empty((*old.shape[:-2], kept + count + SPARE, old.shape[-1]), old.dtype)
         step = start if self._data is old else max(1, kept)
         for first in range(0, kept, step):
             last = min(first + step, kept)
