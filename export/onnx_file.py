@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from export.fold import folded
 from export.parity import check_parity
 from export.source import SizeRegression, Source
 from infer.contract import Contract
@@ -55,13 +56,13 @@ def write_onnx(path: str, source: Source, name: str) -> dict[str, float]:
     OutputError when it cannot be written.
     """
     contract = source.contract(name)
-    module = Sized(source.network, source.size).eval()
-    model = to_onnx(module, contract)
+    reference = Sized(source.network, source.size).eval()
+    model = to_onnx(Sized(folded(source.network), source.size).eval(), contract)
     try:
         with tempfile.TemporaryDirectory(dir=Path(path).parent, prefix=".export-") as folder:
             draft = os.path.join(folder, Path(path).name)
             onnx.save(model, draft)
-            differences = check_parity(draft, module, contract)
+            differences = check_parity(draft, reference, contract)
             os.replace(draft, path)
     except OSError as error:
         raise OutputError(f"{path}: the file cannot be written ({error.strerror}); choose another --output.") from error

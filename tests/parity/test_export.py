@@ -92,7 +92,14 @@ def test_graph_is_dynamic(half):
     assert [dim.dim_param or dim.dim_value for dim in image] == ["B", 3, "Y", "X"]
     assert not {"Shape", "Reshape", "ReduceSum", "MatMul", "Gemm"} & {node.op_type for node in model.graph.node}
     scales = [onnx.numpy_helper.to_array(tensor).tolist() for tensor in constants(model).values() if tensor.dims == [4]]
-    assert scales == [[1, 1, 2, 2]] * sum(node.op_type == "Resize" for node in model.graph.node) == [[1, 1, 2, 2]] * 3
+    assert scales == [[1, 1, 2, 2]] * sum(node.op_type == "Resize" for node in model.graph.node) == [[1, 1, 2, 2]] * 6
+
+
+def test_no_batch_norm_is_left_that_a_convolution_follows(half):
+    model = onnx.load(half)
+    norms = {node.output[0] for node in model.graph.node if node.op_type == "BatchNormalization"}
+    followers = [node.op_type for node in model.graph.node if norms & set(node.input)]
+    assert followers == ["Relu"] * len(norms) != []
 
 
 def constants(model) -> dict[str, "onnx.TensorProto"]:
