@@ -6,22 +6,24 @@ import os
 import re
 from pathlib import Path
 
-from infer.blend import MAPS
+from infer.blend import MAPS, ROWS
+from infer.disk import CACHE
 from infer.errors import SettingsError
 from infer.follow import STEPS
+from infer.overlap import DEPTH
 
 RUNTIME = 320 * 2**20
 """Bytes of the interpreter, its libraries and an open network of full width."""
-TILE = 60 * 2**20
-"""Bytes that the network needs for each tile that goes through it, at full width."""
-ROW_BYTES = 4 * (2 * MAPS + 2 + 2)
-"""Bytes of a network pixel whose row is held: maps, as they wait and as they are held, field, pile and basins."""
-LABEL_BYTES = 4 * 3
-"""Bytes of an image pixel whose row is held: ends, labels and what is written."""
-READ_BYTES = 16
-"""Bytes that a value of a network input takes while a row of tiles is read, normalised and resized."""
-SLACK = 1.5
-"""Rows are kept in arrays that are longer by up to this factor."""
+TILE_BYTES = 1200
+"""Bytes that the network needs for each pixel of a tile that goes through it, at full width."""
+HELD = 2 * 1.1 * STEPS + 300
+"""Network rows that the dynamics hold: paths may cross `STEPS` rows up and down; cells, parts and room to spare."""
+HELD_BYTES = 4 * (MAPS + 2 + 1 + 1)
+"""Bytes of a network pixel whose row is held: maps, field, pile and basins."""
+LABEL_BYTES = 4 * 2
+"""Bytes of an image pixel whose row is held: ends and labels."""
+WAITING = (DEPTH + 2) * ROWS
+"""Network rows of finished maps between network and dynamics."""
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -41,31 +43,31 @@ def available_memory() -> int:
     return min(machine, *allowed) if allowed else machine
 
 
-def needed_memory(shape: tuple[int, int, int], network_shape: tuple[int, int], inputs: int, tile: int) -> int:
-    """Return about how many bytes an image (C, Y, X) takes that the network sees as ``network_shape``, tiles left out.
+def needed_memory(shape: tuple[int, int], network_shape: tuple[int, int], tile: int) -> int:
+    """Return about how many bytes an image (Y, X) takes that the network sees as ``network_shape``, tiles left out.
 
-    It grows with the width alone, once the image is taller than the rows that paths can cross.
+    ``tile``: the height of the tiles. It grows with the width alone, once the image is taller than the rows that
+    paths can cross.
     """
     height, width = network_shape
-    held = min(height, 2 * STEPS * 1.3 + 2 * tile)
-    ratio = shape[1] / height
-    rows = held * width * ROW_BYTES * SLACK
-    labels = held * ratio * shape[2] * LABEL_BYTES * SLACK
-    reading = tile * (ratio * shape[2] + width) * inputs * READ_BYTES
-    return int(RUNTIME + rows + labels + reading)
+    held = min(height, HELD)
+    maps = held * HELD_BYTES + (tile + WAITING) * 4 * MAPS
+    labels = held * shape[0] / height * LABEL_BYTES
+    return int(RUNTIME + CACHE + width * maps + shape[1] * labels)
 
 
-def planned_batch(budget: int, needed: int, batch: int) -> int:
-    """Return how many of ``batch`` tiles at once the budget allows.
+def planned_batch(budget: int, needed: int, tile: tuple[int, int], batch: int) -> int:
+    """Return how many of ``batch`` tiles (Y, X) at once the budget allows.
 
     Raises SettingsError, with the amount that would do, where it does not even allow one.
     """
-    if budget < needed + TILE:
+    each = tile[0] * tile[1] * TILE_BYTES
+    if budget < needed + each:
         raise SettingsError(
-            f"it takes about {_gigabytes(needed + TILE)} of memory and may use {_gigabytes(budget)}; give --memory "
-            f"{_gigabytes(needed + TILE)} where there is as much, a larger --diameter, or a part of the image."
+            f"it takes about {_gigabytes(needed + each)} of memory and may use {_gigabytes(budget)}; give --memory "
+            f"{_gigabytes(needed + each)} where there is as much, a larger --diameter, or a part of the image."
         )
-    return min(batch, (budget - needed) // TILE)
+    return min(batch, (budget - needed) // each)
 
 
 def _gigabytes(amount: int) -> str:

@@ -21,7 +21,7 @@ from infer.resume import MapsFile
 from infer.session import Network
 from infer.settings import Settings
 from infer.strip import label_rows
-from infer.tiling import lattice
+from infer.tiling import Lattice, lattice
 
 Progress = Callable[[float], None]
 """Told, now and then, the finished fraction of the image."""
@@ -69,28 +69,28 @@ def segment_rows(
     if kept and kept.diameter is None:
         kept.begin(diameter)
     view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
+    tiles = lattice(view.shape[0], contract.tile), lattice(view.shape[1], contract.tile)
     budget = parse_memory(settings.memory) if settings.memory else available_memory()
-    needed = needed_memory(image.shape, view.shape, contract.inputs, contract.tile)
-    batch = planned_batch(budget, needed, settings.batch)
-    maps = ahead(network_maps(view, network, batch, progress, kept))
+    needed = needed_memory(image.shape[1:], view.shape, tiles[0].tile)
+    batch = planned_batch(budget, needed, (tiles[0].tile, tiles[1].tile), settings.batch)
+    maps = ahead(network_maps(view, network, tiles, batch, progress, kept))
     return diameter, _threaded(label_rows(maps, view.shape, image.shape[1:], settings), settings.threads)
 
 
 def network_maps(
     view: NormalisedView,
     network: Network,
+    tiles: tuple[Lattice, Lattice],
     batch: int,
     progress: Progress | None = None,
     kept: MapsFile | None = None,
 ) -> Iterator[Array]:
     """Yield the blended maps (3, n, X) float32 of the view at network resolution from the top down."""
-    tile = network.contract.tile
-    rows, columns = (lattice(length, tile) for length in view.shape)
     done = 0
     for part in kept.parts(view.shape[1]) if kept else ():
         yield part
         done += part.shape[1]
-    for top, part in finished_rows(view, network.maps, rows, columns, tile, batch, done):
+    for top, part in finished_rows(view, network.maps, *tiles, network.contract.tile, batch, done):
         if kept:
             kept.append(part)
         yield part

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from infer.disk import HeldPixels, Pixels, map_file, release, room
+from infer.disk import CACHE, HeldPixels, Pixels, map_file, release, room
 from infer.errors import ImageError
 
-CACHE = 64 * 2**20
-"""Bytes of decoded tiles or strips that an image keeps, unless two rows of them take more."""
 MAX_UNNAMED_CHANNELS = 4
 ALPHA = (1, 2)
 """TIFF's ExtraSamples values of associated and unassociated alpha."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import infer
-from infer.budget import TILE, available_memory, needed_memory, parse_memory, planned_batch
+from infer.budget import available_memory, needed_memory, parse_memory, planned_batch
 from infer.cli import MODEL
 from infer.errors import SettingsError
 
@@ -23,16 +23,18 @@ def test_what_is_no_amount(text):
 
 
 def test_it_grows_with_the_width_and_not_with_the_height():
-    one, wide, tall = (needed_memory((3, *size), size, 3, 224) for size in ((4000, 4000), (4000, 8000), (8000, 4000)))
+    one, wide, tall = (needed_memory(size, size, 224) for size in ((4000, 4000), (4000, 8000), (8000, 4000)))
     assert tall == one
     assert one < wide < 2 * one
 
 
 def test_the_batch_follows_the_budget():
-    assert planned_batch(100 * TILE, 10 * TILE, 8) == 8
-    assert planned_batch(13 * TILE, 10 * TILE, 8) == 3
-    with pytest.raises(SettingsError, match=r"may use 0.6G; give --memory 0.7G"):
-        planned_batch(10 * TILE, 10 * TILE, 8)
+    each = planned_batch(10**9, 0, (224, 224), 1000)
+    assert each > 5
+    assert planned_batch(10**9, 0, (224, 224), 3) == 3
+    assert planned_batch(10**9, 0, (448, 224), 1000) == each // 2
+    with pytest.raises(SettingsError, match=r"takes about 1.1G of memory and may use 1.0G; give --memory 1.1G"):
+        planned_batch(2**30, 2**30, (224, 224), 8)
 
 
 def test_there_is_memory():
