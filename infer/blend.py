@@ -44,6 +44,7 @@ def finished_rows(
         _add(across, weight_x, left)
     total = np.zeros((MAPS, rows.tile, width), np.float32)
     down = np.zeros(rows.tile, np.float32)
+    run = _once_for_glass(run)
     for index, top in enumerate(rows.starts):
         if top + rows.tile <= done or done == rows.length:
             continue
@@ -68,6 +69,30 @@ def _row_of_tiles(
         lefts = columns.starts[start : start + batch]
         tiles = np.stack([view.read(top, left, top + height, left + columns.tile) for left in lefts])
         yield from zip(lefts, run(tiles), strict=True)
+
+
+def _once_for_glass(run: Run) -> Run:
+    """Return ``run`` with the maps of a tile of a single value kept, so that empty glass goes through only once."""
+    known: dict[bytes, Array] = {}
+
+    def maps(tiles: Array) -> Array:
+        values = [_single_value(tile) for tile in tiles]
+        fresh = [index for index, value in enumerate(values) if value is None or value not in known]
+        found = dict(zip(fresh, run(tiles[fresh]), strict=True)) if fresh else {}
+        result = np.stack([found[i] if i in found else known[value] for i, value in enumerate(values)])  # type: ignore[index]
+        for value, own in zip(values, result, strict=True):
+            if value is not None and value not in known:
+                known.clear()
+                known[value] = own.copy()
+        return result
+
+    return maps
+
+
+def _single_value(tile: Array) -> bytes | None:
+    """Return the value of each channel where every pixel of a tile (C, Y, X) has the same, None otherwise."""
+    value = tile[:, :1, :1]
+    return value.tobytes() if (tile[:, :1] == value).all() and (tile == value).all() else None
 
 
 def _add(total: Array, values: Array, left: int) -> None:
