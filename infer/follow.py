@@ -53,16 +53,21 @@ def inner_field(maps: Maps, threshold: float) -> Maps:
 
 @numba.njit(cache=True)
 def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -> None:
-    """Take every path (K,) `CHECK` steps further through the field (2, n, X), in place."""
-    width = field.shape[2]
+    """Take every path (K,) `CHECK` steps further through the field (2, n, X), in place.
+
+    Positions are float64, steps float32: the sums are as exact as the field is.
+    """
+    width, one = field.shape[2], np.float32(1)
+    lowest, rightmost = height - 1.0, width - 1.0
     for _ in range(CHECK):
         for lane in range(LANES):
-            y0, x0, y1, x1, fy, fx = _corners(ys[lane], xs[lane], top, height, width)
-            a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            y0, x0, y1, x1, down, right = _corners(ys[lane], xs[lane], top, height, width)
+            fy, fx = np.float32(down), np.float32(right)
+            a, b, c, d = (one - fy) * (one - fx), (one - fy) * fx, fy * (one - fx), fy * fx
             dy = a * field[0, y0, x0] + b * field[0, y0, x1] + c * field[0, y1, x0] + d * field[0, y1, x1]
             dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
-            ys[lane] = min(max(ys[lane] + dy, 0.0), height - 1.0)
-            xs[lane] = min(max(xs[lane] + dx, 0.0), width - 1.0)
+            ys[lane] = min(max(ys[lane] + dy, 0.0), lowest)
+            xs[lane] = min(max(xs[lane] + dx, 0.0), rightmost)
 
 
 @numba.njit(cache=True)

@@ -19,7 +19,7 @@ Integers = npt.NDArray[np.signedinteger]
 Width = type[np.signedinteger]
 STRIP = 64
 """Rows that are compressed together."""
-LEVEL = 6
+LEVEL = 4
 
 
 def pack(strip: Integers, dtype: Width) -> bytes:
