@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from infer.overlap import ahead
 from infer.rescale import NormalisedView
 from infer.tiling import Lattice
 
@@ -45,14 +46,16 @@ def finished_rows(
     total = np.zeros((MAPS, rows.tile, width), np.float32)
     down = np.zeros(rows.tile, np.float32)
     run = _once_for_glass(run)
-    for index, top in enumerate(rows.starts):
-        if top + rows.tile <= done or done == rows.length:
-            continue
+    groups = [columns.starts[first : first + batch] for first in range(0, len(columns.starts), batch)]
+    needed = [index for index, top in enumerate(rows.starts) if done < min(top + rows.tile, rows.length)]
+    tiles = ahead(_tiles(view, [rows.starts[index] for index in needed], groups, (rows.tile, columns.tile)))
+    for index in needed:
+        top = rows.starts[index]
         down += weight_y
-        for left, maps in _row_of_tiles(view, run, top, rows.tile, columns, batch):
-            _add(total, maps * weight_y[:, None] * weight_x, left)
-        end = rows.advance(index)
-        last = end - top
+        for lefts in groups:
+            for left, maps in zip(lefts, run(next(tiles)), strict=True):
+                _add(total, maps * weight_y[:, None] * weight_x, left)
+        last = rows.advance(index) - top
         for first in range(max(0, done - top), last, ROWS):
             some = slice(first, min(first + ROWS, last))
             yield top + first, total[:, some] / (down[some, None] * across)
@@ -62,13 +65,13 @@ def finished_rows(
         down[rows.tile - last :] = 0
 
 
-def _row_of_tiles(
-    view: NormalisedView, run: Run, top: int, height: int, columns: Lattice, batch: int
-) -> Iterator[tuple[int, Array]]:
-    for start in range(0, len(columns.starts), batch):
-        lefts = columns.starts[start : start + batch]
-        tiles = np.stack([view.read(top, left, top + height, left + columns.tile) for left in lefts])
-        yield from zip(lefts, run(tiles), strict=True)
+def _tiles(
+    view: NormalisedView, tops: list[int], groups: list[tuple[int, ...]], shape: tuple[int, int]
+) -> Iterator[Array]:
+    """Yield the tiles (B, C, Y, X) of each group of columns, row of tiles by row of tiles."""
+    for top in tops:
+        for lefts in groups:
+            yield np.stack([view.read(top, left, top + shape[0], left + shape[1]) for left in lefts])
 
 
 def _once_for_glass(run: Run) -> Run:

@@ -58,7 +58,8 @@ def segment_rows(
 ) -> tuple[float, Iterator[Labels]]:
     """Return the diameter in px that the image is rescaled by, and its labels (n, X) int32 from the top down.
 
-    A strip of the image is held at a time. Ids are 1, 2, ... in the order of their first pixel. The diameter and the
+    A strip of the image is held at a time. Reading, network and dynamics are a thread each, with little waiting
+    between them. Ids are 1, 2, ... in the order of their first pixel. The diameter and the
     maps that ``kept`` holds are taken from there, and those that it lacks are added to it. Raises SettingsError where
     the settings do not fit image or network, RunError where the network fails, OutputError where ``kept`` does.
     """
@@ -74,7 +75,8 @@ def segment_rows(
     needed = needed_memory(image.shape[1:], view.shape, tiles[0].tile)
     batch = planned_batch(budget, needed, (tiles[0].tile, tiles[1].tile), settings.batch)
     maps = ahead(network_maps(view, network, tiles, batch, progress, kept))
-    return diameter, _threaded(label_rows(maps, view.shape, image.shape[1:], settings), settings.threads)
+    labels = _threaded(label_rows(maps, view.shape, image.shape[1:], settings), settings.threads)
+    return diameter, ahead(labels)
 
 
 def network_maps(
