@@ -37,7 +37,12 @@ lint: .venv-dev/.ready
 bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.quality --data $(DATA)
 	.venv-dev/bin/python -m bench.agreement --data $(DATA)
+	.venv-dev/bin/python -m bench.dynamics --large
+	.venv-dev/bin/python -m bench.overhead
+	.venv-dev/bin/python -m bench.speed
+	.venv-dev/bin/python -m bench.slides --size 10000 20000 --diameter 30 --memory 4G
 	.venv-dev/bin/python -m bench.resume
+	.venv-dev/bin/python -m bench.counts
 
 train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.pool checkpoints/pool --each 60

@@ -10,8 +10,10 @@ int32 file must hold as many ids as cells were reported.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -57,7 +59,10 @@ def measure(cells: int) -> dict[str, float | str]:
         tifffile.imwrite(inputs / f"{NAME}.tiff", image, compression="zlib")
         begun = time.perf_counter()
         command = ["sh", ROOT / "predict.sh", inputs, outputs, "--diameter", str(DIAMETER)]
-        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        said = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {"PATH": path}
+        ).stdout
         seconds = time.perf_counter() - begun
         again, full = (tifffile.imread(outputs / f"{NAME}{suffix}") for suffix in (LABEL_SUFFIX, FULL_SUFFIX))
     found = re.search(r": (\d+) cells", said)
