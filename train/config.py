@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 
 from infer.errors import SettingsError
 from train.augment import Augmentation
-from train.data import Item
+from train.readers import Item
 
 
 @dataclass(frozen=True)
