@@ -19,6 +19,9 @@ from train.readers import Item, read_item, read_shared
 
 MIN_CELL = 12
 """Smallest training label in px; smaller ones have no usable flow."""
+PERCENTILES = (1.0, 99.0)
+SIMULATED = "simulated "
+"""What the names of simulated sources begin with."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,11 @@ def prepare(image: Image, labels: npt.NDArray[np.int32], source: str, policy: st
     """Normalise an image, drop labels too small to learn from and compute the flows."""
     areas = np.bincount(labels.ravel())
     labels = sequential(np.where(areas[labels] >= MIN_CELL, labels, 0))
-    pixels = network_input(image, policy, (1.0, 99.0))
+    return made_ready(network_input(image, policy, PERCENTILES), labels, source)
+
+
+def made_ready(pixels: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], source: str) -> Prepared:
+    """Compute the flows of sequential labels (Y, X) and keep them with the normalised pixels (C, Y, X)."""
     flows = labels_to_flows(labels)
     return Prepared(
         source,
@@ -76,7 +83,7 @@ def prepare_simulated(folder: Path, policy: str) -> list[Prepared]:
     """Read the pool that `python -m train.pool` wrote and prepare it; each modality is a source."""
     items = read_shared(folder)
     return [
-        Prepared(f"simulated {p.source}", p.image, p.labels, p.flows, p.diameter) for p in prepare_items(items, policy)
+        Prepared(f"{SIMULATED}{p.source}", p.image, p.labels, p.flows, p.diameter) for p in prepare_items(items, policy)
     ]
 
 
