@@ -1,6 +1,6 @@
 """Every score of `infer.metrics` for each held-out source, with estimated and with true diameters.
 
-python -m bench.quality --data ../shared/data [--model models/flowmask.onnx] [--config half_rgb]
+python -m bench.quality --data ../shared/data [--model models/flowmask.onnx] [--config half_rgb] [--augment]
 
 The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95 and Dice (which is the
 semantic F1) with the estimated one. Cells are ordered by their mean cell probability for AP. Mean and median are
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,17 +67,17 @@ def segmented(image: Image, network: Network, settings: Settings) -> tuple[Label
     return labels, diameter, cell_confidence(labels, maps)
 
 
-def score(item: Item, network: Network) -> tuple[Scores, Ranked] | None:
+def score(item: Item, network: Network, settings: Settings) -> tuple[Scores, Ranked] | None:
     """Return the scores of one image, and its cells as AP ranks them; None for an image without cells."""
     image, truth = read_item(item)
     diameter = median_diameter(truth)
     if not diameter:
         return None
-    labels, estimated, confidence = segmented(image, network, Settings())
+    labels, estimated, confidence = segmented(image, network, settings)
     cells = ranked(truth, labels, confidence)
     scores = {
         "f1_estimated": f1_challenge(truth, labels),
-        "f1_true": f1_challenge(truth, segmented(image, network, Settings(diameter=diameter))[0]),
+        "f1_true": f1_challenge(truth, segmented(image, network, replace(settings, diameter=diameter))[0]),
         "ap": average_precision([cells]),
         "afnr": false_negative_ratio([cells]),
         "dice": dice(truth, labels),
@@ -105,13 +106,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--config", default="half_rgb", help="the config whose held-out images are scored")
+    parser.add_argument("--augment", action="store_true", help="average over mirror images, as the engine's --augment")
     args = parser.parse_args()
+    settings = Settings(augment=args.augment)
     network = load_network(args.model)
     _, held_out = split(read_shared(args.data), load_config(args.config))
     images: dict[str, dict[str, Scores]] = defaultdict(dict)
     cells: dict[str, list[Ranked]] = defaultdict(list)
     for item in held_out:
-        if (result := score(item, network)) is not None:
+        if (result := score(item, network, settings)) is not None:
             images[item.source][item.image.stem], one = result
             cells[item.source].append(one)
     counts = {source: len(few) for source, few in images.items()}
@@ -126,7 +129,9 @@ def main() -> None:
         "together": report("LIVECell's scores of all images of a source together", TOGETHER, together, counts),
     }
     figures["sources"] = {s: {"mean": means[s], "median": medians[s], "together": together[s]} for s in images}
-    print(write_record("quality", {"model": args.model.name, **figures, "images": images}))
+    print(
+        write_record("quality", {"model": args.model.name, "settings": asdict(settings), **figures, "images": images})
+    )
 
 
 if __name__ == "__main__":
