@@ -30,7 +30,7 @@ HALO = 0.2
 """Width, in diameters, of the surroundings of a cell: erased with it, pasted with it and faded out over it."""
 LEAST_HALO = 2.0
 """The same in px, at least."""
-ROLLS = 8
+SHIFTS = 8
 """Displacements of the background that its texture under the erased cells is taken from."""
 KEPT = 0.6
 """Share of a pasted cell that must stay to be seen, in one piece, when others are pasted over it."""
@@ -133,11 +133,13 @@ def without_cells(image: Array, labels: Labels, halo: float, rng: np.random.Gene
         return None
     mean = _mean_nearby(image, known, 4 * reach)
     filled = np.where(known[..., None], image, mean)
-    for _ in range(ROLLS):
-        shift = tuple(rng.integers(0, length) for length in labels.shape)
-        found = hidden & np.roll(known, shift, (0, 1))
-        filled[found] += np.roll(image - mean, shift, (0, 1))[found]
-        hidden &= ~found
+    texture = image - mean
+    here = np.nonzero(hidden)
+    for _ in range(SHIFTS):
+        there = tuple((at + rng.integers(length)) % length for at, length in zip(here, labels.shape, strict=True))
+        found = known[there]
+        filled[here[0][found], here[1][found]] += texture[there[0][found], there[1][found]]
+        here = (here[0][~found], here[1][~found])
     return filled
 
 
