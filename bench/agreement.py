@@ -29,8 +29,9 @@ from infer.image import open_image
 from infer.metrics import f1
 from infer.pipeline import segment_image
 from infer.settings import Settings
-from train.data import Item, median_diameter, read_labels, read_shared
+from train.data import median_diameter
 from train.network import FULL, FlowNetwork, load
+from train.readers import Item, read_labels, read_shared
 
 MIN_CELLS = 5
 THRESHOLDS = (0.5, 0.75, 0.9)

@@ -42,9 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
         "from there when a run was killed",
     )
     for knob in fields(Settings):
+        option = f"--{knob.name.replace('_', '-')}"
+        if knob.default is False:
+            parser.add_argument(option, action="store_true", help=knob.metadata["meaning"])
+            continue
         default = "" if knob.default is None else f" (default {knob.default})"
         parser.add_argument(
-            f"--{knob.name.replace('_', '-')}",
+            option,
             type=_PARSERS.get(knob.name) or _kind(knob.default),
             default=knob.default,
             metavar="|".join(knob.metadata["choices"]) or None,

@@ -14,6 +14,7 @@ from infer.budget import available_memory, needed_memory, parse_memory, planned_
 from infer.diameter import estimate_diameter
 from infer.flows import Labels
 from infer.image import Image
+from infer.mirror import Mirrored
 from infer.normalise import channel_plan, levels
 from infer.overlap import ahead
 from infer.rescale import NormalisedView
@@ -74,7 +75,8 @@ def segment_rows(
     budget = parse_memory(settings.memory) if settings.memory else available_memory()
     needed = needed_memory(image.shape[1:], view.shape, tiles[0].tile)
     batch = planned_batch(budget, needed, (tiles[0].tile, tiles[1].tile), settings.batch)
-    maps = ahead(network_maps(view, network, tiles, batch, progress, kept))
+    asked = Mirrored(network) if settings.augment else network
+    maps = ahead(network_maps(view, asked, tiles, batch, progress, kept))
     labels = _threaded(label_rows(maps, view.shape, image.shape[1:], settings), settings.threads)
     return diameter, ahead(labels)
 

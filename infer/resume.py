@@ -49,6 +49,7 @@ def maps_origin(image: Path, shape: tuple[int, int, int], network: Path, runtime
         "engine": __version__,
         "channels": settings.channels and list(settings.channels),
         "diameter": settings.diameter,
+        "augment": settings.augment,
     }
 
 

@@ -25,6 +25,9 @@ class Settings:
     channels: tuple[int, ...] | None = _knob(
         None, "image channel for each network input, from 1, comma separated; 0: mean of all (first) or empty (others)"
     )
+    augment: bool = _knob(
+        False, "average over each tile and its three mirror images; the network takes four times as long"
+    )
     batch: int = _knob(1, "tiles that go through the network at once", 1, 1024)
     memory: str | None = _knob(
         None, "memory to stay within, such as 4G; what the container or the machine has when not given"

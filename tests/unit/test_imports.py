@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", "tests", "cellpose", "pandas"}
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
 ORDER = """
-    errors settings contract disk tiff image percentiles normalise rescale tiling flows follow metrics session
+    errors settings contract disk tiff image percentiles normalise rescale tiling flows follow metrics session mirror
     overlap blend resume masks rolling strip ids store write budget diameter pipeline progress api cli __init__ __main__
 """.split()  # noqa: SIM905
 

@@ -111,6 +111,7 @@ def test_the_origin_says_what_decides_the_maps_and_nothing_else(tmp_path):
     assert origin(Settings(batch=4, threads=2, flow_threshold=0.2, min_size=3, ids="challenge")) == first
     assert origin(Settings(diameter=30)) != first
     assert origin(Settings(channels=(1, 2, 3))) != first
+    assert origin(Settings(augment=True)) != first
     assert origin(runtime="2 CPU") != first
     image.write_bytes(b"other")
     assert origin() != first

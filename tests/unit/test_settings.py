@@ -22,6 +22,7 @@ def test_values_out_of_range_are_named(knob):
 def test_the_parser_has_an_option_for_each():
     parsed = vars(build_parser().parse_args(["-i", "a", "-o", "b"]))
     assert Settings(**{knob.name: parsed[knob.name] for knob in fields(Settings)}) == Settings()
+    assert build_parser().parse_args(["-i", "a", "-o", "b", "--augment"]).augment is True
     text = build_parser().format_help()
     for knob in fields(Settings):
         assert f"--{knob.name.replace('_', '-')}" in text
