@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from infer.blend import MAPS, ROWS
 from infer.disk import CACHE
 from infer.errors import SettingsError
-from infer.follow import STEPS
+from infer.follow import REACH
 from infer.overlap import DEPTH
 
 RUNTIME = 320 * 2**20
 """Bytes of the interpreter, its libraries and an open network of full width."""
 TILE_BYTES = 1200
 """Bytes that the network needs for each pixel of a tile that goes through it, at full width."""
-HELD = 2 * 1.1 * STEPS + 300
-"""Network rows that the dynamics hold: paths may cross `STEPS` rows up and down; cells, parts and room to spare."""
+HELD = 2 * REACH + 340
+"""Network rows that the dynamics hold: those that paths may cross, cells, parts and room to spare."""
 HELD_BYTES = 4 * (MAPS + 2 + 1 + 1)
 """Bytes of a network pixel whose row is held: maps, field, pile and basins."""
 LABEL_BYTES = 4 * 2
@@ -25,15 +24,6 @@ LABEL_BYTES = 4 * 2
 WAITING = (DEPTH + 2) * ROWS
 """Network rows of finished maps between network and dynamics."""
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-def parse_memory(text: str) -> int:
-    """Return the bytes of "4G", "800M", "2.5G" ...; SettingsError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None:
-        raise SettingsError(f"--memory {text} is no amount of memory; give one such as 4G or 800M.")
-    return int(float(match[1]) * UNITS[match[2].upper()])
 
 
 def available_memory() -> int:

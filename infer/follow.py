@@ -8,6 +8,8 @@ and `top` is the row at which the maps that are given begin.
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,10 @@ Ends = npt.NDArray[np.int32]
 Positions = npt.NDArray[np.float64]
 
 STEPS = 200
+LONGEST = 1.0
+"""Network pixels that a step may go along each axis: a longer flow is none that was trained for."""
+REACH = math.ceil(STEPS * LONGEST) + 1
+"""Network rows above and below its beginning that a path may come to see."""
 CHECK = 8
 """Steps between two looks at whether a path has arrived; `STEPS` is a multiple of it."""
 LANES = 16
@@ -46,8 +52,12 @@ def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height:
 
 
 def inner_field(maps: Maps, threshold: float) -> Maps:
-    """Return the field (2, Y, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0."""
-    field: Maps = maps[:2] * (maps[2] > threshold) / np.float32(5)
+    """Return the field (2, Y, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0.
+
+    Steps are cut at `LONGEST` along each axis: far too bright specks have flows of any length.
+    """
+    field: Maps = np.clip(maps[:2] / np.float32(5), -LONGEST, LONGEST)
+    field *= maps[2] > threshold
     return field
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from queue import Queue
 from threading import Event, Thread
 from typing import TypeVar
@@ -21,26 +22,35 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
 
     def make() -> None:
         try:
-            for item in items:
-                queue.put(("item", item))
-                if stopped.is_set():
-                    return
+            with _closing(items):
+                for item in items:
+                    queue.put(("item", item))
+                    if stopped.is_set():
+                        return
             queue.put(("end", None))
         except BaseException as error:  # whatever it is, the consumer raises it
             queue.put(("error", error))
 
     thread = Thread(target=make, daemon=True)
     thread.start()
+    got: tuple[str, Item | BaseException | None] = "begin", None
     try:
         while (kind := (got := queue.get())[0]) == "item":
             yield got[1]  # type: ignore[misc]
         if kind == "error":
             raise got[1]  # type: ignore[misc]
     finally:
+        # An error holds this frame by its traceback: were it held here, only the garbage collector would end both.
+        del got
         stopped.set()
         while thread.is_alive():
             _emptied(queue)
             thread.join(0.05)
+
+
+def _closing(items: Iterable[Item]) -> AbstractContextManager[object]:
+    """End a generator, and what it waits for, in the thread that ran it."""
+    return closing(items) if isinstance(items, Generator) else nullcontext()
 
 
 def _emptied(queue: Queue[tuple[str, Item | BaseException | None]]) -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 
 from infer.blend import Array, finished_rows
-from infer.budget import available_memory, needed_memory, parse_memory, planned_batch
+from infer.budget import available_memory, needed_memory, planned_batch
+from infer.contract import Contract
 from infer.diameter import estimate_diameter
+from infer.errors import RunError
 from infer.flows import Labels
 from infer.image import Image
 from infer.mirror import Mirrored
 from infer.normalise import channel_plan, levels
 from infer.overlap import ahead
-from infer.rescale import NormalisedView
+from infer.rescale import NormalisedView, network_length
 from infer.resume import MapsFile
 from infer.session import Network
-from infer.settings import Settings
+from infer.settings import Settings, parse_memory
 from infer.strip import label_rows
 from infer.tiling import Lattice, lattice
 
@@ -60,25 +61,40 @@ def segment_rows(
     """Return the diameter in px that the image is rescaled by, and its labels (n, X) int32 from the top down.
 
     A strip of the image is held at a time. Reading, network and dynamics are a thread each, with little waiting
-    between them. Ids are 1, 2, ... in the order of their first pixel. The diameter and the
-    maps that ``kept`` holds are taken from there, and those that it lacks are added to it. Raises SettingsError where
-    the settings do not fit image or network, RunError where the network fails, OutputError where ``kept`` does.
+    between them. Ids are 1, 2, ... in the order of their first pixel. The diameter and the maps that ``kept`` holds
+    are taken from there, and those that it lacks are added to it. Raises SettingsError where the settings do not fit
+    image or network, before anything is read if the diameter is known, RunError where the network fails, OutputError
+    where ``kept`` does.
     """
     contract = network.contract
     plan = channel_plan(contract.channels, image.shape[0], settings.channels)
+    known = (kept and kept.diameter) or settings.diameter
+    if known:
+        tiles, batch = _tiles_and_batch(image, contract, known, settings)
     level = levels(image, plan, contract.percentiles)
-    diameter = (kept and kept.diameter) or settings.diameter or estimate_diameter(image, network, plan, level)
+    diameter = known or estimate_diameter(image, network, plan, level)
+    if not known:
+        tiles, batch = _tiles_and_batch(image, contract, diameter, settings)
     if kept and kept.diameter is None:
         kept.begin(diameter)
     view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-    tiles = lattice(view.shape[0], contract.tile), lattice(view.shape[1], contract.tile)
-    budget = parse_memory(settings.memory) if settings.memory else available_memory()
-    needed = needed_memory(image.shape[1:], view.shape, tiles[0].tile)
-    batch = planned_batch(budget, needed, (tiles[0].tile, tiles[1].tile), settings.batch)
     asked = Mirrored(network) if settings.augment else network
     maps = ahead(network_maps(view, asked, tiles, batch, progress, kept))
-    labels = _threaded(label_rows(maps, view.shape, image.shape[1:], settings), settings.threads)
+    threads = min(settings.threads or numba.get_num_threads(), numba.get_num_threads())
+    labels = _with_threads(label_rows(maps, view.shape, image.shape[1:], settings), threads)
     return diameter, ahead(labels)
+
+
+def _tiles_and_batch(
+    image: Image, contract: Contract, diameter: float, settings: Settings
+) -> tuple[tuple[Lattice, Lattice], int]:
+    """Return the tiles along both axes and how many go through the network at once, as memory allows."""
+    scale = contract.mean_diameter / diameter
+    size = network_length(image.shape[1], scale), network_length(image.shape[2], scale)
+    rows, columns = (lattice(length, contract.tile) for length in size)
+    budget = parse_memory(settings.memory) if settings.memory else available_memory()
+    needed = needed_memory(image.shape[1:], size, rows.tile)
+    return (rows, columns), planned_batch(budget, needed, (rows.tile, columns.tile), settings.batch)
 
 
 def network_maps(
@@ -95,6 +111,8 @@ def network_maps(
         yield part
         done += part.shape[1]
     for top, part in finished_rows(view, network.maps, *tiles, network.contract.tile, batch, done):
+        if not np.isfinite(part).all():
+            raise RunError("the network gave values that are not finite; export it again, in single precision.")
         if kept:
             kept.append(part)
         yield part
@@ -102,17 +120,7 @@ def network_maps(
             progress((top + part.shape[1]) / view.shape[0])
 
 
-def _threaded(parts: Iterator[Labels], threads: int) -> Iterator[Labels]:
-    with numba_threads(threads):
-        yield from parts
-
-
-@contextmanager
-def numba_threads(count: int) -> Iterator[None]:
-    """Let Numba use at most ``count`` threads, all of them for 0, and as many as before afterwards."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(count, before) if count else before)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+def _with_threads(parts: Iterator[Labels], count: int) -> Iterator[Labels]:
+    """Yield the parts, made with ``count`` threads of Numba; the count belongs to the thread that asks for them."""
+    numba.set_num_threads(count)
+    yield from parts

@@ -75,7 +75,7 @@ class MapsFile:
             self._file.seek(0)
             head = self._read()
             known = json.loads(head.tobytes()) if head is not None else None
-            if known and known["origin"] == origin:
+            if known and known.get("origin") == origin:
                 self.diameter = known["diameter"]
             else:
                 self._cut(0)

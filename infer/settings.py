@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from infer.errors import SettingsError
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def _knob(
     default: Any, meaning: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
 ) -> Any:
     return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices})
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes of "4G", "800M", "2.5G" ...; SettingsError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise SettingsError(f"--memory {text} is no amount of memory; give one such as 4G or 800M.")
+    return int(float(match[1]) * UNITS[match[2].upper()])
 
 
 @dataclass(frozen=True)
@@ -51,3 +62,5 @@ class Settings:
                 raise SettingsError(f"{option} {value} is out of range; give a number from {low:g} to {high:g}.")
             if choices and value not in choices:
                 raise SettingsError(f"{option} {value} is unknown; give one of {', '.join(choices)}.")
+        if self.memory is not None:
+            parse_memory(self.memory)

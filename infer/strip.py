@@ -8,7 +8,7 @@ Each stage passes on the rows that nothing can change any more, so the labels ar
 * a cell is judged once all the rows whose paths end in its basin are labelled;
 * a row is numbered once its cells are judged, a cell's holes are filled once all its rows are numbered.
 
-How far a path can go is measured: the number of steps times the longest step down or up that the maps hold.
+How far a path can go is known: the number of steps times the longest step (`follow.REACH`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.flows import Labels
-from infer.follow import STEPS, Maps, follow, inner_field, pile_up
+from infer.follow import REACH, Maps, follow, inner_field, pile_up
 from infer.masks import (
     GROWTH,
     PEAK,
@@ -68,8 +68,6 @@ class _Strip:
         self.basins = Rolling(self.width, np.int32)
         self.ends = Rolling(shape[1], np.int32)
         self.labels = Rolling(shape[1], np.int32)
-        self.reach = 0
-        """Network rows that a path can go up or down."""
         self.lowest = np.full(self.height, -1, np.int32)
         """For each network row the last source row of which a path ends there."""
         self.deepest = np.zeros(shape[0], np.int64)
@@ -106,7 +104,6 @@ class _Strip:
         self.maps.append(part)
         self.field.append(inner_field(part, self.settings.cellprob_threshold))
         self.pile.append(np.zeros(part.shape[1:], np.int32))
-        self.reach = max(self.reach, math.ceil(STEPS * float(np.abs(part[0]).max(initial=0)) / 5) + 1)
 
     def _source_rows(self, network_row: float) -> int:
         """Return how many source rows lie above a network row."""
@@ -115,7 +112,7 @@ class _Strip:
     def _follow(self) -> None:
         """Follow the source rows from which no path leaves the maps that are there."""
         whole = self.maps.bottom == self.height
-        first, last = self.ends.bottom, self._source_rows(math.inf if whole else self.maps.bottom - 1 - self.reach)
+        first, last = self.ends.bottom, self._source_rows(math.inf if whole else self.maps.bottom - 1 - REACH)
         if last <= first:
             return
         top, bottom = self.field.top, self.field.bottom
@@ -136,7 +133,7 @@ class _Strip:
     def _find_seeds(self) -> None:
         """Find the seeds in the rows of the pile in which no path ends any more that is still to be followed."""
         following = self.ends.bottom
-        final = self.height if following == len(self.rows) else max(0, self.bases[following] - self.reach)
+        final = self.height if following == len(self.rows) else max(0, self.bases[following] - REACH)
         last = final if final == self.height else final - PEAK
         if last <= self.seeded:
             return
@@ -177,7 +174,7 @@ class _Strip:
         self.labels.append(labels)
         self.ends.drop(last)
         if last < len(self.rows):
-            self.basins.drop(self.bases[last] - self.reach)
+            self.basins.drop(self.bases[last] - REACH)
 
     def _judge(self) -> None:
         """Check the cells of which no path ends in the basin that is not labelled."""
@@ -193,7 +190,7 @@ class _Strip:
         if self.settings.flow_threshold > 0:
             cells = cells[self._flow_errors(cells) <= self.settings.flow_threshold]
         self.kept[cells] = True
-        following = self.bases[self.ends.bottom] - self.reach if self.ends.bottom < len(self.rows) else self.height
+        following = self.bases[self.ends.bottom] - REACH if self.ends.bottom < len(self.rows) else self.height
         self.field.drop(following)
         waiting = self._first_unjudged_row()
         self.maps.drop(min(following, self.bases[waiting] if waiting < len(self.rows) else self.height))

@@ -33,10 +33,14 @@ def write_labels(path: Path, store: LabelStore, ids: str) -> None:
     if store.cells <= INT16_CELLS:
         write_strips(path, store.strips(np.int16), store.shape, np.int16)
     elif ids == "challenge" and needs_reuse(store.shape, store.cells):
-        full = path.with_name(path.name.replace(LABEL_SUFFIX, FULL_SUFFIX))
-        log.warning("%s: %d cells do not fit int16: ids are used again, %s has them all.", path, store.cells, full.name)
         reused = reused_ids(store.boxes, store.shape)
+        if reused is None:
+            log.warning("%s: a patch holds more cells than int16 counts, so the labels are int32.", path)
+            write_strips(path, store.strips(np.int32), store.shape, np.int32)
+            return
+        full = path.with_name(path.name.replace(LABEL_SUFFIX, FULL_SUFFIX))
         write_strips(full, store.strips(np.int32), store.shape, np.int32)
+        log.warning("%s: %d cells do not fit int16: ids are used again, %s has them all.", path, store.cells, full.name)
         write_strips(path, (pack(reused[rows], np.int16) for rows in store.rows()), store.shape, np.int16)
     else:
         log.warning("%s: %d cells do not fit int16, so the labels are int32.", path, store.cells)

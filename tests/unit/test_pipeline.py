@@ -6,6 +6,7 @@ import pytest
 
 import infer
 from infer.cli import MODEL
+from infer.masks import label
 from infer.metrics import f1
 from train.simulate import simulate
 
@@ -39,10 +40,16 @@ def test_the_same_bits_whatever_the_batch_and_the_threads(network, settings):
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
-def test_numba_has_its_threads_again_afterwards(network):
+def test_the_callers_number_of_numba_threads_holds_and_stays(network, monkeypatch):
+    seen = []
+    monkeypatch.setattr("infer.strip.label", lambda *given: seen.append(numba.get_num_threads()) or label(*given))
     before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    infer.segment(SAMPLE.image[:64, :64], network)
+    assert (numba.get_num_threads(), set(seen)) == (1, {1})
+    numba.set_num_threads(before)
     infer.segment(SAMPLE.image[:64, :64], network, infer.Settings(threads=1))
-    assert numba.get_num_threads() == before
+    assert (numba.get_num_threads(), set(seen)) == (before, {1})
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (223, 17), (225, 224)])

@@ -94,10 +94,14 @@ def test_neighbouring_patches_share_no_id_where_that_is_possible():
         assert list(same[near]) == [index]
 
 
-def test_a_patch_with_more_cells_than_int16_counts_is_refused():
-    boxes = np.array([[1, 1, 3, 3]] * 33_000, np.int32)
-    with pytest.raises(OutputError, match="use --ids int32"):
-        reused_ids(boxes, (6000, 6000))
+def test_where_a_patch_holds_more_cells_than_int16_counts_the_labels_are_int32(tmp_path, caplog):
+    truth = grid_of_cells((2000, 2000), 33_000)
+    truth = np.pad(truth, ((0, 3000), (0, 3200)))
+    with stored(tmp_path, truth, 500) as store:
+        write_labels(tmp_path / "a_label.tiff", store, "challenge")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a_label.tiff"), truth)
+    assert [path.name for path in tmp_path.iterdir()] == ["a_label.tiff"]
+    assert "more cells than int16 counts" in caplog.text
 
 
 @pytest.mark.parametrize("early", [10, 32_760])
