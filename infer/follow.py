@@ -19,7 +19,7 @@ Ends = npt.NDArray[np.int32]
 Positions = npt.NDArray[np.float64]
 
 STEPS = 200
-LONGEST = 1.0
+LONGEST = 1.2
 """Network pixels that a step may go along each axis: a longer flow is none that was trained for."""
 REACH = math.ceil(STEPS * LONGEST) + 1
 """Network rows above and below its beginning that a path may come to see."""

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from infer.follow import ARRIVED, CHECK, NOWHERE, STEPS, follow, inner_field, sample
+from infer.follow import ARRIVED, CHECK, LONGEST, NOWHERE, STEPS, follow, inner_field, sample
 
 RNG = np.random.default_rng(6)
 MAPS = gaussian_filter(RNG.normal(0, 12, (3, 23, 31)), (0, 2, 2)).astype(np.float32)
@@ -17,11 +17,12 @@ def test_sampling_is_scipys_linear_interpolation():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_the_field_is_a_fifth_of_the_flow_and_zero_outside_cells():
-    field = inner_field(MAPS, 0.5)
-    inside = MAPS[2] > 0.5
-    np.testing.assert_allclose(field[:, inside], np.clip(MAPS[:2, inside] / 5, -1, 1), rtol=1e-6)
-    assert (np.abs(MAPS[:2, inside]) > 5).any()
+def test_the_field_is_a_fifth_of_the_flow_cut_at_the_longest_step_and_zero_outside_cells():
+    maps = 3 * MAPS
+    field = inner_field(maps, 0.5)
+    inside = maps[2] > 0.5
+    assert (np.abs(maps[:2, inside]) > 5 * LONGEST).any()
+    np.testing.assert_allclose(field[:, inside], np.clip(maps[:2, inside] / 5, -LONGEST, LONGEST), rtol=1e-6)
     assert not field[:, ~inside].any()
 
 

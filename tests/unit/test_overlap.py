@@ -10,8 +10,7 @@ from infer.overlap import ahead
 
 def counting(stop, ended=None):
     try:
-        for number in range(stop):
-            yield number
+        yield from range(stop)
         raise ValueError("enough")
     finally:
         if ended is not None:
