@@ -65,15 +65,14 @@ def inner_field(maps: Maps, threshold: float) -> Maps:
 def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -> None:
     """Take every path (K,) `CHECK` steps further through the field (2, n, X), in place.
 
-    Positions are float64, steps float32: the sums are as exact as the field is.
+    In float64: float32 weights do not add up to 1, and the paths of small symmetric cells drift away.
     """
-    width, one = field.shape[2], np.float32(1)
+    width = field.shape[2]
     lowest, rightmost = height - 1.0, width - 1.0
     for _ in range(CHECK):
         for lane in range(LANES):
-            y0, x0, y1, x1, down, right = _corners(ys[lane], xs[lane], top, height, width)
-            fy, fx = np.float32(down), np.float32(right)
-            a, b, c, d = (one - fy) * (one - fx), (one - fy) * fx, fy * (one - fx), fy * fx
+            y0, x0, y1, x1, fy, fx = _corners(ys[lane], xs[lane], top, height, width)
+            a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
             dy = a * field[0, y0, x0] + b * field[0, y0, x1] + c * field[0, y1, x0] + d * field[0, y1, x1]
             dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
             ys[lane] = min(max(ys[lane] + dy, 0.0), lowest)
