@@ -60,7 +60,7 @@ def whole(path: Path, model: Path, diameter: float, batch: int, folder: Path) ->
     """Return the times that the command line takes for the image."""
     begun = clocks()
     words = ["-i", path, "-o", folder, "-m", model, "--diameter", diameter, "--batch", batch]
-    if cli.main([str(word) for word in words]) != cli.DONE:
+    if cli.main([str(word) for word in words]) != cli.ALL_DONE:
         raise SystemExit("the image could not be segmented; see the error above")
     return clocks() - begun
 

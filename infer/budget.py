@@ -1,10 +1,8 @@
-"""How much memory there is, how much an image takes, and how many tiles may go through the network at once."""
+"""How much memory an image takes, and how many tiles may go through the network at once."""
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 from infer.blend import MAPS
 from infer.errors import SettingsError
@@ -22,7 +20,6 @@ READ_BYTES = 16
 """Bytes that a value of a network input takes while a row of tiles is read, normalised and resized."""
 SLACK = 1.5
 """Rows are kept in arrays that are longer by up to this factor."""
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -32,13 +29,6 @@ def parse_memory(text: str) -> int:
     if match is None:
         raise SettingsError(f"--memory {text} is no amount of memory; give one such as 4G or 800M.")
     return int(float(match[1]) * UNITS[match[2].upper()])
-
-
-def available_memory() -> int:
-    """Return the bytes that the container allows this process, or those of the machine."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    allowed = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
-    return min(machine, *allowed) if allowed else machine
 
 
 def needed_memory(shape: tuple[int, int, int], network_shape: tuple[int, int], inputs: int, tile: int) -> int:

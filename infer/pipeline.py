@@ -10,10 +10,11 @@ import numba
 import numpy as np
 
 from infer.blend import Array, finished_rows
-from infer.budget import available_memory, needed_memory, parse_memory, planned_batch
+from infer.budget import needed_memory, parse_memory, planned_batch
 from infer.diameter import estimate_diameter
 from infer.flows import Labels
 from infer.image import Image
+from infer.memory import available_memory
 from infer.normalise import channel_plan, levels
 from infer.overlap import ahead
 from infer.rescale import NormalisedView

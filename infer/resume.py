@@ -7,7 +7,6 @@ its payload's length (8 bytes), a checksum (4) and the payload: first JSON {"ori
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -22,18 +21,14 @@ import numpy.typing as npt
 
 from infer import __version__
 from infer.blend import MAPS, Array
-from infer.errors import InputError, OutputError
+from infer.errors import OutputError
 from infer.settings import Settings
+from infer.sniff import digest
 
 Origin = dict[str, Any]
 """All that decides the maps, in values that JSON gives back unchanged."""
 Payload = npt.NDArray[np.uint8]
 PREFIX = struct.Struct("=QI")
-
-
-def maps_path(target: Path) -> Path:
-    """Return where the maps are kept while the labels ``target`` are made."""
-    return target.with_name(f".{target.name}.maps")
 
 
 def maps_origin(image: Path, shape: tuple[int, int, int], network: Path, runtime: str, settings: Settings) -> Origin:
@@ -42,9 +37,9 @@ def maps_origin(image: Path, shape: tuple[int, int, int], network: Path, runtime
     Settings that only the dynamics heed are no part of it. Raises InputError when a file cannot be read.
     """
     return {
-        "image": _digest(image),
+        "image": digest(image),
         "shape": list(shape),
-        "network": _digest(network),
+        "network": digest(network),
         "runtime": runtime,
         "engine": __version__,
         "channels": settings.channels and list(settings.channels),
@@ -131,14 +126,6 @@ class MapsFile:
 def _checksum(payload: Payload) -> int:
     """Return the CRC-32 of the length and the payload: zeros, as a crash may leave them, are no record."""
     return zlib.crc32(payload.data, zlib.crc32(payload.nbytes.to_bytes(8, "little")))
-
-
-def _digest(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
 
 
 @contextmanager

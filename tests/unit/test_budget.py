@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import infer
-from infer.budget import TILE, available_memory, needed_memory, parse_memory, planned_batch
+from infer.budget import TILE, needed_memory, parse_memory, planned_batch
 from infer.cli import MODEL
 from infer.errors import SettingsError
+from infer.memory import available_memory
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import pytest
 from infer.cli import MODEL
 from infer.errors import InputError, OutputError
 from infer.image import ArrayImage
+from infer.outputs import maps_path
 from infer.pipeline import segment_rows
-from infer.resume import MapsFile, discard, maps_origin, maps_path
+from infer.resume import MapsFile, discard, maps_origin
 from infer.session import OnnxNetwork
 from infer.settings import Settings
 from train.simulate import simulate
