@@ -17,7 +17,7 @@ from pathlib import Path
 from infer.apart import Segment, apart
 from infer.errors import FlowmaskError, OutputError
 from infer.jobs import Job, find_images, plan
-from infer.report import DONE, FAILED, INTERRUPTED, NOT_REACHED, Outcome, make_room, write_report
+from infer.report import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_report
 from infer.settings import Settings
 from infer.stop import Stopped, stoppable
 
@@ -42,8 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="keep what the network says in a hidden file of the output folder until an image is done, and go on "
-        "from there when a run was killed",
+        help="skip images whose labels are there already, made of the same image, network and settings; keep what "
+        "the network says in a hidden file of the output folder until an image is done, and go on from there when a "
+        "run was killed",
     )
     for knob in fields(Settings):
         default = "" if knob.default is None else f" (default {knob.default})"
@@ -122,7 +123,8 @@ def _tell(outcome: Outcome) -> None:
     if outcome.status == FAILED:
         print(f"error: {outcome.reason}", file=sys.stderr, flush=True)
     else:
-        facts = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {outcome.seconds:.2f} s"
+        took = "done before" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
+        facts = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {took}"
         print(f"{Path(outcome.file).name}: {facts}", flush=True)
 
 
@@ -130,8 +132,9 @@ def _sum_up(outcomes: list[Outcome], ending: str | None) -> None:
     """Say in one line what the lines about single images do not say."""
     count = Counter(outcome.status for outcome in outcomes)
     if ending:
+        done = count[DONE] + count[SKIPPED]
         print(
-            f"stopped by {ending}: {count[DONE]} of {len(outcomes)} files are done; --resume goes on from there.",
+            f"stopped by {ending}: {done} of {len(outcomes)} files are done; --resume goes on from there.",
             file=sys.stderr,
         )
     elif count[FAILED]:

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +24,32 @@ from infer import __version__
 from infer.blend import MAPS, Array
 from infer.errors import OutputError
 from infer.settings import Settings
-from infer.sniff import digest
 
 Origin = dict[str, Any]
-"""All that decides the maps, in values that JSON gives back unchanged."""
+"""All that decides a result, in values that JSON gives back unchanged."""
+UNHEEDED = ("batch", "memory", "threads", "provider")
+"""Settings on which the labels do not depend; what the provider comes to is part of the runtime."""
+OF_DYNAMICS = ("flow_threshold", "cellprob_threshold", "min_size", "ids")
+"""Settings on which the labels depend and the maps do not."""
 Payload = npt.NDArray[np.uint8]
 PREFIX = struct.Struct("=QI")
 
 
-def maps_origin(image: Path, shape: tuple[int, int, int], network: Path, runtime: str, settings: Settings) -> Origin:
-    """Return the origin of the maps of an image of ``shape``: by contents, wherever the files lie.
-
-    Settings that only the dynamics heed are no part of it. Raises InputError when a file cannot be read.
-    """
+def labels_origin(image: str, network: str, runtime: str, settings: Settings) -> Origin:
+    """Return all that decides the labels of an image: image and network by the digest of their contents."""
     return {
-        "image": digest(image),
-        "shape": list(shape),
-        "network": digest(network),
+        "image": image,
+        "network": network,
         "runtime": runtime,
         "engine": __version__,
+        **{name: value for name, value in asdict(settings).items() if name not in UNHEEDED},
         "channels": settings.channels and list(settings.channels),
-        "diameter": settings.diameter,
     }
+
+
+def maps_origin(origin: Origin) -> Origin:
+    """Return all that decides the maps, of what decides the labels."""
+    return {name: value for name, value in origin.items() if name not in OF_DYNAMICS}
 
 
 def discard(path: Path) -> None:

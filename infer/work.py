@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from infer.errors import FlowmaskError
+from infer.finished import Made, description, finished
 from infer.image import open_image
 from infer.jobs import Job
 from infer.memory import forget_peak, peak_memory
@@ -18,12 +19,16 @@ from infer.normalise import check_choice
 from infer.outputs import maps_path, remove_partial
 from infer.pipeline import segment_rows
 from infer.progress import ProgressBar
-from infer.report import DONE, FAILED, Outcome
-from infer.resume import MapsFile, discard, maps_origin
+from infer.report import DONE, FAILED, SKIPPED, Outcome
+from infer.resume import MapsFile, Origin, discard, labels_origin, maps_origin
 from infer.session import OnnxNetwork
 from infer.settings import Settings
+from infer.sniff import digest
 from infer.store import LabelStore
 from infer.write import write_labels
+
+OriginOf = Callable[[str], Origin]
+"""From the digest of an image."""
 
 
 def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Outcome]:
@@ -33,46 +38,54 @@ def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Ou
     """
     network = OnnxNetwork(model, settings.provider, settings.threads)
     check_choice(network.contract.channels, settings.channels)
-    return partial(_outcome, network=network, settings=settings, resume=resume)
+    origin = partial(labels_origin, network=digest(model), runtime=network.runtime, settings=settings)
+    return partial(_outcome, network=network, settings=settings, resume=resume, origin_of=origin)
 
 
-def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool) -> Outcome:
+def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, origin_of: OriginOf) -> Outcome:
     begun = time.perf_counter()
     forget_peak()
-    reason = trace = None
     try:
-        outcome = _segmented(job, network, settings, resume)
+        remove_partial(job.target)
+        origin = origin_of(digest(job.path))
+        made = finished(job.target, origin) if resume else None
+        outcome = _kept(job, made) if made else _segmented(job, network, settings, origin, resume)
     except FlowmaskError as error:
-        reason = str(error) if str(error).startswith(str(job.path)) else f"{job.path}: {error}"
+        outcome = _failed(job, str(error))
     except MemoryError:
-        reason = f"{job.path}: there is not enough memory for this image; run it on a larger machine."
+        outcome = _failed(job, "there is not enough memory for this image; run it on a larger machine.")
     except Exception as error:  # whatever it is, it must not cost the other files anything
-        reason = (
-            f"{job.path}: Flowmask failed ({type(error).__name__}: {error}); report it with the record of --report."
-        )
-        trace = traceback.format_exc()
-    if reason:
-        outcome = Outcome(str(job.path), FAILED, reason, trace=trace)
+        reason = f"Flowmask failed ({type(error).__name__}: {error}); please report it with the record of --report."
+        outcome = replace(_failed(job, reason), trace=traceback.format_exc())
     seconds = time.perf_counter() - begun
     return replace(outcome, seconds=seconds, peak_memory=peak_memory(), provider=network.provider)
 
 
-def _segmented(job: Job, network: OnnxNetwork, settings: Settings, resume: bool) -> Outcome:
-    remove_partial(job.target)
+def _failed(job: Job, reason: str) -> Outcome:
+    """Return a failure whose reason names the file."""
+    path = str(job.path)
+    return Outcome(path, FAILED, reason if reason.startswith(path) else f"{path}: {reason}")
+
+
+def _kept(job: Job, made: Made) -> Outcome:
+    discard(maps_path(job.target))
+    return Outcome(str(job.path), SKIPPED, labels=(str(job.target),), cells=made.cells, diameter=made.diameter)
+
+
+def _segmented(job: Job, network: OnnxNetwork, settings: Settings, origin: Origin, resume: bool) -> Outcome:
     bar = ProgressBar(job.path.name)
     try:
         image = open_image(job.path)
         scratch = maps_path(job.target)
-        origin = maps_origin(job.path, image.shape, network.path, network.runtime, settings) if resume else None
         with (
-            MapsFile(scratch, origin) if origin else nullcontext() as kept,
+            MapsFile(scratch, maps_origin(origin)) if resume else nullcontext() as kept,
             LabelStore(job.target.parent, image.shape[1:]) as store,
         ):
             diameter, parts = segment_rows(image, network, settings, bar, kept)
             for part in parts:
                 store.append(part)
             bar.close()
-            written = write_labels(job.target, store, settings.ids)
+            written = write_labels(job.target, store, settings.ids, description(origin, store.cells, diameter))
         discard(scratch)
     finally:
         bar.close()

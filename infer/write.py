@@ -15,35 +15,48 @@ from infer.store import STRIP, LabelStore, Width, pack
 log = logging.getLogger(__name__)
 
 
-def write_labels(path: Path, store: LabelStore, ids: str) -> list[Path]:
+def write_labels(path: Path, store: LabelStore, ids: str, about: str | None = None) -> list[Path]:
     """Write the labels of an image: int16, or int32 when there are more cells than int16 counts.
 
     With ``ids`` "challenge" such an image of 25 Mpx and more becomes int16 with ids used again where the challenge's
-    scoring cannot confuse them, and NAME_label_int32.tiff beside it holds every cell under its own. Returns the paths
-    of what was written; raises OutputError when the folder cannot be written.
+    scoring cannot confuse them, and NAME_label_int32.tiff beside it holds every cell under its own. ``about`` becomes
+    the description of the files. Returns the paths of what was written; raises OutputError when the folder cannot be
+    written.
     """
     if store.cells <= INT16_CELLS:
-        write_strips(path, store.strips(np.int16), store.shape, np.int16)
+        write_strips(path, store.strips(np.int16), store.shape, np.int16, about)
         return [path]
     if ids == "challenge" and needs_reuse(store.shape, store.cells):
         full = full_path(path)
         log.warning("%s: %d cells do not fit int16: ids are used again, %s has them all.", path, store.cells, full.name)
         reused = reused_ids(store.boxes, store.shape)
-        write_strips(full, store.strips(np.int32), store.shape, np.int32)
-        write_strips(path, (pack(reused[rows], np.int16) for rows in store.rows()), store.shape, np.int16)
+        write_strips(full, store.strips(np.int32), store.shape, np.int32, about)
+        write_strips(path, (pack(reused[rows], np.int16) for rows in store.rows()), store.shape, np.int16, about)
         return [path, full]
     log.warning("%s: %d cells do not fit int16, so the labels are int32.", path, store.cells)
-    write_strips(path, store.strips(np.int32), store.shape, np.int32)
+    write_strips(path, store.strips(np.int32), store.shape, np.int32, about)
     return [path]
 
 
-def write_strips(path: Path, strips: Iterator[bytes], shape: tuple[int, int], dtype: Width) -> None:
+def write_strips(
+    path: Path, strips: Iterator[bytes], shape: tuple[int, int], dtype: Width, about: str | None = None
+) -> None:
     """Write labels of ``shape``, given as strips that `pack` compressed, as TIFF of ``dtype``; BigTIFF when needed.
 
-    The file appears whole or not at all. Raises OutputError when it cannot be written.
+    The file appears whole or not at all; ``about`` (ASCII) becomes its description. Raises OutputError when it cannot
+    be written.
     """
     import tifffile
 
     big = shape[0] * shape[1] * np.dtype(dtype).itemsize > 2**31
     with whole(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<") as file:
-        file.write(strips, shape=shape, dtype=dtype, compression="zlib", photometric="minisblack", rowsperstrip=STRIP)
+        file.write(
+            strips,
+            shape=shape,
+            dtype=dtype,
+            compression="zlib",
+            photometric="minisblack",
+            rowsperstrip=STRIP,
+            description=about,
+            metadata=None,
+        )

@@ -13,7 +13,7 @@ RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2
 ORDER = """
     errors settings contract memory outputs sniff report jobs stop apart disk tiff image percentiles normalise rescale
     tiling flows follow metrics session blend resume masks rolling strip overlap ids store write budget diameter
-    pipeline progress work api cli __init__ __main__
+    pipeline finished progress work api cli __init__ __main__
 """.split()  # noqa: SIM905
 
 
