@@ -151,6 +151,8 @@ def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    # What tifffile finds odd and can read all the same is no news; what it cannot read, it raises.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     args = build_parser().parse_args(argv)
     begun = datetime.now(UTC)
     outcomes: list[Outcome] = []

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from infer.errors import InputError
 
+HEAD = 16
+"""Bytes from which a format is known."""
 KINDS = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
@@ -42,7 +44,7 @@ def kind_of(head: bytes) -> str | None:
 def read_kind(path: Path) -> str | None:
     """Return the format of a file as `kind_of` does; raises OSError when it cannot be read."""
     with path.open("rb") as file:
-        return kind_of(file.read(16))
+        return kind_of(file.read(HEAD))
 
 
 def other_kind(head: bytes) -> str | None:
