@@ -49,7 +49,7 @@ class Colours:
         return _mixed(samples) if self._inks else samples
 
     def _are_inks(self, page: Any) -> bool:
-        """Tell whether there are four inks of 8 or 16 bits. JPEG files do not agree on which value is none of an ink."""
+        """Tell whether there are four inks of 8 or 16 bits; JPEG files do not agree on which value is no ink."""
         return len(self._kept) == 4 and page.dtype in (np.uint8, np.uint16) and page.compression not in JPEGS
 
 

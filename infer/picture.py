@@ -56,8 +56,9 @@ def _decode_png(data: bytes) -> Pixels:
 
 def _decode(data: bytes, kind: str) -> Pixels:
     """Return (Y, X), or (Y, X, 3) as red, green and blue."""
+    mode = cv2.IMREAD_COLOR if kind == "BMP" and _bmp_depth(data) > 8 else cv2.IMREAD_UNCHANGED
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error as error:
         if error.code == cv2.Error.STS_NO_MEM:
             raise MemoryError from error
@@ -75,9 +76,18 @@ def _png_header(data: bytes) -> tuple[int, int, int, int]:
 
 def _bmp_header(data: bytes) -> tuple[int, int, int, int]:
     """Return height, width, channels at most and bytes a value; a negative height says that the top row is first."""
-    old = struct.unpack_from("<I", data, 14)[0] == 12
-    width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
+    width, height = struct.unpack_from("<HH" if _bmp_is_old(data) else "<ii", data, 18)
     return abs(height), abs(width), 4, 1
+
+
+def _bmp_depth(data: bytes) -> int:
+    """Return the bits of a pixel; up to 8 of them are indices into a palette."""
+    return int.from_bytes(data[24:26] if _bmp_is_old(data) else data[28:30], "little")
+
+
+def _bmp_is_old(data: bytes) -> bool:
+    """Tell whether it has the header of OS/2, of which OpenCV says that it is grey unless asked for colours."""
+    return bool(struct.unpack_from("<I", data, 14)[0] == 12)
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int, int]:
