@@ -15,8 +15,9 @@ from itertools import chain
 from pathlib import Path
 
 from infer.apart import Segment, apart
-from infer.errors import FlowmaskError, OutputError
+from infer.errors import FlowmaskError
 from infer.jobs import Job, find_images, plan
+from infer.outputs import make_folder
 from infer.report import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_report
 from infer.settings import Settings
 from infer.stop import Stopped, stoppable
@@ -77,12 +78,7 @@ def run(args: argparse.Namespace, outcomes: list[Outcome], own_process: bool) ->
     settings = Settings(**{knob.name: getattr(args, knob.name) for knob in fields(Settings)})
     paths = find_images(args.input, own_labels=args.input.resolve() == args.output.resolve())
     jobs, refused = plan([path for path in paths if path != args.report], args.output)
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{args.output}: the folder cannot be made ({error.strerror}); give another with -o."
-        ) from error
+    make_folder(args.output)
     code, ending = ALL_DONE, None
     try:
         with closing(_segmented(args, settings, jobs, own_process)) as segmented:

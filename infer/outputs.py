@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,15 @@ def maps_path(target: Path) -> Path:
 def partial_path(path: Path) -> Path:
     """Return the name that a file has while it is written."""
     return path.with_name(f".{path.name}.partial")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results unless it is there; raises OutputError when it cannot be made, or written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OutputError(f"{folder}: it cannot be written into ({error.strerror}); give another with -o.") from error
 
 
 def remove_partial(target: Path) -> None:

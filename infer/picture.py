@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -17,6 +18,7 @@ from infer.errors import ImageError
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 import cv2  # noqa: E402
 
+PNG_MARK = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Channels of each colour type, a palette's colours counted."""
 JPEG_ALONE = {0x01, *range(0xD0, 0xD9)}
@@ -43,6 +45,7 @@ def read_picture(path: Path, kind: str) -> Pixels:
 
 def _decode_png(data: bytes) -> Pixels:
     """Return (Y, X), or (Y, X, C) without alpha."""
+    _check_chunks(data)
     try:
         pixels: Pixels = imagecodecs.png_decode(data)
     except MemoryError:
@@ -52,6 +55,23 @@ def _decode_png(data: bytes) -> Pixels:
     if pixels.ndim == 2:
         return pixels
     return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
+
+
+def _check_chunks(data: bytes) -> None:
+    """Raise ImageError where a chunk that matters is cut short or not what its checksum says.
+
+    The decoder finds this too, but each time that it does, imagecodecs 2026.3 lets go of Python's None once too often.
+    """
+    at, kind = len(PNG_MARK), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
+        end = at + 12 + length
+        if not kind or end > len(data):
+            raise ImageError(f"it is a PNG file cut short; {ADVICE}")
+        matters = kind[:1].isupper()
+        if matters and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise ImageError(f"it is a damaged PNG file (its {kind.decode('latin-1')} fails its checksum); {ADVICE}")
+        at = end
 
 
 def _decode(data: bytes, kind: str) -> Pixels:

@@ -22,9 +22,11 @@ CACHE = 64 * 2**20
 MAX_UNNAMED_CHANNELS = 4
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
 """Kinds of slide, as tifffile names them, that keep a label or an overview beside the image."""
+ENDED = (8, 32946, 33003, 33004, 33005, 34712, 34933, 50000, 50001, 50002)
+"""Compressions (zlib, JPEG 2000, PNG, zstd, WebP, JPEG XL) whose decoder knows where the data end."""
+ROUNDED_UP = 2**24
+"""Bytes past the end of the file that the last byte count of one of these may claim, as some writers round it up."""
 PLANES = "save each plane as a file of its own, or as OME-TIFF with the axis C if they are channels."
-UNENDED = (2, 3, 4, 6, 7, 22610, 33007, 34892, 34934)
-"""Compressions (CCITT, JPEG, JPEG XR) whose decoder takes data that are cut short and invents the rest."""
 
 
 class TiffImage:
@@ -41,6 +43,7 @@ class TiffImage:
         self._lock = threading.Lock()
         try:
             with tifffile.TiffFile(path) as file:
+                _check_chain(file)
                 series = _only_image(file)
                 page = series.keyframe
                 check_size(page.imagelength, page.imagewidth, page.samplesperpixel, file.filehandle.size)
@@ -138,6 +141,16 @@ class SegmentedPage:
         return segment
 
 
+def _check_chain(file: Any) -> None:
+    """Raise ImageError where the list of pages does not end, but leads out of the file or back into it."""
+    if file.is_ndpi:  # which has a list of its own
+        return
+    count, handle = len(file.pages), file.filehandle
+    handle.seek(file.pages.next_page_offset or 0)
+    if not count or any(handle.read(file.tiff.offsetsize)):
+        raise ImageError(f"it is cut short, or its list of pages is damaged; {ADVICE}")
+
+
 def _only_image(file: Any) -> Any:
     """Return tifffile's series of the one image; raise ImageError when there are several."""
     first, *others = file.series
@@ -187,7 +200,8 @@ def _open_planes(path: Path, series: Any) -> Sequence[HeldPixels | SegmentedPage
     rows, columns = _segment_shape(keyframe)
     check_memory(rows * columns * keyframe.shaped[4] * keyframe.dtype.itemsize)
     size = series.parent.filehandle.size
-    if keyframe.compression in UNENDED and not all(_lies_within(page, size) for page in pages):
+    beyond = ROUNDED_UP if keyframe.compression in ENDED else 0
+    if not all(page.is_contiguous or _lies_within(page, size + beyond) for page in pages):
         raise ImageError(f"it is cut short; {ADVICE}")
     if series.transform is not None or series.is_multifile:
         return [_decode_whole(series)]
@@ -204,6 +218,8 @@ def _open_planes(path: Path, series: Any) -> Sequence[HeldPixels | SegmentedPage
     row = keyframe.nbytes * rows * columns * math.ceil(keyframe.imagewidth / columns) // math.prod(keyframe.shaped[2:4])
     if row * len(pages) > CACHE and row > keyframe.nbytes // 4:
         return [_decode_whole(series)]
+    if not all(_is_listed(page) for page in pages):
+        raise ImageError(f"some of its tiles or strips are not listed; {ADVICE}")
     if not all(_can_be_cut(page) and _lies_within(page, size) for page in pages):
         return [_decode_whole(series)]
     keyframe.init_decode()
@@ -220,10 +236,17 @@ def _pages_are_channels(series: Any, pages: list[Any]) -> bool:
     return shape == size and all(axes.index(axis) == stacked.index(axis) for axis in "YX")
 
 
-def _can_be_cut(page: Any) -> bool:
-    """Tell whether the tiles or strips of a page are all listed, and none of those that only tifffile can read.
+def _is_listed(page: Any) -> bool:
+    """Tell whether a page says of all its tiles or strips where they lie and how long they are."""
+    listed = min(len(page.dataoffsets), len(page.databytecounts))
+    return page.is_contiguous or page.keyframe.jpegheader is not None or listed >= math.prod(page.chunked)
 
-    Hamamatsu's slides and uncompressed pages with a predictor or reversed bits have rules of their own.
+
+def _can_be_cut(page: Any) -> bool:
+    """Tell whether the tiles or strips of a page are none of those that only tifffile can read.
+
+    Hamamatsu's slides and uncompressed pages with a predictor or reversed bits have rules of their own, and so have
+    lists that are too long.
     """
     if page.keyframe.jpegheader is not None or page.is_contiguous:
         return False

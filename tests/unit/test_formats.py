@@ -11,9 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from bench.encode import bmp, bmp_rows, packed, png, tiff, tiff_tags
 from infer.errors import ImageError
 from infer.image import open_image
-from tests.encode import bmp, bmp_rows, packed, png, tiff, tiff_tags
 
 RNG = np.random.default_rng(17)
 HEIGHT, WIDTH = 37, 53

@@ -12,8 +12,8 @@ FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", 
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
 ORDER = """
     errors settings contract memory outputs sniff report jobs stop apart disk claim picture colours tiff image
-    percentiles normalise rescale tiling flows follow metrics session blend resume masks rolling strip overlap ids
-    store write budget diameter pipeline finished progress work api cli __init__ __main__
+    percentiles normalise rescale tiling flows follow metrics external session blend resume masks rolling strip overlap
+    ids store write budget diameter pipeline finished progress work api cli __init__ __main__
 """.split()  # noqa: SIM905
 
 
