@@ -83,7 +83,8 @@ class MapsFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with _refused(self._path):
+            self._file.close()
 
     def begin(self, diameter: float) -> None:
         """Say the diameter that the rows to come are made with; only where `diameter` is None."""
