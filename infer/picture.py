@@ -12,7 +12,7 @@ import numpy as np
 
 from infer.claim import ADVICE, check_memory, check_size
 from infer.disk import Pixels
-from infer.errors import ImageError
+from infer.errors import ImageError, one_line
 
 # OpenCV writes several lines on stderr about a damaged file unless told otherwise before it is loaded.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -51,7 +51,7 @@ def _decode_png(data: bytes) -> Pixels:
     except MemoryError:
         raise
     except Exception as error:  # the codec's errors share no base
-        raise ImageError(f"it is a damaged PNG file ({error}); {ADVICE}") from error
+        raise ImageError(f"it is a damaged PNG file ({one_line(error)}); {ADVICE}") from error
     if pixels.ndim == 2:
         return pixels
     return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
@@ -66,11 +66,11 @@ def _check_chunks(data: bytes) -> None:
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
         end = at + 12 + length
-        if not kind or end > len(data):
-            raise ImageError(f"it is a PNG file cut short; {ADVICE}")
+        if not kind.isalpha() or end > len(data):
+            raise ImageError(f"it is a PNG file cut short or damaged; {ADVICE}")
         matters = kind[:1].isupper()
         if matters and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise ImageError(f"it is a damaged PNG file (its {kind.decode('latin-1')} fails its checksum); {ADVICE}")
+            raise ImageError(f"it is a damaged PNG file (its {kind.decode()} fails its checksum); {ADVICE}")
         at = end
 
 
@@ -82,7 +82,7 @@ def _decode(data: bytes, kind: str) -> Pixels:
     except cv2.error as error:
         if error.code == cv2.Error.STS_NO_MEM:
             raise MemoryError from error
-        raise ImageError(f"OpenCV refuses it ({error.err}); save it as TIFF.") from error
+        raise ImageError(f"OpenCV refuses it ({one_line(error)}); save it as TIFF.") from error
     if pixels is None:
         raise ImageError(f"it is a damaged {kind} file, or of a kind that cannot be read; open and save it as PNG.")
     return pixels if pixels.ndim == 2 else pixels[..., 2::-1]

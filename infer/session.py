@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.contract import Contract, from_metadata
-from infer.errors import NetworkError, RunError, SettingsError
+from infer.errors import NetworkError, RunError, SettingsError, one_line
 from infer.external import refers_elsewhere
 
 # From 1.29 on ONNX Runtime reports its use to its makers unless told otherwise before it is loaded.
@@ -73,13 +73,9 @@ class OnnxNetwork:
             result: list[Any] = self._session.run([output], {"image": np.ascontiguousarray(tiles)})
         except Exception as error:  # ONNX Runtime's errors share no public base
             raise RunError(
-                f"the network cannot be run on {len(tiles)} tile(s) ({_first_line(error)}); try a smaller --batch."
+                f"the network cannot be run on {len(tiles)} tile(s) ({one_line(error)}); try a smaller --batch."
             ) from error
         return result[0]  # type: ignore[no-any-return]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _refuse_external_data(path: Path) -> None:
@@ -111,7 +107,7 @@ def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSessi
         session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no public base
         raise NetworkError(
-            f"{path}: ONNX Runtime cannot open it ({_first_line(error)}); export the network again."
+            f"{path}: ONNX Runtime cannot open it ({one_line(error)}); export the network again."
         ) from error
     if cuda and session.get_providers()[0] != "CUDAExecutionProvider":
         if provider == "cuda":

@@ -15,7 +15,7 @@ import tifffile
 from infer.claim import ADVICE, check_memory, check_size
 from infer.colours import Colours
 from infer.disk import HeldPixels, Pixels, map_file, release, room
-from infer.errors import ImageError
+from infer.errors import ImageError, one_line
 
 CACHE = 64 * 2**20
 """Bytes of decoded tiles or strips that an image keeps, unless two rows of them take more."""
@@ -46,7 +46,7 @@ class TiffImage:
                 _check_chain(file)
                 series = _only_image(file)
                 page = series.keyframe
-                check_size(page.imagelength, page.imagewidth, page.samplesperpixel, file.filehandle.size)
+                _check_claims(page, file.filehandle.size)
                 axes, shape = series.axes, series.shape
                 if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
                     axes, shape = axes + "S", (*shape, len(page.colormap))
@@ -55,7 +55,7 @@ class TiffImage:
         except (OSError, MemoryError, ImageError):
             raise
         except Exception as error:  # tifffile and its codecs raise whatever the damage leads to
-            raise ImageError(f"it is no TIFF image, or it is damaged ({error}); {ADVICE}") from error
+            raise ImageError(f"it is no TIFF image, or it is damaged ({one_line(error)}); {ADVICE}") from error
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,7 +79,7 @@ class TiffImage:
         except OSError as error:
             raise ImageError(f"{self._path}: it cannot be read ({error.strerror or error}).") from error
         except Exception as error:  # codecs raise whatever the damage leads to
-            raise ImageError(f"{self._path}: it is damaged ({error}); {ADVICE}") from error
+            raise ImageError(f"{self._path}: it is damaged ({one_line(error)}); {ADVICE}") from error
 
 
 class SegmentedPage:
@@ -139,6 +139,15 @@ class SegmentedPage:
         while self._size > self._budget and len(self._kept) > 1:
             self._size -= self._kept.popitem(last=False)[1].nbytes
         return segment
+
+
+def _check_claims(page: Any, size: int) -> None:
+    """Raise ImageError where a file of ``size`` bytes cannot hold the image, or one of its tiles or strips."""
+    claims = (page.imagelength, page.imagewidth), _segment_shape(page)
+    if not all(isinstance(length, int) for claim in claims for length in claim):
+        raise ImageError(f"its sizes are no single numbers; {ADVICE}")
+    for height, width in claims:
+        check_size(height, width, page.samplesperpixel, size)
 
 
 def _check_chain(file: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from infer.errors import FlowmaskError
+from infer.errors import FlowmaskError, one_line
 from infer.finished import Made, description, finished
 from infer.image import open_image
 from infer.jobs import Job
@@ -55,7 +55,8 @@ def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, o
     except MemoryError:
         outcome = _failed(job, "there is not enough memory for this image; run it on a larger machine.")
     except Exception as error:  # whatever it is, it must not cost the other files anything
-        reason = f"Flowmask failed ({type(error).__name__}: {error}); please report it with the record of --report."
+        what = f"{type(error).__name__}: {one_line(error)}"
+        reason = f"Flowmask failed ({what}); please report it with the record of --report."
         outcome = replace(_failed(job, reason), trace=traceback.format_exc())
     seconds = time.perf_counter() - begun
     return replace(outcome, seconds=seconds, peak_memory=peak_memory(), provider=network.provider)
