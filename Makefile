@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = bin/python -m pip install --quiet --disable-pip-version-check
 DATA ?= ../shared/data
 
-.PHONY: demo test lint bench train lock clean
+.PHONY: demo test lint bench trust train lock clean
 
 .venv/.ready: requirements/cpu.txt
 	$(PYTHON) -m venv .venv
@@ -38,6 +38,11 @@ bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.quality --data $(DATA)
 	.venv-dev/bin/python -m bench.agreement --data $(DATA)
 	.venv-dev/bin/python -m bench.resume
+
+trust: .venv-dev/.ready
+	.venv-dev/bin/python -m bench.fuzz
+	.venv-dev/bin/python -m bench.broken
+	.venv-dev/bin/python -m bench.faults
 
 train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.pool checkpoints/pool --each 60
