@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = bin/python -m pip install --quiet --disable-pip-version-check
 DATA ?= ../shared/data
 
-.PHONY: demo test lint bench train lock clean
+.PHONY: demo test lint bench trust train lock clean
 
 .venv/.ready: requirements/cpu.txt
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,11 @@ bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.slides --size 10000 20000 --diameter 30 --memory 4G
 	.venv-dev/bin/python -m bench.resume
 	.venv-dev/bin/python -m bench.counts
+
+trust: .venv-dev/.ready
+	.venv-dev/bin/python -m bench.fuzz
+	.venv-dev/bin/python -m bench.broken
+	.venv-dev/bin/python -m bench.faults
 
 train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.pool checkpoints/pool --each 60

@@ -26,7 +26,7 @@ import tifffile
 from bench.record import ROOT, print_table, write_record
 from infer.flows import Labels
 from infer.metrics import f1_challenge
-from infer.write import FULL_SUFFIX, LABEL_SUFFIX
+from infer.outputs import FULL_SUFFIX, LABEL_SUFFIX
 
 PITCH, DIAMETER = 26, 18
 """Distance of the cells' places and mean diameter in px; 40,000 cells take 27 Mpx."""

@@ -22,9 +22,10 @@ from bench.record import print_table
 from infer.api import load_network, segment
 from infer.cli import MODEL
 from infer.metrics import f1_challenge
+from infer.outputs import label_path
 from infer.settings import Settings
 from infer.store import LabelStore
-from infer.write import label_path, write_labels
+from infer.write import write_labels
 from train.simulate import simulate
 
 SIMULATED = {"brightfield": 1003, "fluorescence_wholecell": 1002, "phase": 1001, "dic": 1000}

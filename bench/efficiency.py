@@ -30,7 +30,7 @@ from bench.watched import Run, run_container, run_process
 from infer.errors import FlowmaskError
 from infer.image import SUFFIXES, open_image
 from infer.metrics import f1_challenge
-from infer.write import label_path
+from infer.outputs import label_path
 from train.data import read_labels
 
 COLUMNS = ("Img Name", "Real Running Time", "Rank Running Time")
@@ -88,10 +88,8 @@ def judged(image: Path, folder: Path, run: Run, labels: Path | None) -> dict[str
 
 def _truth(labels: Path, image: Path) -> Path:
     """Return the label file of an image, TIFF or PNG."""
-    return next(
-        (path for suffix in ("_label.tiff", "_label.png") if (path := label_path(labels, image.name, suffix)).exists()),
-        label_path(labels, image.name),
-    )
+    path = label_path(labels, image.name)
+    return path if path.exists() else path.with_suffix(".png")
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:

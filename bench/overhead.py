@@ -4,8 +4,9 @@
 
 One simulated image at scale 1 (the diameter given is the network's own). The session runs the same tiles of the same
 lattice in the same batches, without reading, blending or anything else in its time; the whole path is the command
-line's, network loading included. Both run in turn, and the median over the pairs counts: where other work on the
-machine slows one run down, it spoils one pair.
+line's, network loading included. They take turns, beginning and ending with the session, and each run of the whole
+path is held against the mean of the sessions before and after it: the speed of a shared machine drifts. The median
+over the runs counts.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def whole(path: Path, model: Path, diameter: float, batch: int, folder: Path) ->
     """Return the times that the command line takes for the image."""
     begun = clocks()
     words = ["-i", path, "-o", folder, "-m", model, "--diameter", diameter, "--batch", batch]
-    if cli.main([str(word) for word in words]) != cli.DONE:
+    if cli.main([str(word) for word in words]) != cli.ALL_DONE:
         raise SystemExit("the image could not be segmented; see the error above")
     return clocks() - begun
 
@@ -80,10 +81,12 @@ def main() -> None:
             cv2.imwrite(str(folder / f"{stem}.png"), mosaic(side, side, diameter)[0])
         whole(folder / "small.png", args.model, diameter, args.batch, folder / "labels")
         bare(folder / "small.png", network, args.batch)
+        alone, tiles = bare(folder / "image.png", network, args.batch)
         runs = []
         for _ in range(args.repeats):
-            alone, tiles = bare(folder / "image.png", network, args.batch)
-            runs.append((alone, whole(folder / "image.png", args.model, diameter, args.batch, folder / "labels")))
+            all_ = whole(folder / "image.png", args.model, diameter, args.batch, folder / "labels")
+            before, (alone, _) = alone, bare(folder / "image.png", network, args.batch)
+            runs.append(((before + alone) / 2, all_))
     shares = np.array([100 * (all_ / alone - 1) for alone, all_ in runs])
     table = np.stack([[alone, all_, share] for (alone, all_), share in zip(runs, shares, strict=True)])
     added = np.median(shares, axis=0)

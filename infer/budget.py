@@ -1,9 +1,6 @@
-"""How much memory there is, how much an image takes, and how many tiles may go through the network at once."""
+"""How much memory an image takes, and how many tiles may go through the network at once."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 from infer.blend import MAPS, ROWS
 from infer.disk import CACHE
@@ -23,14 +20,6 @@ LABEL_BYTES = 4 * 2
 """Bytes of an image pixel whose row is held: ends and labels."""
 WAITING = (DEPTH + 2) * ROWS
 """Network rows of finished maps between network and dynamics."""
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-
-
-def available_memory() -> int:
-    """Return the bytes that the container allows this process, or those of the machine."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    allowed = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
-    return min(machine, *allowed) if allowed else machine
 
 
 def needed_memory(shape: tuple[int, int], network_shape: tuple[int, int], tile: int) -> int:

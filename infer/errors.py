@@ -27,3 +27,9 @@ class InputError(FlowmaskError, FileNotFoundError):
 
 class OutputError(FlowmaskError, OSError):
     """A result cannot be written."""
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error of others says, as one line that can be printed; its type where it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -25,6 +25,8 @@ REACH = math.ceil(STEPS * LONGEST) + 1
 """Network rows above and below its beginning that a path may come to see."""
 CHECK = 8
 """Steps between two looks at whether a path has arrived; `STEPS` is a multiple of it."""
+MARGIN = math.ceil(CHECK * LONGEST) + 1
+"""Network pixels from the border within which a path may come to it in `CHECK` steps."""
 LANES = 16
 """Paths that advance together: the fastest of 2, 4, 8, 16 on the machines at hand."""
 ARRIVED = 1e-2
@@ -56,7 +58,8 @@ def inner_field(maps: Maps, threshold: float) -> Maps:
 
     Steps are cut at `LONGEST` along each axis: far too bright specks have flows of any length.
     """
-    field: Maps = np.clip(maps[:2] / np.float32(5), -LONGEST, LONGEST)
+    field: Maps = maps[:2] / np.float32(5)
+    np.clip(field, -LONGEST, LONGEST, out=field)
     field *= maps[2] > threshold
     return field
 
@@ -68,6 +71,9 @@ def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -
     In float64: float32 weights do not add up to 1, and the paths of small symmetric cells drift away.
     """
     width = field.shape[2]
+    if min(ys.min(), xs.min()) > MARGIN and ys.max() < height - 1 - MARGIN and xs.max() < width - 1 - MARGIN:
+        _advance_inside(field, ys, xs, top)
+        return
     lowest, rightmost = height - 1.0, width - 1.0
     for _ in range(CHECK):
         for lane in range(LANES):
@@ -77,6 +83,21 @@ def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -
             dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
             ys[lane] = min(max(ys[lane] + dy, 0.0), lowest)
             xs[lane] = min(max(xs[lane] + dx, 0.0), rightmost)
+
+
+@numba.njit(cache=True, inline="always")
+def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None:
+    """Do what `_advance` does where no path can come to the border of the image: without looking out for it."""
+    for _ in range(CHECK):
+        for lane in range(LANES):
+            y, x = int(ys[lane]), int(xs[lane])
+            fy, fx = ys[lane] - y, xs[lane] - x
+            y -= top
+            a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            dy = a * field[0, y, x] + b * field[0, y, x + 1] + c * field[0, y + 1, x] + d * field[0, y + 1, x + 1]
+            dx = a * field[1, y, x] + b * field[1, y, x + 1] + c * field[1, y + 1, x] + d * field[1, y + 1, x + 1]
+            ys[lane] += dy
+            xs[lane] += dx
 
 
 @numba.njit(cache=True)

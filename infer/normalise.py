@@ -100,7 +100,9 @@ def normalise(mixed: Mixed, level: Levels) -> Array:
     """
     low, span = (level[:, i, None, None].astype(mixed.dtype) for i in range(2))
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled: Array = ((mixed - low) / np.where(span > 0, span, 1)).astype(np.float32, copy=False)
+        spread = mixed - low
+        spread /= np.where(span > 0, span, 1)
+        scaled: Array = spread.astype(np.float32, copy=False)
     scaled[~np.isfinite(scaled)] = 0
     scaled[level[:, 1] <= 0] = 0
     return scaled

@@ -15,7 +15,7 @@ DEPTH = 2
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
     """Yield the items, which a thread makes up to `DEPTH` ahead; what it raises is raised here.
 
-    Once the consumer stops, the thread ends at its next item.
+    Once the consumer stops, the thread ends at its next item. Raises MemoryError when there is no room for a thread.
     """
     queue: Queue[tuple[str, Item | BaseException | None]] = Queue(DEPTH)
     stopped = Event()
@@ -32,7 +32,10 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             queue.put(("error", error))
 
     thread = Thread(target=make, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # Python says no more than that it cannot
+        raise MemoryError("no room for a thread") from error
     got: tuple[str, Item | BaseException | None] = "begin", None
     try:
         while (kind := (got := queue.get())[0]) == "item":

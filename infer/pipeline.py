@@ -9,12 +9,13 @@ import numba
 import numpy as np
 
 from infer.blend import Array, finished_rows
-from infer.budget import available_memory, needed_memory, planned_batch
+from infer.budget import needed_memory, planned_batch
 from infer.contract import Contract
 from infer.diameter import estimate_diameter
 from infer.errors import RunError
 from infer.flows import Labels
 from infer.image import Image
+from infer.memory import available_memory
 from infer.mirror import Mirrored
 from infer.normalise import channel_plan, levels
 from infer.overlap import ahead

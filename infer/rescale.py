@@ -55,7 +55,9 @@ class NormalisedView:
         y1, x1 = min(int(rows[-1]) + 2, height), min(int(columns[-1]) + 2, width)
         source = normalise(mix(self._image.read(y0, x0, y1, x1), self._plan), self._level)
         resized = _interpolate(_interpolate(source, rows - y0, 1), columns - x0, 2)
-        window[:, inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left] = resized[self._inputs]
+        part = window[:, inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left]
+        for index, own in enumerate(self._inputs):
+            part[index] = resized[own]
         return window
 
 
@@ -63,6 +65,8 @@ def _interpolate(values: Array, at: npt.NDArray[np.float64], axis: int) -> Array
     """Interpolate (C, Y, X) linearly at the positions along one axis."""
     below = at.astype(np.int64)
     if np.array_equal(at, below):
+        if below[-1] - below[0] == len(below) - 1:  # the scale is 1
+            return values[:, below[0] : below[-1] + 1] if axis == 1 else values[:, :, below[0] : below[-1] + 1]
         return np.take(values, below, axis)
     above = np.minimum(below + 1, values.shape[axis] - 1)
     shape = (-1, 1) if axis == 1 else (1, -1)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.contract import Contract, from_metadata
-from infer.errors import NetworkError, RunError, SettingsError
+from infer.errors import NetworkError, RunError, SettingsError, one_line
+from infer.external import refers_elsewhere
 
 # From 1.29 on ONNX Runtime reports its use to its makers unless told otherwise before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -38,13 +39,14 @@ class Network(Protocol):
 class OnnxNetwork:
     """A network file opened on a provider.
 
-    Raises NetworkError when the file is missing, no ONNX file or not ours, SettingsError when CUDA was asked for
-    and does not load.
+    Raises NetworkError when the file is missing, no ONNX file, not ours or not all of the network, SettingsError when
+    CUDA was asked for and does not load.
     """
 
     def __init__(self, path: Path, provider: str = "auto", threads: int = 0) -> None:
         if not os.path.isfile(path):
             raise NetworkError(f"{path}: there is no such network file; give the path of an .onnx file with --model.")
+        _refuse_external_data(path)
         self.path = path
         self._session = _open(path, provider, threads)
         metadata = self._session.get_modelmeta().custom_metadata_map
@@ -71,13 +73,22 @@ class OnnxNetwork:
             result: list[Any] = self._session.run([output], {"image": np.ascontiguousarray(tiles)})
         except Exception as error:  # ONNX Runtime's errors share no public base
             raise RunError(
-                f"the network cannot be run on {len(tiles)} tile(s) ({_first_line(error)}); try a smaller --batch."
+                f"the network cannot be run on {len(tiles)} tile(s) ({one_line(error)}); try a smaller --batch."
             ) from error
         return result[0]  # type: ignore[no-any-return]
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _refuse_external_data(path: Path) -> None:
+    try:
+        elsewhere = refers_elsewhere(path)
+    except OSError as error:
+        raise NetworkError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
+    except (ValueError, RecursionError) as error:
+        raise NetworkError(
+            f"{path}: it is no ONNX file, or it is damaged ({error}); export the network again."
+        ) from error
+    if elsewhere:
+        raise NetworkError(f"{path}: its weights lie in other files, which are not opened; export it as one file.")
 
 
 def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
@@ -96,7 +107,7 @@ def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSessi
         session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no public base
         raise NetworkError(
-            f"{path}: ONNX Runtime cannot open it ({_first_line(error)}); export the network again."
+            f"{path}: ONNX Runtime cannot open it ({one_line(error)}); export the network again."
         ) from error
     if cuda and session.get_providers()[0] != "CUDAExecutionProvider":
         if provider == "cuda":

@@ -36,7 +36,8 @@ class LabelStore:
     def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
         self._folder = folder
         try:
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
+            # Unbuffered: what does not fit is refused when it is written, not when the file is closed.
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed by __exit__)
         except OSError as error:
             raise self._refusal(error) from error
         self.shape = shape
@@ -90,8 +91,10 @@ class LabelStore:
     def _store(self, strip: Labels) -> None:
         dtype = np.int16 if self.cells <= INT16_CELLS else np.int32
         packed = pack(strip, dtype)
+        left = memoryview(packed)
         try:
-            self._file.write(packed)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise self._refusal(error) from error
         self._stored.append((len(packed), dtype))

@@ -14,6 +14,7 @@ How far a path can go is known: the number of steps times the longest step (`fol
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -37,6 +38,9 @@ from infer.masks import (
 from infer.rescale import positions
 from infer.rolling import Rolling
 from infer.settings import Settings
+
+# Threads that wait for their share of a loop sleep (libgomp reads this before the first): the network needs the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def label_rows(

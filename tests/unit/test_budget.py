@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import infer
-from infer.budget import available_memory, needed_memory, planned_batch
+from infer.budget import needed_memory, planned_batch
 from infer.cli import MODEL
 from infer.errors import SettingsError
+from infer.memory import available_memory
 from infer.settings import parse_memory
 
 

@@ -8,8 +8,9 @@ from infer.errors import OutputError
 from infer.flows import label_boxes
 from infer.ids import reused_ids
 from infer.metrics import f1_challenge
+from infer.outputs import label_path
 from infer.store import LabelStore, pack
-from infer.write import label_path, write_labels, write_strips
+from infer.write import write_labels, write_strips
 
 
 def test_the_name_ends_at_the_first_dot(tmp_path):

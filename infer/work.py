@@ -1,0 +1,93 @@
+"""One file from pixels to label file; whatever happens on the way becomes an outcome."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from infer.errors import FlowmaskError, one_line
+from infer.finished import Made, description, finished
+from infer.image import open_image
+from infer.jobs import Job
+from infer.memory import forget_peak, peak_memory
+from infer.normalise import check_choice
+from infer.outputs import maps_path, remove_partial
+from infer.pipeline import segment_rows
+from infer.progress import ProgressBar
+from infer.report import DONE, FAILED, SKIPPED, Outcome
+from infer.resume import MapsFile, Origin, discard, labels_origin, maps_origin
+from infer.session import OnnxNetwork
+from infer.settings import Settings
+from infer.sniff import digest
+from infer.store import LabelStore
+from infer.write import write_labels
+
+OriginOf = Callable[[str], Origin]
+"""From the digest of an image."""
+
+
+def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Outcome]:
+    """Open the network and return what segments one file with it, and raises nothing.
+
+    Raises NetworkError, or SettingsError where the settings do not fit the machine or the network.
+    """
+    network = OnnxNetwork(model, settings.provider, settings.threads)
+    check_choice(network.contract.channels, settings.channels)
+    origin = partial(labels_origin, network=digest(model), runtime=network.runtime, settings=settings)
+    return partial(_outcome, network=network, settings=settings, resume=resume, origin_of=origin)
+
+
+def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, origin_of: OriginOf) -> Outcome:
+    begun = time.perf_counter()
+    forget_peak()
+    try:
+        remove_partial(job.target)
+        origin = origin_of(digest(job.path))
+        made = finished(job.target, origin) if resume else None
+        outcome = _kept(job, made) if made else _segmented(job, network, settings, origin, resume)
+    except FlowmaskError as error:
+        outcome = _failed(job, str(error))
+    except MemoryError:
+        outcome = _failed(job, "there is not enough memory for this image; run it on a larger machine.")
+    except Exception as error:  # whatever it is, it must not cost the other files anything
+        what = f"{type(error).__name__}: {one_line(error)}"
+        reason = f"Flowmask failed ({what}); please report it with the record of --report."
+        outcome = replace(_failed(job, reason), trace=traceback.format_exc())
+    seconds = time.perf_counter() - begun
+    return replace(outcome, seconds=seconds, peak_memory=peak_memory(), provider=network.provider)
+
+
+def _failed(job: Job, reason: str) -> Outcome:
+    """Return a failure whose reason names the file."""
+    path = str(job.path)
+    return Outcome(path, FAILED, reason if reason.startswith(path) else f"{path}: {reason}")
+
+
+def _kept(job: Job, made: Made) -> Outcome:
+    discard(maps_path(job.target))
+    return Outcome(str(job.path), SKIPPED, labels=(str(job.target),), cells=made.cells, diameter=made.diameter)
+
+
+def _segmented(job: Job, network: OnnxNetwork, settings: Settings, origin: Origin, resume: bool) -> Outcome:
+    bar = ProgressBar(job.path.name)
+    try:
+        image = open_image(job.path)
+        scratch = maps_path(job.target)
+        with (
+            MapsFile(scratch, maps_origin(origin)) if resume else nullcontext() as kept,
+            LabelStore(job.target.parent, image.shape[1:]) as store,
+        ):
+            diameter, parts = segment_rows(image, network, settings, bar, kept)
+            for part in parts:
+                store.append(part)
+            bar.close()
+            written = write_labels(job.target, store, settings.ids, description(origin, store.cells, diameter))
+        discard(scratch)
+    finally:
+        bar.close()
+    return Outcome(str(job.path), DONE, labels=tuple(map(str, written)), cells=store.cells, diameter=diameter)
