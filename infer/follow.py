@@ -54,19 +54,19 @@ def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height:
 
 
 def inner_field(maps: Maps, threshold: float) -> Maps:
-    """Return the field (2, Y, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0.
+    """Return the field (Y, 2, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0.
 
-    Steps are cut at `LONGEST` along each axis: far too bright specks have flows of any length.
+    maps: (Y, 3, X). Steps are cut at `LONGEST` along each axis: far too bright specks have flows of any length.
     """
-    field: Maps = maps[:2] / np.float32(5)
+    field: Maps = maps[:, :2] / np.float32(5)
     np.clip(field, -LONGEST, LONGEST, out=field)
-    field *= maps[2] > threshold
+    field *= maps[:, 2:] > threshold
     return field
 
 
 @numba.njit(cache=True)
 def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -> None:
-    """Take every path (K,) `CHECK` steps further through the field (2, n, X), in place.
+    """Take every path (K,) `CHECK` steps further through the field (n, 2, X), in place.
 
     In float64: float32 weights do not add up to 1, and the paths of small symmetric cells drift away.
     """
@@ -79,8 +79,8 @@ def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -
         for lane in range(LANES):
             y0, x0, y1, x1, fy, fx = _corners(ys[lane], xs[lane], top, height, width)
             a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            dy = a * field[0, y0, x0] + b * field[0, y0, x1] + c * field[0, y1, x0] + d * field[0, y1, x1]
-            dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
+            dy = a * field[y0, 0, x0] + b * field[y0, 0, x1] + c * field[y1, 0, x0] + d * field[y1, 0, x1]
+            dx = a * field[y0, 1, x0] + b * field[y0, 1, x1] + c * field[y1, 1, x0] + d * field[y1, 1, x1]
             ys[lane] = min(max(ys[lane] + dy, 0.0), lowest)
             xs[lane] = min(max(xs[lane] + dx, 0.0), rightmost)
 
@@ -94,15 +94,15 @@ def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None
             fy, fx = ys[lane] - y, xs[lane] - x
             y -= top
             a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            dy = a * field[0, y, x] + b * field[0, y, x + 1] + c * field[0, y + 1, x] + d * field[0, y + 1, x + 1]
-            dx = a * field[1, y, x] + b * field[1, y, x + 1] + c * field[1, y + 1, x] + d * field[1, y + 1, x + 1]
+            dy = a * field[y, 0, x] + b * field[y, 0, x + 1] + c * field[y + 1, 0, x] + d * field[y + 1, 0, x + 1]
+            dx = a * field[y, 1, x] + b * field[y, 1, x + 1] + c * field[y + 1, 1, x] + d * field[y + 1, 1, x + 1]
             ys[lane] += dy
             xs[lane] += dx
 
 
 @numba.njit(cache=True)
 def _follow_row(
-    logits: Maps, field: Maps, top: int, height: int, row: float, columns: Positions, threshold: float, ends: Ends
+    maps: Maps, field: Maps, top: int, height: int, row: float, columns: Positions, threshold: float, ends: Ends
 ) -> None:
     """Fill in ``ends`` (len(columns),) for one source row; see `follow`.
 
@@ -117,9 +117,9 @@ def _follow_row(
         for lane in range(LANES):
             if steps[lane] >= STEPS:
                 if column[lane] >= 0:
-                    ends[column[lane]] = (int(ys[lane]) - int(row)) * logits.shape[1] + int(xs[lane])
+                    ends[column[lane]] = (int(ys[lane]) - int(row)) * maps.shape[2] + int(xs[lane])
                     busy -= 1
-                while following < width and not sample(logits, row, columns[following], top, height) > threshold:
+                while following < width and not sample(maps[:, 2], row, columns[following], top, height) > threshold:
                     following += 1
                 ys[lane], xs[lane], column[lane], steps[lane] = row, 0.0, -1, 0
                 if following < width:
@@ -138,17 +138,17 @@ def _follow_row(
 
 @numba.njit(cache=True, parallel=True, nogil=True)
 def follow(
-    logits: Maps, field: Maps, top: int, height: int, rows: Positions, columns: Positions, threshold: float
+    maps: Maps, field: Maps, top: int, height: int, rows: Positions, columns: Positions, threshold: float
 ) -> Ends:
     """Return (len(rows), len(columns)) int32: where the path of each source pixel ends.
 
-    logits (n, X) and field (2, n, X) float32: the rows from ``top`` on of a network image of ``height`` rows; rows
+    maps (n, 3, X) and field (n, 2, X) float32: the rows from ``top`` on of a network image of ``height`` rows; rows
     and columns: the network positions of the source pixels. An end is its distance from pixel (int(row), 0), counted
     in raster order; `NOWHERE` for a pixel where the interpolated logit does not exceed ``threshold``.
     """
     ends = np.full((len(rows), len(columns)), NOWHERE, np.int32)
     for i in numba.prange(len(rows)):
-        _follow_row(logits, field, top, height, rows[i], columns, threshold, ends[i])
+        _follow_row(maps, field, top, height, rows[i], columns, threshold, ends[i])
     return ends
 
 

@@ -105,9 +105,10 @@ class _Strip:
         return self._finish()
 
     def _take(self, part: Maps) -> None:
-        self.maps.append(part)
-        self.field.append(inner_field(part, self.settings.cellprob_threshold))
-        self.pile.append(np.zeros(part.shape[1:], np.int32))
+        rows = part.transpose(1, 0, 2)
+        self.maps.append(rows)
+        self.field.append(inner_field(rows, self.settings.cellprob_threshold))
+        self.pile.append(np.zeros((len(rows), self.width), np.int32))
 
     def _source_rows(self, network_row: float) -> int:
         """Return how many source rows lie above a network row."""
@@ -121,7 +122,7 @@ class _Strip:
             return
         top, bottom = self.field.top, self.field.bottom
         ends = follow(
-            self.maps.rows(top, bottom)[2],
+            self.maps.rows(top, bottom),
             self.field.rows(top, bottom),
             top,
             self.height,

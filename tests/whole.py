@@ -13,8 +13,8 @@ def whole_labels(maps, shape, settings):
     """Return the labels (Y, X) int32 of maps (3, y, x) for an image of ``shape``, numbered by first pixel."""
     height, width = maps.shape[1:]
     rows, columns = positions(0, shape[0], shape[0], height), positions(0, shape[1], shape[1], width)
-    threshold = settings.cellprob_threshold
-    ends = follow(maps[2], inner_field(maps, threshold), 0, height, rows, columns, threshold).astype(np.int64)
+    threshold, by_row = settings.cellprob_threshold, np.ascontiguousarray(maps.transpose(1, 0, 2))
+    ends = follow(by_row, inner_field(by_row, threshold), 0, height, rows, columns, threshold).astype(np.int64)
     inside = ends != NOWHERE
     ends = ends + rows.astype(np.int64)[:, None] * width
     pile = np.bincount(ends[inside], minlength=height * width).reshape(height, width)

@@ -48,6 +48,7 @@ def test_flows(given, theirs):
 
 def test_flow_errors(given, theirs):
     maps = np.concatenate([given["network_flow"], np.zeros((1, *SHAPE))]).astype(np.float32)
+    maps = np.ascontiguousarray(maps.transpose(1, 0, 2))
     truth = given["truth"]
     rows, columns = (positions(0, length, length, length) for length in SHAPE)
     cells = np.arange(1, truth.max() + 1)
