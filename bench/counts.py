@@ -24,7 +24,7 @@ import numpy.typing as npt
 import tifffile
 
 from bench.record import ROOT, print_table, write_record
-from infer.flows import Labels
+from infer.labels import Labels
 from infer.metrics import f1_challenge
 from infer.outputs import FULL_SUFFIX, LABEL_SUFFIX
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from bench.mosaic import mosaic, network_like
 from bench.record import ROOT, print_table, write_record
-from infer.flows import Flows, Labels
+from infer.flows import Flows
+from infer.labels import Labels
 from infer.metrics import matches
 from infer.settings import Settings
 from infer.strip import label_rows

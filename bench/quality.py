@@ -23,8 +23,8 @@ import numpy.typing as npt
 from bench.record import print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
-from infer.flows import Labels
 from infer.image import Image
+from infer.labels import Labels
 from infer.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
 from infer.pipeline import segment_rows
 from infer.rescale import network_length

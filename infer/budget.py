@@ -5,8 +5,8 @@ from __future__ import annotations
 from infer.blend import MAPS, ROWS
 from infer.disk import CACHE
 from infer.errors import SettingsError
-from infer.follow import REACH
 from infer.overlap import DEPTH
+from infer.reach import REACH
 
 RUNTIME = 320 * 2**20
 """Bytes of the interpreter, its libraries and an open network of full width."""

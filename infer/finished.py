@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from infer.ids import INT16_CELLS
+from infer.labels import INT16_CELLS
 from infer.outputs import full_path
 from infer.resume import Origin
 

@@ -11,7 +11,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-Labels = npt.NDArray[np.int32]
+from infer.labels import Labels
+
 Flows = npt.NDArray[np.float32]
 
 

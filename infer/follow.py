@@ -14,15 +14,12 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from infer.reach import LONGEST, STEPS
+
 Maps = npt.NDArray[np.float32]
 Ends = npt.NDArray[np.int32]
 Positions = npt.NDArray[np.float64]
 
-STEPS = 200
-LONGEST = 1.2
-"""Network pixels that a step may go along each axis: a longer flow is none that was trained for."""
-REACH = math.ceil(STEPS * LONGEST) + 1
-"""Network rows above and below its beginning that a path may come to see."""
 CHECK = 8
 """Steps between two looks at whether a path has arrived; `STEPS` is a multiple of it."""
 MARGIN = math.ceil(CHECK * LONGEST) + 1

@@ -12,11 +12,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from infer.masks import Boxes
+from infer.labels import INT16_CELLS, Boxes
 from infer.metrics import LARGE, PATCH
 
 Ids = npt.NDArray[np.int16]
-INT16_CELLS = 32_767
 log = logging.getLogger(__name__)
 
 

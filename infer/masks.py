@@ -10,8 +10,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from infer.flows import Labels, cell_flows
+from infer.flows import cell_flows
 from infer.follow import NOWHERE, Ends, Maps, sample
+from infer.labels import Boxes, Labels
 
 SEED_PIXELS = 10
 SPREAD_PIXELS = 2
@@ -20,7 +21,6 @@ PEAK = 2
 GROWTH = 5
 """A seed is the highest pixel within `PEAK` pixels and grows `GROWTH` times by its 3 x 3 neighbourhood."""
 Pile = npt.NDArray[np.int32]
-Boxes = npt.NDArray[np.int32]
 
 
 @numba.njit(cache=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from infer.blend import Array, finished_rows
@@ -13,8 +12,8 @@ from infer.budget import needed_memory, planned_batch
 from infer.contract import Contract
 from infer.diameter import estimate_diameter
 from infer.errors import RunError
-from infer.flows import Labels
 from infer.image import Image
+from infer.labels import Labels
 from infer.memory import available_memory
 from infer.mirror import Mirrored
 from infer.normalise import channel_plan, levels
@@ -23,7 +22,6 @@ from infer.rescale import NormalisedView, network_length
 from infer.resume import MapsFile
 from infer.session import Network
 from infer.settings import Settings, parse_memory
-from infer.strip import label_rows
 from infer.tiling import Lattice, lattice
 
 Progress = Callable[[float], None]
@@ -81,9 +79,7 @@ def segment_rows(
     view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
     asked = Mirrored(network) if settings.augment else network
     maps = ahead(network_maps(view, asked, tiles, batch, progress, kept))
-    threads = min(settings.threads or numba.get_num_threads(), numba.get_num_threads())
-    labels = _with_threads(label_rows(maps, view.shape, image.shape[1:], settings), threads)
-    return diameter, ahead(labels)
+    return diameter, ahead(_labels(maps, view.shape, image.shape[1:], settings))
 
 
 def _tiles_and_batch(
@@ -121,7 +117,14 @@ def network_maps(
             progress((top + part.shape[1]) / view.shape[0])
 
 
-def _with_threads(parts: Iterator[Labels], count: int) -> Iterator[Labels]:
-    """Yield the parts, made with ``count`` threads of Numba; the count belongs to the thread that asks for them."""
-    numba.set_num_threads(count)
-    yield from parts
+def _labels(
+    maps: Iterator[Array], network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings
+) -> Iterator[Labels]:
+    """Yield the labels of the maps, made with as many threads as were asked for; Numba counts them by thread."""
+    import numba
+
+    from infer.strip import label_rows
+
+    most = numba.get_num_threads()
+    numba.set_num_threads(min(settings.threads or most, most))
+    yield from label_rows(maps, network_shape, shape, settings)

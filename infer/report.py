@@ -7,7 +7,6 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,8 @@ class Outcome:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, Flowmask and the packages that a run uses."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": platform.python_version(), "flowmask": __version__}
     for package in PACKAGES:
         try:

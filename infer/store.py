@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.errors import OutputError
-from infer.flows import Labels
-from infer.ids import INT16_CELLS
-from infer.masks import Boxes, measure
+from infer.labels import INT16_CELLS, Boxes, Labels
 
 Integers = npt.NDArray[np.signedinteger]
 Width = type[np.signedinteger]
@@ -57,6 +55,8 @@ class LabelStore:
 
     def append(self, rows: Labels) -> None:
         """Add rows (n, X) int32 below."""
+        from infer.masks import measure
+
         self.cells = max(self.cells, int(rows.max(initial=0)))
         if self.cells > len(self._areas):
             grown = 2 * self.cells

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from infer.flows import Labels
-from infer.follow import REACH, Maps, follow, inner_field, pile_up
+from infer.follow import Maps, follow, inner_field, pile_up
+from infer.labels import Labels
 from infer.masks import (
     GROWTH,
     PEAK,
@@ -35,6 +35,7 @@ from infer.masks import (
     peaks,
     renumber,
 )
+from infer.reach import REACH
 from infer.rescale import positions
 from infer.rolling import Rolling
 from infer.settings import Settings

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Thread
+
+import numpy as np
 
 from infer.errors import FlowmaskError, one_line
 from infer.finished import Made, description, finished
@@ -36,10 +39,20 @@ def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Ou
 
     Raises NetworkError, or SettingsError where the settings do not fit the machine or the network.
     """
+    with suppress(RuntimeError):  # there is no room for a thread
+        Thread(target=_load_dynamics, daemon=True).start()
     network = OnnxNetwork(model, settings.provider, settings.threads)
     check_choice(network.contract.channels, settings.channels)
     origin = partial(labels_origin, network=digest(model), runtime=network.runtime, settings=settings)
     return partial(_outcome, network=network, settings=settings, resume=resume, origin_of=origin)
+
+
+def _load_dynamics() -> None:
+    """Load the compiled dynamics: that takes as long as the network on a small image, so both happen at once."""
+    with suppress(Exception):  # what is the matter shows again where they are needed
+        from infer.strip import label_rows
+
+        list(label_rows([np.zeros((3, 1, 1), np.float32)], (1, 1), (1, 1), Settings()))
 
 
 def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, origin_of: OriginOf) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.ids import INT16_CELLS, needs_reuse, reused_ids
+from infer.labels import INT16_CELLS
 from infer.outputs import full_path, whole
 from infer.store import STRIP, LabelStore, Width, pack
 
@@ -26,6 +26,8 @@ def write_labels(path: Path, store: LabelStore, ids: str, about: str | None = No
     if store.cells <= INT16_CELLS:
         write_strips(path, store.strips(np.int16), store.shape, np.int16, about)
         return [path]
+    from infer.ids import needs_reuse, reused_ids
+
     reused = (
         reused_ids(store.boxes, store.shape) if ids == "challenge" and needs_reuse(store.shape, store.cells) else None
     )

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.flows import Labels, label_boxes
+from infer.flows import label_boxes
 from infer.image import ArrayImage
+from infer.labels import Labels
 from infer.normalise import levels, normalise
 from train.data import MIN_CELL, PERCENTILES, SIMULATED, Prepared, made_ready
 

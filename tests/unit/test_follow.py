@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from infer.follow import ARRIVED, CHECK, LONGEST, NOWHERE, STEPS, follow, inner_field, sample
+from infer.follow import ARRIVED, CHECK, NOWHERE, follow, inner_field, sample
+from infer.reach import LONGEST, STEPS
 
 RNG = np.random.default_rng(6)
 HEIGHT, WIDTH = 60, 71

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infer.flows import labels_to_flows
-from infer.follow import REACH
+from infer.reach import REACH
 from infer.settings import Settings
 from infer.strip import label_rows
 from tests.whole import whole_labels
