@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,8 @@ from infer.settings import Settings
 
 # Threads that wait for their share of a loop sleep (libgomp reads this before the first): the network needs the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+_ALONE = Lock()
+"""Where there is no OpenMP, Numba ends the process when two threads run loops of its at once."""
 
 
 def label_rows(
@@ -53,7 +56,9 @@ def label_rows(
     """
     strip = _Strip(network_shape, shape, settings)
     for part in parts:
-        yield strip.advance(part)
+        with _ALONE:
+            rows = strip.advance(part)
+        yield rows
 
 
 class _Strip:

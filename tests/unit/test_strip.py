@@ -1,5 +1,10 @@
 """A strip at a time gives the labels of the whole image, pixel for pixel."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numba
 import numpy as np
@@ -11,6 +16,8 @@ from infer.settings import Settings
 from infer.strip import label_rows
 from tests.whole import whole_labels
 from train.simulate import simulate
+
+ROOT = Path(__file__).parents[2]
 
 
 def noisy_maps(labels, scale, noise, seed=0):
@@ -104,3 +111,22 @@ def test_few_rows_are_held():
         strip.advance(maps[:, top : top + 100])
         held.append(max(r.bottom - r.top for r in (strip.maps, strip.field, strip.pile, strip.ends, strip.labels)))
     assert max(held) < 3 * REACH + 400
+
+
+def test_two_threads_may_label_at_once_where_there_is_no_openmp():
+    code = f"""
+import threading
+import numpy as np
+from infer.settings import Settings
+from infer.strip import label_rows
+maps = np.random.default_rng(1).normal(size=(3, 300, 400)).astype(np.float32)
+def work():
+    for _ in range(5):
+        list(label_rows([maps], (300, 400), (300, 400), Settings()))
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
