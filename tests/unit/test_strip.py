@@ -114,7 +114,7 @@ def test_few_rows_are_held():
 
 
 def test_two_threads_may_label_at_once_where_there_is_no_openmp():
-    code = f"""
+    code = """
 import threading
 import numpy as np
 from infer.settings import Settings
