@@ -7,7 +7,8 @@ ARG REQUIREMENTS=requirements.txt
 COPY ${REQUIREMENTS} /tmp/requirements.txt
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
-    --require-hashes --only-binary :all: -r /tmp/requirements.txt
+    --require-hashes --only-binary :all: -r /tmp/requirements.txt \
+ && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 
 FROM ${BASE}
 ARG VERSION=0.1.0
@@ -37,6 +38,6 @@ RUN mkdir -p inputs outputs \
  && chmod -R a+rwX "${NUMBA_CACHE_DIR}" \
  && rm -r /tmp/a.tif /tmp/labels
 ENV PYTHONDONTWRITEBYTECODE=1
-# No USER: /workspace/outputs is a folder of the host, which only its owner and root can write.
-# `--user "$(id -u)"` works too.
+# No USER: /workspace/outputs is a folder of the host, which only its owner and root can write. predict.sh gives way to
+# that owner before it does anything else; `--user "$(id -u)"` works too.
 CMD ["sh", "predict.sh"]
