@@ -35,14 +35,7 @@ lint: .venv-dev/.ready
 	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh .ci/run
 
 bench: .venv-dev/.ready .venv-cellpose/.ready
-	.venv-dev/bin/python -m bench.quality --data $(DATA)
-	.venv-dev/bin/python -m bench.agreement --data $(DATA)
-	.venv-dev/bin/python -m bench.dynamics --large
-	.venv-dev/bin/python -m bench.overhead
-	.venv-dev/bin/python -m bench.speed
-	.venv-dev/bin/python -m bench.slides --size 10000 20000 --diameter 30 --memory 4G
-	.venv-dev/bin/python -m bench.resume
-	.venv-dev/bin/python -m bench.counts
+	.venv-dev/bin/python -m bench.page
 
 trust: .venv-dev/.ready
 	.venv-dev/bin/python -m bench.fuzz

@@ -1,10 +1,12 @@
 """Check 2 of the container: `sh predict.sh` on one image against the least that could segment it.
 
-    python -m bench.startup [--size 512] [--pairs 10]
+    python -m bench.startup [--size 512] [--pairs 10] [--checkpoint CHECKPOINT.pt]
 
 The least is a script that imports NumPy and ONNX Runtime, opens the same file and the same network, and runs the same
 tiles: neither reading by window, nor flow dynamics, nor labels. Both run in pairs, from exec to exit, the diameter
-given; the median of the ratios counts. The first pair is told apart: it finds the disk's cache as it is.
+given; the median of the ratios counts. The first pair is told apart: it finds the disk's cache as it is. cellpose runs
+beside them, from exec to exit too, in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default), with
+the same weights, widened by channels that stay zero, as it takes no other width.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
+from bench.agreement import CHECKPOINT, cellpose_state, widened
 from bench.record import ROOT, print_table, write_record
 from infer.cli import MODEL
 from infer.tiling import lattice
+from train.network import load
 from train.simulate import simulate
 
 DIAMETER = 30
@@ -42,6 +47,14 @@ for top in begin:
         part = pixels[top : top + tile, left : left + tile]
         session.run(["maps"], {"image": np.repeat(part[None, None], 3, axis=1)})
 """
+CELLPOSE = """
+import sys
+import cv2
+from cellpose import models
+model = models.CellposeModel(gpu=False, pretrained_model=sys.argv[2], nchan=3)
+image = cv2.imread(sys.argv[1], cv2.IMREAD_COLOR)
+model.eval(image, channels=None, channel_axis=-1, diameter=float(sys.argv[3]))
+"""
 
 
 def seconds(command: Sequence[str]) -> float:
@@ -56,7 +69,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="height and width of the image in px")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter of both")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the weights of the network, for cellpose")
     args = parser.parse_args()
+    cellpose = Path(os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python"))
     os.environ["PATH"] = f"{args.python.parent}{os.pathsep}{os.environ['PATH']}"
     axis = lattice(args.size, 224)
     with tempfile.TemporaryDirectory() as name:
@@ -67,15 +82,19 @@ def main() -> None:
         tiles = [str(axis.tile), ",".join(map(str, axis.starts))]
         least = [str(args.python), "-c", LEAST, str(inputs / "image.png"), str(MODEL), *tiles]
         ours = ["sh", str(ROOT / "predict.sh"), str(inputs), str(outputs), "--diameter", str(DIAMETER)]
-        pairs = np.array([(seconds(least), seconds(ours)) for _ in range(args.pairs + 1)])
-    ratios = pairs[:, 1] / pairs[:, 0]
+        weights = Path(name) / "cellpose_weights"
+        torch.save(cellpose_state(widened(load(args.checkpoint)[0]), DIAMETER), weights)
+        theirs = [str(cellpose), "-c", CELLPOSE, str(inputs / "image.png"), str(weights), str(DIAMETER)]
+        times = np.array([[seconds(run) for run in (least, ours, theirs)] for _ in range(args.pairs + 1)])
+    ratios = times[:, 1] / times[:, 0]
     labels = ["first", *range(1, args.pairs + 1)]
-    rows = [[label, *pair, ratio] for label, pair, ratio in zip(labels, pairs.tolist(), ratios.tolist(), strict=True)]
-    print_table(["pair", "s, least", "s, predict.sh", "ratio"], rows)
-    print(
-        f"predict.sh takes {np.median(ratios[1:]):.2f} times as long as the least ({ratios[0]:.2f} in the first pair)"
-    )
-    figures = {"size": args.size, "pairs_s": pairs.tolist(), "ratio": float(np.median(ratios[1:]))}
+    rows = [[label, *run, ratio] for label, run, ratio in zip(labels, times.tolist(), ratios.tolist(), strict=True)]
+    print_table(["run", "s, least", "s, predict.sh", "s, cellpose", "predict.sh over least"], rows)
+    ratio, first = float(np.median(ratios[1:])), float(ratios[0])
+    faster = float(np.median(times[1:, 2] / times[1:, 1]))
+    print(f"predict.sh takes {ratio:.2f} times as long as the least ({first:.2f} in the first run),")
+    print(f"cellpose {faster:.2f} times as long as predict.sh")
+    figures = {"size": args.size, "times_s": times.tolist(), "ratio": ratio, "first_ratio": first, "faster": faster}
     print(write_record("startup", figures))
 
 
