@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 
 from infer import errors
@@ -41,7 +42,8 @@ def apart(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outco
                     yield outcome
         finally:
             for job in list(left)[:1]:
-                remove_partial(job.target)
+                with suppress(FlowmaskError):  # the next run that makes these labels says so
+                    remove_partial(job.target)
         if left:
             job = left.popleft()
             yield Outcome(str(job.path), FAILED, f"{job.path}: {worker.obituary()}")
@@ -94,7 +96,8 @@ class _Worker:
         if self._exit_code < 0:
             name = signal.Signals(-self._exit_code).name
             return f"it made a decoder or the network crash ({name}); open and save it again, or remove it."
-        return f"the process that worked on it ended (exit code {self._exit_code}); run it again."
+        how = f"the process that worked on it ended (exit code {self._exit_code})"
+        return f"{how}, as happens when memory runs out; give it more."
 
 
 def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], into: int, watched: int) -> None:

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from infer.apart import Segment, apart
-from infer.errors import FlowmaskError
+from infer.errors import FlowmaskError, printable
 from infer.jobs import Job, find_images, plan
 from infer.outputs import make_folder
 from infer.report import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_report
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace, outcomes: list[Outcome], own_process: bool) ->
     """
     settings = Settings(**{knob.name: getattr(args, knob.name) for knob in fields(Settings)})
     paths = find_images(args.input, own_labels=args.input.resolve() == args.output.resolve())
-    jobs, refused = plan([path for path in paths if path != args.report], args.output)
+    jobs, refused = plan(paths, args.output)
     make_folder(args.output)
     code, ending = ALL_DONE, None
     try:
@@ -121,11 +121,15 @@ def _left(jobs: list[Job], outcomes: list[Outcome], first: str) -> list[Outcome]
 def _tell(outcome: Outcome) -> None:
     """Say what became of an image in one line."""
     if outcome.status == FAILED:
-        print(f"error: {outcome.reason}", file=sys.stderr, flush=True)
+        _complain(outcome.reason or "")
     else:
         took = "done before" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
         facts = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {took}"
-        print(f"{Path(outcome.file).name}: {facts}", flush=True)
+        print(printable(f"{Path(outcome.file).name}: {facts}"), flush=True)
+
+
+def _complain(reason: str) -> None:
+    print(printable(f"error: {reason}"), file=sys.stderr, flush=True)
 
 
 def _sum_up(outcomes: list[Outcome], ending: str | None) -> None:
@@ -157,13 +161,19 @@ def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
     begun = datetime.now(UTC)
     outcomes: list[Outcome] = []
     with stoppable() as ignore:
+        try:
+            if args.report:
+                make_room(args.report)
+        except FlowmaskError as error:
+            _complain(str(error))
+            return WRONG_USAGE
         code, ending = _ended(args, outcomes, own_process)
         ignore()
         try:
             if args.report:
                 write_report(args.report, begun, vars(args), outcomes, code, ending)
         except FlowmaskError as error:
-            print(f"error: {error}", file=sys.stderr)
+            _complain(str(error))
             code = code or SOME_FAILED
     return code
 
@@ -171,12 +181,10 @@ def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
 def _ended(args: argparse.Namespace, outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
     """Run, and return the exit code and what ended the run early, whatever it was."""
     try:
-        if args.report:
-            make_room(args.report)
         return run(args, outcomes, own_process)
     except Stopped as stop:
         print(f"stopped by {stop}.", file=sys.stderr)
         return stop.exit_code, str(stop)
     except FlowmaskError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(str(error))
         return WRONG_USAGE, str(error)

@@ -31,5 +31,9 @@ class OutputError(FlowmaskError, OSError):
 
 def one_line(error: Exception) -> str:
     """Return what an error of others says, as one line that can be printed; its type where it says nothing."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split()) or type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """Return the text as one line that does nothing to a terminal: file names may hold any character."""
     return "".join(character if character.isprintable() else "?" for character in text)

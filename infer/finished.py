@@ -45,6 +45,11 @@ def finished(target: Path, origin: Origin) -> Made | None:
     return made
 
 
+def is_ours(path: Path) -> bool:
+    """Tell whether a file is a label file that Flowmask has made."""
+    return _read(path)[0] is not None
+
+
 def _read(path: Path) -> tuple[Made | None, np.dtype[np.generic] | None]:
     """Return what a label file says of itself, and its type; None where there is no complete one that says anything."""
     if not path.is_file():

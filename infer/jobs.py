@@ -34,7 +34,7 @@ def find_images(path: Path, own_labels: bool = False) -> list[Path]:
         if path.is_file():
             return [path]
         exists = path.is_dir()
-        found = sorted(p for p in path.iterdir() if p.is_file() or _is_broken(p)) if exists else []
+        found = sorted(p for p in path.iterdir() if _is_file(p)) if exists else []
     except OSError as error:
         raise InputError(
             f"{path}: it cannot be read ({error.strerror}); check its name and its permissions."
@@ -45,12 +45,16 @@ def find_images(path: Path, own_labels: bool = False) -> list[Path]:
     if own_labels:
         found = [p for p in found if not p.name.endswith((LABEL_SUFFIX, FULL_SUFFIX))]
     if not found:
-        raise InputError(f"{path}: the folder is empty; put TIFF, PNG, JPEG or BMP images into it.")
+        raise InputError(f"{path}: there are no images in the folder; put TIFF, PNG, JPEG or BMP images into it.")
     return found
 
 
-def _is_broken(path: Path) -> bool:
-    return path.is_symlink() and not path.exists()
+def _is_file(path: Path) -> bool:
+    """Tell whether a folder's entry is a file, or a link of which that cannot be told."""
+    try:
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    except OSError:
+        return True
 
 
 def plan(paths: Sequence[Path], output: Path) -> tuple[list[Job], list[Outcome]]:

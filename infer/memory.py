@@ -13,10 +13,11 @@ LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.
 
 
 def available_memory() -> int:
-    """Return the bytes that the container allows this process, or those of the machine."""
+    """Return the bytes that the container or a limit on the process (ulimit -v) allow, or those of the machine."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     allowed = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
-    return min(machine, *allowed) if allowed else machine
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return min([machine, *allowed, *([limit] if limit != resource.RLIM_INFINITY else [])])
 
 
 def forget_peak() -> None:

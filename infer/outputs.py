@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -50,7 +51,11 @@ def remove_partial(target: Path) -> None:
     """
     for path in (target, full_path(target)):
         with _refused(path):
-            partial_path(path).unlink(missing_ok=True)
+            try:
+                partial_path(path).unlink(missing_ok=True)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:  # a file with such a name cannot be there
+                    raise
 
 
 @contextmanager
@@ -66,6 +71,11 @@ def whole(path: Path) -> Iterator[Path]:
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(partial, path)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -77,6 +87,7 @@ def _refused(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(
-            f"{path}: it cannot be written ({error.strerror or error}); check the folder and its space."
-        ) from error
+        remedy = (
+            "give the image a shorter name" if error.errno == errno.ENAMETOOLONG else "check the folder and its space"
+        )
+        raise OutputError(f"{path}: it cannot be written ({error.strerror or error}); {remedy}.") from error

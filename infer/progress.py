@@ -6,6 +6,8 @@ import math
 import sys
 import time
 
+from infer.errors import printable
+
 WIDTH = 30
 INTERVAL = 0.1
 
@@ -14,7 +16,7 @@ class ProgressBar:
     """One line on stderr for one image: name, bar, percentage, time left."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._shown = name, sys.stderr.isatty()
+        self._name, self._shown = printable(name), sys.stderr.isatty()
         self._drawn = 0.0
         self._first: tuple[float, float] | None = None
         """Time and fraction when it was first told: what a run that goes on found done says nothing of its speed."""

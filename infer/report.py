@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infer import __version__
-from infer.errors import InputError
+from infer.errors import InputError, OutputError
 from infer.outputs import whole
 from infer.sniff import digest
 
@@ -62,10 +63,28 @@ def versions() -> dict[str, str]:
 
 
 def make_room(path: Path) -> None:
-    """Remove the record of an earlier run; raises OutputError, before any work, where a new one cannot be written."""
+    """Remove the record of an earlier run.
+
+    Raises OutputError, before any work, where a new one cannot be written or something else is there.
+    """
+    _check_free(path)
     with whole(path) as partial:
         partial.touch()
     path.unlink()
+
+
+def _check_free(path: Path) -> None:
+    """Raise OutputError where there is anything but the record of an earlier run."""
+    if os.path.lexists(path) and not _is_record(path):
+        raise OutputError(f"{path}: it is there already and no record of a run; give another with --report.")
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        plain = path.is_file() and not path.is_symlink()
+        return plain and {"exit_code", "versions", "files"} <= json.loads(path.read_text()).keys()
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def write_report(
@@ -79,7 +98,7 @@ def write_report(
     """Write the record of a run as JSON: whole, or not at all.
 
     options: each option of the command line with its value; ending: what ended the run before all files had their
-    turn. Raises OutputError when it cannot be written.
+    turn. Raises OutputError when it cannot be written, or when the run has put something else there.
     """
     got = next((outcome.provider for outcome in outcomes if outcome.provider), None)
     record = {
@@ -93,6 +112,7 @@ def write_report(
         "provider": {"asked": options["provider"], "got": got},
         "files": [asdict(outcome) for outcome in outcomes],
     }
+    _check_free(path)
     with whole(path) as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -70,7 +70,8 @@ class MapsFile:
         self.diameter: float | None = None
         """The diameter in px that the kept rows were made with; None when there is nothing to take over."""
         with _refused(path):
-            self._file = open(path, "a+b")  # noqa: SIM115 (closed by __exit__)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            self._file = os.fdopen(os.open(path, flags, 0o666), "a+b")
             self._file.seek(0)
             head = self._read()
             known = json.loads(head.tobytes()) if head is not None else None

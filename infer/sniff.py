@@ -58,4 +58,4 @@ def digest(path: Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
+        raise InputError(f"{path}: it cannot be read ({error.strerror}); check the file.") from error

@@ -201,6 +201,8 @@ def _open_planes(path: Path, series: Any) -> Sequence[HeldPixels | SegmentedPage
     keyframe, order = series.keyframe, series.parent.byteorder
     if keyframe.dtype is None or 0 in keyframe.shaped:
         raise ImageError("it has no pixels, or pixels of a type that cannot be read; save it as integers or floats.")
+    if series.is_multifile:
+        raise ImageError("its pixels lie in several files (OME-TIFF); save it as one file.")
     pages = list(series)
     if None in pages:
         raise ImageError(f"{pages.count(None)} of its {len(pages)} planes are missing; put them beside it.")
@@ -210,7 +212,7 @@ def _open_planes(path: Path, series: Any) -> Sequence[HeldPixels | SegmentedPage
     beyond = ROUNDED_UP if keyframe.compression in ENDED else 0
     if not all(page.is_contiguous or _lies_within(page, size + beyond) for page in pages):
         raise ImageError(f"it is cut short; {ADVICE}")
-    if series.transform is not None or series.is_multifile:
+    if series.transform is not None:
         return [_decode_whole(series)]
     if series.dataoffset is not None:
         mapping = map_file(path)

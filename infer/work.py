@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -13,13 +14,13 @@ from threading import Thread
 
 import numpy as np
 
-from infer.errors import FlowmaskError, one_line
-from infer.finished import Made, description, finished
+from infer.errors import FlowmaskError, OutputError, one_line
+from infer.finished import Made, description, finished, is_ours
 from infer.image import open_image
 from infer.jobs import Job
 from infer.memory import forget_peak, peak_memory
 from infer.normalise import check_choice
-from infer.outputs import maps_path, remove_partial
+from infer.outputs import full_path, maps_path, remove_partial
 from infer.pipeline import segment_rows
 from infer.progress import ProgressBar
 from infer.report import DONE, FAILED, SKIPPED, Outcome
@@ -49,10 +50,18 @@ def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Ou
 
 def _load_dynamics() -> None:
     """Load the compiled dynamics: that takes as long as the network on a small image, so both happen at once."""
-    with suppress(Exception):  # what is the matter shows again where they are needed
-        from infer.strip import label_rows
+    # Numba looks for SciPy's linear algebra: unused here, slow to load, and where memory is short it never ends.
+    hidden = "scipy.linalg" not in sys.modules
+    if hidden:
+        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    try:
+        with suppress(Exception):  # what is the matter shows again where they are needed
+            from infer.strip import label_rows
 
-        list(label_rows([np.zeros((3, 1, 1), np.float32)], (1, 1), (1, 1), Settings()))
+            list(label_rows([np.zeros((3, 1, 1), np.float32)], (1, 1), (1, 1), Settings()))
+    finally:
+        if hidden:
+            del sys.modules["scipy.linalg"]
 
 
 def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, origin_of: OriginOf) -> Outcome:
@@ -62,6 +71,8 @@ def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, o
         remove_partial(job.target)
         origin = origin_of(digest(job.path))
         made = finished(job.target, origin) if resume else None
+        if not made:
+            _check_own(job)
         outcome = _kept(job, made) if made else _segmented(job, network, settings, origin, resume)
     except FlowmaskError as error:
         outcome = _failed(job, str(error))
@@ -83,7 +94,17 @@ def _failed(job: Job, reason: str) -> Outcome:
 
 def _kept(job: Job, made: Made) -> Outcome:
     discard(maps_path(job.target))
-    return Outcome(str(job.path), SKIPPED, labels=(str(job.target),), cells=made.cells, diameter=made.diameter)
+    labels = tuple(str(path) for path in (job.target, full_path(job.target)) if path == job.target or is_ours(path))
+    return Outcome(str(job.path), SKIPPED, labels=labels, cells=made.cells, diameter=made.diameter)
+
+
+def _check_own(job: Job) -> None:
+    """Raise OutputError where labels beside their image would replace a file that Flowmask has not made."""
+    beside = job.path.parent.resolve() == job.target.parent.resolve()
+    if beside and job.target.exists() and not is_ours(job.target):
+        raise OutputError(
+            f"{job.target}: it is there already and Flowmask has not made it; move it, or give another folder with -o."
+        )
 
 
 def _segmented(job: Job, network: OnnxNetwork, settings: Settings, origin: Origin, resume: bool) -> Outcome:

@@ -189,3 +189,12 @@ def test_a_consumer_that_stops_ends_the_worker_and_removes_what_it_left(tmp_path
         time.sleep(0.001)
     outcomes.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_strict_keeps_its_exit_code_where_the_next_file_has_too_long_a_name(folder):
+    for path in (folder / "in").iterdir():
+        path.write_bytes(b"nothing") if path.stem == "a" else path.unlink()
+    (folder / "in" / f"{'b' * 250}.tif").write_bytes(b"nothing")
+    running = start(folder, "--strict")
+    running.communicate(timeout=120)
+    assert running.returncode == 1

@@ -113,7 +113,7 @@ def test_a_file_that_may_not_be_read_costs_itself(folder):
     (folder / "in" / "a.png").chmod(0)
     done = infer(folder, before=obey_rights)
     assert done.returncode == SOME_FAILED
-    assert done.stderr.splitlines()[0].endswith("a.png: it cannot be read (Permission denied); check its permissions.")
+    assert done.stderr.splitlines()[0].endswith("a.png: it cannot be read (Permission denied); check the file.")
     assert outputs(folder) == ["b_label.tiff"]
 
 

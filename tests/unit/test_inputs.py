@@ -111,6 +111,58 @@ def test_a_pipe_or_device_alone_is_no_image(folder):
             find_images(type(folder)(path))
 
 
+def test_a_link_that_cannot_even_be_looked_at_costs_the_others_nothing(folder, capsys):
+    cv2.imwrite(str(folder / "a.png"), GREY)
+    (folder / "l.tif").symlink_to("x" * 300)
+    assert run(folder) == SOME_FAILED
+    assert "l.tif: it cannot be read (File name too long)" in capsys.readouterr().err
+    assert set(labels(folder)) == {"a_label.tiff"}
+
+
+def test_labels_beside_their_images_replace_no_file_of_others(folder, capsys):
+    cv2.imwrite(str(folder / "a.png"), GREY)
+    cv2.imwrite(str(folder / "b.png"), GREY)
+    (folder / "a_label.tiff").write_bytes(b"ground truth")
+    for _ in range(2):
+        assert run(folder, output=folder) == SOME_FAILED
+        assert "a_label.tiff: it is there already and Flowmask has not made it" in capsys.readouterr().err
+    assert (folder / "a_label.tiff").read_bytes() == b"ground truth"
+    assert tifffile.imread(folder / "b_label.tiff").max() > 0
+
+
+def test_a_name_as_long_as_its_label_may_have_and_one_that_is_longer(folder, capsys):
+    fits, longer = "f" * 235, "l" * 250
+    cv2.imwrite(str(folder / f"{fits}.png"), GREY)
+    cv2.imwrite(str(folder / f"{longer}.png"), GREY)
+    assert run(folder) == SOME_FAILED
+    assert "it cannot be written (File name too long); give the image a shorter name." in capsys.readouterr().err
+    assert set(labels(folder)) == {f"{fits}_label.tiff"}
+
+
+def test_a_name_does_nothing_to_the_terminal(folder, capsys):
+    (folder / "two\nlines\x1b[31m.tif").write_bytes(b"notes")
+    assert run(folder) == SOME_FAILED
+    said = capsys.readouterr().err
+    assert "two?lines?[31m.tif: it is no TIFF, PNG, JPEG or BMP image" in said
+    assert "\x1b" not in said
+
+
+def test_an_image_in_several_files_is_refused(folder, capsys):
+    names = [folder / f"{channel}.ome.tif" for channel in "ab"]
+    data = '<TiffData FirstC="{0}" IFD="0"><UUID FileName="{1}">urn:uuid:{0}</UUID></TiffData>'
+    for index, name in enumerate(names):
+        xml = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{index}">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" '
+            f'SizeX="{GREY.shape[1]}" SizeY="{GREY.shape[0]}" SizeC="2" SizeZ="1" SizeT="1">'
+            + "".join(data.format(channel, names[channel].name) for channel in range(2))
+            + "</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(name, GREY, description=xml, metadata=None)
+    assert run(folder) == SOME_FAILED
+    assert "a.ome.tif: its pixels lie in several files (OME-TIFF); save it as one file." in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def network():
     return infer.load_network(MODEL, provider="cpu")

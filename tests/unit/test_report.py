@@ -73,7 +73,7 @@ def test_a_run_that_cannot_start_has_a_record_too(folder):
 def test_a_record_that_cannot_be_written_stops_the_run_before_any_work(folder, capsys):
     (folder / "run.json").mkdir()
     assert run(folder) == WRONG_USAGE
-    assert "run.json: it cannot be written (Is a directory)" in capsys.readouterr().err
+    assert "run.json: it is there already and no record of a run" in capsys.readouterr().err
     assert not (folder / "out").exists()
 
 
@@ -83,3 +83,22 @@ def test_a_record_in_the_images_folder_is_no_image(folder):
         assert main([str(word) for word in words]) == ALL_DONE
         assert [len(json.loads((folder / "in" / "run.json").read_text())["files"])] == [1]
     assert sorted(path.name for path in (folder / "in").iterdir()) == ["a.png", "run.json"]
+
+
+@pytest.mark.parametrize("name", ["in/a.png", "network.onnx", "notes.txt", "link"])
+def test_a_record_takes_the_place_of_nothing_but_a_record(folder, capsys, name):
+    (folder / "network.onnx").write_bytes(MODEL.read_bytes())
+    (folder / "notes.txt").write_text('{"mine": 1}')
+    (folder / "link").symlink_to("absent")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert run(folder, "--report", folder / name, "--model", folder / "network.onnx") == WRONG_USAGE
+    assert f"{name}: it is there already and no record of a run" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert (folder / "link").is_symlink()
+
+
+def test_a_record_takes_the_place_of_no_label_of_its_own_run(folder, capsys):
+    (folder / "out").mkdir()
+    assert run(folder, "--report", folder / "out" / "a_label.tiff") == SOME_FAILED
+    assert "a_label.tiff: it is there already and no record of a run" in capsys.readouterr().err
+    assert tifffile.imread(folder / "out" / "a_label.tiff").max() > 0
