@@ -95,7 +95,8 @@ class _Worker:
             return "the process that worked on it was killed, as happens when memory runs out; set --memory."
         if self._exit_code < 0:
             name = signal.Signals(-self._exit_code).name
-            return f"it made a decoder or the network crash ({name}); open and save it again, or remove it."
+            how = f"it made a decoder or the network crash ({name}): it is damaged, or memory ran out"
+            return f"{how}; open and save it again, remove it, or give more memory."
         how = f"the process that worked on it ended (exit code {self._exit_code})"
         return f"{how}, as happens when memory runs out; give it more."
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from infer.contract import MAPS
 from infer.overlap import ahead
 from infer.rescale import NormalisedView
 from infer.tiling import Lattice
@@ -14,7 +15,6 @@ from infer.tiling import Lattice
 Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]
 """(B, C, Y, X) float32 -> maps (B, 3, Y, X) float32."""
-MAPS = 3
 ROWS = 64
 
 

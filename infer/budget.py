@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from infer.blend import MAPS, ROWS
+from infer.blend import ROWS
+from infer.contract import MAPS
 from infer.disk import CACHE
 from infer.errors import SettingsError
 from infer.overlap import DEPTH

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from infer import __version__
-from infer.blend import MAPS, Array
+from infer.blend import Array
+from infer.contract import MAPS
 from infer.errors import OutputError
 from infer.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from infer.contract import Contract, from_metadata
+from infer.contract import MAPS, Contract, from_metadata
 from infer.errors import NetworkError, RunError, SettingsError, one_line
 from infer.external import refers_elsewhere
 
@@ -63,19 +63,22 @@ class OnnxNetwork:
         """All about the runtime that may decide the last bits."""
 
     def maps(self, tiles: Array) -> Array:
-        return self._run("maps", tiles)
+        return self._run("maps", tiles, (len(tiles), MAPS, *tiles.shape[2:]))
 
     def diameters(self, tiles: Array) -> Array:
-        return self._run("diameter", tiles)
+        return self._run("diameter", tiles, (len(tiles),))
 
-    def _run(self, output: str, tiles: Array) -> Array:
+    def _run(self, output: str, tiles: Array, shape: tuple[int, ...]) -> Array:
         try:
             result: list[Any] = self._session.run([output], {"image": np.ascontiguousarray(tiles)})
         except Exception as error:  # ONNX Runtime's errors share no public base
             raise RunError(
                 f"the network cannot be run on {len(tiles)} tile(s) ({one_line(error)}); try a smaller --batch."
             ) from error
-        return result[0]  # type: ignore[no-any-return]
+        found: Array = result[0]
+        if found.shape != shape:
+            raise RunError(f"the network's {output} have the shape {found.shape} and not {shape}; export it again.")
+        return found
 
 
 def _refuse_external_data(path: Path) -> None:

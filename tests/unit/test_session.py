@@ -54,3 +54,16 @@ def test_a_network_whose_input_is_not_the_contracts(tmp_path):
 def test_cuda_that_is_asked_for_and_absent_is_said():
     with pytest.raises(SettingsError, match="--provider cuda"):
         OnnxNetwork(MODEL, "cuda")
+
+
+def test_maps_of_another_shape_are_no_labels(tmp_path):
+    model = onnx.load(MODEL)
+    node = next(node for node in model.graph.node if "maps" in node.output)
+    node.output[list(node.output).index("maps")] = "all"
+    for name, value in (("from", 0), ("to", 1), ("axis", 1)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([value]), name))
+    model.graph.node.append(onnx.helper.make_node("Slice", ["all", "from", "to", "axis"], ["maps"]))
+    onnx.save(model, tmp_path / "one.onnx")
+    network = OnnxNetwork(tmp_path / "one.onnx", "cpu")
+    with pytest.raises(RunError, match=r"the network's maps have the shape \(2, 1, 224, 224\)"):
+        network.maps(np.zeros((2, 3, 224, 224), np.float32))
