@@ -12,6 +12,8 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
 from bench.record import RESULTS, ROOT
@@ -25,7 +27,7 @@ RUNS = {
     "startup": [],
     "speed": [],
     "slides": ["--size", "10000", "20000", "--diameter", "30", "--memory", "4G"],
-    "resume": [],
+    "resume": ["--size", "1500"],
     "counts": [],
     "fuzz": [],
     "broken": [],
@@ -51,13 +53,21 @@ def run(name: str) -> None:
 
 def section(name: str) -> str:
     """Return the part of the page about a benchmark: what it measures, when and how it ran, what it printed."""
-    said = [line for line in (RESULTS / f"{name}.txt").read_text().splitlines() if not line.startswith(str(RESULTS))]
+    lines = [line for line in (RESULTS / f"{name}.txt").read_text().splitlines() if not line.startswith(str(RESULTS))]
+    said = [
+        part for rows, group in groupby(lines, lambda line: line.startswith("|")) for part in _paragraph(rows, group)
+    ]
     title = (ast.get_docstring(ast.parse((ROOT / "bench" / f"{name}.py").read_text())) or name).splitlines()[0]
     record = json.loads(next(RESULTS.glob(f"{name}*.json")).read_text())
     machine = f"{record['machine']['cores']} cores, {record['machine']['processor']}"
     command = " ".join(["python -m", f"bench.{name}", *RUNS[name]])
     ran = f"`{command}`, {record['date'][:10]}, commit {record['commit']}, {machine}."
-    return "\n".join([f"## {title.rstrip('.')}", "", ran, "", *said, ""])
+    return "\n".join([f"## {title.rstrip('.')}", "", ran, "", *said])
+
+
+def _paragraph(rows: bool, lines: Iterable[str]) -> list[str]:
+    """Return lines of Markdown and an empty one: the rows of a table, or text of which each line stays one."""
+    return [*lines, ""] if rows else [*"  \n".join(lines).splitlines(), ""]
 
 
 def main() -> None:
