@@ -46,7 +46,7 @@ def finished_rows(
     total = np.zeros((MAPS, rows.tile, width), np.float32)
     down = np.zeros(rows.tile, np.float32)
     run = _once_for_glass(run)
-    groups = [columns.starts[first : first + batch] for first in range(0, len(columns.starts), batch)]
+    groups = _groups(columns.starts, batch)
     needed = [index for index, top in enumerate(rows.starts) if done < min(top + rows.tile, rows.length)]
     tiles = ahead(_tiles(view, [rows.starts[index] for index in needed], groups, (rows.tile, columns.tile)))
     for index in needed:
@@ -63,6 +63,13 @@ def finished_rows(
         total[:, rows.tile - last :] = 0
         down[: rows.tile - last] = down[last:].copy()
         down[rows.tile - last :] = 0
+
+
+def _groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
+    """Return the starts in groups of ``batch`` at most, as few and as equal as can be."""
+    count = -(-len(starts) // batch)
+    bounds = [len(starts) * index // count for index in range(count + 1)]
+    return [starts[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
 
 
 def _tiles(

@@ -113,7 +113,7 @@ def test_a_pipe_or_device_alone_is_no_image(folder):
 
 @pytest.fixture(scope="module")
 def network():
-    return infer.load_network(MODEL, provider="cpu")
+    return infer.load_network(MODEL, device="cpu")
 
 
 WORTHLESS = {
