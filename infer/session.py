@@ -73,33 +73,33 @@ class OnnxNetwork:
         self.path = path
         _, self._index = parse_device(device)
         room, self._used_before = _gpu_room(self._index, gpu_memory)
-        self._session, self.fallback = _open(path, device, threads, room)
-        """``fallback`` says why there is no GPU, where there might be one; None otherwise."""
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.session, self.fallback = _open(path, device, threads, room)
+        """ONNX Runtime's session, and why it has no GPU where there might be one; None otherwise."""
+        metadata = self.session.get_modelmeta().custom_metadata_map
         self.contract = from_metadata(metadata, str(path))
-        names = tuple(output.name for output in self._session.get_outputs())
+        names = tuple(output.name for output in self.session.get_outputs())
         if names != self.contract.outputs:
             raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
-        inputs = [(i.name, i.type, i.shape[1:2]) for i in self._session.get_inputs()]
+        inputs = [(i.name, i.type, i.shape[1:2]) for i in self.session.get_inputs()]
         if inputs != [("image", "tensor(float)", [self.contract.inputs])]:
             raise NetworkError(f"{path}: its inputs {inputs} are not those of its contract; export the network again.")
-        provider = self._session.get_providers()[0]
+        provider = self.session.get_providers()[0]
         self.device: str = {CPU: "cpu", CUDA: f"cuda:{self._index}", TENSORRT: "tensorrt"}[provider]
         """What runs the network: cpu, cuda:0 ... or tensorrt."""
         self.gpu_memory = None if provider == CPU else room
         self.runtime = f"{onnxruntime.__version__} {provider}"
         """All about the runtime that may decide the last bits."""
-        self._bound = None if provider == CPU else BoundMaps(self._session, "cuda", self._index)
+        self._bound = None if provider == CPU else BoundMaps(self.session, "cuda", self._index)
 
     def maps(self, tiles: Array) -> Array:
         tiles = np.ascontiguousarray(tiles)
         if self._bound:
             return _tried(self._bound.run, tiles)
-        return _tried(lambda tiles: self._session.run(["maps"], {"image": tiles})[0], tiles)
+        return _tried(lambda tiles: self.session.run(["maps"], {"image": tiles})[0], tiles)
 
     def diameters(self, tiles: Array) -> Array:
         tiles = np.ascontiguousarray(tiles)
-        return _tried(lambda tiles: self._session.run(["diameter"], {"image": tiles})[0], tiles)
+        return _tried(lambda tiles: self.session.run(["diameter"], {"image": tiles})[0], tiles)
 
     def used_gpu_memory(self) -> int | None:
         """Return the bytes of the GPU that are in use; None on the CPU and where the driver does not tell.
