@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -48,13 +50,14 @@ def finished_rows(
     run = _once_for_glass(run)
     groups = _groups(columns.starts, batch)
     needed = [index for index, top in enumerate(rows.starts) if done < min(top + rows.tile, rows.length)]
-    tiles = ahead(_tiles(view, [rows.starts[index] for index in needed], groups, (rows.tile, columns.tile)))
+    tiles = _tiles(view, [rows.starts[index] for index in needed], groups, (rows.tile, columns.tile))
+    found = ahead(_runs(run, ahead(tiles)))
     for index in needed:
         top = rows.starts[index]
         down += weight_y
         for lefts in groups:
-            for left, maps in zip(lefts, run(next(tiles)), strict=True):
-                _add(total, maps * weight_y[:, None] * weight_x, left)
+            for left, maps in zip(lefts, next(found), strict=True):
+                _add_tile(total, maps, weight_y, weight_x, left)
         last = rows.advance(index) - top
         for first in range(max(0, done - top), last, ROWS):
             some = slice(first, min(first + ROWS, last))
@@ -81,6 +84,13 @@ def _tiles(
             yield np.stack([view.read(top, left, top + shape[0], left + shape[1]) for left in lefts])
 
 
+def _runs(run: Run, tiles: Iterator[Array]) -> Iterator[Array]:
+    """Yield the maps (B, 3, Y, X) of each group of tiles."""
+    with closing(tiles):  # type: ignore[type-var]
+        for group in tiles:
+            yield run(group)
+
+
 def _once_for_glass(run: Run) -> Run:
     """Return ``run`` with the maps of a tile of a single value kept, so that empty glass goes through only once."""
     known: dict[bytes, Array] = {}
@@ -103,6 +113,16 @@ def _single_value(tile: Array) -> bytes | None:
     """Return the value of each channel where every pixel of a tile (C, Y, X) has the same, None otherwise."""
     value = tile[:, :1, :1]
     return value.tobytes() if (tile[:, :1] == value).all() and (tile == value).all() else None
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_tile(total: Array, maps: Array, weight_y: Array, weight_x: Array, left: int) -> None:
+    """Add maps (3, Y, X), weighted along both axes, to the columns of ``total`` from ``left`` on, cut at both ends."""
+    first, last = max(0, -left), min(maps.shape[2], total.shape[2] - left)
+    for m in range(maps.shape[0]):
+        for y in range(maps.shape[1]):
+            for x in range(first, last):
+                total[m, y, left + x] += maps[m, y, x] * weight_y[y] * weight_x[x]
 
 
 def _add(total: Array, values: Array, left: int) -> None:

@@ -90,5 +90,8 @@ def test_a_part_that_fails_or_has_no_time_is_left_out_with_the_reason(tmp_path, 
     assert lines["times faster than cellpose"] == "yes"
     assert lines["slide fp32, s"] == "no"
     assert lines["labels fp16, F1 at IoU 0.9"] == ""
+    made.small = True
+    report(made)
+    assert "yes" not in capsys.readouterr().out
     assert (tmp_path / "results" / "gpu.json").exists()
     assert np.isfinite(made.details["seconds of the part: tiles"])
