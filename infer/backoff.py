@@ -32,11 +32,11 @@ class Halving:
             some = tiles[first : first + (self._most or len(tiles))]
             try:
                 parts.append(self._network.maps(some))
-            except NoRoomError as error:
+            except NoRoomError:
                 if len(some) == 1:
                     raise
                 self._most = len(some) // 2
-                log.warning("no memory for %d tiles at once: %d from now on (%s)", len(some), self._most, error)
+                log.warning("no memory for %d tiles at once: %d from now on.", len(some), self._most)
                 continue
             first += len(some)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

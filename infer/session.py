@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -27,6 +29,8 @@ import onnxruntime  # noqa: E402
 Array = npt.NDArray[np.float32]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 NAMES = {CUDA: "CUDA", TENSORRT: "TensorRT"}
+DRIVER = "driver R580 or newer"
+"""What the CUDA 13 of onnxruntime-gpu 1.31 needs."""
 FATAL, WARNING = 4, 2
 """Severities of ONNX Runtime's own log."""
 SHARE = 0.9
@@ -37,6 +41,8 @@ CONTEXT = 2**30
 """Bytes of a GPU's memory for CUDA, cuDNN and cuBLAS themselves, outside ONNX Runtime's limit. Not measured."""
 NO_ROOM = ("failed to allocate", "smaller than requested bytes", "out of memory", "alloc_failed", "bad_alloc")
 """What the messages of ONNX Runtime's arena, CUDA, cuDNN, cuBLAS and C++ say, among more, when memory runs out."""
+CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;]*[^; ]")
+"""What CUDA itself says, in ONNX Runtime's account of where it said it."""
 log = logging.getLogger(__name__)
 
 
@@ -202,7 +208,7 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
     kind, index = parse_device(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
-    options.log_severity_level = 3
+    options.log_severity_level = FATAL  # the errors that it logs it raises too
     if kind == "cpu":
         return _cpu_session(path, options), None
     wanted = TENSORRT if kind == "tensorrt" else CUDA
@@ -210,9 +216,9 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
     reason = f"this ONNX Runtime is built without {NAMES[wanted]}; install onnxruntime-gpu"
     if available:
         session = _gpu_session(path, options, wanted, index, room)
-        if session:
+        if not isinstance(session, str):
             return session, None
-        reason = f"{NAMES[wanted]} did not load; check its libraries and the driver (R580)"
+        reason = f"{NAMES[wanted]} did not load ({session}; it needs {DRIVER})"
     gpus = gpu_count()
     if index >= gpus:
         found = f"only {gpus} NVIDIA GPU(s) can be seen" if gpus else "no NVIDIA GPU can be seen"
@@ -226,6 +232,16 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
     return session, None
 
 
+def _missing_library(wanted: str) -> str | None:
+    """Return what keeps a provider's library from being loaded, as the loader says it; None where nothing does."""
+    library = Path(onnxruntime.__file__).parent / "capi" / f"libonnxruntime_providers_{NAMES[wanted].lower()}.so"
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return one_line(error)
+    return None
+
+
 def _cpu_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[CPU])
@@ -237,8 +253,8 @@ def _cpu_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime
 
 def _gpu_session(
     path: Path, options: onnxruntime.SessionOptions, wanted: str, index: int, room: int
-) -> onnxruntime.InferenceSession | None:
-    """Return a session whose first provider is ``wanted``; None where that does not load.
+) -> onnxruntime.InferenceSession | str:
+    """Return a session whose first provider is ``wanted``, or why that does not load.
 
     TF32 is off, so that single precision is what it is on the CPU; convolutions are chosen without trying them all.
     """
@@ -251,16 +267,17 @@ def _gpu_session(
     }
     providers: list[Any] = [(CUDA, cuda), CPU]
     if wanted == TENSORRT:
-        kept = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "flowmask" / "tensorrt"
-        engines = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(kept)}
+        kept = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "flowmask", "tensorrt")
+        engines = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": kept}
         providers.insert(0, (TENSORRT, {"device_id": str(index), "trt_max_workspace_size": str(room), **engines}))
     onnxruntime.set_default_logger_severity(FATAL)  # what does not load is said in a sentence of ours
     try:
         onnxruntime.preload_dlls()
         session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # a driver that is too old, a GPU that is gone, or a file that the CPU refuses as well
-        log.debug("%s: %s", wanted, one_line(error))
-        return None
+        said = one_line(error)
+        failure = CUDA_FAILURE.search(said)
+        return _missing_library(wanted) or (failure[0] if failure else said)
     finally:
         onnxruntime.set_default_logger_severity(WARNING)
-    return session if session.get_providers()[0] == wanted else None
+    return session if session.get_providers()[0] == wanted else _missing_library(wanted) or "no reason was given"

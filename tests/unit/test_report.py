@@ -55,6 +55,7 @@ def test_all_that_was_asked_for_and_all_that_became_of_it(folder):
     assert (good["cells"], good["diameter"]) == (labels.max(), 26)
     assert 0 < good["seconds"] < 60
     assert 50e6 < good["peak_memory"] < 20e9
+    assert (good["device"], good["fallback"], good["peak_gpu_memory"]) == ("cpu", None, None)
     assert (same_name["status"], bad["status"]) == ("failed", "failed")
     assert "has the same name up to its first dot" in same_name["reason"]
     assert "b.tif: it is cut short" in bad["reason"]
