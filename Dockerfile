@@ -34,7 +34,7 @@ COPY --chmod=755 infer infer
 # One small image, so that Numba's code and the bytecode of all that is imported are in the image for any user.
 RUN mkdir -p inputs outputs \
  && python -c "import numpy, tifffile; tifffile.imwrite('/tmp/a.tif', numpy.eye(64, dtype='uint8'))" \
- && python -m infer --provider cpu -i /tmp/a.tif -o /tmp/labels \
+ && python -m infer --device cpu -i /tmp/a.tif -o /tmp/labels \
  && chmod -R a+rwX "${NUMBA_CACHE_DIR}" \
  && rm -r /tmp/a.tif /tmp/labels
 ENV PYTHONDONTWRITEBYTECODE=1

@@ -32,7 +32,7 @@ lint: .venv-dev/.ready
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/mypy infer
 	.venv-dev/bin/hadolint Dockerfile
-	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh .ci/run
+	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh .ci/run
 
 bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.page

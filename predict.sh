@@ -8,7 +8,7 @@ if [ $# -gt 2 ]; then shift 2; else shift $#; fi
 python=python
 command -v python >/dev/null || python=python3
 if [ -x "$home/.venv/bin/python" ]; then python=$home/.venv/bin/python; fi
-set -- "$python" -m infer -i "$inputs" -o "$outputs" --ids challenge "$@"
+set -- "$python" -m infer -i "$inputs" -o "$outputs" --ids challenge --gpu-memory 10G "$@"
 # Root, as in a container, gives way to the owner of the output folder, to whom the labels then belong.
 if [ "$(id -u)" = 0 ] && user=$(stat -c %u "$outputs" 2>/dev/null) && [ "$user" != 0 ]; then
     group=$(stat -c %g "$outputs")

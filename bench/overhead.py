@@ -28,7 +28,6 @@ from infer.image import open_image
 from infer.normalise import channel_plan, levels
 from infer.rescale import NormalisedView
 from infer.session import Network
-from infer.settings import Settings
 from infer.tiling import lattice
 
 WARM_UP = 300
@@ -70,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=cli.MODEL)
     parser.add_argument("--side", type=int, default=4096, help="height and width of the image in px")
-    parser.add_argument("--batch", type=int, default=Settings().batch)
+    parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     network = load_network(args.model)

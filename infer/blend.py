@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import numpy as np
 import numpy.typing as npt
@@ -46,14 +47,15 @@ def finished_rows(
     total = np.zeros((MAPS, rows.tile, width), np.float32)
     down = np.zeros(rows.tile, np.float32)
     run = _once_for_glass(run)
-    groups = [columns.starts[first : first + batch] for first in range(0, len(columns.starts), batch)]
+    groups = _groups(columns.starts, batch)
     needed = [index for index, top in enumerate(rows.starts) if done < min(top + rows.tile, rows.length)]
-    tiles = ahead(_tiles(view, [rows.starts[index] for index in needed], groups, (rows.tile, columns.tile)))
+    tiles = _tiles(view, [rows.starts[index] for index in needed], groups, (rows.tile, columns.tile))
+    found = ahead(_runs(run, ahead(tiles)))
     for index in needed:
         top = rows.starts[index]
         down += weight_y
         for lefts in groups:
-            for left, maps in zip(lefts, run(next(tiles)), strict=True):
+            for left, maps in zip(lefts, next(found), strict=True):
                 _add(total, maps * weight_y[:, None] * weight_x, left)
         last = rows.advance(index) - top
         for first in range(max(0, done - top), last, ROWS):
@@ -65,6 +67,13 @@ def finished_rows(
         down[rows.tile - last :] = 0
 
 
+def _groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
+    """Return the starts in groups of ``batch`` at most, as few and as equal as can be."""
+    count = -(-len(starts) // batch)
+    bounds = [len(starts) * index // count for index in range(count + 1)]
+    return [starts[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
+
+
 def _tiles(
     view: NormalisedView, tops: list[int], groups: list[tuple[int, ...]], shape: tuple[int, int]
 ) -> Iterator[Array]:
@@ -72,6 +81,13 @@ def _tiles(
     for top in tops:
         for lefts in groups:
             yield np.stack([view.read(top, left, top + shape[0], left + shape[1]) for left in lefts])
+
+
+def _runs(run: Run, tiles: Iterator[Array]) -> Iterator[Array]:
+    """Yield the maps (B, 3, Y, X) of each group of tiles."""
+    with closing(tiles):  # type: ignore[type-var]
+        for group in tiles:
+            yield run(group)
 
 
 def _once_for_glass(run: Run) -> Run:

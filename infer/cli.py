@@ -71,7 +71,7 @@ def _number_list(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
 
-_PARSERS: dict[str, Callable[[str], object]] = {"channels": _number_list, "memory": str}
+_PARSERS: dict[str, Callable[[str], object]] = {"channels": _number_list, "memory": str, "gpu_memory": str}
 
 
 def run(args: argparse.Namespace, outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:

@@ -21,6 +21,10 @@ class RunError(FlowmaskError, RuntimeError):
     """The network or the memory gives up on an image that can be read."""
 
 
+class NoRoomError(RunError, MemoryError):
+    """The network has no memory for so many tiles at once."""
+
+
 class InputError(FlowmaskError, FileNotFoundError):
     """The input folder or file does not exist, or holds no image."""
 

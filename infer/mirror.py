@@ -22,7 +22,7 @@ class Mirrored:
     """
 
     def __init__(self, network: Network) -> None:
-        self._network, self.contract = network, network.contract
+        self._network, self.contract, self.gpu_memory = network, network.contract, network.gpu_memory
 
     def maps(self, tiles: Array) -> Array:
         mean = np.zeros((len(tiles), 3, *tiles.shape[2:]), np.float32)

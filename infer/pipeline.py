@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infer.backoff import Halving
 from infer.blend import Array, finished_rows
 from infer.budget import needed_memory, planned_batch
-from infer.contract import Contract
 from infer.diameter import estimate_diameter
 from infer.errors import RunError
 from infer.image import Image
@@ -69,29 +69,32 @@ def segment_rows(
     plan = channel_plan(contract.channels, image.shape[0], settings.channels)
     known = (kept and kept.diameter) or settings.diameter
     if known:
-        tiles, batch = _tiles_and_batch(image, contract, known, settings)
+        tiles, batch = _tiles_and_batch(image, network, known, settings)
     level = levels(image, plan, contract.percentiles)
     diameter = known or estimate_diameter(image, network, plan, level)
     if not known:
-        tiles, batch = _tiles_and_batch(image, contract, diameter, settings)
+        tiles, batch = _tiles_and_batch(image, network, diameter, settings)
     if kept and kept.diameter is None:
         kept.begin(diameter)
     view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-    asked = Mirrored(network) if settings.augment else network
+    halving = Halving(network)
+    asked = Mirrored(halving) if settings.augment else halving
     maps = ahead(network_maps(view, asked, tiles, batch, progress, kept))
     return diameter, ahead(_labels(maps, view.shape, image.shape[1:], settings))
 
 
 def _tiles_and_batch(
-    image: Image, contract: Contract, diameter: float, settings: Settings
+    image: Image, network: Network, diameter: float, settings: Settings
 ) -> tuple[tuple[Lattice, Lattice], int]:
     """Return the tiles along both axes and how many go through the network at once, as memory allows."""
+    contract = network.contract
     scale = contract.mean_diameter / diameter
     size = network_length(image.shape[1], scale), network_length(image.shape[2], scale)
     rows, columns = (lattice(length, contract.tile) for length in size)
     budget = parse_memory(settings.memory) if settings.memory else available_memory()
     needed = needed_memory(image.shape[1:], size, rows.tile)
-    return (rows, columns), planned_batch(budget, needed, (rows.tile, columns.tile), settings.batch)
+    batch = planned_batch(budget, needed, (rows.tile, columns.tile), settings.batch, network.gpu_memory)
+    return (rows, columns), batch
 
 
 def network_maps(

@@ -43,8 +43,12 @@ class Outcome:
     seconds: float | None = None
     peak_memory: int | None = None
     """The most bytes that the process held while it worked on the file."""
-    provider: str | None = None
-    """What ran the network, as ONNX Runtime names it."""
+    peak_gpu_memory: int | None = None
+    """The most bytes of the GPU that the process has held by then; None without one."""
+    device: str | None = None
+    """What ran the network: cpu, cuda:0, tensorrt ..."""
+    fallback: str | None = None
+    """Why that is not the GPU that there might be."""
     trace: str | None = None
     """Where it happened, for a failure that Flowmask did not expect."""
 
@@ -100,7 +104,7 @@ def write_report(
     options: each option of the command line with its value; ending: what ended the run before all files had their
     turn. Raises OutputError when it cannot be written, or when the run has put something else there.
     """
-    got = next((outcome.provider for outcome in outcomes if outcome.provider), None)
+    ran = next((outcome for outcome in outcomes if outcome.device), None)
     record = {
         "begun": begun.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -109,7 +113,7 @@ def write_report(
         "versions": versions(),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
         "network": {"path": str(options["model"]), "sha256": _digest(options["model"])},
-        "provider": {"asked": options["provider"], "got": got},
+        "device": {"asked": options["device"], "got": ran and ran.device, "fallback": ran and ran.fallback},
         "files": [asdict(outcome) for outcome in outcomes],
     }
     _check_free(path)

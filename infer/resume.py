@@ -28,8 +28,8 @@ from infer.settings import Settings
 
 Origin = dict[str, Any]
 """All that decides a result, in values that JSON gives back unchanged."""
-UNHEEDED = ("batch", "memory", "threads", "provider")
-"""Settings on which the labels do not depend; what the provider comes to is part of the runtime."""
+UNHEEDED = ("batch", "memory", "threads", "device", "gpu_memory")
+"""Settings on which the labels do not depend; what the device comes to is part of the runtime."""
 OF_DYNAMICS = ("flow_threshold", "cellprob_threshold", "min_size", "ids")
 """Settings on which the labels depend and the maps do not."""
 Payload = npt.NDArray[np.uint8]

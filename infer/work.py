@@ -42,7 +42,7 @@ def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Ou
     """
     with suppress(RuntimeError):  # there is no room for a thread
         Thread(target=_load_dynamics, daemon=True).start()
-    network = OnnxNetwork(model, settings.provider, settings.threads)
+    network = OnnxNetwork(model, settings.device, settings.threads, settings.gpu_memory)
     check_choice(network.contract.channels, settings.channels)
     origin = partial(labels_origin, network=digest(model), runtime=network.runtime, settings=settings)
     return partial(_outcome, network=network, settings=settings, resume=resume, origin_of=origin)
@@ -83,7 +83,14 @@ def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, o
         reason = f"Flowmask failed ({what}); please report it with the record of --report."
         outcome = replace(_failed(job, reason), trace=traceback.format_exc())
     seconds = time.perf_counter() - begun
-    return replace(outcome, seconds=seconds, peak_memory=peak_memory(), provider=network.provider)
+    return replace(
+        outcome,
+        seconds=seconds,
+        peak_memory=peak_memory(),
+        peak_gpu_memory=network.used_gpu_memory(),
+        device=network.device,
+        fallback=network.fallback,
+    )
 
 
 def _failed(job: Job, reason: str) -> Outcome:

@@ -19,9 +19,9 @@ def whole_labels(maps, shape, settings):
     ends = ends + rows.astype(np.int64)[:, None] * width
     pile = np.bincount(ends[inside], minlength=height * width).reshape(height, width)
     area = height * width / (shape[0] * shape[1])
-    basins = _basins(pile, SEED_PIXELS / area, SPREAD_PIXELS / area)
+    basin_of = basins(pile, SEED_PIXELS / area, SPREAD_PIXELS / area)
     labels = np.zeros(shape, np.int32)
-    labels[inside] = basins.ravel()[ends[inside]]
+    labels[inside] = basin_of.ravel()[ends[inside]]
     labels = _without(labels, np.bincount(labels.ravel()) < settings.min_size)
     if settings.flow_threshold:
         grid = np.meshgrid(rows, columns, indexing="ij")
@@ -34,7 +34,7 @@ def whole_labels(maps, shape, settings):
     return _filled(_by_first_pixel(labels))
 
 
-def _basins(pile, least_seed, least):
+def basins(pile, least_seed, least):
     rank = np.lexsort((-np.arange(pile.size), pile.ravel())).argsort().reshape(pile.shape) + 1
     highest = ndimage.maximum_filter(rank, 2 * PEAK + 1, mode="constant") == rank
     seeds = np.argwhere(highest & (pile > least_seed))

@@ -26,6 +26,7 @@ class TorchNetwork:
 
     def __init__(self, network: nn.Module, contract: Contract) -> None:
         self._network, self.contract = network, contract
+        self.gpu_memory: int | None = None
 
     @torch.inference_mode()
     def maps(self, tiles: Array) -> Array:

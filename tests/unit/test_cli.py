@@ -85,7 +85,7 @@ def test_two_names_for_one_label_file(folders, capsys):
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is no ONNX file"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
-        (lambda folder: (folder / "a.png").write_bytes(b""), ("--provider", "tpu"), "--provider tpu is unknown"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--device", "tpu"), "--device tpu is unknown"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "--channels needs 3 numbers"),
     ],
 )
@@ -186,4 +186,4 @@ def test_settings_have_ranges():
     with pytest.raises(SettingsError, match="--diameter 0 is out of range"):
         Settings(diameter=0)
     with pytest.raises(ValueError, match="--batch"):
-        Settings(batch=0)
+        Settings(batch=-1)

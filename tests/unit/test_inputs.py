@@ -165,7 +165,7 @@ def test_an_image_in_several_files_is_refused(folder, capsys):
 
 @pytest.fixture(scope="module")
 def network():
-    return infer.load_network(MODEL, provider="cpu")
+    return infer.load_network(MODEL, device="cpu")
 
 
 WORTHLESS = {

@@ -17,6 +17,7 @@ class Fake:
     """A network made of a function from tiles to maps."""
 
     contract = CONTRACT
+    gpu_memory = None
 
     def __init__(self, function):
         self.maps = function
@@ -95,7 +96,7 @@ def test_labels_change_where_the_network_is_not_and_not_with_the_batch():
 @pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
 def test_the_network_that_ships_gives_the_same_bits_again():
     sample = simulate("fluorescence_nuclei", (200, 330), 7, 26)
-    network = infer.load_network(MODEL, provider="cpu")
+    network = infer.load_network(MODEL, device="cpu")
     plain, one, two = (
         infer.segment(sample.image, network, infer.Settings(diameter=26, **settings)).labels
         for settings in ({}, {"augment": True}, {"augment": True, "batch": 4})

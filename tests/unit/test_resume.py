@@ -106,7 +106,7 @@ def test_the_origin_says_what_decides_a_result_and_nothing_else():
     def origin(image="i", network="n", runtime="1 CPU", **settings):
         return labels_origin(image, network, runtime, Settings(**settings))
 
-    for same in ({"batch": 4}, {"threads": 2}, {"memory": "4G"}, {"provider": "cpu"}):
+    for same in ({"batch": 4}, {"threads": 2}, {"memory": "4G"}, {"device": "cpu"}, {"gpu_memory": "4G"}):
         assert origin(**same) == origin()
     for other in ({"flow_threshold": 0.2}, {"cellprob_threshold": 1.0}, {"min_size": 3}, {"ids": "challenge"}):
         assert origin(**other) != origin()
@@ -138,6 +138,7 @@ class Counting:
 
     def __init__(self, network):
         self.contract, self._network, self.tiles, self.looks = network.contract, network, 0, 0
+        self.gpu_memory = None
 
     def maps(self, tiles):
         self.tiles += len(tiles)
