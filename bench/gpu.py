@@ -263,8 +263,8 @@ def follow_paths(bench: Bench) -> None:
     template = network_like(mosaic(TEMPLATE, TEMPLATE, bench.diameter)[1])
     maps = np.ascontiguousarray(np.tile(template, (1, 1, -(-width // TEMPLATE)))[:, :rows, :width])
     at_rows, at_columns = np.arange(float(rows)), np.arange(float(width))
-    field = inner_field(maps, 0.0)
-    numba = partial(follow, maps[2], field, 0, rows, at_rows, at_columns, 0.0)
+    by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
+    numba = partial(follow, by_row, inner_field(by_row, 0.0), 0, rows, at_rows, at_columns, 0.0)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     providers = [CUDA, "CPUExecutionProvider"] if bench.device != "cpu" else ["CPUExecutionProvider"]

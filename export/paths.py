@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from export.onnx_file import OPSET
-from infer.follow import ARRIVED, CHECK, LONGEST, NOWHERE, STEPS
+from infer.follow import ARRIVED, CHECK, NOWHERE
+from infer.reach import LONGEST, STEPS
 
 INPUTS = ("maps", "top", "height", "rows", "columns", "threshold")
 ROUNDS = STEPS // CHECK
@@ -70,7 +71,8 @@ def _ends(
 class Paths(nn.Module):
     """maps (3, n, X) float32, top, height () int64, rows (R,), columns (K,), threshold () float64 -> (R, K) int32.
 
-    The inputs and the result are those of `infer.follow.follow`, the field made of the maps as by `inner_field`.
+    The inputs and the result are those of `infer.follow.follow`, the field made of the maps as by `inner_field`;
+    the maps are (3, n, X), as a network gives them.
     """
 
     def forward(

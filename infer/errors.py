@@ -40,4 +40,4 @@ def one_line(error: Exception) -> str:
 
 def printable(text: str) -> str:
     """Return the text as one line that does nothing to a terminal: file names may hold any character."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

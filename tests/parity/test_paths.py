@@ -28,7 +28,8 @@ def maps():
 
 
 def both(session, maps, top, height, rows, columns, threshold):
-    ours = follow(maps[2], inner_field(maps, threshold), top, height, rows, columns, threshold)
+    by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
+    ours = follow(by_row, inner_field(by_row, threshold), top, height, rows, columns, threshold)
     numbers = {"top": np.array(top), "height": np.array(height), "threshold": np.array(threshold)}
     (graphs,) = session.run(["ends"], {"maps": maps, "rows": rows, "columns": columns, **numbers})
     return ours, graphs
