@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.environments import cellpose_python
 from bench.mosaic import mosaic, network_like
 from bench.record import ROOT, print_table, write_record
 from infer.flows import Flows
@@ -65,7 +65,7 @@ def time_ours(template: Flows, height: int, repeats: int) -> tuple[int, float, f
 
 def run_cellpose(maps: Flows) -> tuple[Labels, float, float]:
     """Return labels, seconds and CPU seconds of cellpose's dynamics, from its own environment."""
-    python = os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python")
+    python = cellpose_python()
     with tempfile.TemporaryDirectory() as folder:
         given, job = Path(folder, "maps.npy"), Path(folder, "job.json")
         np.save(given, maps)

@@ -58,7 +58,8 @@ def section(name: str) -> str:
         part for rows, group in groupby(lines, lambda line: line.startswith("|")) for part in _paragraph(rows, group)
     ]
     title = (ast.get_docstring(ast.parse((ROOT / "bench" / f"{name}.py").read_text())) or name).splitlines()[0]
-    record = json.loads(next(RESULTS.glob(f"{name}*.json")).read_text())
+    newest = max(RESULTS.glob(f"{name}*.json"), key=lambda path: path.stat().st_mtime)
+    record = json.loads(newest.read_text())
     machine = f"{record['machine']['cores']} cores, {record['machine']['processor']}"
     command = " ".join(["python -m", f"bench.{name}", *RUNS[name]])
     ran = f"`{command}`, {record['date'][:10]}, commit {record['commit']}, {machine}."

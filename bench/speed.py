@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import cv2
 import torch
 
 from bench.agreement import CHECKPOINT, cellpose_state, widened
+from bench.environments import cellpose_python
 from bench.mosaic import mosaic
 from bench.record import ROOT, print_table, write_record
 from train.network import load
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="a checkpoint of train/ (three channels)")
     parser.add_argument("--side", type=int, nargs="+", default=[256, 2048], help="heights and widths of images in px")
     args = parser.parse_args()
-    python = Path(os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python"))
+    python = cellpose_python()
     network, extras = load(args.checkpoint)
     diameter = float(extras["about"]["mean_diameter"])  # type: ignore[index]
     with tempfile.TemporaryDirectory() as name:

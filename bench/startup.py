@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from bench.agreement import CHECKPOINT, cellpose_state, widened
+from bench.environments import cellpose_python
 from bench.record import ROOT, print_table, write_record
 from infer.cli import MODEL
 from infer.tiling import lattice
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter of both")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the weights of the network, for cellpose")
     args = parser.parse_args()
-    cellpose = Path(os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python"))
+    cellpose = cellpose_python()
     os.environ["PATH"] = f"{args.python.parent}{os.pathsep}{os.environ['PATH']}"
     axis = lattice(args.size, 224)
     with tempfile.TemporaryDirectory() as name:
