@@ -2,13 +2,23 @@
 #   docker build --build-arg REQUIREMENTS=requirements/cpu.txt -t flowmask .
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS packages
+FROM ${BASE} AS builder
 ARG REQUIREMENTS=requirements.txt
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 COPY ${REQUIREMENTS} /tmp/requirements.txt
+COPY requirements/ahead.txt /tmp/ahead.txt
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
     --require-hashes --only-binary :all: -r /tmp/requirements.txt \
+ && python -m pip install --target /opt/setuptools --no-cache-dir --disable-pip-version-check \
+    --require-hashes --only-binary :all: -r /tmp/ahead.txt \
  && find /opt/venv -type d -name tests -prune -exec rm -r {} +
+WORKDIR /opt/flowmask
+COPY infer infer
+RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/setuptools /opt/venv/bin/python -m infer.ahead
 
 FROM ${BASE}
 ARG VERSION=0.1.0
@@ -16,26 +26,22 @@ LABEL org.opencontainers.image.title="Flowmask" \
       org.opencontainers.image.description="Cell instance segmentation with flow networks on ONNX Runtime" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="BSD-3-Clause"
-# Code compiled by Numba is kept under the name of the CPU that it is for: `generic` code runs, and is found again,
-# on any x86-64. Where the cache cannot be written (--read-only), Numba needs another place: XDG_CACHE_HOME.
 ENV PATH=/opt/venv/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     ORT_DISABLE_TELEMETRY=1 \
-    NUMBA_CACHE_DIR=/opt/numba-cache \
-    NUMBA_CPU_NAME=generic \
     XDG_CACHE_HOME=/tmp \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /workspace
-COPY --from=packages /opt/venv /opt/venv
+COPY --from=builder /opt/venv /opt/venv
 COPY --chmod=755 predict.sh ./
 COPY --chmod=755 models models
-COPY --chmod=755 infer infer
-# One small image, so that Numba's code and the bytecode of all that is imported are in the image for any user.
+COPY --from=builder --chmod=755 /opt/flowmask/infer infer
+# One small image, so that the bytecode of all that is imported is in the image for any user.
 RUN mkdir -p inputs outputs \
  && python -c "import numpy, tifffile; tifffile.imwrite('/tmp/a.tif', numpy.eye(64, dtype='uint8'))" \
  && python -m infer --device cpu -i /tmp/a.tif -o /tmp/labels \
- && chmod -R a+rwX "${NUMBA_CACHE_DIR}" \
+ && python -c "import sys, infer.strip; sys.exit('numba' in sys.modules)" \
  && rm -r /tmp/a.tif /tmp/labels
 ENV PYTHONDONTWRITEBYTECODE=1
 # No USER: /workspace/outputs is a folder of the host, which only its owner and root can write. predict.sh gives way to

@@ -7,16 +7,19 @@ steps of a 3 x 3 mean inside the cell, central differences, unit length.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from infer.bands import cores, in_bands
+from infer.compiled import kernel, part
 from infer.labels import Labels
 
+BAND = 16
+"""Cells that a thread works on before it takes others."""
 Flows = npt.NDArray[np.float32]
 
 
-@numba.njit(cache=True)
+@kernel("i4[:,::1](i4[:,::1], i8)")
 def label_boxes(labels: Labels, count: int) -> npt.NDArray[np.int32]:
     """Return (count, 4) int32 boxes (top, left, bottom, right; ends excluded) of the ids 1..count.
 
@@ -37,7 +40,7 @@ def label_boxes(labels: Labels, count: int) -> npt.NDArray[np.int32]:
     return boxes
 
 
-@numba.njit(cache=True)
+@part
 def _centre(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
     """Return the pixel of the mask nearest to the mean of its coordinates, the first in raster order."""
     count, sum_y, sum_x = 0, 0, 0
@@ -58,7 +61,7 @@ def _centre(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
     return best_y, best_x
 
 
-@numba.njit(cache=True)
+@part
 def cell_flows(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Return the (2, Y, X) float64 unit flows (dy, dx) of the one cell that fills its box ``mask`` (Y, X)."""
     height, width = mask.shape
@@ -91,9 +94,9 @@ def cell_flows(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     return flows
 
 
-@numba.njit(cache=True, parallel=True)
-def _fill_flows(labels: Labels, boxes: npt.NDArray[np.int32], flows: Flows) -> None:
-    for index in numba.prange(len(boxes)):
+@kernel("void(i4[:,::1], i4[:,::1], i8, i8, f4[:,:,::1])")
+def _fill_flows(labels: Labels, boxes: npt.NDArray[np.int32], first: int, last: int, flows: Flows) -> None:
+    for index in range(first, last):
         top, left, bottom, right = boxes[index]
         if bottom > top:
             mask = labels[top:bottom, left:right] == index + 1
@@ -110,5 +113,6 @@ def labels_to_flows(labels: Labels) -> Flows:
     labels = np.ascontiguousarray(labels, np.int32)
     flows = np.zeros((2, *labels.shape), np.float32)
     if labels.size:
-        _fill_flows(labels, label_boxes(labels, int(labels.max(initial=0))), flows)
+        boxes = label_boxes(labels, int(labels.max(initial=0)))
+        in_bands(len(boxes), BAND, cores(), lambda first, last: _fill_flows(labels, boxes, first, last, flows))
     return flows

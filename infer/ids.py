@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from infer.compiled import kernel
 from infer.labels import INT16_CELLS, Boxes
 from infer.metrics import LARGE, PATCH
 
@@ -40,7 +40,7 @@ def reused_ids(boxes: Boxes, shape: tuple[int, int]) -> Ids | None:
     return ids if ids[-1] >= 0 else None
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel("i2[::1](i4[:,::1], UniTuple(i8, 2), i8)")
 def _assign(boxes: Boxes, patches: tuple[int, int], margin: int) -> Ids:
     """Return the ids, the last of them -1 where none is left for a cell."""
     ids = np.zeros(len(boxes) + 1, np.int16)

@@ -6,12 +6,13 @@ by the number of its seed, counted from 1 in raster order, until it has passed t
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from infer.bands import in_bands
+from infer.compiled import kernel, part
 from infer.flows import cell_flows
-from infer.follow import NOWHERE, Ends, Maps, sample
+from infer.follow import NOWHERE, Ends, Maps, Positions, sample
 from infer.labels import Boxes, Labels
 
 SEED_PIXELS = 10
@@ -20,10 +21,12 @@ SPREAD_PIXELS = 2
 PEAK = 2
 GROWTH = 5
 """A seed is the highest pixel within `PEAK` pixels and grows `GROWTH` times by its 3 x 3 neighbourhood."""
+BAND = 16
+"""Cells that a thread checks before it takes others."""
 Pile = npt.NDArray[np.int32]
 
 
-@numba.njit(cache=True)
+@part
 def _is_peak(pile: Pile, y: int, x: int) -> bool:
     """Whether no pixel within `PEAK` is higher, nor as high and earlier in raster order."""
     here = pile[y, x]
@@ -35,7 +38,7 @@ def _is_peak(pile: Pile, y: int, x: int) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel("i8[:,::1](i4[:,::1], i8, i8, f8)")
 def peaks(pile: Pile, first: int, last: int, least: float) -> npt.NDArray[np.int64]:
     """Return (n, 3) int64 (row, column, height) of the seeds in the rows ``first`` to ``last`` of the pile.
 
@@ -52,7 +55,7 @@ def peaks(pile: Pile, first: int, last: int, least: float) -> npt.NDArray[np.int
     return seeds
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel("i4[:,::1](i4[:,::1], i8[:,::1], i8[::1], i8, i8, f8)")
 def grow(
     pile: Pile, seeds: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], first: int, last: int, least: float
 ) -> Labels:
@@ -82,20 +85,18 @@ def grow(
     return basins
 
 
-@numba.njit(cache=True, parallel=True, nogil=True)
-def label(ends: Ends, bases: npt.NDArray[np.int64], basins: Labels, top: int) -> Labels:
-    """Return labels (Y, X) int32 of source rows: the basin in which each path ends; see `follow.follow`."""
+@kernel("void(i4[:,::1], i8[::1], i4[:,::1], i8, i4[:,::1])")
+def label(ends: Ends, bases: npt.NDArray[np.int64], basins: Labels, top: int, labels: Labels) -> None:
+    """Put into labels (Y, X), zeros, of source rows the basin in which each path ends; see `follow.follow`."""
     width = basins.shape[1]
-    labels = np.zeros(ends.shape, np.int32)
-    for i in numba.prange(ends.shape[0]):
+    for i in range(ends.shape[0]):
         for j in range(ends.shape[1]):
             end = ends[i, j]
             if end != NOWHERE:
                 labels[i, j] = basins[bases[i] + end // width - top, end % width]
-    return labels
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel("void(i4[:,::1], i8, i4[:,::1], i8[::1])")
 def measure(labels: Labels, top: int, boxes: Boxes, areas: npt.NDArray[np.int64]) -> None:
     """Add rows of labels to the cells' boxes (n, 4) (top, left, bottom, right; ends excluded) and areas (n,)."""
     for y in range(labels.shape[0]):
@@ -111,8 +112,8 @@ def measure(labels: Labels, top: int, boxes: Boxes, areas: npt.NDArray[np.int64]
                 areas[cell] += 1
 
 
-@numba.njit(cache=True, parallel=True, nogil=True)
-def flow_errors(
+@kernel("void(i8[::1], i4[:,::1], i4[:,::1], i8, f4[:,:,::1], i8, i8, f8[::1], f8[::1], f8[::1])")
+def _flow_errors(
     cells: npt.NDArray[np.int64],
     boxes: Boxes,
     labels: Labels,
@@ -120,17 +121,12 @@ def flow_errors(
     maps: Maps,
     maps_top: int,
     height: int,
-    rows: npt.NDArray[np.float64],
-    columns: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    """Return for each cell the mean over its pixels of |heat-diffusion flow - network flow / 5| squared.
-
-    cells: numbers; boxes (n, 4) of all cells; labels (Y, X) at source and maps (y, 3, x) at network resolution, each
-    with the row at which it begins; height: rows of the whole network image; rows and columns: the network
-    positions of all source pixels. Cellpose's ``remove_bad_flow_masks``, cell by cell.
-    """
-    errors = np.zeros(len(cells))
-    for index in numba.prange(len(cells)):
+    rows: Positions,
+    columns: Positions,
+    errors: npt.NDArray[np.float64],
+) -> None:
+    """Fill in ``errors``; see `flow_errors`."""
+    for index in range(len(cells)):
         top, left, bottom, right = boxes[cells[index] - 1]
         mask = labels[top - labels_top : bottom - labels_top, left:right] == cells[index]
         flows = cell_flows(mask)
@@ -144,10 +140,38 @@ def flow_errors(
                     total += dy * dy + dx * dx
                     count += 1
         errors[index] = total / count
+
+
+def flow_errors(
+    cells: npt.NDArray[np.int64],
+    boxes: Boxes,
+    labels: Labels,
+    labels_top: int,
+    maps: Maps,
+    maps_top: int,
+    height: int,
+    rows: Positions,
+    columns: Positions,
+    threads: int = 1,
+) -> npt.NDArray[np.float64]:
+    """Return for each cell the mean over its pixels of |heat-diffusion flow - network flow / 5| squared.
+
+    cells: numbers; boxes (n, 4) of all cells; labels (Y, X) at source and maps (y, 3, x) at network resolution, each
+    with the row at which it begins; height: rows of the whole network image; rows and columns: the network
+    positions of all source pixels. Cellpose's ``remove_bad_flow_masks``, cell by cell.
+    """
+    errors = np.zeros(len(cells))
+
+    def work(first: int, last: int) -> None:
+        _flow_errors(
+            cells[first:last], boxes, labels, labels_top, maps, maps_top, height, rows, columns, errors[first:last]
+        )
+
+    in_bands(len(cells), BAND, threads, work)
     return errors
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel("i8(i4[:,::1], i4[::1], b1[::1], i8)")
 def renumber(labels: Labels, numbers: npt.NDArray[np.int32], kept: npt.NDArray[np.bool_], count: int) -> int:
     """Number rows of labels, in place, by the first pixels of the kept cells, from ``count`` + 1 on; 0 for the others.
 
@@ -166,7 +190,7 @@ def renumber(labels: Labels, numbers: npt.NDArray[np.int32], kept: npt.NDArray[n
     return count
 
 
-@numba.njit(cache=True)
+@part
 def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return the pixels outside the mask that 4-connected steps reach from the frame of the box."""
     height, width = mask.shape
@@ -190,7 +214,7 @@ def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return outside
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel("void(i4[:,::1], i8, i4[:,::1], i4[::1])")
 def fill_holes(labels: Labels, top: int, boxes: Boxes, numbers: npt.NDArray[np.int32]) -> None:
     """Give, in place, every background pixel that one label encloses to that label; other labels stay.
 

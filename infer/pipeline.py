@@ -123,11 +123,7 @@ def network_maps(
 def _labels(
     maps: Iterator[Array], network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings
 ) -> Iterator[Labels]:
-    """Yield the labels of the maps, made with as many threads as were asked for; Numba counts them by thread."""
-    import numba
+    """Yield the labels of the maps."""
+    from infer.strip import label_rows  # where nothing is compiled ahead, that takes longer than opening the network
 
-    from infer.strip import label_rows
-
-    most = numba.get_num_threads()
-    numba.set_num_threads(min(settings.threads or most, most))
     yield from label_rows(maps, network_shape, shape, settings)

@@ -14,13 +14,12 @@ How far a path can go is known: the number of steps times the longest step (`fol
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator
-from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
+from infer.bands import cores, in_bands
 from infer.follow import Maps, follow, inner_field, pile_up
 from infer.labels import Labels
 from infer.masks import (
@@ -41,10 +40,8 @@ from infer.rescale import positions
 from infer.rolling import Rolling
 from infer.settings import Settings
 
-# Threads that wait for their share of a loop sleep (libgomp reads this before the first): the network needs the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-_ALONE = Lock()
-"""Where there is no OpenMP, Numba ends the process when two threads run loops of its at once."""
+BAND = 64
+"""Source rows that a thread labels before it takes others."""
 
 
 def label_rows(
@@ -56,9 +53,7 @@ def label_rows(
     """
     strip = _Strip(network_shape, shape, settings)
     for part in parts:
-        with _ALONE:
-            rows = strip.advance(part)
-        yield rows
+        yield strip.advance(part)
 
 
 class _Strip:
@@ -66,6 +61,7 @@ class _Strip:
 
     def __init__(self, network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings) -> None:
         self.settings = settings
+        self.threads = min(settings.threads or cores(), cores())
         self.height, self.width = network_shape
         self.rows = positions(0, shape[0], shape[0], self.height)
         self.columns = positions(0, shape[1], shape[1], self.width)
@@ -135,6 +131,7 @@ class _Strip:
             self.rows[first:last],
             self.columns,
             self.settings.cellprob_threshold,
+            self.threads,
         )
         self.ends.append(ends)
         bases = self.bases[first:last]
@@ -180,7 +177,9 @@ class _Strip:
         if last <= first:
             return
         basins = self.basins.rows(self.basins.top, self.basins.bottom)
-        labels = label(self.ends.rows(first, last), self.bases[first:last], basins, self.basins.top)
+        labels = np.zeros((last - first, len(self.columns)), np.int32)
+        ends, bases, top = self.ends.rows(first, last), self.bases[first:last], self.basins.top
+        in_bands(last - first, BAND, self.threads, lambda a, b: label(ends[a:b], bases[a:b], basins, top, labels[a:b]))
         measure(labels, first, self.boxes, self.areas)
         self.labels.append(labels)
         self.ends.drop(last)
@@ -217,6 +216,7 @@ class _Strip:
             self.height,
             self.rows,
             self.columns,
+            self.threads,
         )
 
     def _first_unjudged_row(self) -> int:

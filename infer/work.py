@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -11,8 +10,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
-
-import numpy as np
 
 from infer.errors import FlowmaskError, OutputError, one_line
 from infer.finished import Made, description, finished, is_ours
@@ -50,18 +47,8 @@ def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Ou
 
 def _load_dynamics() -> None:
     """Load the compiled dynamics: that takes as long as the network on a small image, so both happen at once."""
-    # Numba looks for SciPy's linear algebra: unused here, slow to load, and where memory is short it never ends.
-    hidden = "scipy.linalg" not in sys.modules
-    if hidden:
-        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
-    try:
-        with suppress(Exception):  # what is the matter shows again where they are needed
-            from infer.strip import label_rows
-
-            list(label_rows([np.zeros((3, 1, 1), np.float32)], (1, 1), (1, 1), Settings()))
-    finally:
-        if hidden:
-            del sys.modules["scipy.linalg"]
+    with suppress(Exception):  # what is the matter shows again where they are needed
+        import infer.strip  # noqa: F401
 
 
 def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, origin_of: OriginOf) -> Outcome:

@@ -1,12 +1,11 @@
 """One image from pixels to cells with the network that ships."""
 
-import numba
 import numpy as np
 import pytest
 
 import infer
 from infer.cli import MODEL
-from infer.masks import label
+from infer.bands import cores, in_bands
 from infer.metrics import f1
 from train.simulate import simulate
 
@@ -40,13 +39,12 @@ def test_the_same_bits_whatever_the_batch_and_the_threads(network, settings):
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
-def test_as_many_numba_threads_work_as_were_asked_for_and_the_callers_stay(network, monkeypatch):
+def test_as_many_threads_work_as_were_asked_for_and_there_are_cores(network, monkeypatch):
     seen = []
-    monkeypatch.setattr("infer.strip.label", lambda *given: seen.append(numba.get_num_threads()) or label(*given))
-    before = numba.get_num_threads()
-    for threads, used in ((0, before), (1, 1), (999, before)):
+    monkeypatch.setattr("infer.follow.in_bands", lambda *given: seen.append(given[2]) or in_bands(*given))
+    for threads, used in ((0, cores()), (1, 1), (999, cores())):
         infer.segment(SAMPLE.image[:64, :64], network, infer.Settings(threads=threads))
-        assert (numba.get_num_threads(), set(seen)) == (before, {used})
+        assert set(seen) == {used}
         seen.clear()
 
 

@@ -1,0 +1,45 @@
+"""Compile the kernels ahead of time: `python -m infer.ahead`. Needs a C compiler; what it writes does not need Numba.
+
+The module lies beside this file and is found there until a file of this package changes; see `infer.compiled`. It
+runs on any processor of this kind: `generic` code gives the labels that code for one processor gives.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from infer.compiled import AHEAD, KERNELS, module_name
+
+HOMES = ("flows", "follow", "masks", "ids")
+
+
+def main() -> int:
+    """Write the module unless it is there already."""
+    if AHEAD:
+        print(f"{AHEAD.__file__}: it is there already and up to date.")
+        return 0
+    for home in HOMES:
+        import_module(f"infer.{home}")
+    from numba.core.compiler import Flags
+    from numba.pycc import CC, compiler
+
+    def unlocked() -> Flags:
+        flags = Flags()
+        flags.release_gil = True
+        return flags
+
+    compiler.Flags = unlocked  # the kernels let other threads run, as `nogil` does
+    module = CC(module_name(), __name__)
+    module.output_dir = str(Path(__file__).parent)
+    module.target_cpu = "generic"
+    for signature, function in KERNELS:
+        module.export(function.__name__, signature)(function)
+    module.compile()
+    print(f"{Path(module.output_dir) / module.output_file}: {len(KERNELS)} kernels compiled.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

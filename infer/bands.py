@@ -1,0 +1,30 @@
+"""Work on many rows or cells, shared out to threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import starmap
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_bands(count: int, size: int, threads: int, work: Callable[[int, int], None]) -> None:
+    """Call ``work(first, last)`` for bands of ``size`` that make up 0 to ``count``, in ``threads`` threads.
+
+    Raises what ``work`` raises.
+    """
+    bands = [(first, min(first + size, count)) for first in range(0, count, size)]
+    if threads == 1 or len(bands) < 2:
+        for _ in starmap(work, bands):
+            pass
+        return
+    with ThreadPoolExecutor(min(threads, len(bands))) as pool:
+        for _ in pool.map(work, *zip(*bands, strict=True)):
+            pass
