@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from infer.compiled import AHEAD, KERNELS, module_name
 
@@ -22,16 +23,16 @@ def main() -> int:
         return 0
     for home in HOMES:
         import_module(f"infer.{home}")
-    from numba.core.compiler import Flags
-    from numba.pycc import CC, compiler
+    numba: Any = import_module("numba.core.compiler")
+    pycc: Any = import_module("numba.pycc")
 
-    def unlocked() -> Flags:
-        flags = Flags()
+    def unlocked() -> object:
+        flags = numba.Flags()
         flags.release_gil = True
         return flags
 
-    compiler.Flags = unlocked  # the kernels let other threads run, as `nogil` does
-    module = CC(module_name(), __name__)
+    pycc.compiler.Flags = unlocked  # the kernels let other threads run, as `nogil` does
+    module = pycc.CC(module_name(), __name__)
     module.output_dir = str(Path(__file__).parent)
     module.target_cpu = "generic"
     for signature, function in KERNELS:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import infer
-from infer.cli import MODEL
 from infer.bands import cores, in_bands
+from infer.cli import MODEL
 from infer.metrics import f1
 from train.simulate import simulate
 
