@@ -60,8 +60,7 @@ def _jitted(function: Function, *signature: str, **options: object) -> Function:
     if hidden:
         sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
     try:
-        import numba
-
+        numba: Any = import_module("numba")
         jitted: Function = numba.njit(*signature, cache=True, **options)(function)
         return jitted
     finally:
