@@ -6,7 +6,7 @@ FROM ${BASE} AS builder
 ARG REQUIREMENTS=requirements.txt
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends gcc libc6-dev \
+ && apt-get install -y --no-install-recommends g++ \
  && rm -rf /var/lib/apt/lists/*
 COPY ${REQUIREMENTS} /tmp/requirements.txt
 COPY requirements/ahead.txt /tmp/ahead.txt

@@ -32,8 +32,8 @@ print(AHEAD is not None, "numba" in sys.modules, labels.max() > 20)
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """A copy of the package with its kernels compiled ahead."""
-    if not (shutil.which("cc") or shutil.which("gcc")) or not find_spec("setuptools"):
-        pytest.skip("compiling ahead needs a C compiler and setuptools")
+    if not (shutil.which("gcc") and shutil.which("g++") and find_spec("setuptools")):
+        pytest.skip("compiling ahead needs gcc, g++ and setuptools")
     folder = tmp_path_factory.mktemp("ahead")
     shutil.copytree(ROOT / "infer", folder / "infer", ignore=shutil.ignore_patterns("__pycache__", "_ahead_*"))
     made = subprocess.run([sys.executable, "-m", "infer.ahead"], cwd=folder, capture_output=True, text=True)
