@@ -1,27 +1,31 @@
 """Check 2 of the container: `sh predict.sh` on one image against the least that could segment it.
 
     python -m bench.startup [--size 512] [--pairs 10] [--checkpoint CHECKPOINT.pt]
+    python -m bench.startup --image flowmask:latest [--engine podman]
 
 The least is a script that imports NumPy and ONNX Runtime, opens the same file and the same network, and runs the same
 tiles: neither reading by window, nor flow dynamics, nor labels. Both run in pairs, from exec to exit, the diameter
 given; the median of the ratios counts. The first pair is told apart: it finds the disk's cache as it is. cellpose runs
 beside them, from exec to exit too, in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default), with
-the same weights, widened by channels that stay zero, as it takes no other width.
+the same weights, widened by channels that stay zero, as it takes no other width. With --image both are measured inside
+one container, as an ordinary user of it (uid 12345), without cellpose; its own start is in neither.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from bench.agreement import CHECKPOINT, cellpose_state, widened
@@ -58,11 +62,42 @@ model.eval(image, channels=None, channel_axis=-1, diameter=float(sys.argv[3]))
 """
 
 
-def seconds(command: Sequence[str]) -> float:
-    """Return the wall time of a command, from exec to exit."""
+PAIRS = """
+import json, subprocess, sys, time
+def seconds(command):
     begun = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begun
+commands = json.loads(sys.argv[1])
+print(json.dumps([[seconds(command) for command in commands] for _ in range(int(sys.argv[2]))]))
+"""
+
+
+def prepared(folder: Path, size: int) -> tuple[str, str]:
+    """Write ``inputs``/image.png and an empty ``outputs`` for anybody to use; return tile and starts for `LEAST`."""
+    for part in (folder, folder / "inputs", folder / "outputs"):
+        part.mkdir(exist_ok=True)
+        part.chmod(0o777)
+    image = simulate("fluorescence_nuclei", (size, size), 1, DIAMETER).image
+    cv2.imwrite(str(folder / "inputs" / "image.png"), image)
+    axis = lattice(size, 224)
+    return str(axis.tile), ",".join(map(str, axis.starts))
+
+
+def cellpose(folder: Path, checkpoint: Path) -> list[str]:
+    """Return the command of cellpose with the weights of a checkpoint."""
+    weights = folder / "cellpose_weights"
+    torch.save(cellpose_state(widened(load(checkpoint)[0]), DIAMETER), weights)
+    return [str(cellpose_python()), "-c", CELLPOSE, str(folder / "inputs" / "image.png"), str(weights), str(DIAMETER)]
+
+
+def measured(
+    before: Sequence[str], python: str, commands: Sequence[Sequence[str]], runs: int
+) -> npt.NDArray[np.float64]:
+    """Return (runs, commands) wall times in s, taken by an interpreter that ``before`` may put into a container."""
+    call = [*before, python, "-c", PAIRS, json.dumps(commands), str(runs)]
+    done = subprocess.run(call, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return np.array(json.loads(done.stdout))
 
 
 def main() -> None:
@@ -71,32 +106,39 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="the interpreter of both")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the weights of the network, for cellpose")
+    parser.add_argument("--image", help="name of a container image in which to measure, without cellpose")
+    parser.add_argument("--engine", default=next(filter(shutil.which, ("docker", "podman")), "docker"))
     args = parser.parse_args()
-    cellpose = cellpose_python()
-    os.environ["PATH"] = f"{args.python.parent}{os.pathsep}{os.environ['PATH']}"
-    axis = lattice(args.size, 224)
     with tempfile.TemporaryDirectory() as name:
-        inputs, outputs = Path(name) / "inputs", Path(name) / "outputs"
-        inputs.mkdir()
-        image = simulate("fluorescence_nuclei", (args.size, args.size), 1, DIAMETER).image
-        cv2.imwrite(str(inputs / "image.png"), image)
-        tiles = [str(axis.tile), ",".join(map(str, axis.starts))]
-        least = [str(args.python), "-c", LEAST, str(inputs / "image.png"), str(MODEL), *tiles]
-        ours = ["sh", str(ROOT / "predict.sh"), str(inputs), str(outputs), "--diameter", str(DIAMETER)]
-        weights = Path(name) / "cellpose_weights"
-        torch.save(cellpose_state(widened(load(args.checkpoint)[0]), DIAMETER), weights)
-        theirs = [str(cellpose), "-c", CELLPOSE, str(inputs / "image.png"), str(weights), str(DIAMETER)]
-        times = np.array([[seconds(run) for run in (least, ours, theirs)] for _ in range(args.pairs + 1)])
+        folder = Path(name)
+        tiles = prepared(folder, args.size)
+        if args.image:
+            before = [args.engine, "container", "run", "--rm", "--network", "none", "--user", "12345:12345"]
+            before += [f"-v{folder}:/data", args.image]
+            python, script, model, at = "python", "predict.sh", "models/flowmask.onnx", "/data"
+        else:
+            os.environ["PATH"] = f"{args.python.parent}{os.pathsep}{os.environ['PATH']}"
+            before = []
+            python, script, model, at = str(args.python), str(ROOT / "predict.sh"), str(MODEL), name
+        commands = [
+            [python, "-c", LEAST, f"{at}/inputs/image.png", model, *tiles],
+            ["sh", script, f"{at}/inputs", f"{at}/outputs", "--diameter", str(DIAMETER)],
+        ]
+        names = ["least", "predict.sh"]
+        if not args.image:
+            commands.append(cellpose(folder, args.checkpoint))
+            names.append("cellpose")
+        times = measured(before, python, commands, args.pairs + 1)
     ratios = times[:, 1] / times[:, 0]
-    labels = ["first", *range(1, args.pairs + 1)]
-    rows = [[label, *run, ratio] for label, run, ratio in zip(labels, times.tolist(), ratios.tolist(), strict=True)]
-    print_table(["run", "s, least", "s, predict.sh", "s, cellpose", "predict.sh over least"], rows)
+    rows = [[index or "first", *run, ratio] for index, (run, ratio) in enumerate(zip(times.tolist(), ratios.tolist()))]
+    print_table(["run", *(f"s, {name}" for name in names), "predict.sh over least"], rows)
     ratio, first = float(np.median(ratios[1:])), float(ratios[0])
-    faster = float(np.median(times[1:, 2] / times[1:, 1]))
-    print(f"predict.sh takes {ratio:.2f} times as long as the least ({first:.2f} in the first run),")
-    print(f"cellpose {faster:.2f} times as long as predict.sh")
-    figures = {"size": args.size, "times_s": times.tolist(), "ratio": ratio, "first_ratio": first, "faster": faster}
-    print(write_record("startup", figures))
+    print(f"predict.sh takes {ratio:.2f} times as long as the least ({first:.2f} in the first run)")
+    figures = {"size": args.size, "times_s": times.tolist(), "ratio": ratio, "first_ratio": first}
+    if not args.image:
+        figures["faster"] = float(np.median(times[1:, 2] / times[1:, 1]))
+        print(f"cellpose takes {figures['faster']:.2f} times as long as predict.sh")
+    print(write_record("startup_container" if args.image else "startup", figures))
 
 
 if __name__ == "__main__":
