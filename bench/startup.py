@@ -20,7 +20,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -91,9 +90,7 @@ def cellpose(folder: Path, checkpoint: Path) -> list[str]:
     return [str(cellpose_python()), "-c", CELLPOSE, str(folder / "inputs" / "image.png"), str(weights), str(DIAMETER)]
 
 
-def measured(
-    before: Sequence[str], python: str, commands: Sequence[Sequence[str]], runs: int
-) -> npt.NDArray[np.float64]:
+def measured(before: list[str], python: str, commands: list[list[str]], runs: int) -> npt.NDArray[np.float64]:
     """Return (runs, commands) wall times in s, taken by an interpreter that ``before`` may put into a container."""
     call = [*before, python, "-c", PAIRS, json.dumps(commands), str(runs)]
     done = subprocess.run(call, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -130,7 +127,7 @@ def main() -> None:
             names.append("cellpose")
         times = measured(before, python, commands, args.pairs + 1)
     ratios = times[:, 1] / times[:, 0]
-    rows = [[index or "first", *run, ratio] for index, (run, ratio) in enumerate(zip(times.tolist(), ratios.tolist()))]
+    rows = [[index or "first", *run, ratios[index]] for index, run in enumerate(times.tolist())]
     print_table(["run", *(f"s, {name}" for name in names), "predict.sh over least"], rows)
     ratio, first = float(np.median(ratios[1:])), float(ratios[0])
     print(f"predict.sh takes {ratio:.2f} times as long as the least ({first:.2f} in the first run)")

@@ -1,6 +1,6 @@
-"""Compile the kernels ahead of time: `python -m infer.ahead`. Needs gcc, g++ and setuptools; what it writes does not need Numba.
+"""Compile the kernels ahead of time: `python -m infer.ahead`. Needs gcc, g++ and setuptools.
 
-The module lies beside this file and is found there until a file of this package changes; see `infer.compiled`. It
+The module, which needs no Numba, lies beside this file and is found there until a file of this package changes; see `infer.compiled`. It
 runs on any processor of this kind: `generic` code gives the labels that code for one processor gives.
 """
 
