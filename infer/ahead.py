@@ -1,7 +1,8 @@
 """Compile the kernels ahead of time: `python -m infer.ahead`. Needs gcc, g++ and setuptools.
 
-The module, which needs no Numba, lies beside this file and is found there until a file of this package changes; see `infer.compiled`. It
-runs on any processor of this kind: `generic` code gives the labels that code for one processor gives.
+The module, which needs no Numba, lies beside this file and is found there until a file of this package changes; see
+`infer.compiled`. It runs on any processor of this kind: `generic` code gives the labels that code for one processor
+gives.
 """
 
 from __future__ import annotations
