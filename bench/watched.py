@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 
 POLL = 0.05
+GRACE = 20.0
+"""Seconds that a command has to end by itself once it was stopped; then it is killed."""
 CGROUPS = Path("/sys/fs/cgroup")
 MB = 1_000_000
 
@@ -45,9 +47,12 @@ def watch(command: Sequence[str], peak: Callable[[], int | None], stop: Callable
         late = False
         while process.poll() is None:
             peaks.append(peak() or 0)
-            if not late and time.perf_counter() - begun > limit:
+            over = time.perf_counter() - begun - limit
+            if over > 0 and not late:
                 late = True
                 stop()
+            if over > GRACE:
+                process.kill()
             time.sleep(POLL)
         seconds = time.perf_counter() - begun
         reader.join()

@@ -56,6 +56,39 @@ def test_arrows_point_one_way(package):
         assert ours <= allowed, path
 
 
+OURS = ("infer", "train", "export", "bench", "tests")
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in OURS
+    for path in (ROOT / package).rglob("*.py")
+}
+
+
+def names_of(path):
+    """What a module defines or imports at its top, and the names that it gives by `__getattr__`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def test_what_is_imported_from_a_file_of_ours_is_there():
+    missing = [
+        f"{path.relative_to(ROOT)}: {node.module}.{alias.name}"
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES
+        for alias in node.names
+        if f"{node.module}.{alias.name}" not in MODULES and alias.name not in names_of(MODULES[node.module])
+    ]
+    assert not missing
+
+
 def test_onnxruntime_has_one_door():
     users = [p.stem for p in FILES if any(name.split(".")[0] == "onnxruntime" for name in imported(p))]
     assert users == ["session"]
