@@ -1,0 +1,145 @@
+"""Static int8 of a network (QDQ): how much faster it runs, and what it costs in F1 on the held-out sources.
+
+    python -m bench.int8 --data ../shared/data [--model models/flowmask.onnx] [--images 3]
+
+Weights per channel in 7 bits (without VNNI instructions 8 overflow), activations in 8, calibrated with training crops.
+Two variants: every convolution, and all but the first and the last one. It would ship if F1 dropped by no more than
+0.005 and the network ran at least 1.4 times faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from bench.record import print_table, write_record
+from infer.api import load_network
+from infer.cli import MODEL
+from infer.metrics import f1_challenge
+from infer.pipeline import segment_image
+from infer.session import Network
+from infer.settings import Settings
+from train.batches import batch_maker
+from train.config import load_config, split
+from train.data import median_diameter, prepare_items
+from train.readers import Item, read_item, read_shared
+
+DROP, FASTER = 0.005, 1.4
+BATCHES = 12
+RUNS = 15
+TILES = (1, 4)
+
+
+class Crops(CalibrationDataReader):  # type: ignore[misc]
+    """Training crops, a batch at a time."""
+
+    def __init__(self, batches: list[npt.NDArray[np.float32]]) -> None:
+        self._left: Iterator[npt.NDArray[np.float32]] = iter(batches)
+
+    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+        batch = next(self._left, None)
+        return None if batch is None else {"image": batch}
+
+
+def quantised(model: Path, folder: Path, batches: list[npt.NDArray[np.float32]], ends: bool) -> Path:
+    """Write the int8 network and return its path; with ``ends`` its first and last convolution are int8 too."""
+    prepared, path = folder / "prepared.onnx", folder / f"int8_{'all' if ends else 'inner'}.onnx"
+    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+    convolutions = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
+    quantize_static(
+        str(prepared),
+        str(path),
+        Crops(batches),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "Add", "Relu", "MaxPool", "Resize"],
+        nodes_to_exclude=[] if ends else [convolutions[0], convolutions[-1]],
+        per_channel=True,
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.MinMax,
+    )
+    contract = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+    final = onnx.load(path)
+    onnx.helper.set_model_props(final, contract)
+    onnx.save(final, path)
+    return path
+
+
+def times(networks: dict[str, Path], tiles: int) -> dict[str, float]:
+    """Return the median seconds of a run of each network, in turns."""
+    sessions = {
+        name: onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for name, path in networks.items()
+    }
+    image = np.random.default_rng(0).random((tiles, 3, 224, 224), np.float32)
+    taken: dict[str, list[float]] = defaultdict(list)
+    for turn in range(RUNS + 1):
+        for name, session in sessions.items():
+            begun = time.perf_counter()
+            session.run(["maps"], {"image": image})
+            if turn:
+                taken[name].append(time.perf_counter() - begun)
+    return {name: float(np.median(each)) for name, each in taken.items()}
+
+
+def score(items: list[Item], network: Network) -> float:
+    """Return the mean over sources of F1 (challenge's rules, true diameters), images with cells."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for item in items:
+        image, truth = read_item(item)
+        if truth.any():
+            found = segment_image(image, network, Settings(diameter=median_diameter(truth))).labels
+            scores[item.source].append(f1_challenge(truth, found))
+    return float(np.mean([np.mean(each) for each in scores.values()]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--images", type=int, default=0, help="of each held-out source; 0: all")
+    args = parser.parse_args()
+    config = replace(load_config("half_rgb"), seed=1000)
+    training, held_out = split(read_shared(args.data), config)
+    few: dict[str, list[Item]] = defaultdict(list)
+    for item in held_out:
+        few[item.source].append(item)
+    chosen = [item for items in few.values() for item in (items[: args.images] if args.images else items)]
+    make = batch_maker(prepare_items(training[::4], config.policy), config)
+    batches = [make(step)[0].numpy() for step in range(BATCHES)]
+    with tempfile.TemporaryDirectory() as name:
+        networks = {"float32": args.model}
+        networks |= {
+            f"int8, {'all' if ends else 'all but first and last'}": quantised(args.model, Path(name), batches, ends)
+            for ends in (True, False)
+        }
+        taken = {tiles: times(networks, tiles) for tiles in TILES}
+        f1 = {variant: score(chosen, load_network(path, "cpu")) for variant, path in networks.items()}
+    rows = [[v, f1[v], *(taken[t]["float32"] / taken[t][v] for t in TILES)] for v in networks]
+    print_table(["network", "F1, true diameter", *(f"times faster, {t} tile(s)" for t in TILES)], rows)
+    ships = [v for v, drop, *faster in rows[1:] if f1["float32"] - drop <= DROP and min(faster) >= FASTER]
+    print(f"{' and '.join(ships) or 'None'} would ship.")
+    print(write_record("int8", {"f1": f1, "seconds": taken, "images": len(chosen)}))
+
+
+if __name__ == "__main__":
+    main()
