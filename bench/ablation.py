@@ -1,0 +1,236 @@
+"""What each choice is worth on held-out sources: the seed's Tables 3 and 4 in shape, and choices of ours.
+
+    python -m bench.ablation --data ../shared/data [--model models/flowmask.onnx] [--config half_rgb]
+    python -m bench.ablation --data ../shared/data --train [--pool POOL] [--steps 100] [--seeds 3] [--only NAME ...]
+
+F1 at IoU 0.5 by the challenge's rules, mean over the images of a source, then over the sources that the config holds
+out. The first command changes how a finished network is used. The second trains networks from random weights, as the
+config says but for one choice each and ``--steps`` steps, and scores them with true diameters; few steps rank what
+learns quickly, not what is best in the end. Seeds change weights, crops and augmentation alike.
+
+The seed's style clusters (one network for each group of images) are left out: ten networks to train for one row.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bench.record import print_table, write_record
+from infer.api import load_network
+from infer.cli import MODEL
+from infer.contract import CHANNEL_POLICIES
+from infer.image import ArrayImage, Image
+from infer.metrics import f1_challenge
+from infer.pipeline import segment_image
+from infer.session import Network
+from infer.settings import Settings
+from train.__main__ import about
+from train.batches import batch_maker
+from train.config import Config, load_config, split
+from train.data import SIMULATED, Prepared, median_diameter, prepare
+from train.loop import fit
+from train.network import FULL, FlowNetwork
+from train.readers import Item, read_item, read_shared
+from train.validate import TorchNetwork
+
+Labels = npt.NDArray[np.int32]
+Held = list[tuple[str, Image, Labels]]
+"""Source, image and labels of every image to score."""
+Scores = dict[str, float]
+"""Mean F1 of each source."""
+ESTIMATED, NONE, TRUE = "estimated", "none", "true"
+QUARTER = (8, 16, 32, 64)
+
+
+def pixels_of(image: Image) -> npt.NDArray[np.generic]:
+    channels, height, width = image.shape
+    return image.read(0, 0, height, width)
+
+
+def unchanged(image: Image) -> Image:
+    return image
+
+
+def merged(image: Image) -> Image:
+    """Return two channels: green and blue, each averaged with red (the seed's equation 5); grey twice."""
+    pixels = pixels_of(image)
+    if len(pixels) < 3:
+        return ArrayImage(np.repeat(pixels[:1], 2, axis=0))
+    red, green, blue = pixels[:3].astype(np.float32)
+    return ArrayImage(np.stack([(green + red) / 2, (blue + red) / 2]))
+
+
+def green_and_blue(image: Image) -> Image:
+    """Return two channels: green and blue as they are (the seed's choice); grey twice."""
+    pixels = pixels_of(image)
+    return ArrayImage(pixels[1:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 2, axis=0))
+
+
+def grey(image: Image) -> Image:
+    """Return one channel, the mean of all."""
+    return ArrayImage(pixels_of(image).astype(np.float32).mean(axis=0, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Use:
+    """A way to use a network."""
+
+    settings: Settings = Settings()
+    diameter: str = ESTIMATED
+    image: Callable[[Image], Image] = unchanged
+
+
+USES = {
+    "as it ships": Use(),
+    "no diameter estimation": Use(diameter=NONE),
+    "true diameter": Use(diameter=TRUE),
+    "flow threshold 0": Use(Settings(flow_threshold=0.0)),
+    "colours as their mean": Use(image=grey),
+    "average over mirror images": Use(Settings(augment=True)),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """A way to train a network."""
+
+    change: Callable[[Config], Config]
+    simulated: bool = True
+    image: Callable[[Image], Image] = unchanged
+
+
+def _wide_crops(config: Config) -> Config:
+    """Crops of 512 px, so few that a step sees about as many pixels."""
+    return replace(config, batch=2, augmentation=replace(config.augmentation, crop=512))
+
+
+TRAININGS = {
+    "as the config says": Training(lambda config: config),
+    "green and blue": Training(lambda config: replace(config, policy="green-blue"), image=green_and_blue),
+    "red merged into them (eq. 5)": Training(lambda config: replace(config, policy="green-blue"), image=merged),
+    "crops of 512 px": Training(_wide_crops),
+    "quarter width": Training(lambda config: replace(config, widths=QUARTER)),
+    "full width": Training(lambda config: replace(config, widths=FULL)),
+    "no simulator": Training(lambda config: config, simulated=False),
+    "pasting 0.3": Training(lambda config: replace(config, paste=0.3)),
+}
+
+
+def score(held: Held, network: Network, use: Use) -> Scores:
+    """Return the mean F1 of each source."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for source, image, truth in held:
+        diameters = {ESTIMATED: None, NONE: network.contract.mean_diameter, TRUE: median_diameter(truth)}
+        settings = replace(use.settings, diameter=diameters[use.diameter])
+        found[source].append(f1_challenge(truth, segment_image(use.image(image), network, settings).labels))
+    return {source: float(np.mean(each)) for source, each in found.items()}
+
+
+def trained(config: Config, images: Sequence[Prepared]) -> TorchNetwork:
+    """Return a network trained from random weights, deterministic for its config and images."""
+    torch.manual_seed(config.seed)
+    network = FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
+    with TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
+        make = batch_maker(images, config)
+        fit(
+            network,
+            make,
+            config.steps,
+            config.rate,
+            config.warm_up,
+            config.decay,
+            state,
+            "",
+            lambda _: "",
+            config.steps,
+        )
+    return TorchNetwork(network.eval(), about(config))
+
+
+def prepared(items: Sequence[Item], kind: str, change: Callable[[Image], Image], policy: str) -> list[Prepared]:
+    """Read images, change their channels and make them ready to train on; ``kind`` begins their sources' names."""
+    pairs = [(read_item(item), item.source) for item in items]
+    return [prepare(change(image), labels, kind + source, policy) for (image, labels), source in pairs]
+
+
+def train_all(args: argparse.Namespace, config: Config, held: Held) -> dict[str, list[Scores]]:
+    """Return the scores of every seed of each chosen training."""
+    training, _ = split(read_shared(args.data), config)
+    results: dict[str, list[Scores]] = {}
+    for name in args.only or TRAININGS:
+        chosen = TRAININGS[name]
+        changed = replace(chosen.change(config), steps=args.steps)
+        images = prepared(training, "", chosen.image, changed.policy)
+        if args.pool and chosen.simulated:
+            images += prepared(read_shared(args.pool), SIMULATED, chosen.image, changed.policy)
+        results[name] = []
+        for seed in range(args.seeds):
+            network = trained(replace(changed, seed=seed), images)
+            results[name].append(score(held, network, Use(diameter=TRUE, image=chosen.image)))
+            print(f"{name}, seed {seed}: {mean(results[name][-1]):.3f}", flush=True)
+    return results
+
+
+def mean(scores: Scores) -> float:
+    return float(np.mean(list(scores.values())))
+
+
+def report(results: dict[str, list[Scores]]) -> None:
+    """Print a row for each choice: the mean over sources, its spread over seeds, its distance from the first row."""
+    first = next(iter(results.values()))
+    sources = list(first[0])
+    rows = []
+    for name, seeds in results.items():
+        means = [mean(scores) for scores in seeds]
+        spread = f"{min(means):.3f} to {max(means):.3f}" if len(means) > 1 else ""
+        change = float(np.mean(means) - np.mean([mean(scores) for scores in first]))
+        each = [float(np.mean([scores[source] for scores in seeds])) for source in sources]
+        rows.append([name, float(np.mean(means)), spread, f"{change:+.3f}", *each])
+    print_table(["choice", "F1", "over seeds", "change", *sources], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
+    parser.add_argument("--config", default="half_rgb", help="whose held-out images are scored, and how --train trains")
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--train", action="store_true", help="train networks instead of using --model")
+    parser.add_argument("--pool", type=Path, help="simulated images, as python -m train.pool writes them")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=TRAININGS, metavar="NAME", help="the first is compared with")
+    parser.add_argument("--images", type=int, default=0, help="of each held-out source; 0: all")
+    args = parser.parse_args()
+    config = load_config(args.config)
+    held: Held = []
+    counts: dict[str, int] = defaultdict(int)
+    for item in split(read_shared(args.data), config)[1]:
+        image, truth = read_item(item)
+        if truth.any() and (not args.images or counts[item.source] < args.images):
+            counts[item.source] += 1
+            held.append((item.source, image, truth))
+    if args.train:
+        results = train_all(args, config, held)
+    else:
+        network = load_network(args.model)
+        results = {name: [score(held, network, use)] for name, use in USES.items()}
+    report(results)
+    figures = {"config": config.name, "images": len(held), "scores": results}
+    if args.train:
+        print(write_record("ablation_train", {**figures, "steps": args.steps, "seeds": args.seeds}))
+    else:
+        print(write_record("ablation", {**figures, "model": args.model.name}))
+
+
+if __name__ == "__main__":
+    main()
