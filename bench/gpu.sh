@@ -3,8 +3,10 @@
 #
 # Needs Python (PYTHON, python3 by default) with PyTorch, onnx, onnxruntime-gpu and what requirements/runtime.in names.
 # WHEELS: a folder of wheels, installed for this run alone; pieces of a wheel that was split, NAME.whl.part-aa, -ab ...,
-# are put together first. OUT: a folder that gets the record too.
+# are put together first. OUT: a folder that gets the record too. Exit code 2: there was no GPU to measure.
 set -eu
+if [ -n "${WHEELS:-}" ]; then WHEELS=$(cd "$WHEELS" && pwd); fi
+if [ -n "${OUT:-}" ]; then OUT=$(cd "$OUT" && pwd); fi
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 if [ -n "${WHEELS:-}" ]; then
@@ -20,6 +22,17 @@ if [ -n "${WHEELS:-}" ]; then
     PYTHONPATH=$site/site${PYTHONPATH:+:$PYTHONPATH}
     export PYTHONPATH
 fi
+# CUDA's libraries may have come with PyTorch, where ONNX Runtime does not look for them.
+libraries=$("$python" - <<'END'
+from glob import glob
+from importlib.util import find_spec
+spec = find_spec("nvidia")
+roots = spec.submodule_search_locations if spec else []
+print(":".join(folder for root in roots for folder in sorted(glob(f"{root}/*/lib"))))
+END
+)
+LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH
 missing=$("$python" - <<'END'
 from importlib.util import find_spec
 names = ("torch", "onnx", "onnxruntime", "numpy", "numba", "cv2", "tifffile", "imagecodecs", "skimage", "scipy", "psutil")
@@ -30,7 +43,8 @@ if [ -n "$missing" ]; then
     echo "bench/gpu.sh: $python lacks $missing; name another with PYTHON, or a folder of wheels with WHEELS" >&2
     exit 2
 fi
+rm -f results/gpu.json
 code=0
 "$python" -m bench.gpu "$@" || code=$?
-if [ -n "${OUT:-}" ]; then cp results/gpu.json "$OUT/"; fi
+if [ -n "${OUT:-}" ] && [ -e results/gpu.json ]; then cp results/gpu.json "$OUT/"; fi
 exit "$code"

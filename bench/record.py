@@ -17,11 +17,10 @@ RESULTS = ROOT / "results"
 
 def write_record(name: str, figures: dict[str, Any]) -> Path:
     """Write ``results/NAME.json``: commit, date, machine and the figures; return its path."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     versions = {"python": platform.python_version()}
     record = {
-        "commit": commit.stdout.strip(),
+        "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine,
         "versions": versions,
@@ -31,6 +30,15 @@ def write_record(name: str, figures: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
+
+
+def _commit() -> str:
+    """Return git's name of what is checked out, nothing where git or its folder is not there."""
+    try:
+        asked = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return asked.stdout.strip()
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

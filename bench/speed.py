@@ -46,15 +46,21 @@ COLUMNS = {
 
 
 def measure(
-    python: str | Path, engine: str, network: Path, folder: Path, diameter: float, device: str = "cpu"
+    python: str | Path,
+    engine: str,
+    network: Path,
+    folder: Path,
+    diameter: float,
+    device: str = "cpu",
+    limit: float | None = None,
 ) -> dict[str, Any]:
-    """Return what `bench/speed_side.py` measures of an engine with the images in ``folder``."""
+    """Return what `bench/speed_side.py` measures of an engine with the images in ``folder``; ``limit`` in s."""
     images = {stem: str(folder / f"{stem}.png") for stem in ("small", "image")}
     job, output = folder / "job.json", folder / "figures.json"
     job.write_text(
         json.dumps({"network": str(network), "diameter": diameter, "device": device, "output": str(output), **images})
     )
-    subprocess.run([python, "-m", "bench.speed_side", engine, job], cwd=ROOT, check=True)
+    subprocess.run([python, "-m", "bench.speed_side", engine, job], cwd=ROOT, check=True, timeout=limit)
     return json.loads(output.read_text())  # type: ignore[no-any-return]
 
 

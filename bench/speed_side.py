@@ -32,6 +32,8 @@ def cellpose(network: str, diameter: float, device: str) -> Callable[[str], np.n
     from bench.cellpose_side import as_input, channels_of
 
     model = models.CellposeModel(gpu=device != "cpu", pretrained_model=network, nchan=channels_of(network))
+    if device != "cpu" and model.device.type != "cuda":
+        raise SystemExit("cellpose runs on the CPU: its PyTorch sees no GPU")
     return lambda path: model.eval(as_input(path, model.nchan), channels=None, channel_axis=-1, diameter=diameter)[0]
 
 

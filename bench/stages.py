@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bench.dynamics import parts
 from bench.mosaic import mosaic, network_like
-from infer.blend import finished_rows
+from infer.blend import finished_rows, groups
 from infer.image import open_image
 from infer.normalise import channel_plan, levels
 from infer.rescale import NormalisedView
@@ -57,16 +57,17 @@ def stages(path: Path, network: Network, batch: int, share: float) -> Seconds:
     with _timed(found, "reading and tiles", scale):
         for tile in _tiles(view, rows, columns):
             last = tile
-    tiles = np.stack([last] * min(batch, len(columns.starts)))
+    together = [len(group) for group in groups(columns.starts, batch)]
+    tiles = np.stack([last] * max(together))
     maps = network.maps(tiles)
-    runs = -(-len(columns.starts) // len(tiles)) * len(rows.starts)
     with _timed(found, "network", scale):
-        for _ in range(runs):
-            network.maps(tiles)
+        for _ in rows.starts:
+            for count in together:
+                network.maps(tiles[:count])
     still = Still((some, width), last)
     given: Callable[[Array], Array] = lambda tiles: maps[: len(tiles)]  # noqa: E731
     with _timed(found, "blending", scale):
-        for _ in finished_rows(still, given, rows, columns, contract.tile, len(tiles)):  # type: ignore[arg-type]
+        for _ in finished_rows(still, given, rows, columns, contract.tile, batch):  # type: ignore[arg-type]
             pass
     template = network_like(mosaic(TEMPLATE, TEMPLATE, contract.mean_diameter)[1])
     wide = np.tile(template, (1, 1, -(-width // TEMPLATE)))[:, :, :width]

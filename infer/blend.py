@@ -47,14 +47,14 @@ def finished_rows(
     total = np.zeros((MAPS, rows.tile, width), np.float32)
     down = np.zeros(rows.tile, np.float32)
     run = _once_for_glass(run)
-    groups = _groups(columns.starts, batch)
+    together = groups(columns.starts, batch)
     needed = [index for index, top in enumerate(rows.starts) if done < min(top + rows.tile, rows.length)]
-    tiles = _tiles(view, [rows.starts[index] for index in needed], groups, (rows.tile, columns.tile))
+    tiles = _tiles(view, [rows.starts[index] for index in needed], together, (rows.tile, columns.tile))
     found = ahead(_runs(run, ahead(tiles)))
     for index in needed:
         top = rows.starts[index]
         down += weight_y
-        for lefts in groups:
+        for lefts in together:
             for left, maps in zip(lefts, next(found), strict=True):
                 _add(total, maps * weight_y[:, None] * weight_x, left)
         last = rows.advance(index) - top
@@ -67,7 +67,7 @@ def finished_rows(
         down[rows.tile - last :] = 0
 
 
-def _groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
+def groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
     """Return the starts in groups of ``batch`` at most, as few and as equal as can be."""
     count = -(-len(starts) // batch)
     bounds = [len(starts) * index // count for index in range(count + 1)]
@@ -75,11 +75,11 @@ def _groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
 
 
 def _tiles(
-    view: NormalisedView, tops: list[int], groups: list[tuple[int, ...]], shape: tuple[int, int]
+    view: NormalisedView, tops: list[int], together: list[tuple[int, ...]], shape: tuple[int, int]
 ) -> Iterator[Array]:
     """Yield the tiles (B, C, Y, X) of each group of columns, row of tiles by row of tiles."""
     for top in tops:
-        for lefts in groups:
+        for lefts in together:
             yield np.stack([view.read(top, left, top + shape[0], left + shape[1]) for left in lefts])
 
 
@@ -96,6 +96,8 @@ def _once_for_glass(run: Run) -> Run:
 
     def maps(tiles: Array) -> Array:
         values = [_single_value(tile) for tile in tiles]
+        if not any(values):
+            return run(tiles)
         fresh = [index for index, value in enumerate(values) if value is None or value not in known]
         found = dict(zip(fresh, run(tiles[fresh]), strict=True)) if fresh else {}
         result = np.stack([found[i] if i in found else known[value] for i, value in enumerate(values)])  # type: ignore[index]

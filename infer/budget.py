@@ -8,9 +8,10 @@ from infer.disk import CACHE
 from infer.errors import SettingsError
 from infer.overlap import DEPTH
 from infer.reach import REACH
+from infer.session import CONTEXT
 
 RUNTIME = 320 * 2**20
-"""Bytes of the interpreter, its libraries and an open network of full width."""
+"""Bytes of the interpreter, its libraries and an open network of full width. Not measured with CUDA's libraries."""
 TILE_BYTES = 1200
 """Bytes that the network needs for each pixel of a tile that goes through it, at full width."""
 GPU_BATCH = 16
@@ -69,8 +70,8 @@ def _fitting_gpu(memory: int, pixels: int) -> int:
     least = GPU_NETWORK + pixels * GPU_TILE_BYTES
     if memory < least:
         raise SettingsError(
-            f"the network and a tile take about {_gigabytes(least)} of the GPU's memory and may use "
-            f"{_gigabytes(memory)}; give a larger --gpu-memory where there is as much, or --device cpu."
+            f"CUDA, the network and a tile take about {_gigabytes(CONTEXT + least)} of the GPU's memory and may use "
+            f"{_gigabytes(CONTEXT + memory)}; give a larger --gpu-memory where there is as much, or --device cpu."
         )
     return (memory - GPU_NETWORK) // (pixels * GPU_TILE_BYTES)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import logging
 import os
 import re
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -29,6 +31,8 @@ import onnxruntime  # noqa: E402
 Array = npt.NDArray[np.float32]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 NAMES = {CUDA: "CUDA", TENSORRT: "TensorRT"}
+CUDNN = "libcudnn.so.9"
+"""What the CUDA provider loads only when a convolution first asks for it."""
 DRIVER = "driver R580 or newer"
 """What the CUDA 13 of onnxruntime-gpu 1.31 needs."""
 FATAL, WARNING = 4, 2
@@ -39,7 +43,14 @@ UNTOLD = 4 * 2**30
 """Bytes of a GPU's memory that are taken to be free where the driver does not tell."""
 CONTEXT = 2**30
 """Bytes of a GPU's memory for CUDA, cuDNN and cuBLAS themselves, outside ONNX Runtime's limit. Not measured."""
-NO_ROOM = ("failed to allocate", "smaller than requested bytes", "out of memory", "alloc_failed", "bad_alloc")
+LEAST = 2**28
+"""Bytes that ONNX Runtime needs of a GPU's memory for any network and the smallest tile."""
+PROBE = 64
+"""Height and width in px of the tile that a GPU is tried with."""
+NO_ROOM = (
+    "failed to allocate", "smaller than requested bytes", "out of memory", "out_of_memory", "alloc_failed",
+    "allocation_failed", "bad_alloc",
+)  # fmt: skip
 """What the messages of ONNX Runtime's arena, CUDA, cuDNN, cuBLAS and C++ say, among more, when memory runs out."""
 CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;]*[^; ]")
 """What CUDA itself says, in ONNX Runtime's account of where it said it."""
@@ -220,7 +231,9 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
     wanted = TENSORRT if kind == "tensorrt" else CUDA
     available = wanted in onnxruntime.get_available_providers()
     reason = f"this ONNX Runtime is built without {NAMES[wanted]}; install onnxruntime-gpu"
-    if available:
+    if available and room < LEAST:
+        reason = "less than 1.3G of its memory may be taken; free some, or give a larger --gpu-memory"
+    elif available:
         session = _gpu_session(path, options, wanted, index, room)
         if not isinstance(session, str):
             return session, None
@@ -240,11 +253,12 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
 
 def _missing_library(wanted: str) -> str | None:
     """Return what keeps a provider's library from being loaded, as the loader says it; None where nothing does."""
-    library = Path(onnxruntime.__file__).parent / "capi" / f"libonnxruntime_providers_{NAMES[wanted].lower()}.so"
-    try:
-        ctypes.CDLL(str(library))
-    except OSError as error:
-        return one_line(error)
+    own = Path(onnxruntime.__file__).parent / "capi" / f"libonnxruntime_providers_{NAMES[wanted].lower()}.so"
+    for library in (str(own), CUDNN):
+        try:
+            ctypes.CDLL(library)
+        except OSError as error:
+            return one_line(error)
     return None
 
 
@@ -257,12 +271,20 @@ def _cpu_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime
         ) from error
 
 
+def _try_out(session: onnxruntime.InferenceSession) -> None:
+    """Run a tile of zeros, which needs all that opening a session does not ask for yet: cuDNN, kernels for the GPU."""
+    image = session.get_inputs()[0]
+    if image.name == "image" and isinstance(image.shape[1], int):
+        session.run(None, {"image": np.zeros((1, image.shape[1], PROBE, PROBE), np.float32)})
+
+
 def _gpu_session(
     path: Path, options: onnxruntime.SessionOptions, wanted: str, index: int, room: int
 ) -> onnxruntime.InferenceSession | str:
-    """Return a session whose first provider is ``wanted``, or why that does not load.
+    """Return a session whose first provider is ``wanted``, which has run a tile, or why that does not load.
 
     TF32 is off, so that single precision is what it is on the CPU; convolutions are chosen without trying them all.
+    TensorRT bounds its work space alone by ``room``.
     """
     cuda = {
         "device_id": str(index),
@@ -274,12 +296,16 @@ def _gpu_session(
     providers: list[Any] = [(CUDA, cuda), CPU]
     if wanted == TENSORRT:
         kept = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "flowmask", "tensorrt")
-        engines = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": kept}
+        engines = {"trt_engine_cache_enable": "True", "trt_engine_cache_path": kept}
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # TensorRT has no option of its own for it here
         providers.insert(0, (TENSORRT, {"device_id": str(index), "trt_max_workspace_size": str(room), **engines}))
     onnxruntime.set_default_logger_severity(FATAL)  # what does not load is said in a sentence of ours
     try:
-        onnxruntime.preload_dlls()
+        with redirect_stdout(io.StringIO()):  # it prints what it does not find
+            onnxruntime.preload_dlls()
         session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        if session.get_providers()[0] == wanted:
+            _try_out(session)
     except Exception as error:  # a driver that is too old, a GPU that is gone, or a file that the CPU refuses as well
         said = one_line(error)
         failure = CUDA_FAILURE.search(said)

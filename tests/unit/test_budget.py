@@ -52,7 +52,7 @@ def test_the_batch_follows_the_memory_of_the_gpu():
     fits = planned_batch(10**11, 0, (336, 336), 500, room)
     assert GPU_NETWORK + fits * 336**2 * GPU_TILE_BYTES <= room < GPU_NETWORK + (fits + 1) * 336**2 * GPU_TILE_BYTES
     assert planned_batch(10**11, 0, (336, 336), 2, room) == 2
-    with pytest.raises(SettingsError, match=r"and a tile take about 0.4G of the GPU's memory and may use 0.2G"):
+    with pytest.raises(SettingsError, match=r"and a tile take about 1.4G of the GPU's memory and may use 1.2G"):
         planned_batch(10**11, 0, (336, 336), 1, 2**30 // 5)
 
 

@@ -120,7 +120,8 @@ SAID = {
     "limit": "bfc_arena.cc:360 Available memory of 1024 is smaller than requested bytes of 13111296",
     "CUDA": "onnxruntime::CudaCall CUDA failure 2: out of memory ; GPU=0 ; line=175 ; expr=cudaMalloc(&p, size);",
     "cuBLAS": "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0 ; line=168 ; expr=cublasCreate(&cublas_handle_);",
-    "cuDNN": "CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED ; GPU=0 ; line=73",
+    "cuDNN": "CUDNN failure 4003: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ; GPU=0 ; line=73",
+    "driver": "CUDA_ERROR_OUT_OF_MEMORY",
     "C++": "Non-zero status code returned while running FusedConv node. Status Message: std::bad_alloc",
 }
 
