@@ -7,7 +7,8 @@ ARG REQUIREMENTS=requirements.txt
 COPY ${REQUIREMENTS} /tmp/requirements.txt
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
-    --require-hashes --only-binary :all: -r /tmp/requirements.txt
+    --require-hashes --only-binary :all: -r /tmp/requirements.txt \
+ && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 
 FROM ${BASE}
 ARG VERSION=0.1.0
@@ -33,10 +34,10 @@ COPY --chmod=755 infer infer
 # One small image, so that Numba's code and the bytecode of all that is imported are in the image for any user.
 RUN mkdir -p inputs outputs \
  && python -c "import numpy, tifffile; tifffile.imwrite('/tmp/a.tif', numpy.eye(64, dtype='uint8'))" \
- && python -m infer --provider cpu -i /tmp/a.tif -o /tmp/labels \
+ && python -m infer --device cpu -i /tmp/a.tif -o /tmp/labels \
  && chmod -R a+rwX "${NUMBA_CACHE_DIR}" \
  && rm -r /tmp/a.tif /tmp/labels
 ENV PYTHONDONTWRITEBYTECODE=1
-# No USER: /workspace/outputs is a folder of the host, which only its owner and root can write.
-# `--user "$(id -u)"` works too.
+# No USER: /workspace/outputs is a folder of the host, which only its owner and root can write. predict.sh gives way to
+# that owner before it does anything else; `--user "$(id -u)"` works too.
 CMD ["sh", "predict.sh"]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP = bin/python -m pip install --quiet --disable-pip-version-check
 DATA ?= ../shared/data
 
-.PHONY: demo test lint bench train lock clean
+.PHONY: demo test lint bench trust train lock clean
 
 .venv/.ready: requirements/cpu.txt
 	$(PYTHON) -m venv .venv
@@ -32,12 +32,15 @@ lint: .venv-dev/.ready
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/mypy infer
 	.venv-dev/bin/hadolint Dockerfile
-	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh .ci/run
+	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh .ci/run
 
 bench: .venv-dev/.ready .venv-cellpose/.ready
-	.venv-dev/bin/python -m bench.quality --data $(DATA)
-	.venv-dev/bin/python -m bench.agreement --data $(DATA)
-	.venv-dev/bin/python -m bench.resume
+	.venv-dev/bin/python -m bench.page
+
+trust: .venv-dev/.ready
+	.venv-dev/bin/python -m bench.fuzz
+	.venv-dev/bin/python -m bench.broken
+	.venv-dev/bin/python -m bench.faults
 
 train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.pool checkpoints/pool --each 60

@@ -8,4 +8,11 @@ if [ $# -gt 2 ]; then shift 2; else shift $#; fi
 python=python
 command -v python >/dev/null || python=python3
 if [ -x "$home/.venv/bin/python" ]; then python=$home/.venv/bin/python; fi
-PYTHONPATH=$home${PYTHONPATH:+:$PYTHONPATH} PYTHONSAFEPATH=1 exec "$python" -m infer -i "$inputs" -o "$outputs" --ids challenge "$@"
+set -- "$python" -m infer -i "$inputs" -o "$outputs" --ids challenge --gpu-memory 10G "$@"
+# Root, as in a container, gives way to the owner of the output folder, to whom the labels then belong.
+if [ "$(id -u)" = 0 ] && user=$(stat -c %u "$outputs" 2>/dev/null) && [ "$user" != 0 ]; then
+    group=$(stat -c %g "$outputs")
+    if setpriv --reuid "$user" --regid "$group" --clear-groups test -r "$home/infer/cli.py" -a -r "$inputs" 2>/dev/null
+    then set -- setpriv --reuid "$user" --regid "$group" --clear-groups "$@"; fi
+fi
+PYTHONPATH=$home${PYTHONPATH:+:$PYTHONPATH} PYTHONSAFEPATH=1 exec "$@"

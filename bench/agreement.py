@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,14 +22,16 @@ from random import Random
 import numpy as np
 import torch
 
+from bench.environments import cellpose_python
 from bench.record import ROOT, print_table, write_record
 from infer.api import load_network
 from infer.image import open_image
 from infer.metrics import f1
 from infer.pipeline import segment_image
 from infer.settings import Settings
-from train.data import Item, median_diameter, read_labels, read_shared
+from train.data import median_diameter
 from train.network import FULL, FlowNetwork, load
+from train.readers import Item, read_labels, read_shared
 
 MIN_CELLS = 5
 THRESHOLDS = (0.5, 0.75, 0.9)
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="a checkpoint of train/ (three channels)")
     parser.add_argument("--images", type=int, default=32)
     args = parser.parse_args()
-    python = Path(os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python"))
+    python = cellpose_python()
     network, extras = load(args.checkpoint)
     diameter = float(extras["about"]["mean_diameter"])  # type: ignore[index]
     items = choose(read_shared(args.data), args.images)

@@ -22,8 +22,10 @@ from bench.record import print_table
 from infer.api import load_network, segment
 from infer.cli import MODEL
 from infer.metrics import f1_challenge
+from infer.outputs import label_path
 from infer.settings import Settings
-from infer.write import label_path, write_rows
+from infer.store import LabelStore
+from infer.write import write_labels
 from train.simulate import simulate
 
 SIMULATED = {"brightfield": 1003, "fluorescence_wholecell": 1002, "phase": 1001, "dic": 1000}
@@ -70,7 +72,9 @@ def main() -> None:
         begun = time.perf_counter()
         result = segment(image, network, settings)
         seconds = time.perf_counter() - begun
-        write_rows(label_path(args.output, name), [result.labels], result.labels.shape, np.int16)
+        with LabelStore(args.output, result.labels.shape) as store:
+            store.append(result.labels)
+            write_labels(label_path(args.output, name), store, settings.ids)
         overlays.append(overlay(image, result.labels))
         cv2.imwrite(str(args.output / f"{name}.png"), image if image.ndim == 2 else image[..., ::-1])
         cv2.imwrite(str(args.output / f"{name}_overlay.png"), overlays[-1][..., ::-1])

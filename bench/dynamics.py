@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -21,9 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.environments import cellpose_python
 from bench.mosaic import mosaic, network_like
 from bench.record import ROOT, print_table, write_record
-from infer.flows import Flows, Labels
+from infer.flows import Flows
+from infer.labels import Labels
 from infer.metrics import matches
 from infer.settings import Settings
 from infer.strip import label_rows
@@ -31,8 +32,8 @@ from infer.strip import label_rows
 DIAMETER = 30
 """Of the simulated cells, in px: 3,000 x 3,000 px hold about 8,000."""
 CROP, TEMPLATE, LARGE = 300, 1000, 10_000
-ROWS = 200
-"""Rows of maps that are handed over at a time, about as many as a row of tiles finishes."""
+ROWS = 50
+"""Rows of maps that are handed over at a time, about as many as in the pipeline."""
 PATCH = 1000
 IOU = 0.9
 SETTINGS = Settings(flow_threshold=0.4, min_size=15)
@@ -64,7 +65,7 @@ def time_ours(template: Flows, height: int, repeats: int) -> tuple[int, float, f
 
 def run_cellpose(maps: Flows) -> tuple[Labels, float, float]:
     """Return labels, seconds and CPU seconds of cellpose's dynamics, from its own environment."""
-    python = os.environ.get("FLOWMASK_CELLPOSE_PYTHON", ROOT / ".venv-cellpose/bin/python")
+    python = cellpose_python()
     with tempfile.TemporaryDirectory() as folder:
         given, job = Path(folder, "maps.npy"), Path(folder, "job.json")
         np.save(given, maps)

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.flows import Flows, Labels, labels_to_flows
+from infer.flows import Flows, labels_to_flows
+from infer.labels import Labels
 from train.simulate import simulate
 
 FIELD = 500

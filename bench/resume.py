@@ -23,8 +23,7 @@ import numpy as np
 import tifffile
 
 from bench.record import ROOT, print_table, write_record
-from infer.resume import maps_path
-from infer.write import label_path
+from infer.outputs import label_path, maps_path
 from train.simulate import simulate
 
 DIAMETER = 26

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from export.cellpose import read_cellpose
 from export.onnx_file import write_onnx
+from export.precision import PRECISIONS
 from export.source import Source, read_checkpoint
 from infer.errors import FlowmaskError
 
@@ -18,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     name = arguments.name or Path(arguments.output).stem
     try:
-        differences = write_onnx(arguments.output, _source(arguments), name)
+        differences = write_onnx(arguments.output, _source(arguments), name, arguments.precision)
     except FlowmaskError as error:
         print(error, file=sys.stderr)
         return 1
@@ -38,6 +39,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--licence", metavar="TEXT", help="licence of the cellpose weights")
     parser.add_argument("--data", metavar="TEXT", help="one sentence: what the cellpose network was trained on")
     parser.add_argument("-o", "--output", required=True, metavar="FILE.onnx", help="the file to write")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="of the sums; fp16 is for GPUs, and refused where its maps differ too much (default fp32)",
+    )
     parser.add_argument("--name", help="name of the network (default: the output's, without .onnx)")
     arguments = parser.parse_args(argv)
     if (arguments.checkpoint is None) == (arguments.cellpose is None):

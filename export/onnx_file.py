@@ -12,7 +12,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from export.fold import folded
 from export.parity import check_parity
+from export.precision import HalfPrecision
 from export.source import SizeRegression, Source
 from infer.contract import Contract
 from infer.errors import OutputError
@@ -47,21 +49,25 @@ class Sized(nn.Module):
         return maps, logarithm.exp().clamp(min=SMALLEST), style
 
 
-def write_onnx(path: str, source: Source, name: str) -> dict[str, float]:
+def write_onnx(path: str, source: Source, name: str, precision: str = "fp32") -> dict[str, float]:
     """Write ``source`` as the ONNX file ``path`` whose contract bears ``name``; return what `check_parity` returns.
+
+    ``precision``: one of `PRECISIONS`, in which the network computes; inputs and outputs are float32 in any.
 
     The file is made and checked under a temporary name in the same folder, and appears only if it passes.
     Raises NetworkError when the contract cannot be made, ParityError when the file computes something else, and
     OutputError when it cannot be written.
     """
     contract = source.contract(name)
-    module = Sized(source.network, source.size).eval()
-    model = to_onnx(module, contract)
+    reference = Sized(source.network, source.size).eval()
+    network = folded(source.network)
+    half = Sized(HalfPrecision(network), source.size).eval() if precision == "fp16" else None
+    model = to_onnx(half or Sized(network, source.size).eval(), contract)
     try:
         with tempfile.TemporaryDirectory(dir=Path(path).parent, prefix=".export-") as folder:
             draft = os.path.join(folder, Path(path).name)
             onnx.save(model, draft)
-            differences = check_parity(draft, module, contract)
+            differences = check_parity(draft, reference, contract, half)
             os.replace(draft, path)
     except OSError as error:
         raise OutputError(f"{path}: the file cannot be written ({error.strerror}); choose another --output.") from error

@@ -13,9 +13,11 @@ from infer.session import Network, OnnxNetwork
 from infer.settings import Settings
 
 
-def load_network(path: str | Path, provider: str = "auto", threads: int = 0) -> OnnxNetwork:
+def load_network(
+    path: str | Path, device: str = "auto", threads: int = 0, gpu_memory: str | None = None
+) -> OnnxNetwork:
     """Open a network file once, for any number of images; see `infer.session.OnnxNetwork` for the errors."""
-    return OnnxNetwork(Path(path), provider, threads)
+    return OnnxNetwork(Path(path), device, threads, gpu_memory)
 
 
 def segment(
@@ -23,14 +25,14 @@ def segment(
 ) -> Result:
     """Segment one image: an array (Y, X), (Y, X, C) or (C, Y, X) of numbers, or a file's path.
 
-    ``network`` is what `load_network` returns, or a network file's path. An opened network keeps the provider and
-    the threads that it was opened with; ``settings.provider`` counts only for a path, ``settings.threads`` for the
-    rest of the work. The result holds ``labels`` (Y, X) int32 with 0 for background, the number of ``cells`` and
-    the ``diameter`` in px that was used. Raises ImageError, NetworkError, SettingsError or RunError, all of them
-    FlowmaskError.
+    ``network`` is what `load_network` returns, or a network file's path. An opened network keeps the device, its
+    memory and the threads that it was opened with; ``settings.device`` and ``settings.gpu_memory`` count only for a
+    path, ``settings.threads`` for the rest of the work. The result holds ``labels`` (Y, X) int32 with 0 for
+    background, the number of ``cells`` and the ``diameter`` in px that was used. Raises ImageError, NetworkError,
+    SettingsError or RunError, all of them FlowmaskError.
     """
     settings = settings or Settings()
     opened = open_image(Path(image)) if isinstance(image, str | Path) else as_image(image)
     if isinstance(network, str | Path):
-        network = load_network(network, settings.provider, settings.threads)
+        network = load_network(network, settings.device, settings.threads, settings.gpu_memory)
     return segment_image(opened, network, settings)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import numpy as np
 import numpy.typing as npt
 
+from infer.contract import MAPS
+from infer.overlap import ahead
 from infer.rescale import NormalisedView
 from infer.tiling import Lattice
 
 Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]
 """(B, C, Y, X) float32 -> maps (B, 3, Y, X) float32."""
-MAPS = 3
+ROWS = 64
 
 
 def taper(size: int, tile: int) -> Array:
     """Return the (size,) float32 weight of a tile along one axis.
 
-    Cellpose's sigmoid 1 / (1 + exp((d - (B / 2 - 20)) / 7.5)) of the distance d from the middle, B = ``tile``; a
-    smaller tile takes the middle of it.
+    Cellpose's sigmoid 1 / (1 + exp((d - (B / 2 - 20)) / 7.5)) of the distance d from the middle, B = ``size``; a
+    tile smaller than ``tile``, the network's own, takes the middle of that one's.
     """
     distance = np.abs(np.arange(size) - (size - 1) / 2)
-    weight: Array = (1 / (1 + np.exp((distance - (tile / 2 - 20)) / 7.5))).astype(np.float32)
+    weight: Array = (1 / (1 + np.exp((distance - (max(size, tile) / 2 - 20)) / 7.5))).astype(np.float32)
     return weight
 
 
@@ -32,8 +35,9 @@ def finished_rows(
 ) -> Iterator[tuple[int, Array]]:
     """Yield (top, maps (3, n, X) float32): consecutive rows of the network's maps from ``done`` on, each final.
 
-    One row of tiles is held at a time. Tiles are added in the order of the lattice, so the sums depend neither on
-    the batch size nor on ``done``: only tiles that do not touch the rows from there on are left out.
+    One row of tiles is held at a time, and up to `ROWS` rows are handed over. Tiles are added in the order of the
+    lattice, so the sums depend neither on the batch size nor on ``done``: only tiles that do not touch the rows from
+    there on are left out.
     """
     width = columns.length
     weight_y, weight_x = taper(rows.tile, tile), taper(columns.tile, tile)
@@ -42,31 +46,72 @@ def finished_rows(
         _add(across, weight_x, left)
     total = np.zeros((MAPS, rows.tile, width), np.float32)
     down = np.zeros(rows.tile, np.float32)
-    for index, top in enumerate(rows.starts):
-        if top + rows.tile <= done or done == rows.length:
-            continue
+    run = _once_for_glass(run)
+    groups = _groups(columns.starts, batch)
+    needed = [index for index, top in enumerate(rows.starts) if done < min(top + rows.tile, rows.length)]
+    tiles = _tiles(view, [rows.starts[index] for index in needed], groups, (rows.tile, columns.tile))
+    found = ahead(_runs(run, ahead(tiles)))
+    for index in needed:
+        top = rows.starts[index]
         down += weight_y
-        for left, maps in _row_of_tiles(view, run, top, rows.tile, columns, batch):
-            _add(total, maps * weight_y[:, None] * weight_x, left)
-        end = rows.advance(index)
-        first, last = max(0, done - top), end - top
-        if first < last:
-            yield top + first, total[:, first:last] / (down[first:last, None] * across)
+        for lefts in groups:
+            for left, maps in zip(lefts, next(found), strict=True):
+                _add(total, maps * weight_y[:, None] * weight_x, left)
+        last = rows.advance(index) - top
+        for first in range(max(0, done - top), last, ROWS):
+            some = slice(first, min(first + ROWS, last))
+            yield top + first, total[:, some] / (down[some, None] * across)
         total[:, : rows.tile - last] = total[:, last:].copy()
         total[:, rows.tile - last :] = 0
         down[: rows.tile - last] = down[last:].copy()
         down[rows.tile - last :] = 0
 
 
-def _row_of_tiles(
-    view: NormalisedView, run: Run, top: int, height: int, columns: Lattice, batch: int
-) -> Iterator[tuple[int, Array]]:
-    edge = columns.starts[0]
-    band = view.read(top, edge, top + height, columns.starts[-1] + columns.tile)
-    for start in range(0, len(columns.starts), batch):
-        lefts = columns.starts[start : start + batch]
-        tiles = np.stack([band[:, :, left - edge : left - edge + columns.tile] for left in lefts])
-        yield from zip(lefts, run(tiles), strict=True)
+def _groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
+    """Return the starts in groups of ``batch`` at most, as few and as equal as can be."""
+    count = -(-len(starts) // batch)
+    bounds = [len(starts) * index // count for index in range(count + 1)]
+    return [starts[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
+
+
+def _tiles(
+    view: NormalisedView, tops: list[int], groups: list[tuple[int, ...]], shape: tuple[int, int]
+) -> Iterator[Array]:
+    """Yield the tiles (B, C, Y, X) of each group of columns, row of tiles by row of tiles."""
+    for top in tops:
+        for lefts in groups:
+            yield np.stack([view.read(top, left, top + shape[0], left + shape[1]) for left in lefts])
+
+
+def _runs(run: Run, tiles: Iterator[Array]) -> Iterator[Array]:
+    """Yield the maps (B, 3, Y, X) of each group of tiles."""
+    with closing(tiles):  # type: ignore[type-var]
+        for group in tiles:
+            yield run(group)
+
+
+def _once_for_glass(run: Run) -> Run:
+    """Return ``run`` with the maps of a tile of a single value kept, so that empty glass goes through only once."""
+    known: dict[bytes, Array] = {}
+
+    def maps(tiles: Array) -> Array:
+        values = [_single_value(tile) for tile in tiles]
+        fresh = [index for index, value in enumerate(values) if value is None or value not in known]
+        found = dict(zip(fresh, run(tiles[fresh]), strict=True)) if fresh else {}
+        result = np.stack([found[i] if i in found else known[value] for i, value in enumerate(values)])  # type: ignore[index]
+        for value, own in zip(values, result, strict=True):
+            if value is not None and value not in known:
+                known.clear()
+                known[value] = own.copy()
+        return result
+
+    return maps
+
+
+def _single_value(tile: Array) -> bytes | None:
+    """Return the value of each channel where every pixel of a tile (C, Y, X) has the same, None otherwise."""
+    value = tile[:, :1, :1]
+    return value.tobytes() if (tile[:, :1] == value).all() and (tile == value).all() else None
 
 
 def _add(total: Array, values: Array, left: int) -> None:

@@ -1,71 +1,78 @@
-"""How much memory there is, how much an image takes, and how many tiles may go through the network at once."""
+"""How much memory an image takes, and how many tiles may go through the network at once."""
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
-
-from infer.blend import MAPS
+from infer.blend import ROWS
+from infer.contract import MAPS
+from infer.disk import CACHE
 from infer.errors import SettingsError
-from infer.follow import STEPS
+from infer.overlap import DEPTH
+from infer.reach import REACH
 
 RUNTIME = 320 * 2**20
 """Bytes of the interpreter, its libraries and an open network of full width."""
-TILE = 60 * 2**20
-"""Bytes that the network needs for each tile that goes through it, at full width."""
-ROW_BYTES = 4 * (2 * MAPS + 2 + 2)
-"""Bytes of a network pixel whose row is held: maps, as they wait and as they are held, field, pile and basins."""
-LABEL_BYTES = 4 * 3
-"""Bytes of an image pixel whose row is held: ends, labels and what is written."""
-READ_BYTES = 16
-"""Bytes that a value of a network input takes while a row of tiles is read, normalised and resized."""
-SLACK = 1.5
-"""Rows are kept in arrays that are longer by up to this factor."""
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+TILE_BYTES = 1200
+"""Bytes that the network needs for each pixel of a tile that goes through it, at full width."""
+GPU_BATCH = 16
+"""Tiles at once on a GPU with memory for them. Not measured: a row of tiles keeps it busy for milliseconds."""
+GPU_TILE_BYTES = 2 * TILE_BYTES
+"""The same of a GPU's memory. Not measured: twice the CPU's leaves as much for what cuDNN works in."""
+GPU_NETWORK = 2**27
+"""Bytes of a GPU's memory for the weights of an open network of full width."""
+HOST_TILE_BYTES = 4 * 2 * MAPS * (DEPTH + 3)
+"""Bytes of the host's memory for each pixel of a tile that goes through a GPU: those that are made ahead, and maps."""
+HELD = 2 * REACH + 340
+"""Network rows that the dynamics hold: those that paths may cross, cells, parts and room to spare."""
+HELD_BYTES = 4 * (MAPS + 2 + 1 + 1)
+"""Bytes of a network pixel whose row is held: maps, field, pile and basins."""
+LABEL_BYTES = 4 * 2
+"""Bytes of an image pixel whose row is held: ends and labels."""
+WAITING = (DEPTH + 2) * ROWS
+"""Network rows of finished maps between network and dynamics."""
 
 
-def parse_memory(text: str) -> int:
-    """Return the bytes of "4G", "800M", "2.5G" ...; SettingsError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None:
-        raise SettingsError(f"--memory {text} is no amount of memory; give one such as 4G or 800M.")
-    return int(float(match[1]) * UNITS[match[2].upper()])
+def needed_memory(shape: tuple[int, int], network_shape: tuple[int, int], tile: int) -> int:
+    """Return about how many bytes an image (Y, X) takes that the network sees as ``network_shape``, tiles left out.
 
-
-def available_memory() -> int:
-    """Return the bytes that the container allows this process, or those of the machine."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    allowed = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
-    return min(machine, *allowed) if allowed else machine
-
-
-def needed_memory(shape: tuple[int, int, int], network_shape: tuple[int, int], inputs: int, tile: int) -> int:
-    """Return about how many bytes an image (C, Y, X) takes that the network sees as ``network_shape``, tiles left out.
-
-    It grows with the width alone, once the image is taller than the rows that paths can cross.
+    ``tile``: the height of the tiles. It grows with the width alone, once the image is taller than the rows that
+    paths can cross.
     """
     height, width = network_shape
-    held = min(height, 2 * STEPS * 1.3 + 2 * tile)
-    ratio = shape[1] / height
-    rows = held * width * ROW_BYTES * SLACK
-    labels = held * ratio * shape[2] * LABEL_BYTES * SLACK
-    reading = tile * (ratio * shape[2] + width) * inputs * READ_BYTES
-    return int(RUNTIME + rows + labels + reading)
+    held = min(height, HELD)
+    maps = held * HELD_BYTES + (tile + WAITING) * 4 * MAPS
+    labels = held * shape[0] / height * LABEL_BYTES
+    return int(RUNTIME + CACHE + width * maps + shape[1] * labels)
 
 
-def planned_batch(budget: int, needed: int, batch: int) -> int:
-    """Return how many of ``batch`` tiles at once the budget allows.
+def planned_batch(budget: int, needed: int, tile: tuple[int, int], batch: int, gpu_memory: int | None = None) -> int:
+    """Return how many of ``batch`` tiles (Y, X) at once, 0 for as many as are good, the budget allows.
 
-    Raises SettingsError, with the amount that would do, where it does not even allow one.
+    ``gpu_memory``: bytes of a GPU's memory that the network may fill, None where it runs on the CPU. There one tile at
+    once is the fastest: it stays in the cache. Raises SettingsError, with the amount that would do, where there is not
+    even room for one.
     """
-    if budget < needed + TILE:
+    pixels = tile[0] * tile[1]
+    each = pixels * TILE_BYTES
+    if gpu_memory is not None:
+        batch = min(batch or GPU_BATCH, _fitting_gpu(gpu_memory, pixels))
+        each = pixels * HOST_TILE_BYTES
+    if budget < needed + each:
         raise SettingsError(
-            f"it takes about {_gigabytes(needed + TILE)} of memory and may use {_gigabytes(budget)}; give --memory "
-            f"{_gigabytes(needed + TILE)} where there is as much, a larger --diameter, or a part of the image."
+            f"it takes about {_gigabytes(needed + each)} of memory and may use {_gigabytes(budget)}; give --memory "
+            f"{_gigabytes(needed + each)} where there is as much, a larger --diameter, or a part of the image."
         )
-    return min(batch, (budget - needed) // TILE)
+    return min(batch or 1, (budget - needed) // each)
+
+
+def _fitting_gpu(memory: int, pixels: int) -> int:
+    """Return how many tiles of so many pixels fit into a GPU's memory; raises SettingsError where none does."""
+    least = GPU_NETWORK + pixels * GPU_TILE_BYTES
+    if memory < least:
+        raise SettingsError(
+            f"the network and a tile take about {_gigabytes(least)} of the GPU's memory and may use "
+            f"{_gigabytes(memory)}; give a larger --gpu-memory where there is as much, or --device cpu."
+        )
+    return (memory - GPU_NETWORK) // (pixels * GPU_TILE_BYTES)
 
 
 def _gigabytes(amount: int) -> str:

@@ -14,6 +14,8 @@ VERSION = 1
 KEY = "flowmask"
 GRAIN = 16
 """Sides of what goes into a network are multiples of this; ``tile`` is one and ``multiple`` divides it."""
+MAPS = 3
+"""What a network says of each pixel: the two flows and the logit."""
 CHANNEL_POLICIES = {"rgb": 3, "green-blue": 2, "cellpose": 2}
 
 

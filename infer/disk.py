@@ -17,6 +17,8 @@ from infer.errors import ImageError
 Pixels = npt.NDArray[np.generic]
 LARGE = 256 * 2**20
 """Bytes above which decoded pixels are kept on disk."""
+CACHE = 64 * 2**20
+"""Bytes of decoded tiles or strips that an image keeps, unless two rows of them take more."""
 ROWS = 256
 
 

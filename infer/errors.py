@@ -21,9 +21,23 @@ class RunError(FlowmaskError, RuntimeError):
     """The network or the memory gives up on an image that can be read."""
 
 
+class NoRoomError(RunError, MemoryError):
+    """The network has no memory for so many tiles at once."""
+
+
 class InputError(FlowmaskError, FileNotFoundError):
     """The input folder or file does not exist, or holds no image."""
 
 
 class OutputError(FlowmaskError, OSError):
     """A result cannot be written."""
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error of others says, as one line that can be printed; its type where it says nothing."""
+    return printable(" ".join(str(error).split()) or type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """Return the text as one line that does nothing to a terminal: file names may hold any character."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

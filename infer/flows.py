@@ -11,7 +11,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-Labels = npt.NDArray[np.int32]
+from infer.labels import Labels
+
 Flows = npt.NDArray[np.float32]
 
 
@@ -62,8 +63,8 @@ def cell_flows(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Return the (2, Y, X) float64 unit flows (dy, dx) of the one cell that fills its box ``mask`` (Y, X)."""
     height, width = mask.shape
     heat = np.zeros((height + 2, width + 2))
-    inside = np.zeros((height + 2, width + 2))
-    inside[1:-1, 1:-1] = mask
+    ninth = np.zeros((height + 2, width + 2))
+    ninth[1:-1, 1:-1] = mask / 9.0
     centre_y, centre_x = _centre(mask)
     above, here = np.zeros(width), np.zeros(width)
     for _ in range(2 * (height + width + 4)):
@@ -72,10 +73,10 @@ def cell_flows(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         for x in range(width):
             here[x] = heat[1, x] + heat[1, x + 1] + heat[1, x + 2]
         for y in range(1, height + 1):
-            row, following, within = heat[y], heat[y + 1], inside[y]
+            row, following, within = heat[y], heat[y + 1], ninth[y]
             for x in range(width):
                 below = following[x] + following[x + 1] + following[x + 2]
-                row[x + 1] = (above[x] + here[x] + below) * within[x + 1] / 9.0
+                row[x + 1] = (above[x] + here[x] + below) * within[x + 1]
                 above[x] = here[x]
                 here[x] = below
     flows = np.zeros((2, height, width))

@@ -8,18 +8,29 @@ and `top` is the row at which the maps that are given begin.
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from infer.reach import LONGEST, STEPS
+
 Maps = npt.NDArray[np.float32]
 Ends = npt.NDArray[np.int32]
+Positions = npt.NDArray[np.float64]
 
-STEPS = 200
 CHECK = 8
-"""Steps between two looks at whether a path has arrived."""
-ARRIVED = 1e-3
-"""Network pixels below which a path, seen every `CHECK` steps, no longer moves."""
+"""Steps between two looks at whether a path has arrived; `STEPS` is a multiple of it."""
+MARGIN = math.ceil(CHECK * LONGEST) + 1
+"""Network pixels from the border within which a path may come to it in `CHECK` steps."""
+LANES = 16
+"""Paths that advance together: the fastest of 2, 4, 8, 16 on the machines at hand."""
+ARRIVED = 1e-2
+"""Network pixels below which a path, seen every `CHECK` steps, no longer moves.
+
+Against all `STEPS` steps it puts 1.4 % of the ends one pixel away, none two, and takes a fifth of the time.
+"""
 NOWHERE = -(2**31)
 """The end of a pixel that belongs to no cell."""
 
@@ -40,54 +51,101 @@ def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height:
 
 
 def inner_field(maps: Maps, threshold: float) -> Maps:
-    """Return the field (2, Y, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0."""
-    field: Maps = maps[:2] * (maps[2] > threshold) / np.float32(5)
+    """Return the field (Y, 2, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0.
+
+    maps: (Y, 3, X). Steps are cut at `LONGEST` along each axis: far too bright specks have flows of any length.
+    """
+    field: Maps = maps[:, :2] / np.float32(5)
+    np.clip(field, -LONGEST, LONGEST, out=field)
+    field *= maps[:, 2:] > threshold
     return field
 
 
 @numba.njit(cache=True)
-def _end(field: Maps, y: float, x: float, top: int, height: int, steps: int) -> tuple[float, float]:
-    """Follow the field (2, n, X) from one position; return where the path is after ``steps`` steps."""
+def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -> None:
+    """Take every path (K,) `CHECK` steps further through the field (n, 2, X), in place.
+
+    In float64: float32 weights do not add up to 1, and the paths of small symmetric cells drift away.
+    """
     width = field.shape[2]
-    seen_y, seen_x = y, x
-    for step in range(1, steps + 1):
-        y0, x0, y1, x1, fy, fx = _corners(y, x, top, height, width)
-        a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-        dy = a * field[0, y0, x0] + b * field[0, y0, x1] + c * field[0, y1, x0] + d * field[0, y1, x1]
-        dx = a * field[1, y0, x0] + b * field[1, y0, x1] + c * field[1, y1, x0] + d * field[1, y1, x1]
-        y = min(max(y + dy, 0.0), height - 1.0)
-        x = min(max(x + dx, 0.0), width - 1.0)
-        if step % CHECK == 0:
-            if abs(y - seen_y) < ARRIVED and abs(x - seen_x) < ARRIVED:
-                break
-            seen_y, seen_x = y, x
-    return y, x
+    if min(ys.min(), xs.min()) > MARGIN and ys.max() < height - 1 - MARGIN and xs.max() < width - 1 - MARGIN:
+        _advance_inside(field, ys, xs, top)
+        return
+    lowest, rightmost = height - 1.0, width - 1.0
+    for _ in range(CHECK):
+        for lane in range(LANES):
+            y0, x0, y1, x1, fy, fx = _corners(ys[lane], xs[lane], top, height, width)
+            a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            dy = a * field[y0, 0, x0] + b * field[y0, 0, x1] + c * field[y1, 0, x0] + d * field[y1, 0, x1]
+            dx = a * field[y0, 1, x0] + b * field[y0, 1, x1] + c * field[y1, 1, x0] + d * field[y1, 1, x1]
+            ys[lane] = min(max(ys[lane] + dy, 0.0), lowest)
+            xs[lane] = min(max(xs[lane] + dx, 0.0), rightmost)
+
+
+@numba.njit(cache=True, inline="always")
+def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None:
+    """Do what `_advance` does where no path can come to the border of the image: without looking out for it."""
+    for _ in range(CHECK):
+        for lane in range(LANES):
+            y, x = int(ys[lane]), int(xs[lane])
+            fy, fx = ys[lane] - y, xs[lane] - x
+            y -= top
+            a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            dy = a * field[y, 0, x] + b * field[y, 0, x + 1] + c * field[y + 1, 0, x] + d * field[y + 1, 0, x + 1]
+            dx = a * field[y, 1, x] + b * field[y, 1, x + 1] + c * field[y + 1, 1, x] + d * field[y + 1, 1, x + 1]
+            ys[lane] += dy
+            xs[lane] += dx
+
+
+@numba.njit(cache=True)
+def _follow_row(
+    maps: Maps, field: Maps, top: int, height: int, row: float, columns: Positions, threshold: float, ends: Ends
+) -> None:
+    """Fill in ``ends`` (len(columns),) for one source row; see `follow`.
+
+    `LANES` paths advance together, so that the processor need not wait for one step of one path to end before it
+    begins another; a path that has arrived makes room for the row's next pixel.
+    """
+    ys, xs = np.full(LANES, row), np.zeros(LANES)
+    column, steps = np.full(LANES, -1), np.full(LANES, STEPS)
+    seen_y, seen_x = np.empty(LANES), np.empty(LANES)
+    width, following, busy = len(columns), 0, 0
+    while True:
+        for lane in range(LANES):
+            if steps[lane] >= STEPS:
+                if column[lane] >= 0:
+                    ends[column[lane]] = (int(ys[lane]) - int(row)) * maps.shape[2] + int(xs[lane])
+                    busy -= 1
+                while following < width and not sample(maps[:, 2], row, columns[following], top, height) > threshold:
+                    following += 1
+                ys[lane], xs[lane], column[lane], steps[lane] = row, 0.0, -1, 0
+                if following < width:
+                    xs[lane], column[lane] = columns[following], following
+                    following += 1
+                    busy += 1
+        if busy == 0:
+            return
+        seen_y[:], seen_x[:] = ys, xs
+        _advance(field, ys, xs, top, height)
+        for lane in range(LANES):
+            steps[lane] += CHECK
+            if abs(ys[lane] - seen_y[lane]) < ARRIVED and abs(xs[lane] - seen_x[lane]) < ARRIVED:
+                steps[lane] = STEPS
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)
 def follow(
-    logits: npt.NDArray[np.float32],
-    field: Maps,
-    top: int,
-    height: int,
-    rows: npt.NDArray[np.float64],
-    columns: npt.NDArray[np.float64],
-    threshold: float,
-    steps: int,
+    maps: Maps, field: Maps, top: int, height: int, rows: Positions, columns: Positions, threshold: float
 ) -> Ends:
     """Return (len(rows), len(columns)) int32: where the path of each source pixel ends.
 
-    logits (n, X) and field (2, n, X) float32: the rows from ``top`` on of a network image of ``height`` rows; rows
+    maps (n, 3, X) and field (n, 2, X) float32: the rows from ``top`` on of a network image of ``height`` rows; rows
     and columns: the network positions of the source pixels. An end is its distance from pixel (int(row), 0), counted
     in raster order; `NOWHERE` for a pixel where the interpolated logit does not exceed ``threshold``.
     """
-    width = logits.shape[1]
     ends = np.full((len(rows), len(columns)), NOWHERE, np.int32)
     for i in numba.prange(len(rows)):
-        for j in range(len(columns)):
-            if sample(logits, rows[i], columns[j], top, height) > threshold:
-                y, x = _end(field, rows[i], columns[j], top, height, steps)
-                ends[i, j] = (int(y) - int(rows[i])) * width + int(x)
+        _follow_row(maps, field, top, height, rows[i], columns, threshold, ends[i])
     return ends
 
 

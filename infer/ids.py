@@ -6,16 +6,17 @@ int16. Two cells may share an id where no patch holds both.
 
 from __future__ import annotations
 
+import logging
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from infer.errors import OutputError
-from infer.masks import Boxes
+from infer.labels import INT16_CELLS, Boxes
 from infer.metrics import LARGE, PATCH
 
 Ids = npt.NDArray[np.int16]
-INT16_CELLS = 32_767
+log = logging.getLogger(__name__)
 
 
 def needs_reuse(shape: tuple[int, int], cells: int) -> bool:
@@ -23,19 +24,20 @@ def needs_reuse(shape: tuple[int, int], cells: int) -> bool:
     return cells > INT16_CELLS and shape[0] * shape[1] >= LARGE
 
 
-def reused_ids(boxes: Boxes, shape: tuple[int, int]) -> Ids:
+def reused_ids(boxes: Boxes, shape: tuple[int, int]) -> Ids | None:
     """Return (cells + 1,) int16: the id that each cell gets in place of its own, 0 for the background.
 
     boxes (cells, 4) int32 (top, left, bottom, right; ends excluded). Cells of the same patch or of neighbouring
-    patches differ; where there are too many for that, cells of the same patch do. Raises OutputError when a single
-    patch holds more than int16 counts.
+    patches differ; where there are too many for that, cells of the same patch do, and a warning says so. None when a
+    single patch holds more than int16 counts.
     """
     patches = -(-shape[0] // PATCH), -(-shape[1] // PATCH)
-    for margin in (1, 0):
-        ids = _assign(boxes, patches, margin)
-        if ids[-1] >= 0:
-            return ids
-    raise OutputError(f"a patch of {PATCH} x {PATCH} px holds about {INT16_CELLS} cells or more; use --ids int32.")
+    ids = _assign(boxes, patches, 1)
+    if ids[-1] >= 0:
+        return ids
+    log.warning("the cells are so dense that cells of neighbouring patches of %d px share ids.", PATCH)
+    ids = _assign(boxes, patches, 0)
+    return ids if ids[-1] >= 0 else None
 
 
 @numba.njit(cache=True, nogil=True)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from infer.disk import Pixels, keep
 from infer.errors import ImageError
+from infer.sniff import HEAD, kind_of, other_kind
 
-TIFF_SUFFIXES = (".tif", ".tiff", ".svs")
-SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
+SUFFIXES = (".tif", ".tiff", ".svs", ".png", ".jpg", ".jpeg", ".bmp")
+"""Of files that are images by their name; what a file is, its contents say."""
 MAX_UNNAMED_CHANNELS = 4
-PNG_GREY_ALPHA = 4
-"""PNG's colour type, byte 25 of the file."""
 
 
 class Image(Protocol):
@@ -70,14 +68,23 @@ def as_image(array: Pixels) -> ArrayImage:
 
 
 def open_image(path: Path) -> Image:
-    """Open a TIFF, PNG, JPEG or BMP file; alpha channels are left out.
+    """Open a TIFF, PNG, JPEG or BMP file, by its contents and not by its name; alpha channels are left out.
 
-    TIFF is decoded by window, as it is read (`infer.tiff`); the others are decoded here, and kept on disk when large.
-    Raises ImageError, naming the file, when it cannot be decoded or is a stack of several images.
+    Pixels come as they are stored, so that labels lie on the pixels that other programs of the trade show: a rotation
+    that EXIF or TIFF's orientation tag asks for is left alone. TIFF is decoded by window, as it is read (`infer.tiff`);
+    the others are decoded here (`infer.picture`), and kept on disk when large. Raises ImageError, naming the file, when
+    it cannot be decoded or is a stack of several images.
     """
     try:
-        if path.suffix.lower() not in TIFF_SUFFIXES:
-            return keep(_read_picture(path))
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        kind = kind_of(head)
+        if kind is None:
+            raise ImageError(_refusal(head))
+        if kind != "TIFF":
+            from infer.picture import read_picture
+
+            return keep(read_picture(path, kind))
         from infer.tiff import TiffImage
 
         image = TiffImage(path)
@@ -86,7 +93,18 @@ def open_image(path: Path) -> Image:
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     except OSError as error:
-        raise ImageError(f"{path}: it cannot be read ({error.strerror or error}).") from error
+        raise ImageError(
+            f"{path}: it cannot be read ({error.strerror or error}); check the link, the disk and its permissions."
+        ) from error
+
+
+def _refusal(head: bytes) -> str:
+    if not head:
+        return "it is no image, it is empty; remove it."
+    other = other_kind(head)
+    if other:
+        return f"it is no TIFF, PNG, JPEG or BMP image but {other}; save it as TIFF, or remove it."
+    return "it is no TIFF, PNG, JPEG or BMP image; save it as one of them, or remove it."
 
 
 def _check(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
@@ -95,19 +113,3 @@ def _check(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
         raise ImageError(f"an image needs the axes (C, Y, X) and at least one pixel, this one has the shape {shape}.")
     if dtype.kind not in "buif":
         raise ImageError(f"pixels of type {dtype} cannot be segmented; save the image as integers or floats.")
-
-
-def _read_picture(path: Path) -> Pixels:
-    """Decode PNG, JPEG or BMP into (C, Y, X): 1 channel for grey, red, green and blue for colour."""
-    data = np.fromfile(path, np.uint8)
-    try:
-        decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except cv2.error as error:
-        raise ImageError(f"OpenCV refuses it ({error.err}); save it as TIFF.") from error
-    if decoded is None:
-        raise ImageError("it is no PNG, JPEG or BMP image, or it is damaged; open and save it again, or remove it.")
-    if decoded.ndim == 2:
-        return decoded[None]
-    if decoded.shape[2] == 4 and data[1:4].tobytes() == b"PNG" and data[25] == PNG_GREY_ALPHA:
-        return decoded[None, ..., 0]
-    return decoded[..., :3][..., ::-1].transpose(2, 0, 1)

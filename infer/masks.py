@@ -10,8 +10,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from infer.flows import Labels, cell_flows
+from infer.flows import cell_flows
 from infer.follow import NOWHERE, Ends, Maps, sample
+from infer.labels import Boxes, Labels
 
 SEED_PIXELS = 10
 SPREAD_PIXELS = 2
@@ -20,7 +21,6 @@ PEAK = 2
 GROWTH = 5
 """A seed is the highest pixel within `PEAK` pixels and grows `GROWTH` times by its 3 x 3 neighbourhood."""
 Pile = npt.NDArray[np.int32]
-Boxes = npt.NDArray[np.int32]
 
 
 @numba.njit(cache=True)
@@ -125,7 +125,7 @@ def flow_errors(
 ) -> npt.NDArray[np.float64]:
     """Return for each cell the mean over its pixels of |heat-diffusion flow - network flow / 5| squared.
 
-    cells: numbers; boxes (n, 4) of all cells; labels (Y, X) at source and maps (3, y, x) at network resolution, each
+    cells: numbers; boxes (n, 4) of all cells; labels (Y, X) at source and maps (y, 3, x) at network resolution, each
     with the row at which it begins; height: rows of the whole network image; rows and columns: the network
     positions of all source pixels. Cellpose's ``remove_bad_flow_masks``, cell by cell.
     """
@@ -139,8 +139,8 @@ def flow_errors(
             for x in range(right - left):
                 if mask[y, x]:
                     at_y, at_x = rows[top + y], columns[left + x]
-                    dy = flows[0, y, x] - sample(maps[0], at_y, at_x, maps_top, height) / 5
-                    dx = flows[1, y, x] - sample(maps[1], at_y, at_x, maps_top, height) / 5
+                    dy = flows[0, y, x] - sample(maps[:, 0], at_y, at_x, maps_top, height) / 5
+                    dx = flows[1, y, x] - sample(maps[:, 1], at_y, at_x, maps_top, height) / 5
                     total += dy * dy + dx * dx
                     count += 1
         errors[index] = total / count

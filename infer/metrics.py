@@ -1,6 +1,13 @@
-"""Agreement between two label images: the F1 score of the NeurIPS 2022 cell segmentation challenge."""
+"""Agreement between two label images, each score as those define it who publish it.
+
+`f1_challenge`: the NeurIPS 2022 cell segmentation challenge. `average_precision` and `false_negative_ratio`: LIVECell
+(Edlund et al. 2021, doi:10.1038/s41592-021-01249-6), by COCO's evaluation. `dice`: of the foreground.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +16,12 @@ Labels = npt.NDArray[np.integer]
 BORDER = 2
 LARGE = 25_000_000
 PATCH = 2000
+IOUS = np.linspace(0.5, 0.95, 10)
+"""LIVECell's thresholds on the intersection over union."""
+RECALLS = np.linspace(0, 1, 101)
+"""COCO's recalls at which the precision is read."""
+MOST = 2000
+"""Predicted cells of an image, the most confident ones, that LIVECell's evaluation looks at."""
 
 
 def sequential(labels: Labels) -> npt.NDArray[np.int32]:
@@ -83,3 +96,75 @@ def f1_challenge(truth: Labels, prediction: Labels, threshold: float = 0.5) -> f
 def _padded(window: Labels, shape: tuple[int, ...]) -> Labels:
     missing = [(0, size - have) for size, have in zip(shape, window.shape, strict=True)]
     return np.pad(window, missing)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The predicted cells of one image, the most confident first, matched as COCO's evaluation does."""
+
+    confidence: npt.NDArray[np.float64]
+    """(m,), falling."""
+    hits: npt.NDArray[np.bool_]
+    """(10, m): whether each is matched at each of `IOUS`."""
+    cells: int
+    """Number of true cells."""
+
+
+def ranked(truth: Labels, prediction: Labels, confidence: npt.ArrayLike) -> Ranked:
+    """Match the predicted cells of one image, the most confident first, each with the free true cell of highest IoU.
+
+    truth, prediction: (Y, X); confidence: one value for each predicted label, in the order of ids. COCO takes what the
+    detector says of each box. A label image says nothing: name what stands in for it beside the score, for the
+    precision depends on it (in `bench/quality.py` it is the mean cell probability over the cell's pixels). Cells of
+    equal confidence keep the order of their ids. All cells count, those at the border too; of more than `MOST` the
+    least confident are left out.
+    """
+    iou = iou_matrix(truth, prediction)
+    confidence = np.asarray(confidence, np.float64)
+    if confidence.shape != iou.shape[1:]:
+        raise ValueError(f"{iou.shape[1]} predicted cells have confidences of shape {confidence.shape}")
+    order = np.argsort(-confidence, kind="stable")[:MOST]
+    hits = np.zeros((len(IOUS), len(order)), np.bool_)
+    for level, threshold in enumerate(IOUS):
+        free = iou.copy()
+        for place, cell in enumerate(order if len(iou) else ()):
+            best = int(np.argmax(free[:, cell]))
+            if free[best, cell] >= threshold:
+                hits[level, place] = True
+                free[best] = 0
+    return Ranked(confidence[order], hits, len(iou))
+
+
+def average_precision(images: Sequence[Ranked]) -> float:
+    """Return LIVECell's AP of images taken together: the mean over `IOUS` of the area under precision by recall.
+
+    The cells of all images are ordered by confidence; the precision at a recall is the highest at that recall or
+    beyond, 0 where it is not reached, and the area is the mean over `RECALLS`. NaN where there is no true cell.
+    """
+    cells = sum(image.cells for image in images)
+    if cells == 0:
+        return float("nan")
+    order = np.argsort(-np.concatenate([image.confidence for image in images]), kind="stable")
+    found = np.cumsum(np.concatenate([image.hits for image in images], axis=1)[:, order], axis=1)
+    precision = np.maximum.accumulate((found / np.arange(1, len(order) + 1))[:, ::-1], axis=1)[:, ::-1]
+    reached = [np.searchsorted(recall, RECALLS) for recall in found / cells]
+    return float(np.mean([np.append(p, 0)[at] for p, at in zip(precision, reached, strict=True)]))
+
+
+def false_negative_ratio(images: Sequence[Ranked]) -> float:
+    """Return LIVECell's AFNR of images taken together: the share of true cells missed, mean over `IOUS`.
+
+    NaN where there is no true cell.
+    """
+    cells = sum(image.cells for image in images)
+    return 1 - sum(float(image.hits.sum()) for image in images) / (len(IOUS) * cells) if cells else float("nan")
+
+
+def dice(truth: Labels, prediction: Labels) -> float:
+    """Return 2 |A and B| / (|A| + |B|) of the foregrounds of two (Y, X) label images; 1.0 where both are empty.
+
+    It is the semantic F1 too: the harmonic mean of the pixels' precision and recall.
+    """
+    true, predicted = truth > 0, prediction > 0
+    total = np.count_nonzero(true) + np.count_nonzero(predicted)
+    return 2 * np.count_nonzero(true & predicted) / total if total else 1.0

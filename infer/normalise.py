@@ -20,7 +20,7 @@ Sources = tuple[int, ...]
 Plan = tuple[Sources, ...]
 """For every network input the source channels of which it is the mean; none of them for an empty input."""
 Mixed = npt.NDArray[np.floating]
-ROWS = 1024
+ROWS = 256
 FLAT = 8
 """A span below this many steps of floating point is noise of the arithmetic."""
 
@@ -85,7 +85,8 @@ def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Levels
     wanted = (*percentiles, 0.0, 100.0)
     inputs = [sources for sources in dict.fromkeys(plan) if sources]
     found: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
-    for sources, (low, high, least, most) in zip(inputs, _percentiles(image, inputs, wanted), strict=True):
+    for sources, own in zip(inputs, _percentiles(image, inputs, wanted), strict=True):
+        low, high, least, most = map(float, own)
         if high - low <= noise * max(abs(low), abs(high)):
             low, high = least, most
         flat = high - low <= noise * max(abs(low), abs(high))
@@ -96,12 +97,18 @@ def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Levels
 def normalise(mixed: Mixed, level: Levels) -> Array:
     """Bring the low level to 0 and the high one to 1, without clipping; inputs of span 0 and what is not finite to 0.
 
-    Computed in the precision of ``mixed``, returned as float32.
+    Computed in the precision of ``mixed``, or in float64 where the span is too long for it; returned as float32.
     """
+    if level[:, 1].max(initial=0) > np.finfo(mixed.dtype).max:
+        mixed = mixed.astype(np.float64)
     low, span = (level[:, i, None, None].astype(mixed.dtype) for i in range(2))
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = ((mixed - low) / np.where(span > 0, span, 1)).astype(np.float32)
-    return np.where((span > 0) & np.isfinite(scaled), scaled, np.float32(0))
+        spread = mixed - low
+        spread /= np.where(span > 0, span, 1)
+        scaled: Array = spread.astype(np.float32, copy=False)
+    scaled[~np.isfinite(scaled)] = 0
+    scaled[level[:, 1] <= 0] = 0
+    return scaled
 
 
 def _precision(dtype: np.dtype[np.generic]) -> type[np.floating]:

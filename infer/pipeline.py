@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from infer.backoff import Halving
 from infer.blend import Array, finished_rows
-from infer.budget import available_memory, needed_memory, parse_memory, planned_batch
+from infer.budget import needed_memory, planned_batch
 from infer.diameter import estimate_diameter
-from infer.flows import Labels
+from infer.errors import RunError
 from infer.image import Image
+from infer.labels import Labels
+from infer.memory import available_memory
+from infer.mirror import Mirrored
 from infer.normalise import channel_plan, levels
 from infer.overlap import ahead
-from infer.rescale import NormalisedView
+from infer.rescale import NormalisedView, network_length
 from infer.resume import MapsFile
 from infer.session import Network
-from infer.settings import Settings
-from infer.strip import label_rows
-from infer.tiling import lattice
+from infer.settings import Settings, parse_memory
+from infer.tiling import Lattice, lattice
 
 Progress = Callable[[float], None]
 """Told, now and then, the finished fraction of the image."""
@@ -58,39 +59,60 @@ def segment_rows(
 ) -> tuple[float, Iterator[Labels]]:
     """Return the diameter in px that the image is rescaled by, and its labels (n, X) int32 from the top down.
 
-    A strip of the image is held at a time. Ids are 1, 2, ... in the order of their first pixel. The diameter and the
-    maps that ``kept`` holds are taken from there, and those that it lacks are added to it. Raises SettingsError where
-    the settings do not fit image or network, RunError where the network fails, OutputError where ``kept`` does.
+    A strip of the image is held at a time. Reading, network and dynamics are a thread each, with little waiting
+    between them. Ids are 1, 2, ... in the order of their first pixel. The diameter and the maps that ``kept`` holds
+    are taken from there, and those that it lacks are added to it. Raises SettingsError where the settings do not fit
+    image or network, before anything is read if the diameter is known, RunError where the network fails, OutputError
+    where ``kept`` does.
     """
     contract = network.contract
     plan = channel_plan(contract.channels, image.shape[0], settings.channels)
+    known = (kept and kept.diameter) or settings.diameter
+    if known:
+        tiles, batch = _tiles_and_batch(image, network, known, settings)
     level = levels(image, plan, contract.percentiles)
-    diameter = (kept and kept.diameter) or settings.diameter or estimate_diameter(image, network, plan, level)
+    diameter = known or estimate_diameter(image, network, plan, level)
+    if not known:
+        tiles, batch = _tiles_and_batch(image, network, diameter, settings)
     if kept and kept.diameter is None:
         kept.begin(diameter)
     view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
+    halving = Halving(network)
+    asked = Mirrored(halving) if settings.augment else halving
+    maps = ahead(network_maps(view, asked, tiles, batch, progress, kept))
+    return diameter, ahead(_labels(maps, view.shape, image.shape[1:], settings))
+
+
+def _tiles_and_batch(
+    image: Image, network: Network, diameter: float, settings: Settings
+) -> tuple[tuple[Lattice, Lattice], int]:
+    """Return the tiles along both axes and how many go through the network at once, as memory allows."""
+    contract = network.contract
+    scale = contract.mean_diameter / diameter
+    size = network_length(image.shape[1], scale), network_length(image.shape[2], scale)
+    rows, columns = (lattice(length, contract.tile) for length in size)
     budget = parse_memory(settings.memory) if settings.memory else available_memory()
-    needed = needed_memory(image.shape, view.shape, contract.inputs, contract.tile)
-    batch = planned_batch(budget, needed, settings.batch)
-    maps = ahead(network_maps(view, network, batch, progress, kept))
-    return diameter, _threaded(label_rows(maps, view.shape, image.shape[1:], settings), settings.threads)
+    needed = needed_memory(image.shape[1:], size, rows.tile)
+    batch = planned_batch(budget, needed, (rows.tile, columns.tile), settings.batch, network.gpu_memory)
+    return (rows, columns), batch
 
 
 def network_maps(
     view: NormalisedView,
     network: Network,
+    tiles: tuple[Lattice, Lattice],
     batch: int,
     progress: Progress | None = None,
     kept: MapsFile | None = None,
 ) -> Iterator[Array]:
     """Yield the blended maps (3, n, X) float32 of the view at network resolution from the top down."""
-    tile = network.contract.tile
-    rows, columns = (lattice(length, tile) for length in view.shape)
     done = 0
     for part in kept.parts(view.shape[1]) if kept else ():
         yield part
         done += part.shape[1]
-    for top, part in finished_rows(view, network.maps, rows, columns, tile, batch, done):
+    for top, part in finished_rows(view, network.maps, *tiles, network.contract.tile, batch, done):
+        if not np.isfinite(part).all():
+            raise RunError("the network gave values that are not finite; export it again, in single precision.")
         if kept:
             kept.append(part)
         yield part
@@ -98,17 +120,14 @@ def network_maps(
             progress((top + part.shape[1]) / view.shape[0])
 
 
-def _threaded(parts: Iterator[Labels], threads: int) -> Iterator[Labels]:
-    with numba_threads(threads):
-        yield from parts
+def _labels(
+    maps: Iterator[Array], network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings
+) -> Iterator[Labels]:
+    """Yield the labels of the maps, made with as many threads as were asked for; Numba counts them by thread."""
+    import numba
 
+    from infer.strip import label_rows
 
-@contextmanager
-def numba_threads(count: int) -> Iterator[None]:
-    """Let Numba use at most ``count`` threads, all of them for 0, and as many as before afterwards."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(count, before) if count else before)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+    most = numba.get_num_threads()
+    numba.set_num_threads(min(settings.threads or most, most))
+    yield from label_rows(maps, network_shape, shape, settings)

@@ -34,7 +34,11 @@ class NormalisedView:
 
     def __init__(self, image: Image, plan: Plan, level: Levels, scale: float) -> None:
         _, height, width = image.shape
-        self._image, self._plan, self._level = image, plan, level
+        self._image = image
+        distinct = list(dict.fromkeys(plan))
+        self._plan, self._level = tuple(distinct), level[[plan.index(sources) for sources in distinct]]
+        self._inputs = [distinct.index(sources) for sources in plan]
+        """For each input of the network its place among those that differ: the others need not be computed."""
         self.shape = (network_length(height, scale), network_length(width, scale))
         """(Y, X) in network pixels."""
 
@@ -42,7 +46,7 @@ class NormalisedView:
         """Return the window (C, bottom - top, right - left) float32; 0 where it lies outside the image."""
         _, height, width = self._image.shape
         inner = (max(top, 0), max(left, 0), min(bottom, self.shape[0]), min(right, self.shape[1]))
-        window = np.zeros((len(self._plan), bottom - top, right - left), np.float32)
+        window = np.zeros((len(self._inputs), bottom - top, right - left), np.float32)
         if inner[0] >= inner[2] or inner[1] >= inner[3]:
             return window
         rows = positions(inner[0], inner[2], self.shape[0], height)
@@ -51,7 +55,9 @@ class NormalisedView:
         y1, x1 = min(int(rows[-1]) + 2, height), min(int(columns[-1]) + 2, width)
         source = normalise(mix(self._image.read(y0, x0, y1, x1), self._plan), self._level)
         resized = _interpolate(_interpolate(source, rows - y0, 1), columns - x0, 2)
-        window[:, inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left] = resized
+        part = window[:, inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left]
+        for index, own in enumerate(self._inputs):
+            part[index] = resized[own]
         return window
 
 
@@ -59,6 +65,8 @@ def _interpolate(values: Array, at: npt.NDArray[np.float64], axis: int) -> Array
     """Interpolate (C, Y, X) linearly at the positions along one axis."""
     below = at.astype(np.int64)
     if np.array_equal(at, below):
+        if below[-1] - below[0] == len(below) - 1:  # the scale is 1
+            return values[:, below[0] : below[-1] + 1] if axis == 1 else values[:, :, below[0] : below[-1] + 1]
         return np.take(values, below, axis)
     above = np.minimum(below + 1, values.shape[axis] - 1)
     shape = (-1, 1) if axis == 1 else (1, -1)

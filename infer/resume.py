@@ -7,13 +7,13 @@ its payload's length (8 bytes), a checksum (4) and the payload: first JSON {"ori
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +21,36 @@ import numpy as np
 import numpy.typing as npt
 
 from infer import __version__
-from infer.blend import MAPS, Array
-from infer.errors import InputError, OutputError
+from infer.blend import Array
+from infer.contract import MAPS
+from infer.errors import OutputError
 from infer.settings import Settings
 
 Origin = dict[str, Any]
-"""All that decides the maps, in values that JSON gives back unchanged."""
+"""All that decides a result, in values that JSON gives back unchanged."""
+UNHEEDED = ("batch", "memory", "threads", "device", "gpu_memory")
+"""Settings on which the labels do not depend; what the device comes to is part of the runtime."""
+OF_DYNAMICS = ("flow_threshold", "cellprob_threshold", "min_size", "ids")
+"""Settings on which the labels depend and the maps do not."""
 Payload = npt.NDArray[np.uint8]
 PREFIX = struct.Struct("=QI")
 
 
-def maps_path(target: Path) -> Path:
-    """Return where the maps are kept while the labels ``target`` are made."""
-    return target.with_name(f".{target.name}.maps")
-
-
-def maps_origin(image: Path, shape: tuple[int, int, int], network: Path, runtime: str, settings: Settings) -> Origin:
-    """Return the origin of the maps of an image of ``shape``: by contents, wherever the files lie.
-
-    Settings that only the dynamics heed are no part of it. Raises InputError when a file cannot be read.
-    """
+def labels_origin(image: str, network: str, runtime: str, settings: Settings) -> Origin:
+    """Return all that decides the labels of an image: image and network by the digest of their contents."""
     return {
-        "image": _digest(image),
-        "shape": list(shape),
-        "network": _digest(network),
+        "image": image,
+        "network": network,
         "runtime": runtime,
         "engine": __version__,
+        **{name: value for name, value in asdict(settings).items() if name not in UNHEEDED},
         "channels": settings.channels and list(settings.channels),
-        "diameter": settings.diameter,
     }
+
+
+def maps_origin(origin: Origin) -> Origin:
+    """Return all that decides the maps, of what decides the labels."""
+    return {name: value for name, value in origin.items() if name not in OF_DYNAMICS}
 
 
 def discard(path: Path) -> None:
@@ -70,11 +71,12 @@ class MapsFile:
         self.diameter: float | None = None
         """The diameter in px that the kept rows were made with; None when there is nothing to take over."""
         with _refused(path):
-            self._file = open(path, "a+b")  # noqa: SIM115 (closed by __exit__)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            self._file = os.fdopen(os.open(path, flags, 0o666), "a+b")
             self._file.seek(0)
             head = self._read()
             known = json.loads(head.tobytes()) if head is not None else None
-            if known and known["origin"] == origin:
+            if known and known.get("origin") == origin:
                 self.diameter = known["diameter"]
             else:
                 self._cut(0)
@@ -83,7 +85,8 @@ class MapsFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with _refused(self._path):
+            self._file.close()
 
     def begin(self, diameter: float) -> None:
         """Say the diameter that the rows to come are made with; only where `diameter` is None."""
@@ -131,14 +134,6 @@ class MapsFile:
 def _checksum(payload: Payload) -> int:
     """Return the CRC-32 of the length and the payload: zeros, as a crash may leave them, are no record."""
     return zlib.crc32(payload.data, zlib.crc32(payload.nbytes.to_bytes(8, "little")))
-
-
-def _digest(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
 
 
 @contextmanager

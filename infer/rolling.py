@@ -8,26 +8,29 @@ import numpy as np
 import numpy.typing as npt
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-SPARE = 3
-"""Room of a new array, in appends like the one that it is made for."""
+SPARE = 128
+"""Rows of room that a new array has beyond those that it is made for."""
 
 
 class Rolling(Generic[Scalar]):
-    """Consecutive rows (..., top to bottom, X) of an array of which more rows come below and old ones are let go."""
+    """Consecutive rows (top to bottom, ..., X) of an array of which more rows come below and old ones are let go.
+
+    The rows come first, so that any of them are contiguous and compiled code meets no other layout.
+    """
 
     def __init__(self, width: int, dtype: type[Scalar], *leading: int) -> None:
-        self._data = np.empty((*leading, 0, width), dtype)
+        self._data = np.empty((0, *leading, width), dtype)
         self._start = 0
         self.top = self.bottom = 0
         """The rows that are held: top included, bottom not."""
 
     def append(self, rows: npt.NDArray[Scalar]) -> None:
-        """Add rows (..., n, X) below."""
-        kept, count = self.bottom - self.top, rows.shape[-2]
-        if self._start + kept + count > self._data.shape[-2]:
+        """Add rows (n, ..., X) below."""
+        kept, count = self.bottom - self.top, len(rows)
+        if self._start + kept + count > len(self._data):
             self._make_room(kept, count)
         first = self._start + kept
-        self._data[..., first : first + count, :] = rows
+        self._data[first : first + count] = rows
         self.bottom += count
 
     def rows(self, top: int, bottom: int) -> npt.NDArray[Scalar]:
@@ -35,7 +38,7 @@ class Rolling(Generic[Scalar]):
         if not self.top <= top <= bottom <= self.bottom:
             raise IndexError(f"rows {top} to {bottom} are not among those held, {self.top} to {self.bottom}")
         first = self._start - self.top
-        return self._data[..., first + top : first + bottom, :]
+        return self._data[first + top : first + bottom]
 
     def drop(self, before: int) -> None:
         """Let the rows above ``before`` go."""
@@ -47,10 +50,10 @@ class Rolling(Generic[Scalar]):
     def _make_room(self, kept: int, count: int) -> None:
         """Move the rows that are held to the front; of a larger array where this one has no room for `count` rows."""
         old, start = self._data, self._start
-        if kept + count > old.shape[-2]:
-            self._data = np.empty((*old.shape[:-2], kept + SPARE * count, old.shape[-1]), old.dtype)
+        if kept + count > len(old):
+            self._data = np.empty((kept + count + SPARE, *old.shape[1:]), old.dtype)
         step = start if self._data is old else max(1, kept)
         for first in range(0, kept, step):
             last = min(first + step, kept)
-            self._data[..., first:last, :] = old[..., start + first : start + last, :]
+            self._data[first:last] = old[start + first : start + last]
         self._start = 0

@@ -1,23 +1,48 @@
-"""The one place that talks to ONNX Runtime: providers asked for against providers got, threads, memory."""
+"""The one place that talks to ONNX Runtime: devices asked for against devices got, threads, memory."""
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from infer.contract import Contract, from_metadata
-from infer.errors import NetworkError, RunError, SettingsError
+from infer.contract import MAPS, Contract, from_metadata
+from infer.errors import NetworkError, NoRoomError, RunError, SettingsError, one_line
+from infer.external import refers_elsewhere
+from infer.nvml import gpu_count, gpu_memory, own_memory
+from infer.settings import parse_device, parse_memory
 
 # From 1.29 on ONNX Runtime reports its use to its makers unless told otherwise before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# GPUs have the numbers that nvidia-smi and NVML give them; CUDA reads this when it is first used.
+os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 import onnxruntime  # noqa: E402
 
 Array = npt.NDArray[np.float32]
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+NAMES = {CUDA: "CUDA", TENSORRT: "TensorRT"}
+DRIVER = "driver R580 or newer"
+"""What the CUDA 13 of onnxruntime-gpu 1.31 needs."""
+FATAL, WARNING = 4, 2
+"""Severities of ONNX Runtime's own log."""
+SHARE = 0.9
+"""Of a GPU's free memory, what may be taken."""
+UNTOLD = 4 * 2**30
+"""Bytes of a GPU's memory that are taken to be free where the driver does not tell."""
+CONTEXT = 2**30
+"""Bytes of a GPU's memory for CUDA, cuDNN and cuBLAS themselves, outside ONNX Runtime's limit. Not measured."""
+NO_ROOM = ("failed to allocate", "smaller than requested bytes", "out of memory", "alloc_failed", "bad_alloc")
+"""What the messages of ONNX Runtime's arena, CUDA, cuDNN, cuBLAS and C++ say, among more, when memory runs out."""
+CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;]*[^; ]")
+"""What CUDA itself says, in ONNX Runtime's account of where it said it."""
 log = logging.getLogger(__name__)
 
 
@@ -25,9 +50,14 @@ class Network(Protocol):
     """What the engine asks of a network, whatever runs it."""
 
     contract: Contract
+    gpu_memory: int | None
+    """Bytes of a GPU's memory that the network and its tiles may fill; None on the CPU."""
 
     def maps(self, tiles: Array) -> Array:
-        """Return maps (B, 3, Y, X) = (dy * 5, dx * 5, logit) of tiles (B, C, Y, X) float32."""
+        """Return maps (B, 3, Y, X) = (dy * 5, dx * 5, logit) of tiles (B, C, Y, X) float32.
+
+        Raises NoRoomError where fewer tiles at once might do, RunError where nothing helps.
+        """
         ...
 
     def diameters(self, tiles: Array) -> Array:
@@ -36,72 +66,224 @@ class Network(Protocol):
 
 
 class OnnxNetwork:
-    """A network file opened on a provider.
+    """A network file opened on a device: the one asked for, or, where that is ``auto``, a GPU that can be had.
 
-    Raises NetworkError when the file is missing, no ONNX file or not ours, SettingsError when CUDA was asked for
-    and does not load.
+    ``gpu_memory``: at most so much of a GPU's memory, such as "10G". Raises NetworkError when the file is missing, no
+    ONNX file, not ours or not all of the network, SettingsError when a device was asked for by name and cannot be had.
     """
 
-    def __init__(self, path: Path, provider: str = "auto", threads: int = 0) -> None:
+    def __init__(self, path: Path, device: str = "auto", threads: int = 0, gpu_memory: str | None = None) -> None:
         if not os.path.isfile(path):
             raise NetworkError(f"{path}: there is no such network file; give the path of an .onnx file with --model.")
+        _refuse_external_data(path)
         self.path = path
-        self._session = _open(path, provider, threads)
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        _, self._index = parse_device(device)
+        room, self._used_before = _gpu_room(self._index, gpu_memory)
+        self.session, self.fallback = _open(path, device, threads, room)
+        """ONNX Runtime's session, and why it has no GPU where there might be one; None otherwise."""
+        metadata = self.session.get_modelmeta().custom_metadata_map
         self.contract = from_metadata(metadata, str(path))
-        names = tuple(output.name for output in self._session.get_outputs())
+        names = tuple(output.name for output in self.session.get_outputs())
         if names != self.contract.outputs:
             raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
-        inputs = [(i.name, i.type, i.shape[1:2]) for i in self._session.get_inputs()]
+        inputs = [(i.name, i.type, i.shape[1:2]) for i in self.session.get_inputs()]
         if inputs != [("image", "tensor(float)", [self.contract.inputs])]:
             raise NetworkError(f"{path}: its inputs {inputs} are not those of its contract; export the network again.")
-        self.provider: str = self._session.get_providers()[0]
-        """The provider that runs the network, as ONNX Runtime names it."""
-        self.runtime = f"{onnxruntime.__version__} {self.provider}"
+        provider = self.session.get_providers()[0]
+        self.device: str = {CPU: "cpu", CUDA: f"cuda:{self._index}", TENSORRT: "tensorrt"}[provider]
+        """What runs the network: cpu, cuda:0 ... or tensorrt."""
+        self.gpu_memory = None if provider == CPU else room
+        self.runtime = f"{onnxruntime.__version__} {provider}"
         """All about the runtime that may decide the last bits."""
+        self._bound = None if provider == CPU else BoundMaps(self.session, "cuda", self._index)
 
     def maps(self, tiles: Array) -> Array:
-        return self._run("maps", tiles)
+        tiles = np.ascontiguousarray(tiles)
+        run = self._bound.run if self._bound else lambda tiles: self.session.run(["maps"], {"image": tiles})[0]
+        return _checked("maps", _tried(run, tiles), (len(tiles), MAPS, *tiles.shape[2:]))
 
     def diameters(self, tiles: Array) -> Array:
-        return self._run("diameter", tiles)
+        tiles = np.ascontiguousarray(tiles)
+        found = _tried(lambda tiles: self.session.run(["diameter"], {"image": tiles})[0], tiles)
+        return _checked("diameter", found, (len(tiles),))
 
-    def _run(self, output: str, tiles: Array) -> Array:
-        try:
-            result: list[Any] = self._session.run([output], {"image": np.ascontiguousarray(tiles)})
-        except Exception as error:  # ONNX Runtime's errors share no public base
-            raise RunError(
-                f"the network cannot be run on {len(tiles)} tile(s) ({_first_line(error)}); try a smaller --batch."
-            ) from error
-        return result[0]  # type: ignore[no-any-return]
+    def used_gpu_memory(self) -> int | None:
+        """Return the bytes of the GPU that are in use; None on the CPU and where the driver does not tell.
+
+        Those of this process if the driver can tell, otherwise all that came to be used since the network was opened.
+        What ONNX Runtime has taken it keeps while the session lasts, so that this is the most there has been.
+        """
+        if self.device == "cpu":
+            return None
+        own, now = own_memory(self._index), gpu_memory(self._index)
+        if own is None and now is not None and self._used_before is not None:
+            return max(0, now.used - self._used_before)
+        return own
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+class BoundMaps:
+    """The maps of a session, whose tiles lie in a buffer on the device that is used again while tiles fit into it.
+
+    Fewer tiles than it holds go through with what was there before: a new number of tiles would have cuDNN plan every
+    convolution anew. One thread at a time runs.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, device: str, index: int) -> None:
+        self._session, self._device = session, (device, index)
+        self._binding = session.io_binding()
+        self._shape: tuple[int, ...] = (0,)
+        self._tiles: Any = None
+        """The buffer on the device, of `_shape`."""
+        self._staged: Any = None
+        """Tiles of `_shape` in the host's memory, where fewer are made up to that number."""
+        self._lock = Lock()
+
+    def run(self, tiles: Array) -> Array:
+        """Return the maps (B, 3, Y, X) of tiles (B, C, Y, X) float32, in memory of its own."""
+        with self._lock:
+            if len(tiles) > self._shape[0] or tiles.shape[1:] != self._shape[1:]:
+                self._make_room(tiles.shape)
+            if tiles.shape == self._shape:
+                self._tiles.update_inplace(tiles)
+            else:
+                self._staged[: len(tiles)] = tiles
+                self._tiles.update_inplace(self._staged)
+            maps = np.empty((self._shape[0], MAPS, *self._shape[2:]), np.float32)
+            self._binding.bind_output("maps", "cpu", 0, np.float32, maps.shape, maps.ctypes.data)
+            try:
+                self._session.run_with_iobinding(self._binding)
+            except Exception:
+                self._drop()  # fewer tiles, which may come next, are to have a smaller buffer
+                raise
+            return maps[: len(tiles)]
+
+    def _make_room(self, shape: tuple[int, ...]) -> None:
+        self._drop()
+        self._tiles = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, *self._device)
+        self._binding.bind_ortvalue_input("image", self._tiles)
+        self._staged = np.zeros(shape, np.float32)
+        self._shape = shape
+
+    def _drop(self) -> None:
+        """Give up the buffer that there is."""
+        self._shape, self._tiles, self._staged = (0,), None, None
+        self._binding.clear_binding_inputs()
 
 
-def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
+def _checked(output: str, found: Array, shape: tuple[int, ...]) -> Array:
+    if found.shape != shape:
+        raise RunError(f"the network's {output} have the shape {found.shape} and not {shape}; export it again.")
+    return found
+
+
+def _tried(run: Callable[[Array], Array], tiles: Array) -> Array:
+    try:
+        return run(tiles)
+    except Exception as error:  # ONNX Runtime's errors share no public base
+        said = one_line(error)
+        no_room = isinstance(error, MemoryError) or any(words in said.lower() for words in NO_ROOM)
+        raise (NoRoomError if no_room else RunError)(
+            f"the network cannot be run on {len(tiles)} tile(s) ({said}); try a smaller --batch."
+        ) from error
+
+
+def _refuse_external_data(path: Path) -> None:
+    try:
+        elsewhere = refers_elsewhere(path)
+    except OSError as error:
+        raise NetworkError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
+    except (ValueError, RecursionError) as error:
+        raise NetworkError(
+            f"{path}: it is no ONNX file, or it is damaged ({error}); export the network again."
+        ) from error
+    if elsewhere:
+        raise NetworkError(f"{path}: its weights lie in other files, which are not opened; export it as one file.")
+
+
+def _gpu_room(index: int, limit: str | None) -> tuple[int, int | None]:
+    """Return how many bytes of a GPU's memory ONNX Runtime may take, and how many are in use, None if untold."""
+    now = gpu_memory(index)
+    room = int(SHARE * now.free) if now else UNTOLD
+    if limit is not None:
+        room = min(room, parse_memory(limit, "--gpu-memory"))
+    return max(0, room - CONTEXT), now.used if now else None
+
+
+def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime.InferenceSession, str | None]:
+    """Return a session, on the CPU where ``auto`` finds nothing else, and why there is no GPU if there might be one."""
+    kind, index = parse_device(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
-    options.log_severity_level = 3
-    cuda = provider != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    if provider == "cuda" and not cuda:
-        raise SettingsError(
-            "--provider cuda: this ONNX Runtime has no CUDA; install onnxruntime-gpu or use --provider cpu."
-        )
-    if cuda:
-        onnxruntime.preload_dlls()
-    wanted: list[Any] = [("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})] if cuda else []
+    options.log_severity_level = FATAL  # the errors that it logs it raises too
+    if kind == "cpu":
+        return _cpu_session(path, options), None
+    wanted = TENSORRT if kind == "tensorrt" else CUDA
+    available = wanted in onnxruntime.get_available_providers()
+    reason = f"this ONNX Runtime is built without {NAMES[wanted]}; install onnxruntime-gpu"
+    if available:
+        session = _gpu_session(path, options, wanted, index, room)
+        if not isinstance(session, str):
+            return session, None
+        reason = f"{NAMES[wanted]} did not load ({session}; it needs {DRIVER})"
+    gpus = gpu_count()
+    if index >= gpus:
+        found = f"only {gpus} NVIDIA GPU(s) can be seen" if gpus else "no NVIDIA GPU can be seen"
+        reason = f"{found} (with Docker: --gpus), and {reason}"
+    session = _cpu_session(path, options)
+    if kind != "auto":
+        raise SettingsError(f"--device {device}: {reason}, or use --device cpu.")
+    if available or gpus:
+        log.warning("the network runs on the CPU: %s.", reason)
+        return session, reason
+    return session, None
+
+
+def _missing_library(wanted: str) -> str | None:
+    """Return what keeps a provider's library from being loaded, as the loader says it; None where nothing does."""
+    library = Path(onnxruntime.__file__).parent / "capi" / f"libonnxruntime_providers_{NAMES[wanted].lower()}.so"
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return one_line(error)
+    return None
+
+
+def _cpu_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=[CPU])
     except Exception as error:  # ONNX Runtime's errors share no public base
         raise NetworkError(
-            f"{path}: ONNX Runtime cannot open it ({_first_line(error)}); export the network again."
+            f"{path}: ONNX Runtime cannot open it ({one_line(error)}); export the network again."
         ) from error
-    if cuda and session.get_providers()[0] != "CUDAExecutionProvider":
-        if provider == "cuda":
-            raise SettingsError(
-                "--provider cuda: CUDA did not load; check the driver (R580 or newer) or use --provider cpu."
-            )
-        log.warning("CUDA did not load: the network runs on the CPU.")
-    return session
+
+
+def _gpu_session(
+    path: Path, options: onnxruntime.SessionOptions, wanted: str, index: int, room: int
+) -> onnxruntime.InferenceSession | str:
+    """Return a session whose first provider is ``wanted``, or why that does not load.
+
+    TF32 is off, so that single precision is what it is on the CPU; convolutions are chosen without trying them all.
+    """
+    cuda = {
+        "device_id": str(index),
+        "gpu_mem_limit": str(room),
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
+    }
+    providers: list[Any] = [(CUDA, cuda), CPU]
+    if wanted == TENSORRT:
+        kept = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "flowmask", "tensorrt")
+        engines = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": kept}
+        providers.insert(0, (TENSORRT, {"device_id": str(index), "trt_max_workspace_size": str(room), **engines}))
+    onnxruntime.set_default_logger_severity(FATAL)  # what does not load is said in a sentence of ours
+    try:
+        onnxruntime.preload_dlls()
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    except Exception as error:  # a driver that is too old, a GPU that is gone, or a file that the CPU refuses as well
+        said = one_line(error)
+        failure = CUDA_FAILURE.search(said)
+        return _missing_library(wanted) or (failure[0] if failure else said)
+    finally:
+        onnxruntime.set_default_logger_severity(WARNING)
+    return session if session.get_providers()[0] == wanted else _missing_library(wanted) or "no reason was given"

@@ -8,19 +8,21 @@ Each stage passes on the rows that nothing can change any more, so the labels ar
 * a cell is judged once all the rows whose paths end in its basin are labelled;
 * a row is numbered once its cells are judged, a cell's holes are filled once all its rows are numbered.
 
-How far a path can go is measured: the number of steps times the longest step down or up that the maps hold.
+How far a path can go is known: the number of steps times the longest step (`follow.REACH`).
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
-from infer.flows import Labels
-from infer.follow import STEPS, Maps, follow, inner_field, pile_up
+from infer.follow import Maps, follow, inner_field, pile_up
+from infer.labels import Labels
 from infer.masks import (
     GROWTH,
     PEAK,
@@ -34,9 +36,15 @@ from infer.masks import (
     peaks,
     renumber,
 )
+from infer.reach import REACH
 from infer.rescale import positions
 from infer.rolling import Rolling
 from infer.settings import Settings
+
+# Threads that wait for their share of a loop sleep (libgomp reads this before the first): the network needs the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+_ALONE = Lock()
+"""Where there is no OpenMP, Numba ends the process when two threads run loops of its at once."""
 
 
 def label_rows(
@@ -48,7 +56,9 @@ def label_rows(
     """
     strip = _Strip(network_shape, shape, settings)
     for part in parts:
-        yield strip.advance(part)
+        with _ALONE:
+            rows = strip.advance(part)
+        yield rows
 
 
 class _Strip:
@@ -68,8 +78,6 @@ class _Strip:
         self.basins = Rolling(self.width, np.int32)
         self.ends = Rolling(shape[1], np.int32)
         self.labels = Rolling(shape[1], np.int32)
-        self.reach = 0
-        """Network rows that a path can go up or down."""
         self.lowest = np.full(self.height, -1, np.int32)
         """For each network row the last source row of which a path ends there."""
         self.deepest = np.zeros(shape[0], np.int64)
@@ -103,10 +111,10 @@ class _Strip:
         return self._finish()
 
     def _take(self, part: Maps) -> None:
-        self.maps.append(part)
-        self.field.append(inner_field(part, self.settings.cellprob_threshold))
-        self.pile.append(np.zeros(part.shape[1:], np.int32))
-        self.reach = max(self.reach, math.ceil(STEPS * float(np.abs(part[0]).max(initial=0)) / 5) + 1)
+        rows = part.transpose(1, 0, 2)
+        self.maps.append(rows)
+        self.field.append(inner_field(rows, self.settings.cellprob_threshold))
+        self.pile.append(np.zeros((len(rows), self.width), np.int32))
 
     def _source_rows(self, network_row: float) -> int:
         """Return how many source rows lie above a network row."""
@@ -115,19 +123,18 @@ class _Strip:
     def _follow(self) -> None:
         """Follow the source rows from which no path leaves the maps that are there."""
         whole = self.maps.bottom == self.height
-        first, last = self.ends.bottom, self._source_rows(math.inf if whole else self.maps.bottom - 1 - self.reach)
+        first, last = self.ends.bottom, self._source_rows(math.inf if whole else self.maps.bottom - 1 - REACH)
         if last <= first:
             return
         top, bottom = self.field.top, self.field.bottom
         ends = follow(
-            self.maps.rows(top, bottom)[2],
+            self.maps.rows(top, bottom),
             self.field.rows(top, bottom),
             top,
             self.height,
             self.rows[first:last],
             self.columns,
             self.settings.cellprob_threshold,
-            STEPS,
         )
         self.ends.append(ends)
         bases = self.bases[first:last]
@@ -137,7 +144,7 @@ class _Strip:
     def _find_seeds(self) -> None:
         """Find the seeds in the rows of the pile in which no path ends any more that is still to be followed."""
         following = self.ends.bottom
-        final = self.height if following == len(self.rows) else max(0, self.bases[following] - self.reach)
+        final = self.height if following == len(self.rows) else max(0, self.bases[following] - REACH)
         last = final if final == self.height else final - PEAK
         if last <= self.seeded:
             return
@@ -178,7 +185,7 @@ class _Strip:
         self.labels.append(labels)
         self.ends.drop(last)
         if last < len(self.rows):
-            self.basins.drop(self.bases[last] - self.reach)
+            self.basins.drop(self.bases[last] - REACH)
 
     def _judge(self) -> None:
         """Check the cells of which no path ends in the basin that is not labelled."""
@@ -194,7 +201,7 @@ class _Strip:
         if self.settings.flow_threshold > 0:
             cells = cells[self._flow_errors(cells) <= self.settings.flow_threshold]
         self.kept[cells] = True
-        following = self.bases[self.ends.bottom] - self.reach if self.ends.bottom < len(self.rows) else self.height
+        following = self.bases[self.ends.bottom] - REACH if self.ends.bottom < len(self.rows) else self.height
         self.field.drop(following)
         waiting = self._first_unjudged_row()
         self.maps.drop(min(following, self.bases[waiting] if waiting < len(self.rows) else self.height))

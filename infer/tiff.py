@@ -12,25 +12,28 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from infer.disk import HeldPixels, Pixels, map_file, release, room
-from infer.errors import ImageError
+from infer.claim import ADVICE, check_memory, check_size
+from infer.colours import Colours
+from infer.disk import CACHE, HeldPixels, Pixels, map_file, release, room
+from infer.errors import ImageError, one_line
 
-CACHE = 64 * 2**20
-"""Bytes of decoded tiles or strips that an image keeps, unless two rows of them take more."""
 MAX_UNNAMED_CHANNELS = 4
-ALPHA = (1, 2)
-"""TIFF's ExtraSamples values of associated and unassociated alpha."""
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
 """Kinds of slide, as tifffile names them, that keep a label or an overview beside the image."""
-ADVICE = "open and save it again, or remove it."
+ENDED = (8, 32946, 33003, 33004, 33005, 34712, 34933, 50000, 50001, 50002)
+"""Compressions (zlib, JPEG 2000, PNG, zstd, WebP, JPEG XL) whose decoder knows where the data end."""
+ROUNDED_UP = 2**24
+"""Bytes past the end of the file that the last byte count of one of these may claim, as some writers round it up."""
+PLANES = "save each plane as a file of its own, or as OME-TIFF with the axis C if they are channels."
 
 
 class TiffImage:
-    """The first image of a TIFF file at full resolution: (C, Y, X) without alpha, palettes and white-is-zero resolved.
+    """The first image of a TIFF file at full resolution: (C, Y, X), its colours resolved (`infer.colours`).
 
     Uncompressed pixels are read from where they lie, tiles and strips decoded when a window needs them; what can be
     read neither way is decoded once, when the file is opened. Several threads may read.
-    Raises ImageError when the file is damaged, or is a stack or holds several images; OSError when it cannot be opened.
+    Raises ImageError when the file is damaged, claims too much, or is a stack or holds several images; OSError when it
+    cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,29 +41,27 @@ class TiffImage:
         self._lock = threading.Lock()
         try:
             with tifffile.TiffFile(path) as file:
+                _check_chain(file)
                 series = _only_image(file)
                 page = series.keyframe
-                self._palette = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
+                _check_claims(page, file.filehandle.size)
                 axes, shape = series.axes, series.shape
-                if self._palette is not None:
-                    axes, shape = axes + "S", (*shape, len(self._palette))
-                channel, count = _channels(axes, shape)
-                alpha = sum(int(kind) in ALPHA for kind in page.extrasamples)
-                self._channels = count - alpha if channel == "S" and alpha < count else count
+                if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+                    axes, shape = axes + "S", (*shape, len(page.colormap))
+                self._colours = Colours(page, *_channels(axes, shape))
                 self._planes = _open_planes(path, series)
-                self._inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and self.dtype.kind in "bu"
         except (OSError, MemoryError, ImageError):
             raise
         except Exception as error:  # tifffile and its codecs raise whatever the damage leads to
-            raise ImageError(f"it is no TIFF image, or it is damaged ({error}); {ADVICE}") from error
+            raise ImageError(f"it is no TIFF image, or it is damaged ({one_line(error)}); {ADVICE}") from error
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return self._channels, *self._planes[0].shape[1:]
+        return self._colours.channels, *self._planes[0].shape[1:]
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        return self._planes[0].dtype if self._palette is None else self._palette.dtype
+        return self._colours.dtype(self._planes[0].dtype)
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
         """Return the window (C, bottom - top, right - left), which must lie inside the image.
@@ -70,18 +71,13 @@ class TiffImage:
         try:
             with self._lock:
                 parts = [planes.read(top, left, bottom, right) for planes in self._planes]
-            pixels = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            if self._inverted:
-                pixels = np.invert(pixels)
-            if self._palette is not None:
-                pixels = np.take(self._palette, pixels[0], axis=1)
+            return self._colours.resolve(parts[0] if len(parts) == 1 else np.concatenate(parts))
         except MemoryError:
             raise
         except OSError as error:
             raise ImageError(f"{self._path}: it cannot be read ({error.strerror or error}).") from error
         except Exception as error:  # codecs raise whatever the damage leads to
-            raise ImageError(f"{self._path}: it is damaged ({error}); {ADVICE}") from error
-        return pixels[: self._channels]
+            raise ImageError(f"{self._path}: it is damaged ({one_line(error)}); {ADVICE}") from error
 
 
 class SegmentedPage:
@@ -143,6 +139,25 @@ class SegmentedPage:
         return segment
 
 
+def _check_claims(page: Any, size: int) -> None:
+    """Raise ImageError where a file of ``size`` bytes cannot hold the image, or one of its tiles or strips."""
+    claims = (page.imagelength, page.imagewidth), _segment_shape(page)
+    if not all(isinstance(length, int) for claim in claims for length in claim):
+        raise ImageError(f"its sizes are no single numbers; {ADVICE}")
+    for height, width in claims:
+        check_size(height, width, page.samplesperpixel, size)
+
+
+def _check_chain(file: Any) -> None:
+    """Raise ImageError where the list of pages does not end, but leads out of the file or back into it."""
+    if file.is_ndpi:  # which has a list of its own
+        return
+    count, handle = len(file.pages), file.filehandle
+    handle.seek(file.pages.next_page_offset or 0)
+    if not count or any(handle.read(file.tiff.offsetsize)):
+        raise ImageError(f"it is cut short, or its list of pages is damaged; {ADVICE}")
+
+
 def _only_image(file: Any) -> Any:
     """Return tifffile's series of the one image; raise ImageError when there are several."""
     first, *others = file.series
@@ -163,12 +178,12 @@ def _channels(axes: str, shape: tuple[int, ...]) -> tuple[str, int]:
     axes, shape = _squeeze(axes, shape)
     others = [axis for axis in axes if axis not in "YX"]
     if len(others) > 1 or not {"Y", "X"} <= set(axes):
-        raise ImageError(f"its axes {axes} {shape} are a stack of images; save each plane as a file of its own.")
+        raise ImageError(f"its axes {axes} {shape} are a stack of images; {PLANES}")
     if not others:
         return "", 1
     count = shape[axes.index(others[0])]
     if others[0] in "ZTI" or (others[0] not in "SC" and count > MAX_UNNAMED_CHANNELS):
-        raise ImageError(f"it is a stack of {count} planes (axes {axes}); save each plane as a file of its own.")
+        raise ImageError(f"it is a stack of {count} planes (axes {axes}); {PLANES}")
     return others[0], count
 
 
@@ -186,24 +201,35 @@ def _open_planes(path: Path, series: Any) -> Sequence[HeldPixels | SegmentedPage
     keyframe, order = series.keyframe, series.parent.byteorder
     if keyframe.dtype is None or 0 in keyframe.shaped:
         raise ImageError("it has no pixels, or pixels of a type that cannot be read; save it as integers or floats.")
-    if series.transform is not None or series.is_multifile:
+    if series.is_multifile:
+        raise ImageError("its pixels lie in several files (OME-TIFF); save it as one file.")
+    pages = list(series)
+    if None in pages:
+        raise ImageError(f"{pages.count(None)} of its {len(pages)} planes are missing; put them beside it.")
+    rows, columns = _segment_shape(keyframe)
+    check_memory(rows * columns * keyframe.shaped[4] * keyframe.dtype.itemsize)
+    size = series.parent.filehandle.size
+    beyond = ROUNDED_UP if keyframe.compression in ENDED else 0
+    if not all(page.is_contiguous or _lies_within(page, size + beyond) for page in pages):
+        raise ImageError(f"it is cut short; {ADVICE}")
+    if series.transform is not None:
         return [_decode_whole(series)]
     if series.dataoffset is not None:
         mapping = map_file(path)
         pixels: Pixels = np.ndarray(series.shape, series.dtype.newbyteorder(order), mapping, series.dataoffset)
         return [HeldPixels(_channels_first(pixels, series.axes), mapping)]
-    pages = list(series)
     if not _pages_are_channels(series, pages):
         return [_decode_whole(series)]
     if all(page.is_final for page in pages):
         mapping, dtype = map_file(path), keyframe.dtype.newbyteorder(order)
         stored = [np.ndarray(keyframe.shape, dtype, mapping, page.dataoffsets[0]) for page in pages]
         return [HeldPixels(_channels_first(pixels, keyframe.axes), mapping) for pixels in stored]
-    rows, columns = _segment_shape(keyframe)
     row = keyframe.nbytes * rows * columns * math.ceil(keyframe.imagewidth / columns) // math.prod(keyframe.shaped[2:4])
     if row * len(pages) > CACHE and row > keyframe.nbytes // 4:
         return [_decode_whole(series)]
-    if not all(_can_be_cut(page, series.parent.filehandle.size) for page in pages):
+    if not all(_is_listed(page) for page in pages):
+        raise ImageError(f"some of its tiles or strips are not listed; {ADVICE}")
+    if not all(_can_be_cut(page) and _lies_within(page, size) for page in pages):
         return [_decode_whole(series)]
     keyframe.init_decode()
     return [SegmentedPage(path, page, max(CACHE // len(pages), 2 * row)) for page in pages]
@@ -212,23 +238,34 @@ def _open_planes(path: Path, series: Any) -> Sequence[HeldPixels | SegmentedPage
 def _pages_are_channels(series: Any, pages: list[Any]) -> bool:
     """Tell whether the series is its pages one after the other, each with the Y and X that the series names."""
     keyframe = series.keyframe
-    if None in pages or keyframe.shaped[1] != 1:
+    if keyframe.shaped[1] != 1:
         return False
     axes, shape = _squeeze(series.axes, series.shape)
     stacked, size = _squeeze("P" + keyframe.axes, (len(pages), *keyframe.shape))
     return shape == size and all(axes.index(axis) == stacked.index(axis) for axis in "YX")
 
 
-def _can_be_cut(page: Any, size: int) -> bool:
-    """Tell whether the tiles or strips of a page are all listed and lie within a file of ``size`` bytes.
+def _is_listed(page: Any) -> bool:
+    """Tell whether a page says of all its tiles or strips where they lie and how long they are."""
+    listed = min(len(page.dataoffsets), len(page.databytecounts))
+    return page.is_contiguous or page.keyframe.jpegheader is not None or listed >= math.prod(page.chunked)
 
-    Hamamatsu's slides and uncompressed pages with a predictor or reversed bits have rules of their own in tifffile.
+
+def _can_be_cut(page: Any) -> bool:
+    """Tell whether the tiles or strips of a page are none of those that only tifffile can read.
+
+    Hamamatsu's slides and uncompressed pages with a predictor or reversed bits have rules of their own, and so have
+    lists that are too long.
     """
     if page.keyframe.jpegheader is not None or page.is_contiguous:
         return False
-    offsets, counts = page.dataoffsets, page.databytecounts
-    ends = (offset + count for offset, count in zip(offsets, counts, strict=False))
-    return len(offsets) == len(counts) == math.prod(page.chunked) and bool(max(ends) <= size)
+    return bool(len(page.dataoffsets) == len(page.databytecounts) == math.prod(page.chunked))
+
+
+def _lies_within(page: Any, size: int) -> bool:
+    """Tell whether the tiles or strips of a page end within a file of ``size`` bytes."""
+    ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
+    return bool(max(ends, default=0) <= size)
 
 
 def _segment_shape(page: Any) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from infer.contract import GRAIN
 
 OVERLAP = 0.1
 MARGIN = 8
+LARGEST = 1.5
+"""Largest side of a tile, in sides of the network's own tile."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,21 @@ class Lattice:
 
 
 def lattice(length: int, tile: int) -> Lattice:
-    """Return the tiles of an axis: one where the padded axis fits into ``tile``, evenly spread otherwise."""
+    """Return the tiles of an axis: one where the padded axis fits into the largest tile, evenly spread otherwise.
+
+    Of the sides from ``tile`` to `LARGEST` times as much the one with the fewest pixels in all is taken.
+    """
     padded = GRAIN * math.ceil(length / GRAIN) + 2 * MARGIN
     before = MARGIN + (padded - 2 * MARGIN - length) // 2
-    if padded <= tile:
+    largest = math.floor(LARGEST * tile)
+    if padded <= largest:
         return Lattice(length, padded, (-before,))
-    count = math.ceil((padded - tile) / math.floor(tile * (1 - OVERLAP))) + 1
-    starts = (round(i * (padded - tile) / (count - 1)) - before for i in range(count))
-    return Lattice(length, tile, tuple(starts))
+    side = min(range(tile, largest + 1, GRAIN), key=lambda side: side * _count(padded, side))
+    count = _count(padded, side)
+    starts = (round(i * (padded - side) / (count - 1)) - before for i in range(count))
+    return Lattice(length, side, tuple(starts))
+
+
+def _count(padded: int, side: int) -> int:
+    """Return how many tiles cover a padded axis that is longer than one of them."""
+    return math.ceil((padded - side) / math.floor(side * (1 - OVERLAP))) + 1

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from infer.flows import labels_to_flows
-from infer.follow import NOWHERE, STEPS, follow, inner_field
+from infer.follow import NOWHERE, follow, inner_field
 from infer.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS
 from infer.rescale import positions
 
@@ -13,15 +13,15 @@ def whole_labels(maps, shape, settings):
     """Return the labels (Y, X) int32 of maps (3, y, x) for an image of ``shape``, numbered by first pixel."""
     height, width = maps.shape[1:]
     rows, columns = positions(0, shape[0], shape[0], height), positions(0, shape[1], shape[1], width)
-    threshold = settings.cellprob_threshold
-    ends = follow(maps[2], inner_field(maps, threshold), 0, height, rows, columns, threshold, STEPS).astype(np.int64)
+    threshold, by_row = settings.cellprob_threshold, np.ascontiguousarray(maps.transpose(1, 0, 2))
+    ends = follow(by_row, inner_field(by_row, threshold), 0, height, rows, columns, threshold).astype(np.int64)
     inside = ends != NOWHERE
     ends = ends + rows.astype(np.int64)[:, None] * width
     pile = np.bincount(ends[inside], minlength=height * width).reshape(height, width)
     area = height * width / (shape[0] * shape[1])
-    basins = _basins(pile, SEED_PIXELS / area, SPREAD_PIXELS / area)
+    basin_of = basins(pile, SEED_PIXELS / area, SPREAD_PIXELS / area)
     labels = np.zeros(shape, np.int32)
-    labels[inside] = basins.ravel()[ends[inside]]
+    labels[inside] = basin_of.ravel()[ends[inside]]
     labels = _without(labels, np.bincount(labels.ravel()) < settings.min_size)
     if settings.flow_threshold:
         grid = np.meshgrid(rows, columns, indexing="ij")
@@ -34,7 +34,7 @@ def whole_labels(maps, shape, settings):
     return _filled(_by_first_pixel(labels))
 
 
-def _basins(pile, least_seed, least):
+def basins(pile, least_seed, least):
     rank = np.lexsort((-np.arange(pile.size), pile.ravel())).argsort().reshape(pile.shape) + 1
     highest = ndimage.maximum_filter(rank, 2 * PEAK + 1, mode="constant") == rank
     seeds = np.argwhere(highest & (pile > least_seed))

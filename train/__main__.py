@@ -14,9 +14,10 @@ from infer.contract import CHANNEL_POLICIES, Contract
 from infer.errors import FlowmaskError, SettingsError
 from train.batches import batch_maker
 from train.config import Config, load_config, split
-from train.data import Item, Prepared, prepare_items, prepare_simulated, read_challenge, read_shared
+from train.data import Prepared, prepare_items, prepare_simulated
 from train.loop import fit
 from train.network import FlowNetwork, load, parameters, save
+from train.readers import read_folder
 from train.size import fit_size
 from train.validate import Validation
 
@@ -33,7 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="append",
         required=True,
         metavar="FOLDER",
-        help="one folder for each source, or the challenge's images/ and labels/; may be repeated",
+        help="one folder for each source, the challenge's images/ and labels/, COCO's JSON with images, or for each "
+        "image a folder with one mask for each object; may be repeated",
     )
     parser.add_argument("--pool", type=Path, metavar="FOLDER", help="simulated images written by python -m train.pool")
     parser.add_argument(
@@ -47,11 +49,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="where checkpoints go (default checkpoints/); training goes on from one it finds there",
     )
     return parser.parse_args(argv)
-
-
-def read_folder(folder: Path) -> list[Item]:
-    """List the images of a folder in either of the two layouts."""
-    return read_challenge(folder) if (folder / "images").is_dir() else read_shared(folder)
 
 
 def about(config: Config) -> Contract:

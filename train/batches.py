@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,8 @@ import torch
 
 from train.augment import augmented
 from train.config import Config
-from train.data import Prepared, weights_by_source
+from train.data import SIMULATED, Prepared, weights_by_source
+from train.paste import by_source, pasted
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 MAX_ZOOM = 6.0
@@ -19,12 +21,21 @@ AHEAD = 3
 
 def batch_maker(images: Sequence[Prepared], config: Config) -> Callable[[int], Batch]:
     """Return the function step -> (crops (B, C, S, S), targets (B, 3, S, S) = (cell, dy, dx)), both float32."""
-    shares = {p.source: config.simulated_share for p in images if p.source.startswith("simulated ")} | config.shares
+    shares = {p.source: config.simulated_share for p in images if p.source.startswith(SIMULATED)} | config.shares
     weights = weights_by_source(images, shares, config.source_limit)
+    real = by_source(images)
+    span = math.sqrt(2) * config.augmentation.crop / (config.mean_diameter * config.augmentation.scale[0])
+
+    def drawn(index: int, rng: np.random.Generator) -> Prepared:
+        image = images[index]
+        if image.source in real and config.paste and rng.random() < config.paste:
+            return pasted(image, real[image.source], span, rng)
+        return image
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((config.seed, step))
-        pairs = [_pair(images[index], config, rng) for index in rng.choice(len(images), config.batch, p=weights)]
+        chosen = rng.choice(len(images), config.batch, p=weights)
+        pairs = [_pair(drawn(index, rng), config, rng) for index in chosen]
         crops, targets = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*pairs, strict=True))
         return crops, targets
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 
 from infer.errors import SettingsError
 from train.augment import Augmentation
-from train.data import Item
+from train.readers import Item
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Config:
     """Number of images beyond which a source gains no more weight."""
     simulated_share: float = 0.5
     """Factor on the weight of every simulated modality."""
+    paste: float = 0.0
+    """Probability that a real image is replaced by one with pasted cells (train/paste.py)."""
     augmentation: Augmentation = Augmentation()
 
 

@@ -1,4 +1,4 @@
-"""Training images: readers for the two layouts that are known, and images made ready for the loop."""
+"""Training images made ready for the loop, and how often each is drawn."""
 
 from __future__ import annotations
 
@@ -11,27 +11,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.errors import ImageError, InputError
 from infer.flows import labels_to_flows
-from infer.image import SUFFIXES, Image, open_image
+from infer.image import Image
 from infer.metrics import sequential
 from infer.normalise import channel_plan, levels, mix, normalise
+from train.readers import Item, read_item, read_shared
 
 MIN_CELL = 12
 """Smallest training label in px; smaller ones have no usable flow."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One labelled image on disk; ``source`` names the laboratory or experiment it comes from."""
-
-    image: Path
-    labels: Path
-    source: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.source}/{self.image.stem}"
+PERCENTILES = (1.0, 99.0)
+SIMULATED = "simulated "
+"""What the names of simulated sources begin with."""
 
 
 @dataclass(frozen=True)
@@ -46,43 +36,6 @@ class Prepared:
     """(Y, X, 2) as (dy, dx)."""
     diameter: float
     """Median equivalent diameter of the cells in px; 0 for an image without cells."""
-
-
-def read_shared(root: Path) -> list[Item]:
-    """List ``root/SOURCE/NAME.png`` with ``NAME_label.png``: the layout of the project's own data folder."""
-    if not root.is_dir():
-        raise InputError(f"{root}: there is no such folder; give the folder that holds one folder for each source.")
-    labels = sorted(root.glob("*/*_label.png"))
-    if not labels:
-        raise InputError(f"{root}: it holds no SOURCE/NAME.png with SOURCE/NAME_label.png beside it; add some.")
-    return [Item(path.with_name(path.name.replace("_label.png", ".png")), path, path.parent.name) for path in labels]
-
-
-def read_challenge(root: Path) -> list[Item]:
-    """List ``root/images/cell_00001.*`` with ``root/labels/cell_00001_label.tiff``: the challenge's layout.
-
-    The whole folder is one source. Raises InputError when it is absent or a label file is missing.
-    """
-    images = root / "images"
-    if not images.is_dir():
-        raise InputError(f"{images}: there is no such folder; the challenge's layout is images/ beside labels/.")
-    items = []
-    for path in sorted(images.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            label = root / "labels" / f"{path.name.split('.')[0]}_label.tiff"
-            if not label.is_file():
-                raise InputError(f"{label}: the labels of {path.name} are missing; add them or remove the image.")
-            items.append(Item(path, label, root.name))
-    return items
-
-
-def read_labels(path: Path) -> npt.NDArray[np.int32]:
-    """Read a PNG or TIFF label image as (Y, X) int32 with sequential ids."""
-    image = open_image(path)
-    channels, height, width = image.shape
-    if channels != 1:
-        raise ImageError(f"{path}: a label image has one channel, this one has {channels}.")
-    return sequential(image.read(0, 0, height, width)[0].astype(np.int64))
 
 
 def median_diameter(labels: npt.NDArray[np.int32]) -> float:
@@ -106,7 +59,11 @@ def prepare(image: Image, labels: npt.NDArray[np.int32], source: str, policy: st
     """Normalise an image, drop labels too small to learn from and compute the flows."""
     areas = np.bincount(labels.ravel())
     labels = sequential(np.where(areas[labels] >= MIN_CELL, labels, 0))
-    pixels = network_input(image, policy, (1.0, 99.0))
+    return made_ready(network_input(image, policy, PERCENTILES), labels, source)
+
+
+def made_ready(pixels: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], source: str) -> Prepared:
+    """Compute the flows of sequential labels (Y, X) and keep them with the normalised pixels (C, Y, X)."""
     flows = labels_to_flows(labels)
     return Prepared(
         source,
@@ -119,14 +76,14 @@ def prepare(image: Image, labels: npt.NDArray[np.int32], source: str, policy: st
 
 def prepare_items(items: Iterable[Item], policy: str) -> list[Prepared]:
     """Read and prepare images from disk."""
-    return [prepare(open_image(item.image), read_labels(item.labels), item.source, policy) for item in items]
+    return [prepare(*read_item(item), item.source, policy) for item in items]
 
 
 def prepare_simulated(folder: Path, policy: str) -> list[Prepared]:
     """Read the pool that `python -m train.pool` wrote and prepare it; each modality is a source."""
     items = read_shared(folder)
     return [
-        Prepared(f"simulated {p.source}", p.image, p.labels, p.flows, p.diameter) for p in prepare_items(items, policy)
+        Prepared(f"{SIMULATED}{p.source}", p.image, p.labels, p.flows, p.diameter) for p in prepare_items(items, policy)
     ]
 
 
@@ -145,7 +102,7 @@ def weights_by_source(images: Sequence[Prepared], shares: dict[str, float], limi
 
 
 def write_sample(folder: Path, name: str, image: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> None:
-    """Write one image (Y, X) or (Y, X, 3) RGB and its labels in the layout of `read_shared`."""
+    """Write one image (Y, X) or (Y, X, 3) RGB and its labels in the layout of `readers.read_shared`."""
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / f"{name}.png"), image if image.ndim == 2 else image[..., ::-1])
     cv2.imwrite(str(folder / f"{name}_label.png"), labels.astype(np.uint16))

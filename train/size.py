@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from train.config import Config
-from train.data import Prepared, weights_by_source
+from train.data import SIMULATED, Prepared, weights_by_source
 from train.network import FlowNetwork
 
 DRAWS = 2000
@@ -32,7 +32,7 @@ def fit_size(network: FlowNetwork, images: Sequence[Prepared], config: Config) -
     """
     rng = np.random.default_rng(config.seed)
     sized = [image for image in images if image.diameter]
-    shares = {p.source: config.simulated_share for p in sized if p.source.startswith("simulated ")} | config.shares
+    shares = {p.source: config.simulated_share for p in sized if p.source.startswith(SIMULATED)} | config.shares
     chosen = rng.choice(len(sized), DRAWS, p=weights_by_source(sized, shares, config.source_limit))
     styles, targets = [], []
     for index in chosen:

@@ -15,7 +15,8 @@ from infer.image import Image, open_image
 from infer.metrics import f1_challenge
 from infer.pipeline import segment_image
 from infer.settings import Settings
-from train.data import Item, median_diameter, read_labels
+from train.data import median_diameter
+from train.readers import Item, read_labels
 
 Array = npt.NDArray[np.float32]
 
@@ -25,6 +26,7 @@ class TorchNetwork:
 
     def __init__(self, network: nn.Module, contract: Contract) -> None:
         self._network, self.contract = network, contract
+        self.gpu_memory: int | None = None
 
     @torch.inference_mode()
     def maps(self, tiles: Array) -> Array:

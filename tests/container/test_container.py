@@ -86,6 +86,18 @@ def test_any_user(folder: Path, options: tuple[str, ...]) -> None:
     check_labels(folder / "outputs")
 
 
+def test_root_gives_way_to_the_owner_of_the_outputs(folder: Path) -> None:
+    if os.getuid():
+        pytest.skip("only root can give a folder to another user")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    os.chown(folder / "outputs", 12345, 54321)
+    done = predict(folder, "--cap-drop", "DAC_OVERRIDE")
+    assert done.returncode == 0, done.stderr
+    check_labels(folder / "outputs")
+    assert {(p.stat().st_uid, p.stat().st_gid) for p in (folder / "outputs").iterdir()} == {(12345, 54321)}
+
+
 def test_no_torch() -> None:
     done = run(IMAGE, "python", "-c", "import torch")
     assert done.returncode == 1

@@ -10,7 +10,7 @@ from infer.blend import taper
 from infer.flows import label_boxes, labels_to_flows
 from infer.image import ArrayImage
 from infer.masks import fill_holes, flow_errors, renumber
-from infer.metrics import matches, sequential
+from infer.metrics import IOUS, false_negative_ratio, matches, ranked, sequential
 from infer.normalise import levels, mix, normalise
 from infer.rescale import positions
 from tests.partition import same_partition
@@ -48,6 +48,7 @@ def test_flows(given, theirs):
 
 def test_flow_errors(given, theirs):
     maps = np.concatenate([given["network_flow"], np.zeros((1, *SHAPE))]).astype(np.float32)
+    maps = np.ascontiguousarray(maps.transpose(1, 0, 2))
     truth = given["truth"]
     rows, columns = (positions(0, length, length, length) for length in SHAPE)
     cells = np.arange(1, truth.max() + 1)
@@ -56,7 +57,11 @@ def test_flow_errors(given, theirs):
 
 
 def test_matches(given, theirs):
-    assert matches(given["truth"], given["guess"], 0.5) == tuple(theirs["counts"].astype(int))
+    counts = theirs["counts"].astype(int)
+    assert [matches(given["truth"], given["guess"], iou) for iou in IOUS] == [tuple(level) for level in counts]
+    scored = ranked(given["truth"], given["guess"], np.zeros(given["guess"].max()))
+    np.testing.assert_array_equal(scored.hits.sum(1), counts[:, 0])
+    assert false_negative_ratio([scored]) == pytest.approx((1 - counts[:, 0] / counts[:, 1]).mean())
 
 
 def test_percentiles(given, theirs):

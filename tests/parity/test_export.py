@@ -11,7 +11,7 @@ import onnxruntime  # noqa: E402
 
 from export import onnx_file  # noqa: E402
 from export.cli import main  # noqa: E402
-from export.parity import TOLERANCE, ParityError, check_parity  # noqa: E402
+from export.parity import HALF_TOLERANCE, TOLERANCE, ParityError, check_parity  # noqa: E402
 from export.source import SizeRegression, Source  # noqa: E402
 from infer.contract import Contract, from_metadata  # noqa: E402
 from infer.errors import NetworkError  # noqa: E402
@@ -92,7 +92,14 @@ def test_graph_is_dynamic(half):
     assert [dim.dim_param or dim.dim_value for dim in image] == ["B", 3, "Y", "X"]
     assert not {"Shape", "Reshape", "ReduceSum", "MatMul", "Gemm"} & {node.op_type for node in model.graph.node}
     scales = [onnx.numpy_helper.to_array(tensor).tolist() for tensor in constants(model).values() if tensor.dims == [4]]
-    assert scales == [[1, 1, 2, 2]] * sum(node.op_type == "Resize" for node in model.graph.node) == [[1, 1, 2, 2]] * 3
+    assert scales == [[1, 1, 2, 2]] * sum(node.op_type == "Resize" for node in model.graph.node) == [[1, 1, 2, 2]] * 6
+
+
+def test_no_batch_norm_is_left_that_a_convolution_follows(half):
+    model = onnx.load(half)
+    norms = {node.output[0] for node in model.graph.node if node.op_type == "BatchNormalization"}
+    followers = [node.op_type for node in model.graph.node if norms & set(node.input)]
+    assert followers == ["Relu"] * len(norms) != []
 
 
 def constants(model) -> dict[str, "onnx.TensorProto"]:
@@ -144,6 +151,32 @@ def test_no_file_is_left_when_the_check_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "to_onnx", perturbed)
     with pytest.raises(ParityError):
         onnx_file.write_onnx(str(tmp_path / "net.onnx"), make_source(), "net")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_computes_almost_the_same_from_single_precision_to_single_precision(half, tmp_path):
+    path = tmp_path / "fp16.onnx"
+    differences = onnx_file.write_onnx(str(path), make_source(), "half", "fp16")
+    assert all(difference <= HALF_TOLERANCE for difference in differences.values())
+    assert path.stat().st_size < 0.6 * half.stat().st_size
+    weights = {tensor.data_type for tensor in onnx.load(path).graph.initializer if len(tensor.dims) == 4}
+    assert weights == {onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT}  # the size regression keeps its own
+    session, single = open_session(path), open_session(half)
+    assert {tensor.type for tensor in (*session.get_inputs(), *session.get_outputs())} == {"tensor(float)"}
+    assert session.get_modelmeta().custom_metadata_map == single.get_modelmeta().custom_metadata_map
+    image = np.random.default_rng(1).random((3, 3, 64, 48), np.float32)
+    for want, got in zip(single.run(None, {"image": image}), session.run(None, {"image": image}), strict=True):
+        assert not np.array_equal(got, want)
+        np.testing.assert_allclose(got, want, atol=2 * HALF_TOLERANCE * max(1.0, float(np.abs(want).max())))
+
+
+def test_a_network_that_half_precision_cannot_hold_is_refused(tmp_path):
+    source = make_source()
+    with torch.no_grad():  # the same function, whose features half precision has no numbers for
+        source.network.down[0].conv[1][2].weight *= 1e6
+        source.network.down[0].conv[1][2].bias *= 1e6
+    with pytest.raises(ParityError, match="differs from PyTorch's by .*, where 0.005 is allowed"):
+        onnx_file.write_onnx(str(tmp_path / "net.onnx"), source, "net", "fp16")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -37,6 +37,29 @@ def test_the_batch_does_not_change_a_bit():
     np.testing.assert_array_equal(one, five)
 
 
+def test_rows_are_the_weighted_means_that_numpy_gives_bit_for_bit():
+    def darker_at_the_rim(tiles):
+        return tiles * np.linspace(0, 1, tiles.shape[-1], dtype=np.float32)
+
+    pixels, maps = blended((203, 131), darker_at_the_rim, 2)
+    view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
+    rows, columns = (lattice(length, 64) for length in (203, 131))
+    weights = taper(rows.tile, 64)[:, None], taper(columns.tile, 64)
+    inset = 64
+    total = np.zeros((3, 203 + 2 * inset, 131 + 2 * inset), np.float32)
+    down, across = np.zeros((203 + 2 * inset, 1), np.float32), np.zeros(131 + 2 * inset, np.float32)
+    for left in columns.starts:
+        across[inset + left : inset + left + columns.tile] += weights[1]
+    for top in rows.starts:
+        down[inset + top : inset + top + rows.tile] += weights[0]
+        for left in columns.starts:
+            tile = darker_at_the_rim(view.read(top, left, top + rows.tile, left + columns.tile)[None])[0]
+            place = np.s_[:, inset + top : inset + top + rows.tile, inset + left : inset + left + columns.tile]
+            total[place] += tile * weights[0] * weights[1]
+    inner = np.s_[inset:-inset]
+    np.testing.assert_array_equal(maps, total[:, inner, inner] / (down[inner] * across[inner]))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (64, 20), (90, 70), (131, 80), (203, 131)])
 def test_rows_from_anywhere_on_are_those_of_the_whole(shape):
     pixels = np.random.default_rng(7).random((1, *shape)).astype(np.float32)
@@ -64,3 +87,24 @@ def test_the_taper_is_the_references():
     assert weight[112] > 0.999
     np.testing.assert_array_equal(weight, weight[::-1])
     np.testing.assert_allclose(taper(100, 224), weight[62:162], rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_tiles_of_one_value_go_through_the_network_once(batch):
+    pixels = np.full((1, 700, 700), 0.7, np.float32)
+    pixels[:, 300:340, 350:400] = np.random.default_rng(3).random((40, 50))
+    view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
+    rows, columns = (lattice(length, 64) for length in (700, 700))
+    ran = []
+
+    def blurred(tiles):
+        ran.extend(tiles)
+        return tiles * np.linspace(0.1, 1, tiles.shape[-2], dtype=np.float32)[:, None]
+
+    maps = np.concatenate([part for _, part in finished_rows(view, blurred, rows, columns, 64, batch)], axis=1)
+    single = [tile for tile in ran if (tile == tile[0, 0, 0]).all()]
+    assert len(single) <= batch
+    assert len(ran) < len(rows.starts) * len(columns.starts) / 2
+    pixels += np.random.default_rng(4).normal(0, 1e-7, pixels.shape).astype(np.float32)
+    noisy = np.concatenate([part for _, part in finished_rows(view, blurred, rows, columns, 64, batch)], axis=1)
+    np.testing.assert_allclose(maps, noisy, atol=1e-5)

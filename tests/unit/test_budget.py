@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import infer
-from infer.budget import TILE, available_memory, needed_memory, parse_memory, planned_batch
+from infer.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memory, planned_batch
 from infer.cli import MODEL
 from infer.errors import SettingsError
+from infer.memory import available_memory
+from infer.settings import parse_memory
 
 
 @pytest.mark.parametrize(
@@ -20,19 +22,45 @@ def test_amounts(text, amount):
 def test_what_is_no_amount(text):
     with pytest.raises(SettingsError, match="--memory .* is no amount of memory"):
         parse_memory(text)
+    with pytest.raises(SettingsError, match="--gpu-memory .* is no amount of memory"):
+        infer.Settings(gpu_memory=text)
 
 
 def test_it_grows_with_the_width_and_not_with_the_height():
-    one, wide, tall = (needed_memory((3, *size), size, 3, 224) for size in ((4000, 4000), (4000, 8000), (8000, 4000)))
+    one, wide, tall = (needed_memory(size, size, 224) for size in ((4000, 4000), (4000, 8000), (8000, 4000)))
     assert tall == one
     assert one < wide < 2 * one
 
 
 def test_the_batch_follows_the_budget():
-    assert planned_batch(100 * TILE, 10 * TILE, 8) == 8
-    assert planned_batch(13 * TILE, 10 * TILE, 8) == 3
-    with pytest.raises(SettingsError, match=r"may use 0.6G; give --memory 0.7G"):
-        planned_batch(10 * TILE, 10 * TILE, 8)
+    each = planned_batch(10**9, 0, (224, 224), 1000)
+    assert each > 5
+    assert planned_batch(10**9, 0, (224, 224), 3) == 3
+    assert planned_batch(10**9, 0, (448, 224), 1000) == each // 2
+    with pytest.raises(SettingsError, match=r"takes about 1.1G of memory and may use 1.0G; give --memory 1.1G"):
+        planned_batch(2**30, 2**30, (224, 224), 8)
+
+
+def test_one_tile_at_once_is_good_on_the_cpu_and_several_on_a_gpu():
+    assert planned_batch(10**10, 0, (224, 224), 0) == 1
+    assert planned_batch(10**10, 0, (224, 224), 0, 10**10) == GPU_BATCH
+    assert planned_batch(10**10, 0, (224, 224), 500, 10**11) == 500
+
+
+def test_the_batch_follows_the_memory_of_the_gpu():
+    room = 2**30
+    fits = planned_batch(10**11, 0, (336, 336), 500, room)
+    assert GPU_NETWORK + fits * 336**2 * GPU_TILE_BYTES <= room < GPU_NETWORK + (fits + 1) * 336**2 * GPU_TILE_BYTES
+    assert planned_batch(10**11, 0, (336, 336), 2, room) == 2
+    with pytest.raises(SettingsError, match=r"and a tile take about 0.4G of the GPU's memory and may use 0.2G"):
+        planned_batch(10**11, 0, (336, 336), 1, 2**30 // 5)
+
+
+def test_tiles_on_a_gpu_count_little_in_the_hosts_memory():
+    assert planned_batch(10**8, 0, (224, 224), 16) < 4
+    assert planned_batch(10**8, 0, (224, 224), 16, 10**10) == 16
+    with pytest.raises(SettingsError, match="give --memory"):
+        planned_batch(10**6, 0, (224, 224), 16, 10**10)
 
 
 def test_there_is_memory():

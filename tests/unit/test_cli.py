@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from infer.cli import DONE, MODEL, SOME_FAILED, WRONG_USAGE, find_images, main
+from infer.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
 from infer.errors import SettingsError
+from infer.jobs import find_images
 from infer.metrics import f1
-from infer.resume import maps_path
+from infer.outputs import maps_path
 from infer.settings import Settings
 from train.simulate import simulate
 
@@ -34,7 +35,7 @@ def run(folders, *options):
 def test_labels_are_named_typed_and_compressed_as_the_challenge_asks(folders, capsys):
     cv2.imwrite(str(folders[0] / "cell_00001.png"), SAMPLE.image)
     tifffile.imwrite(folders[0] / "deep.ome.TIF", SAMPLE.image.astype(np.uint16) * 200)
-    assert run(folders) == DONE
+    assert run(folders) == ALL_DONE
     assert sorted(p.name for p in folders[1].iterdir()) == ["cell_00001_label.tiff", "deep_label.tiff"]
     with tifffile.TiffFile(folders[1] / "cell_00001_label.tiff") as file:
         page = file.pages[0]
@@ -50,7 +51,7 @@ def test_labels_are_named_typed_and_compressed_as_the_challenge_asks(folders, ca
 
 def test_one_file_alone(folders):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
-    assert run((folders[0] / "a.png", folders[1])) == DONE
+    assert run((folders[0] / "a.png", folders[1])) == ALL_DONE
     assert (folders[1] / "a_label.tiff").exists()
 
 
@@ -80,11 +81,11 @@ def test_two_names_for_one_label_file(folders, capsys):
     ("prepare", "options", "message"),
     [
         (lambda folder: folder.rmdir(), (), "there is no such file or folder"),
-        (lambda folder: None, (), "the folder is empty"),
+        (lambda folder: None, (), "there are no images in the folder"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
-        (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "ONNX Runtime cannot open it"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is no ONNX file"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
-        (lambda folder: (folder / "a.png").write_bytes(b""), ("--provider", "tpu"), "--provider tpu is unknown"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--device", "tpu"), "--device tpu is unknown"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "--channels needs 3 numbers"),
     ],
 )
@@ -122,14 +123,14 @@ def test_a_name_that_is_no_utf8_costs_nothing(folders):
     environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     command = [sys.executable, "-m", "infer", "-i", folders[0], "-o", folders[1], "--diameter", "26"]
     done = subprocess.run(command, cwd=MODEL.parents[1], env=environment, capture_output=True)
-    assert done.returncode == DONE, done.stderr
+    assert done.returncode == ALL_DONE, done.stderr
     assert rb"a\udcff.png: 5 cells" in done.stdout
 
 
 def test_results_in_the_images_folder_are_no_images(folders):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
-    assert run((folders[0], folders[0])) == DONE
-    assert run((folders[0], folders[0])) == DONE
+    assert run((folders[0], folders[0])) == ALL_DONE
+    assert run((folders[0], folders[0])) == ALL_DONE
     assert sorted(p.name for p in folders[0].iterdir()) == ["a.png", "a_label.tiff"]
 
 
@@ -145,7 +146,7 @@ def test_a_finished_run_leaves_no_kept_maps(folders):
         folders[1].mkdir(exist_ok=True)
         (folders[1] / ".a_label.tiff.maps").write_bytes(b"of an older run")
         (folders[1] / ".a_label.tiff.partial").write_bytes(b"of a killed run")
-        assert run(folders, *options) == DONE
+        assert run(folders, *options) == ALL_DONE
         assert [p.name for p in folders[1].iterdir()] == ["a_label.tiff"]
 
 
@@ -157,7 +158,7 @@ def large(tmp_path_factory):
     """An image, the labels of an uninterrupted run, and the size of its maps at 1.5 times its own scale."""
     folder = tmp_path_factory.mktemp("large")
     cv2.imwrite(str(folder / "a.png"), LARGE.image)
-    assert main(["-i", str(folder / "a.png"), "-o", str(folder), "--diameter", "20"]) == DONE
+    assert main(["-i", str(folder / "a.png"), "-o", str(folder), "--diameter", "20"]) == ALL_DONE
     return folder / "a.png", (folder / "a_label.tiff").read_bytes(), 12 * 1050 * 1035
 
 
@@ -176,7 +177,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_labels(large, tmp_path, fractio
     assert [p.name for p in tmp_path.iterdir() if p != maps and p.suffix != ".partial"] == []
     left = maps.stat().st_size
     assert left > fraction * whole
-    assert run((image, tmp_path), "--diameter", "20", "--resume") == DONE
+    assert run((image, tmp_path), "--diameter", "20", "--resume") == ALL_DONE
     assert target.read_bytes() == expected
     assert list(tmp_path.iterdir()) == [target]
 
@@ -185,4 +186,4 @@ def test_settings_have_ranges():
     with pytest.raises(SettingsError, match="--diameter 0 is out of range"):
         Settings(diameter=0)
     with pytest.raises(ValueError, match="--batch"):
-        Settings(batch=0)
+        Settings(batch=-1)

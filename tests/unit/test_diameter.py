@@ -19,6 +19,7 @@ class Drawn:
     """A network for images of white discs: its flows shrink with the discs' distance from 30 px, its style says 30."""
 
     contract = CONTRACT
+    gpu_memory = None
 
     def __init__(self, said=30.0):
         self.said = said

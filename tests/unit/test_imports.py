@@ -11,8 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", "tests", "cellpose", "pandas"}
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
 ORDER = """
-    errors settings contract disk tiff image percentiles normalise rescale tiling flows follow metrics session blend
-    resume masks rolling strip overlap store ids write budget diameter pipeline progress api cli __init__ __main__
+    errors settings contract memory nvml outputs sniff report jobs stop apart disk claim picture colours tiff image
+    labels reach percentiles normalise rescale tiling flows follow metrics external session backoff mirror overlap blend
+    resume masks
+    rolling strip ids store write budget diameter pipeline finished progress work api cli __init__ __main__
 """.split()  # noqa: SIM905
 
 
@@ -64,3 +66,8 @@ def test_help_needs_none_of_the_heavy_packages():
     modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for heavy in ("numba", "onnxruntime", "cv2", "tifffile", "skimage", "scipy"):
         assert f"'{heavy}'" not in modules
+
+
+def test_a_run_can_begin_before_numba_is_there():
+    code = "import sys, infer.work, infer.cli; sys.exit('numba' in sys.modules or 'skimage' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -69,8 +69,9 @@ def test_a_cell_with_foreign_flows_is_removed_and_a_threshold_of_zero_keeps_it()
     labels[8:32, 45:70] = 2
     maps = perfect_maps(labels)
     maps[:2, :, 40:] *= -1
+    by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
     rows, columns = positions(0, 40, 40, 40), positions(0, 80, 80, 80)
-    errors = flow_errors(np.array([1, 2]), label_boxes(labels, 2), labels, 0, maps, 0, 40, rows, columns)
+    errors = flow_errors(np.array([1, 2]), label_boxes(labels, 2), labels, 0, by_row, 0, 40, rows, columns)
     assert errors[0] < 0.01
     assert errors[1] > 3
     weak = perfect_maps(labels)

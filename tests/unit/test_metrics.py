@@ -1,9 +1,28 @@
-"""F1 by the challenge's published rules, on cases small enough to check by hand."""
+"""Scores between label images, on cases small enough to check by hand and against other implementations."""
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+from scipy.spatial import distance
+from skimage.measure import label
+from skimage.metrics import contingency_table
+from skimage.segmentation import clear_border
 
-from infer.metrics import drop_border, f1, f1_challenge, iou_matrix, matches, sequential
+from infer.metrics import (
+    IOUS,
+    average_precision,
+    dice,
+    drop_border,
+    f1,
+    f1_challenge,
+    false_negative_ratio,
+    iou_matrix,
+    matches,
+    ranked,
+    sequential,
+)
+from train.simulate import simulate
 
 
 def squares(shape, *boxes):
@@ -11,6 +30,118 @@ def squares(shape, *boxes):
     for number, (top, left, bottom, right) in enumerate(boxes, 1):
         labels[top:bottom, left:right] = number
     return labels
+
+
+def found(seed):
+    """Labels and a flawed copy of them: moved, some cells lost, merged with a neighbour or cut in two."""
+    rng = np.random.default_rng(seed)
+    truth = simulate("fluorescence_nuclei", (170, 210), seed, 22).labels
+    ids = np.arange(truth.max() + 1)
+    fate = rng.random(len(ids))
+    ids[fate < 0.15] = 0
+    merged = (fate > 0.85) & (ids > 1)
+    ids[merged] -= 1
+    moved = np.roll(ids[truth], rng.integers(-3, 4, 2), (0, 1))
+    cut = np.isin(moved, np.flatnonzero((fate > 0.7) & (fate < 0.8))) & (np.arange(210) % 30 < 15)
+    return truth, sequential(np.where(cut, moved + len(ids) * (moved > 0), moved))
+
+
+def overlaps(truth, guess):
+    """Intersection over union of all pairs from scikit-image's contingency table."""
+    table = contingency_table(truth, guess).toarray()
+    union = table.sum(1, keepdims=True) + table.sum(0) - table
+    return (table / np.maximum(union, 1))[1:, 1:]
+
+
+def true_positives(truth, guess, threshold):
+    """The largest number of pairs that can be matched: SciPy's Hopcroft-Karp instead of the Hungarian algorithm."""
+    hit = overlaps(truth, guess) >= threshold
+    return int((maximum_bipartite_matching(csr_array(hit.astype(int))) >= 0).sum()) if hit.size else 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_overlaps_and_matches_are_those_of_other_libraries(seed):
+    truth, guess = found(seed)
+    np.testing.assert_allclose(iou_matrix(truth, guess), overlaps(truth, guess), rtol=1e-12)
+    for threshold in IOUS:
+        expected = true_positives(truth, guess, threshold), truth.max(), guess.max()
+        assert matches(truth, guess, threshold) == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_challenges_f1_is_that_of_other_libraries(seed):
+    truth, guess = (label(labels) for labels in found(seed))
+    inner, other = (sequential(clear_border(labels, buffer_size=1)) for labels in (truth, guess))
+    assert 0 < inner.max() < truth.max()
+    expected = 2 * true_positives(inner, other, 0.5) / (inner.max() + other.max())
+    assert f1_challenge(truth, guess) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dice_is_scipys_and_the_pixels_f1(seed):
+    truth, guess = found(seed)
+    assert dice(truth, guess) == pytest.approx(1 - distance.dice(truth.ravel() > 0, guess.ravel() > 0))
+    table = contingency_table(np.uint8(truth > 0), np.uint8(guess > 0)).toarray()
+    precision, recall = table[1, 1] / table[:, 1].sum(), table[1, 1] / table[1].sum()
+    assert dice(truth, guess) == pytest.approx(2 * precision * recall / (precision + recall))
+    assert dice(truth, 0 * truth) == 0
+    assert dice(0 * truth, 0 * truth) == 1
+
+
+def coco_by_definition(images, threshold):
+    """Precision averaged over 101 recalls, and recall, straight from the words of COCO's evaluation."""
+    outcomes = []
+    for number, (truth, guess, confidence) in enumerate(images):
+        free = {cell: set(np.flatnonzero(truth == cell)) for cell in range(1, truth.max() + 1)}
+        for cell in sorted(range(1, guess.max() + 1), key=lambda cell: (-confidence[cell - 1], cell))[:2000]:
+            pixels = set(np.flatnonzero(guess == cell))
+            iou, best = max(((len(p & pixels) / len(p | pixels), c) for c, p in free.items()), default=(0, 0))
+            if hit := iou >= threshold:
+                del free[best]
+            outcomes.append((-confidence[cell - 1], number, cell, hit))
+    total = sum(truth.max() for truth, _, _ in images)
+    points, hits = [], 0
+    for place, (*_, hit) in enumerate(sorted(outcomes), 1):
+        hits += hit
+        points.append((hits / total, hits / place))
+    return np.mean([max((p for r, p in points if r >= at), default=0) for at in np.linspace(0, 1, 101)]), hits / total
+
+
+def test_livecells_scores_are_cocos_by_definition():
+    images = [(*found(seed), np.random.default_rng(seed).integers(0, 40, 200) / 40) for seed in range(3)]
+    images = [(truth, guess, confidence[: guess.max()]) for truth, guess, confidence in images]
+    expected = [coco_by_definition(images, threshold) for threshold in IOUS]
+    ours = [ranked(*image) for image in images]
+    assert 0.1 < average_precision(ours) < 0.9
+    assert average_precision(ours) == pytest.approx(np.mean([ap for ap, _ in expected]))
+    assert false_negative_ratio(ours) == pytest.approx(np.mean([1 - recall for _, recall in expected]))
+    one = [coco_by_definition(images[:1], threshold)[0] for threshold in IOUS]
+    assert average_precision(ours[:1]) == pytest.approx(np.mean(one))
+
+
+def test_average_precision_by_hand():
+    """Four true cells; of three found the second most confident is wrong: 51 recalls at 1 or 2 / 3, 50 at 0."""
+    truth = squares((40, 40), (2, 2, 8, 8), (12, 12, 18, 18), (22, 22, 28, 28), (32, 32, 38, 38))
+    guess = squares((40, 40), (2, 2, 8, 8), (2, 20, 8, 26), (12, 12, 18, 18))
+    scored = [ranked(truth, guess, [0.9, 0.8, 0.7])]
+    assert average_precision(scored) == pytest.approx((26 + 25 * 2 / 3) / 101)
+    assert false_negative_ratio(scored) == pytest.approx(0.5)
+    assert average_precision([ranked(truth, guess, [0.9, 0.1, 0.7])]) == pytest.approx(51 / 101)
+    assert average_precision([ranked(truth, 0 * truth, [])]) == 0
+    assert false_negative_ratio([ranked(truth, 0 * truth, [])]) == 1
+    assert np.isnan(average_precision([ranked(0 * truth, guess, [1, 1, 1])]))
+    assert np.isnan(false_negative_ratio([]))
+    with pytest.raises(ValueError, match="3 predicted cells"):
+        ranked(truth, guess, [1, 1])
+
+
+def test_livecell_looks_at_2000_cells():
+    truth = np.repeat(np.repeat(np.arange(1, 2500).reshape(49, 51), 2, 0), 2, 1)
+    confidence = np.linspace(0, 1, 2499)
+    scored = ranked(truth, truth, confidence)
+    assert scored.hits.shape == (10, 2000)
+    assert scored.confidence.min() == confidence[499]
+    assert false_negative_ratio([scored]) == pytest.approx(499 / 2499)
 
 
 def test_iou_matrix():

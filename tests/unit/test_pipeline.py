@@ -6,6 +6,7 @@ import pytest
 
 import infer
 from infer.cli import MODEL
+from infer.masks import label
 from infer.metrics import f1
 from train.simulate import simulate
 
@@ -15,7 +16,7 @@ SAMPLE = simulate("fluorescence_nuclei", (300, 417), 7, 26)
 
 @pytest.fixture(scope="module")
 def network():
-    return infer.load_network(MODEL, provider="cpu")
+    return infer.load_network(MODEL, device="cpu")
 
 
 def test_cells_are_found(network):
@@ -34,15 +35,19 @@ def test_the_diameter_is_estimated_within_a_third(network):
 @pytest.mark.parametrize("settings", [{"batch": 3}, {"batch": 7, "threads": 1}, {"threads": 2}])
 def test_the_same_bits_whatever_the_batch_and_the_threads(network, settings):
     one = infer.segment(SAMPLE.image, network, infer.Settings(diameter=20))
-    fresh = infer.load_network(MODEL, provider="cpu", threads=settings.get("threads", 0))
+    fresh = infer.load_network(MODEL, device="cpu", threads=settings.get("threads", 0))
     other = infer.segment(SAMPLE.image, fresh, infer.Settings(diameter=20, **settings))
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
-def test_numba_has_its_threads_again_afterwards(network):
+def test_as_many_numba_threads_work_as_were_asked_for_and_the_callers_stay(network, monkeypatch):
+    seen = []
+    monkeypatch.setattr("infer.strip.label", lambda *given: seen.append(numba.get_num_threads()) or label(*given))
     before = numba.get_num_threads()
-    infer.segment(SAMPLE.image[:64, :64], network, infer.Settings(threads=1))
-    assert numba.get_num_threads() == before
+    for threads, used in ((0, before), (1, 1), (999, before)):
+        infer.segment(SAMPLE.image[:64, :64], network, infer.Settings(threads=threads))
+        assert (numba.get_num_threads(), set(seen)) == (before, {used})
+        seen.clear()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (223, 17), (225, 224)])
@@ -67,6 +72,6 @@ def test_files_and_paths_are_taken_too(network, tmp_path):
     import tifffile
 
     tifffile.imwrite(tmp_path / "a.tif", SAMPLE.image)
-    from_file = infer.segment(tmp_path / "a.tif", MODEL, infer.Settings(diameter=26, provider="cpu"))
+    from_file = infer.segment(tmp_path / "a.tif", MODEL, infer.Settings(diameter=26, device="cpu"))
     from_array = infer.segment(SAMPLE.image, network, infer.Settings(diameter=26))
     np.testing.assert_array_equal(from_file.labels, from_array.labels)

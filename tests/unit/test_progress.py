@@ -13,6 +13,7 @@ class Terminal(io.StringIO):
 def test_a_terminal_gets_a_bar_that_is_cleared(monkeypatch):
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     bar = ProgressBar("a.png")
+    bar(0.5)
     bar(1.0)
     bar.close()
     shown = terminal.getvalue()

@@ -12,7 +12,7 @@ import tifffile
 from infer.cli import MODEL
 from infer.metrics import f1_challenge
 from train.config import load_config, split
-from train.data import read_labels, read_shared
+from train.readers import read_labels, read_shared
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"

@@ -1,13 +1,16 @@
 """Kept maps: what is whole is taken over, what is torn, damaged or of another origin is not."""
 
+import json
+
 import numpy as np
 import pytest
 
 from infer.cli import MODEL
-from infer.errors import InputError, OutputError
+from infer.errors import OutputError
 from infer.image import ArrayImage
+from infer.outputs import maps_path
 from infer.pipeline import segment_rows
-from infer.resume import MapsFile, discard, maps_origin, maps_path
+from infer.resume import MapsFile, discard, labels_origin, maps_origin
 from infer.session import OnnxNetwork
 from infer.settings import Settings
 from train.simulate import simulate
@@ -99,26 +102,25 @@ def test_a_file_that_is_none_of_ours_is_dropped(tmp_path):
     assert read(tmp_path / "maps") == (None, [])
 
 
-def test_the_origin_says_what_decides_the_maps_and_nothing_else(tmp_path):
-    image, network = tmp_path / "a.png", tmp_path / "n.onnx"
-    image.write_bytes(b"image")
-    network.write_bytes(b"network")
+def test_the_origin_says_what_decides_a_result_and_nothing_else():
+    def origin(image="i", network="n", runtime="1 CPU", **settings):
+        return labels_origin(image, network, runtime, Settings(**settings))
 
-    def origin(settings=Settings(), runtime="1 CPU"):  # noqa: B008 (frozen)
-        return maps_origin(image, (3, 5, 7), network, runtime, settings)
-
-    first = origin()
-    assert origin(Settings(batch=4, threads=2, flow_threshold=0.2, min_size=3, ids="challenge")) == first
-    assert origin(Settings(diameter=30)) != first
-    assert origin(Settings(channels=(1, 2, 3))) != first
-    assert origin(runtime="2 CPU") != first
-    image.write_bytes(b"other")
-    assert origin() != first
-    image.write_bytes(b"image")
-    network.write_bytes(b"other")
-    assert origin() != first
-    with pytest.raises(InputError, match="absent: it cannot be read"):
-        maps_origin(tmp_path / "absent", (3, 5, 7), network, "1 CPU", Settings())
+    for same in ({"batch": 4}, {"threads": 2}, {"memory": "4G"}, {"device": "cpu"}, {"gpu_memory": "4G"}):
+        assert origin(**same) == origin()
+    for other in ({"flow_threshold": 0.2}, {"cellprob_threshold": 1.0}, {"min_size": 3}, {"ids": "challenge"}):
+        assert origin(**other) != origin()
+        assert maps_origin(origin(**other)) == maps_origin(origin())
+    for other in (
+        {"image": "j"},
+        {"network": "m"},
+        {"runtime": "2 CPU"},
+        {"diameter": 30},
+        {"channels": (1, 2, 3)},
+        {"augment": True},
+    ):
+        assert maps_origin(origin(**other)) != maps_origin(origin())
+    assert json.loads(json.dumps(origin(channels=(1, 2, 3)))) == origin(channels=(1, 2, 3))
 
 
 def test_a_file_that_cannot_be_kept_is_named(tmp_path):
@@ -136,6 +138,7 @@ class Counting:
 
     def __init__(self, network):
         self.contract, self._network, self.tiles, self.looks = network.contract, network, 0, 0
+        self.gpu_memory = None
 
     def maps(self, tiles):
         self.tiles += len(tiles)

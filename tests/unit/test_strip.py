@@ -1,16 +1,23 @@
 """A strip at a time gives the labels of the whole image, pixel for pixel."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numba
 import numpy as np
 import pytest
 
 from infer.flows import labels_to_flows
-from infer.pipeline import numba_threads
+from infer.reach import REACH
 from infer.settings import Settings
 from infer.strip import label_rows
 from tests.whole import whole_labels
 from train.simulate import simulate
+
+ROOT = Path(__file__).parents[2]
 
 
 def noisy_maps(labels, scale, noise, seed=0):
@@ -53,10 +60,36 @@ def test_strips_of_any_height_give_the_labels_of_the_whole(modality, shape, scal
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing(threads):
     maps = noisy_maps(simulate("dense_tissue", (900, 200), 1, 24).labels, 1.0, 0.5)
-    with numba_threads(threads):
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, before))
+    try:
         found = in_strips(maps, (900, 200), 150, Settings())
+    finally:
+        numba.set_num_threads(before)
     np.testing.assert_array_equal(found, whole_labels(maps, (900, 200), Settings()))
-    assert numba.get_num_threads() >= 1
+
+
+@pytest.mark.parametrize("strength", [5, 25, 4000])
+def test_glass_first_and_flows_of_any_length_after(strength):
+    """Nothing may be let go that a longer step further down could still need."""
+    rng = np.random.default_rng(strength)
+    for _ in range(5):
+        maps = cv2.GaussianBlur(rng.normal(0, 1, (1300, 120, 3)).astype(np.float32), (0, 0), 4).transpose(2, 0, 1)
+        maps = strength * maps / np.abs(maps).max()
+        maps[2] = 1
+        maps[:2, : rng.integers(300, 900)] = 0
+        settings = Settings(flow_threshold=0, min_size=0)
+        expected = whole_labels(maps, (1300, 120), settings)
+        np.testing.assert_array_equal(in_strips(maps, (1300, 120), 64, settings), expected)
+
+
+def test_a_large_image_of_odd_size():
+    maps = np.tile(noisy_maps(simulate("dense_tissue", (500, 500), 3, 26).labels, 1.0, 0.3), (1, 5, 10))[
+        :, :2017, :4999
+    ]
+    np.testing.assert_array_equal(
+        in_strips(maps, (2017, 4999), 300, Settings()), in_strips(maps, (2017, 4999), 5000, Settings())
+    )
 
 
 def test_a_cell_taller_than_every_strip_is_whole():
@@ -77,4 +110,23 @@ def test_few_rows_are_held():
     for top in range(0, 6000, 100):
         strip.advance(maps[:, top : top + 100])
         held.append(max(r.bottom - r.top for r in (strip.maps, strip.field, strip.pile, strip.ends, strip.labels)))
-    assert max(held) < 3 * strip.reach + 400
+    assert max(held) < 3 * REACH + 400
+
+
+def test_two_threads_may_label_at_once_where_there_is_no_openmp():
+    code = """
+import threading
+import numpy as np
+from infer.settings import Settings
+from infer.strip import label_rows
+maps = np.random.default_rng(1).normal(size=(3, 300, 400)).astype(np.float32)
+def work():
+    for _ in range(5):
+        list(label_rows([maps], (300, 400), (300, 400), Settings()))
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,24 +1,24 @@
-"""The training side: readers, crops, sampling by source, loss, resuming, the size regression."""
+"""The training side: crops, sampling by source, loss, resuming, the size regression."""
 
 import dataclasses
 
 import cv2
 import numpy as np
 import pytest
-import tifffile
 
 torch = pytest.importorskip("torch")
 
-from infer.errors import InputError, NetworkError, SettingsError  # noqa: E402
+from infer.errors import NetworkError, SettingsError  # noqa: E402
 from infer.flows import labels_to_flows  # noqa: E402
 from infer.image import ArrayImage  # noqa: E402
 from train.__main__ import fingerprint, main, starting_network  # noqa: E402
 from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config, split  # noqa: E402
-from train.data import prepare, read_challenge, read_labels, read_shared, weights_by_source, write_sample  # noqa: E402
+from train.data import prepare, weights_by_source, write_sample  # noqa: E402
 from train.loop import fit, flow_loss  # noqa: E402
 from train.network import FlowNetwork, save  # noqa: E402
+from train.readers import read_shared  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 from train.size import fit_size  # noqa: E402
 
@@ -28,34 +28,6 @@ CONFIG = Config("tiny", "rgb", (4, 4, 8, 8), steps=6, licence="BSD-3-Clause", da
 def prepared(source="a", seed=0):
     sample = simulate("fluorescence_nuclei", (120, 140), seed, 24)
     return prepare(ArrayImage(sample.image[None]), sample.labels, source, "rgb")
-
-
-def test_the_shared_layout(tmp_path):
-    labels = np.zeros((9, 9), np.int32)
-    labels[2:6, 2:6] = 40_000
-    write_sample(tmp_path / "lab", "one", np.zeros((9, 9, 3), np.uint8), labels)
-    (item,) = read_shared(tmp_path)
-    assert item.name == "lab/one"
-    assert item.image.is_file()
-    np.testing.assert_array_equal(read_labels(item.labels), labels > 0)
-    with pytest.raises(InputError, match="no such folder"):
-        read_shared(tmp_path / "absent")
-    with pytest.raises(InputError, match="it holds no SOURCE/NAME.png"):
-        read_shared(tmp_path / "lab")
-
-
-def test_the_challenges_layout(tmp_path):
-    (tmp_path / "images").mkdir()
-    (tmp_path / "labels").mkdir()
-    cv2.imwrite(str(tmp_path / "images" / "cell_00001.png"), np.zeros((9, 9), np.uint8))
-    with pytest.raises(InputError, match="cell_00001_label.tiff: the labels"):
-        read_challenge(tmp_path)
-    labels = np.eye(9, dtype=np.int16) * 3
-    tifffile.imwrite(tmp_path / "labels" / "cell_00001_label.tiff", labels, compression="zlib")
-    (item,) = read_challenge(tmp_path)
-    np.testing.assert_array_equal(read_labels(item.labels), np.eye(9))
-    with pytest.raises(InputError, match="images: there is no such folder"):
-        read_challenge(tmp_path / "labels")
 
 
 def test_whole_sources_and_experiments_are_held_out(tmp_path):

@@ -8,8 +8,9 @@ from infer.errors import OutputError
 from infer.flows import label_boxes
 from infer.ids import reused_ids
 from infer.metrics import f1_challenge
-from infer.store import LabelStore
-from infer.write import label_path, write_labels, write_rows
+from infer.outputs import label_path
+from infer.store import LabelStore, pack
+from infer.write import write_labels, write_strips
 
 
 def test_the_name_ends_at_the_first_dot(tmp_path):
@@ -18,7 +19,7 @@ def test_the_name_ends_at_the_first_dot(tmp_path):
 
 
 def stored(folder, labels, rows=37):
-    store = LabelStore(folder)
+    store = LabelStore(folder, labels.shape)
     for top in range(0, len(labels), rows):
         store.append(labels[top : top + rows])
     return store
@@ -30,7 +31,7 @@ def test_rows_in_any_number_become_the_same_file(tmp_path, rows):
     with stored(tmp_path, labels, rows) as store:
         np.testing.assert_array_equal(np.concatenate(list(store.rows())), labels)
         np.testing.assert_array_equal(store.boxes, label_boxes(labels, 299))
-        write_labels(tmp_path / "a_label.tiff", store, labels.shape, "int32")
+        write_labels(tmp_path / "a_label.tiff", store, "int32")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a_label.tiff"), labels)
     assert [p.name for p in tmp_path.iterdir()] == ["a_label.tiff"]
 
@@ -40,7 +41,7 @@ def test_rows_in_any_number_become_the_same_file(tmp_path, rows):
 def test_int16_as_long_as_it_fits(tmp_path, cells, dtype, ids, caplog):
     labels = np.arange(200 * 200, dtype=np.int32).reshape(200, 200) % (cells + 1)
     with stored(tmp_path, labels) as store:
-        write_labels(tmp_path / "a_label.tiff", store, labels.shape, ids)
+        write_labels(tmp_path / "a_label.tiff", store, ids)
     with tifffile.TiffFile(tmp_path / "a_label.tiff") as file:
         page = file.pages[0]
         assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
@@ -63,7 +64,7 @@ def grid_of_cells(shape, count):
 def test_ids_used_again_cost_the_challenges_score_nothing(tmp_path):
     truth = grid_of_cells((5000, 5200), 33_000)
     with stored(tmp_path, truth, 500) as store:
-        write_labels(tmp_path / "a_label.tiff", store, truth.shape, "challenge")
+        write_labels(tmp_path / "a_label.tiff", store, "challenge")
     written = tifffile.imread(tmp_path / "a_label.tiff")
     assert written.dtype == np.int16
     assert written.min() == 0
@@ -94,26 +95,45 @@ def test_neighbouring_patches_share_no_id_where_that_is_possible():
         assert list(same[near]) == [index]
 
 
-def test_a_patch_with_more_cells_than_int16_counts_is_refused():
-    boxes = np.array([[1, 1, 3, 3]] * 33_000, np.int32)
-    with pytest.raises(OutputError, match="use --ids int32"):
-        reused_ids(boxes, (6000, 6000))
+def test_where_a_patch_holds_more_cells_than_int16_counts_the_labels_are_int32(tmp_path, caplog):
+    truth = grid_of_cells((2000, 2000), 33_000)
+    truth = np.pad(truth, ((0, 3000), (0, 3200)))
+    with stored(tmp_path, truth, 500) as store:
+        write_labels(tmp_path / "a_label.tiff", store, "challenge")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a_label.tiff"), truth)
+    assert [path.name for path in tmp_path.iterdir()] == ["a_label.tiff"]
+    assert "so the labels are int32" in caplog.text
+
+
+@pytest.mark.parametrize("early", [10, 32_760])
+def test_strips_packed_before_the_ids_outgrew_int16_are_there_too(tmp_path, early):
+    labels = np.minimum(np.arange(300)[:, None] * 40 // 100 * 100 + early, 40_000).astype(np.int32)
+    labels = np.concatenate([labels, np.full((5, 1), 40_000, np.int32)]).repeat(11, axis=1)
+    with stored(tmp_path, labels) as store:
+        np.testing.assert_array_equal(np.concatenate(list(store.rows())), labels)
+        write_labels(tmp_path / "a_label.tiff", store, "challenge")
+    written = tifffile.imread(tmp_path / "a_label.tiff")
+    assert written.dtype == np.int32
+    np.testing.assert_array_equal(written, labels)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    strip = pack(np.zeros((3, 3), np.int32), np.int16)
     with pytest.raises(OutputError, match="a_label.tiff: it cannot be written"):
-        write_rows(tmp_path / "absent" / "a_label.tiff", [np.zeros((3, 3), np.int32)], (3, 3), np.int16)
+        write_strips(tmp_path / "absent" / "a_label.tiff", iter([strip]), (3, 3), np.int16)
     with pytest.raises(OutputError, match="absent: it cannot be written"):
-        LabelStore(tmp_path / "absent")
+        LabelStore(tmp_path / "absent", (3, 3))
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
-    def rows_until_the_disk_is_full():
-        yield np.zeros((100, 3), np.int32)
+    strip = pack(np.ones((64, 3), np.int32), np.int16)
+
+    def strips_until_the_disk_is_full():
+        yield pack(np.zeros((64, 3), np.int32), np.int16)
         raise OSError(28, "No space left on device")
 
-    write_rows(tmp_path / "a_label.tiff", [np.ones((300, 3), np.int32)], (300, 3), np.int16)
+    write_strips(tmp_path / "a_label.tiff", iter([strip, strip]), (128, 3), np.int16)
     with pytest.raises(OutputError, match="No space left"):
-        write_rows(tmp_path / "a_label.tiff", rows_until_the_disk_is_full(), (300, 3), np.int16)
+        write_strips(tmp_path / "a_label.tiff", strips_until_the_disk_is_full(), (128, 3), np.int16)
     assert [p.name for p in tmp_path.iterdir()] == ["a_label.tiff"]
     assert tifffile.imread(tmp_path / "a_label.tiff").max() == 1

@@ -1,0 +1,95 @@
+"""Check 7 of whole slides: more cells than int16 counts, through predict.sh and the challenge's scoring.
+
+    python -m bench.counts [--cells 40000 200000]
+
+Bright discs on a dark ground, none hidden, so that every cell can be found. The int16 file, whose ids are used again,
+must score like the int32 file by the challenge's rules (patches of 2,000 px from 25 Mpx on, labels as int16), and the
+int32 file must hold as many ids as cells were reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from bench.record import ROOT, print_table, write_record
+from infer.labels import Labels
+from infer.metrics import f1_challenge
+from infer.outputs import FULL_SUFFIX, LABEL_SUFFIX
+
+PITCH, DIAMETER = 26, 18
+"""Distance of the cells' places and mean diameter in px; 40,000 cells take 27 Mpx."""
+JITTER = 3
+NAME = "slide"
+
+
+def discs(cells: int, seed: int = 0) -> tuple[npt.NDArray[np.uint8], Labels]:
+    """Return an image (Y, X) uint8 of at least so many discs and their labels (Y, X) int32."""
+    across = int(np.ceil(np.sqrt(cells)))
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((across * PITCH, across * PITCH), np.int32)
+    places = np.stack(np.mgrid[:across, :across], -1).reshape(-1, 2)[:, ::-1] * PITCH + PITCH // 2
+    places += rng.integers(-JITTER, JITTER + 1, places.shape)
+    radii = DIAMETER // 2 + rng.integers(-1, 2, len(places))
+    for number, ((x, y), radius) in enumerate(zip(places.tolist(), radii.tolist(), strict=True), 1):
+        cv2.circle(labels, (x, y), radius, number, -1)
+    bright = rng.integers(110, 200, len(places) + 1, dtype=np.uint8)
+    bright[0] = 20
+    image = cv2.GaussianBlur(bright[labels], (0, 0), 1.5)
+    return cv2.add(image, rng.integers(0, 12, image.shape, dtype=np.uint8)), labels
+
+
+def measure(cells: int) -> dict[str, float | str]:
+    """Return what predict.sh makes of an image with ``cells`` cells, and how that scores."""
+    image, truth = discs(cells)
+    with tempfile.TemporaryDirectory() as name:
+        inputs, outputs = Path(name, "inputs"), Path(name, "outputs")
+        inputs.mkdir()
+        tifffile.imwrite(inputs / f"{NAME}.tiff", image, compression="zlib")
+        begun = time.perf_counter()
+        command = ["sh", ROOT / "predict.sh", inputs, outputs, "--diameter", str(DIAMETER)]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        said = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {"PATH": path}
+        ).stdout
+        seconds = time.perf_counter() - begun
+        again, full = (tifffile.imread(outputs / f"{NAME}{suffix}") for suffix in (LABEL_SUFFIX, FULL_SUFFIX))
+    found = re.search(r": (\d+) cells", said)
+    if found is None:
+        raise ValueError(f"the command line reported no number of cells: {said!r}")
+    return {
+        "megapixels": image.size / 1e6,
+        "cells drawn": int(truth.max()),
+        "cells reported": int(found[1]),
+        "ids, int32 file": len(np.unique(full[full > 0])),
+        "F1, int32 file": f1_challenge(truth, full),
+        "label file": str(again.dtype),
+        "F1, label file": f1_challenge(truth, again),
+        "seconds": seconds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, nargs="+", default=[40_000, 200_000])
+    runs = [measure(cells) for cells in parser.parse_args().cells]
+    print_table(list(runs[0]), [list(run.values()) for run in runs])
+    print(write_record("counts", {"runs": runs}))
+    for run in runs:
+        if run["ids, int32 file"] != run["cells reported"] or run["F1, label file"] != run["F1, int32 file"]:
+            raise SystemExit("the label file does not score like the int32 file, or that one lost a cell")
+
+
+if __name__ == "__main__":
+    main()

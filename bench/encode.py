@@ -1,0 +1,93 @@
+"""Files that no package at hand writes: PNG of any depth and interlaced, BMP of any kind, TIFF of any layout."""
+
+import struct
+import zlib
+
+import numpy as np
+
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+"""First row, first column, step down and step across of PNG's seven passes."""
+
+
+def packed(values, depth):
+    """Return rows (n, width) of unsigned integers as bytes, each row filled up to whole bytes, big-endian."""
+    if depth >= 8:
+        return values.astype(f">u{depth // 8}").tobytes()
+    bits = (values[..., None] >> np.arange(depth - 1, -1, -1)) & 1
+    return np.packbits(bits.reshape(len(values), -1).astype(np.uint8), axis=1).tobytes()
+
+
+def png_chunk(kind, data):
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def png(samples, depth, colour_type, interlaced=False, palette=None, transparent=None):
+    """Return a PNG file of samples (Y, X, C): colour type 0 grey, 2 RGB, 3 palette, 4 grey and 6 RGB with alpha."""
+    height, width, _ = samples.shape
+    passes = [samples[y::down, x::across] for y, x, down, across in ADAM7] if interlaced else [samples]
+    rows = b"".join(b"\0" + packed(row.reshape(1, -1), depth) for part in passes if part.size for row in part)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, int(interlaced))
+    chunks = [
+        (b"IHDR", header),
+        (b"PLTE", palette),
+        (b"tRNS", transparent),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, data) for kind, data in chunks if data is not None)
+
+
+def bmp(rows, width, height, depth, palette=b"", compression=0, old=False):
+    """Return a BMP file of encoded ``rows``; a negative height says that the top row is the first."""
+    if old:
+        header = struct.pack("<IHHHH", 12, width, height, 1, depth)
+    else:
+        colours = len(palette) // 4
+        header = struct.pack(
+            "<IiiHHIIiiII", 40, width, height, 1, depth, compression, len(rows), 0, 0, colours, colours
+        )
+    start = 14 + len(header) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + palette + rows
+
+
+def bmp_rows(values, depth):
+    """Return rows (n, width) of unsigned integers, little-endian, each filled up to a multiple of four bytes."""
+    rows = [row.astype("<u2").tobytes() if depth == 16 else packed(row[None], depth) for row in values]
+    return b"".join(row + bytes(-len(row) % 4) for row in rows)
+
+
+def tiff(segments, tags, byteorder="<"):
+    """Return a TIFF file of one page of encoded segments, with the tags {number: (type, values)} beside their own.
+
+    Type 3 is a 16-bit number, 4 a 32-bit one. The segments are tiles where the tag 322 is given, otherwise strips.
+    """
+    offsets, body = [], b""
+    for segment in segments:
+        offsets.append(8 + len(body))
+        body += segment
+    where, counts = (324, 325) if 322 in tags else (273, 279)
+    tags = tags | {where: (4, offsets), counts: (4, [len(segment) for segment in segments])}
+    body += bytes(-len(body) % 2)
+    entries, more = b"", b""
+    start = 8 + len(body) + 2 + 12 * len(tags) + 4
+    for number, (kind, values) in sorted(tags.items()):
+        data = struct.pack(f"{byteorder}{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        entries += struct.pack(f"{byteorder}HHI", number, kind, len(values))
+        if len(data) > 4:
+            entries += struct.pack(f"{byteorder}I", start + len(more))
+            more += data
+        else:
+            entries += data.ljust(4, b"\0")
+    directory = struct.pack(f"{byteorder}H", len(tags)) + entries + bytes(4)
+    mark = {"<": b"II", ">": b"MM"}[byteorder]
+    return mark + struct.pack(f"{byteorder}HI", 42, 8 + len(body)) + body + directory + more
+
+
+def tiff_tags(height, width, bits, photometric=1, compression=1, rows=None, tile=None, samples=1):
+    """Return the tags of a page for `tiff`; ``rows`` to a strip, or a ``tile`` of (rows, columns)."""
+    tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits] * samples), 259: (3, [compression])}
+    tags |= {262: (3, [photometric]), 277: (3, [samples])}
+    if tile:
+        return tags | {322: (4, [tile[1]]), 323: (4, [tile[0]])}
+    return tags | {278: (4, [rows or height])}

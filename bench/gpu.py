@@ -1,0 +1,375 @@
+"""All that a GPU is to be measured by, in one run of under eight minutes: labels, speed, memory, and cellpose.
+
+    sh bench/gpu.sh [--smoke] [--data ../shared/data] [--side 10000] [--limit 450]
+
+* labels: the CPU's against the GPU's in single and in half precision, on simulated images and, if there, on real ones;
+* tiles a second, with tiles and maps copied and with both left on the GPU, and the share of the device's ceiling;
+* the command line on a slide at scale 1: seconds, host and device memory; each stage by itself;
+* path following by Numba on all CPU cores against the ONNX graph of `export.paths` on the GPU;
+* cellpose 3.1 with the same weights on the same GPU, if its package is there (FLOWMASK_CELLPOSE_PYTHON).
+
+The network has full width and the maps of the one that ships (`bench.doubled`). What cannot be measured is listed with
+the reason; a part for which there is no time left is not begun. Without a GPU the same is done on the CPU, with small
+sizes, as with --smoke. Writes results/gpu.json and prints one table. Exit code 1: a part failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import tifffile
+import torch
+
+from bench.agreement import CHECKPOINT, cellpose_state, choose
+from bench.ceiling import ceilings, tile_operations
+from bench.doubled import doubled
+from bench.mosaic import mosaic, network_like
+from bench.record import ROOT, print_table, write_record
+from bench.speed import measure
+from bench.stages import stages
+from export.cellpose import read_cellpose
+from export.onnx_file import write_onnx
+from export.paths import paths_model
+from infer.errors import FlowmaskError
+from infer.flows import Labels
+from infer.follow import follow, inner_field
+from infer.image import open_image
+from infer.metrics import matches
+from infer.nvml import gpu_count, gpu_name
+from infer.pipeline import segment_image
+from infer.session import CUDA, OnnxNetwork
+from infer.settings import Settings, parse_device
+from train.data import median_diameter
+from train.network import load
+from train.readers import read_labels, read_shared
+
+IOU = 0.9
+TEMPLATE = 1000
+TARGETS = {
+    "labels fp32, F1 at IoU 0.9": (0.999, "at least"),
+    "labels fp16, F1 at IoU 0.9": (0.995, "at least"),
+    "slide fp32, s": (30.0, "at most"),
+    "slide fp32, GPU memory, GB": (6.0, "at most"),
+    "slide fp32, share of the network": (0.5, "at least"),
+    "times faster than cellpose": (10.0, "at least"),
+}
+"""As issue 7 sets them, for 10,000 x 10,000 px on an H100."""
+Figures = dict[str, float | int | None]
+
+
+class Bench:
+    """The device, the sizes, the clock, and what came of each part."""
+
+    def __init__(self, device: str, small: bool, side: int, limit: float, data: Path, folder: Path) -> None:
+        self.device, self.small, self.data, self.folder = device, small, data, folder
+        self.side = min(side, 900) if small else side
+        self.figures: Figures = {}
+        self.details: dict[str, Any] = {}
+        self.left_out: dict[str, str] = {}
+        self.failed = False
+        self._end = time.monotonic() + limit
+        self.networks = {name: folder / f"{name}.onnx" for name in ("fp32", "fp16")}
+        self.weights = folder / "cellpose_weights"
+        self.diameter = 30.0
+
+    def part(self, name: str, seconds: float, work: Callable[[Bench], None]) -> None:
+        """Do a part, unless less time is left than the ``seconds`` it may take."""
+        left = self._end - time.monotonic()
+        if left < seconds and not self.small:
+            self.left_out[name] = f"{left:.0f} s were left, and it may take {seconds:.0f} s"
+            return
+        begun = time.monotonic()
+        try:
+            work(self)
+        except (FlowmaskError, ImportError, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+            self.failed = True
+            self.left_out[name] = f"it failed: {type(error).__name__}: {error}"
+        self.details[f"seconds of the part: {name}"] = time.monotonic() - begun
+        print(f"{name}: {self.left_out.get(name, 'done')} ({time.monotonic() - begun:.0f} s)", flush=True)
+
+    def open(self, precision: str, device: str | None = None) -> OnnxNetwork:
+        return OnnxNetwork(self.networks[precision], device or self.device)
+
+
+def make_networks(bench: Bench) -> None:
+    """Write the network in cellpose's format and, from there, as ONNX files in both precisions."""
+    network, extras = load(CHECKPOINT)
+    bench.diameter = float(extras["about"]["mean_diameter"])  # type: ignore[index]
+    torch.save(cellpose_state(doubled(network), bench.diameter), bench.weights)
+    for precision, path in bench.networks.items():
+        differences = write_onnx(str(path), read_cellpose(str(bench.weights)), precision, precision)
+        bench.details[f"{precision}: largest relative difference from PyTorch"] = differences
+
+
+def measure_ceiling(bench: Bench) -> None:
+    device = "cpu" if bench.device == "cpu" else "cuda"
+    if device == "cuda" and not torch.cuda.is_available():
+        bench.left_out["ceiling"] = "this PyTorch sees no GPU"
+        return
+    rates = ceilings(device, 512 if bench.small else 8192, 32 if bench.small else 256)
+    bench.details["operations a second that PyTorch reaches"] = rates
+    for precision in bench.networks:
+        best = max(rate for name, rate in rates.items() if name.endswith(precision))
+        bench.figures[f"ceiling {precision}, TFLOP/s"] = best / 1e12
+
+
+def measure_tiles(bench: Bench) -> None:
+    """Tiles a second of the bare network for each batch; the best with copies and the best without count."""
+    side, batches = (64, (1, 2)) if bench.small else (224, (1, 4, 8, 16, 32))
+    random = np.random.default_rng(0)
+    for precision, path in bench.networks.items():
+        network = bench.open(precision)
+        rates: dict[int, dict[str, float]] = {}
+        for batch in batches:
+            tiles = random.normal(0.5, 0.3, (batch, network.contract.inputs, side, side)).astype(np.float32)
+            resident = _resident(network, tiles)
+            rates[batch] = {
+                "copied": batch / _median(partial(network.maps, tiles)),
+                "resident": batch / _median(resident),
+            }
+        bench.details[f"tiles of {side} px a second, {precision}"] = rates
+        best = {way: max(rate[way] for rate in rates.values()) for way in ("copied", "resident")}
+        for way, rate in best.items():
+            bench.figures[f"tiles a second, {precision}, {way}"] = rate
+        ceiling = bench.figures.get(f"ceiling {precision}, TFLOP/s")
+        if ceiling:
+            used = best["resident"] * tile_operations(path, side)
+            bench.figures[f"share of the ceiling, {precision}"] = used / (1e12 * ceiling)
+
+
+def _resident(network: OnnxNetwork, tiles: npt.NDArray[np.float32]) -> Callable[[], None]:
+    """Return what runs a network on tiles that lie on its device and leaves the maps there."""
+    kind, index = parse_device(network.device)
+    place = ("cpu", 0) if kind == "cpu" else ("cuda", index)
+    binding = network.session.io_binding()
+    binding.bind_ortvalue_input("image", onnxruntime.OrtValue.ortvalue_from_numpy(tiles, *place))
+    binding.bind_output("maps", *place)
+
+    def run() -> None:
+        network.session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+
+    return run
+
+
+def _median(work: Callable[[], object], repeats: int = 15) -> float:
+    """Return the median of the seconds that some work takes, after three times that do not count."""
+    times = []
+    for _ in range(repeats + 3):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return float(np.median(times[3:]))
+
+
+def compare_labels(bench: Bench) -> None:
+    """F1 of the device's labels against those of the CPU in single precision, all cells of all images together."""
+    pictures = list(_pictures(bench))
+    expected = [_segmented(bench.open("fp32", "cpu"), image, diameter) for _, image, diameter in pictures]
+    for precision in bench.networks:
+        network = bench.open(precision)
+        found = [_segmented(network, image, diameter) for _, image, diameter in pictures]
+        counts = np.array([matches(one, two, IOU) for one, two in zip(expected, found, strict=True)])
+        each = 2 * counts[:, 0] / np.maximum(1, counts[:, 1] + counts[:, 2])
+        total = counts.sum(axis=0)
+        bench.figures[f"labels {precision}, F1 at IoU 0.9"] = float(2 * total[0] / (total[1] + total[2]))
+        names = [name for name, _, _ in pictures]
+        bench.details[f"labels {precision}, F1 of each image"] = dict(zip(names, each.tolist(), strict=True))
+    bench.details["cells that the labels are compared by"] = int(sum(labels.max() for labels in expected))
+
+
+def _pictures(bench: Bench) -> Iterable[tuple[str, Any, float]]:
+    """Yield name, image and diameter in px of simulated and of real images."""
+    for seed in range(1 if bench.small else 3):
+        side = 400 if bench.small else 1024
+        yield f"simulated {seed}", mosaic(side, side, bench.diameter, 1000 * seed)[0], bench.diameter
+    if not bench.data.is_dir():
+        bench.left_out["labels of real images"] = f"{bench.data} is not there; name a folder with --data"
+        return
+    for item in choose(read_shared(bench.data), 2 if bench.small else 16):
+        yield item.name, item.image, median_diameter(read_labels(item.labels))
+
+
+def _segmented(network: OnnxNetwork, image: Any, diameter: float) -> Labels:
+    from infer.image import as_image
+
+    opened = open_image(image) if isinstance(image, Path) else as_image(image)
+    return segment_image(opened, network, Settings(diameter=diameter)).labels
+
+
+def slide(bench: Bench) -> Path:
+    """Write a slide of simulated cells, the same field over and over, uncompressed and in tiles; return its path."""
+    path, small = bench.folder / "slide.tif", bench.folder / "small.png"
+    field = mosaic(TEMPLATE, TEMPLATE, bench.diameter)[0]
+    times = -(-bench.side // TEMPLATE)
+    pixels = np.tile(field, (times, times, 1))[: bench.side, : bench.side]
+    tifffile.imwrite(path, pixels, photometric="rgb", tile=(512, 512))
+    cv2.imwrite(str(small), field[:300, :300])
+    return path
+
+
+def run_slide(bench: Bench) -> None:
+    """The command line on a slide in both precisions, then every stage by itself."""
+    path = slide(bench)
+    _infer(bench, bench.folder / "small.png", "fp32")  # so that no time holds Numba's first compilation
+    for precision in bench.networks:
+        record = _infer(bench, path, precision)
+        (file,) = record["files"]
+        if file["status"] != "done":
+            raise RuntimeError(file["reason"])
+        bench.figures[f"slide {precision}, s"] = file["seconds"]
+        bench.figures[f"slide {precision}, host memory, GB"] = file["peak_memory"] / 1e9
+        if file["peak_gpu_memory"] is not None:
+            bench.figures[f"slide {precision}, GPU memory, GB"] = file["peak_gpu_memory"] / 1e9
+        bench.details[f"slide {precision}"] = {"side": bench.side, **file}
+    batch = 1 if bench.device == "cpu" else 16
+    for precision in bench.networks:
+        found = stages(path, bench.open(precision), batch, 1.0 if bench.small else 0.2)
+        bench.details[f"seconds of each stage by itself, {precision}"] = found
+        for stage, seconds in found.items():
+            if precision == "fp32" or stage == "network":
+                bench.figures[f"stage {stage}, {precision}, s"] = seconds
+        whole = bench.figures[f"slide {precision}, s"]
+        bench.figures[f"slide {precision}, share of the network"] = found["network"] / (whole or np.inf)
+
+
+def _infer(bench: Bench, image: Path, precision: str) -> Any:
+    """Segment an image by the command line and return the record of the run."""
+    report = bench.folder / "run.json"
+    command = [sys.executable, "-m", "infer", "-i", image, "-o", bench.folder / "labels", "--report", report]
+    command += ["-m", bench.networks[precision], "--device", bench.device, "--diameter", f"{bench.diameter:g}"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return json.loads(report.read_text())
+
+
+def follow_paths(bench: Bench) -> None:
+    """Numba on all CPU cores against the graph on the device: seconds a megapixel, and ends that differ."""
+    rows, width = (60, 200) if bench.small else (500, 4000)
+    template = network_like(mosaic(TEMPLATE, TEMPLATE, bench.diameter)[1])
+    maps = np.ascontiguousarray(np.tile(template, (1, 1, -(-width // TEMPLATE)))[:, :rows, :width])
+    at_rows, at_columns = np.arange(float(rows)), np.arange(float(width))
+    by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
+    numba = partial(follow, by_row, inner_field(by_row, 0.0), 0, rows, at_rows, at_columns, 0.0)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    providers = [CUDA, "CPUExecutionProvider"] if bench.device != "cpu" else ["CPUExecutionProvider"]
+    model = paths_model().SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=providers)
+    numbers = {"top": np.array(0), "height": np.array(rows), "threshold": np.array(0.0)}
+    given = {"maps": maps, "rows": at_rows, "columns": at_columns, **numbers}
+    megapixels = rows * width / 1e6
+    bench.figures["paths by Numba on the CPU, s a megapixel"] = _median(numba, 3) / megapixels
+    bench.figures["paths by the graph, s a megapixel"] = _median(lambda: session.run(None, given), 3) / megapixels
+    bench.details["ends of paths that differ"] = int((session.run(None, given)[0] != numba()).sum())
+
+
+def run_cellpose(bench: Bench) -> None:
+    """The same weights, image and device in cellpose and here, each in a process of its own."""
+    python = _cellpose_python()
+    if python is None:
+        bench.left_out["cellpose"] = "no Python with cellpose; name one with FLOWMASK_CELLPOSE_PYTHON"
+        return
+    side = 500 if bench.small else 4096
+    for stem, length in (("small", 300), ("image", side)):
+        cv2.imwrite(str(bench.folder / f"{stem}.png"), _tiled(bench.diameter, length))
+    runs = {
+        "cellpose": measure(python, "cellpose", bench.weights, bench.folder, bench.diameter, bench.device),
+        "ours": measure(sys.executable, "ours", bench.networks["fp32"], bench.folder, bench.diameter, bench.device),
+    }
+    bench.details[f"cellpose and ours, {side} x {side} px"] = runs
+    bench.figures["times faster than cellpose"] = runs["cellpose"]["seconds"] / runs["ours"]["seconds"]
+
+
+def _tiled(diameter: float, side: int) -> npt.NDArray[np.uint8]:
+    field = mosaic(TEMPLATE, TEMPLATE, diameter)[0]
+    times = -(-side // TEMPLATE)
+    return np.tile(field, (times, times, 1))[:side, :side]
+
+
+def _cellpose_python() -> str | None:
+    """Return a Python that has cellpose: the one that is named, that of `make`, or this one; None without any."""
+    for python in (os.environ.get("FLOWMASK_CELLPOSE_PYTHON"), str(ROOT / ".venv-cellpose/bin/python"), sys.executable):
+        with suppress(OSError):
+            if python and subprocess.run([python, "-c", "import cellpose"], capture_output=True).returncode == 0:
+                return python
+    return None
+
+
+def device_to_measure(bench_device: str, left_out: dict[str, str]) -> str:
+    """Return the device asked for, or cpu, with what is left out then and why."""
+    if CUDA not in onnxruntime.get_available_providers():
+        left_out["everything on a GPU"] = "this ONNX Runtime is built without CUDA; install onnxruntime-gpu"
+    elif gpu_count() == 0:
+        left_out["everything on a GPU"] = "the driver shows no NVIDIA GPU"
+    return "cpu" if left_out else bench_device
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda:0", help="as the engine's --device")
+    parser.add_argument("--smoke", action="store_true", help="small sizes: whether it runs, not how fast")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of real images")
+    parser.add_argument("--side", type=int, default=10_000, help="height and width of the slide in px")
+    parser.add_argument(
+        "--limit", type=float, default=450, help="seconds, after which no part is begun that may not end"
+    )
+    args = parser.parse_args()
+    left_out: dict[str, str] = {}
+    device = device_to_measure(args.device, left_out)
+    with TemporaryDirectory() as name:
+        bench = Bench(device, args.smoke or device == "cpu", args.side, args.limit, args.data, Path(name))
+        bench.left_out |= left_out
+        bench.part("networks", 60, make_networks)
+        if not bench.failed:
+            bench.part("ceiling", 20, measure_ceiling)
+            bench.part("tiles", 40, measure_tiles)
+            bench.part("slide", 120, run_slide)
+            bench.part("labels", 60, compare_labels)
+            bench.part("paths", 30, follow_paths)
+            bench.part("cellpose", 90, run_cellpose)
+    return report(bench)
+
+
+def report(bench: Bench) -> int:
+    """Print the table and what was left out, write the record, and return the exit code.
+
+    Small sizes are not held against the targets.
+    """
+    rows = []
+    for name, value in bench.figures.items():
+        limit, direction = TARGETS.get(name, (None, ""))
+        met = (
+            ""
+            if bench.small or limit is None or value is None
+            else ("yes" if (value >= limit) == (direction == "at least") else "no")
+        )
+        rows.append([name, "" if value is None else f"{value:.4g}", f"{direction} {limit:g}" if limit else "", met])
+    for name in TARGETS.keys() - bench.figures.keys():
+        rows.append([name, "not measured", f"{TARGETS[name][1]} {TARGETS[name][0]:g}", ""])
+    print_table(["figure", "value", "target, 10,000 x 10,000 px on an H100", "met"], rows)
+    for name, reason in bench.left_out.items():
+        print(f"left out: {name}: {reason}")
+    about = {"device": bench.device, "gpu": gpu_name(0), "small": bench.small, "torch": torch.__version__}
+    about |= {"onnxruntime": onnxruntime.__version__, "providers": onnxruntime.get_available_providers()}
+    record = {**about, "figures": bench.figures, "left_out": bench.left_out, "details": bench.details}
+    print(write_record("gpu", record))
+    return int(bench.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""How long each stage of an image takes by itself, with nothing beside it: what the threads of the engine overlap."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.dynamics import parts
+from bench.mosaic import mosaic, network_like
+from infer.blend import finished_rows
+from infer.image import open_image
+from infer.normalise import channel_plan, levels
+from infer.rescale import NormalisedView
+from infer.session import Network
+from infer.settings import Settings
+from infer.store import LabelStore
+from infer.strip import label_rows
+from infer.tiling import Lattice, lattice
+from infer.write import write_labels
+
+Array = npt.NDArray[np.float32]
+TEMPLATE = 1000
+Seconds = dict[str, float]
+
+
+class Still:
+    """A view (Y, X) that gives the same tile of noise wherever it is read."""
+
+    def __init__(self, shape: tuple[int, int], tile: Array) -> None:
+        self.shape, self._tile = shape, tile
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Array:
+        return self._tile
+
+
+def stages(path: Path, network: Network, batch: int, share: float) -> Seconds:
+    """Return the seconds that each stage takes for an image at scale 1, found on the uppermost ``share`` of its rows.
+
+    The percentiles are those of the whole image. Blending gets the same maps again and again, the dynamics maps of
+    simulated cells of the network's mean diameter.
+    """
+    image, contract = open_image(path), network.contract
+    height, width = image.shape[1:]
+    some = min(height, max(contract.tile * 2, round(share * height)))
+    plan, scale = channel_plan(contract.channels, image.shape[0]), height / some
+    found: Seconds = {}
+    with _timed(found, "percentiles"):
+        level = levels(image, plan, contract.percentiles)
+    view = NormalisedView(image, plan, level, 1.0)
+    rows, columns = lattice(some, contract.tile), lattice(width, contract.tile)
+    with _timed(found, "reading and tiles", scale):
+        for tile in _tiles(view, rows, columns):
+            last = tile
+    tiles = np.stack([last] * min(batch, len(columns.starts)))
+    maps = network.maps(tiles)
+    runs = -(-len(columns.starts) // len(tiles)) * len(rows.starts)
+    with _timed(found, "network", scale):
+        for _ in range(runs):
+            network.maps(tiles)
+    still = Still((some, width), last)
+    given: Callable[[Array], Array] = lambda tiles: maps[: len(tiles)]  # noqa: E731
+    with _timed(found, "blending", scale):
+        for _ in finished_rows(still, given, rows, columns, contract.tile, len(tiles)):  # type: ignore[arg-type]
+            pass
+    template = network_like(mosaic(TEMPLATE, TEMPLATE, contract.mean_diameter)[1])
+    wide = np.tile(template, (1, 1, -(-width // TEMPLATE)))[:, :, :width]
+    with _timed(found, "dynamics", scale):
+        labels = list(label_rows(parts(wide, some), (some, width), (some, width), Settings()))
+    with (
+        TemporaryDirectory() as folder,
+        _timed(found, "label file", scale),
+        LabelStore(Path(folder), (some, width)) as store,
+    ):
+        for part in labels:
+            store.append(part)
+        write_labels(Path(folder) / "a_label.tiff", store, "int32")
+    return found
+
+
+def _tiles(view: NormalisedView, rows: Lattice, columns: Lattice) -> Iterator[Array]:
+    for top in rows.starts:
+        for left in columns.starts:
+            yield view.read(top, left, top + rows.tile, left + columns.tile)
+
+
+@contextmanager
+def _timed(found: Seconds, stage: str, scale: float = 1.0) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    found[stage] = scale * (time.perf_counter() - begun)

@@ -1,0 +1,97 @@
+"""The GPU benchmark's parts on the CPU, small: what they compute, and what they say of what they cannot measure."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from bench.ceiling import ceilings, tile_operations  # noqa: E402
+from bench.doubled import doubled, largest_difference  # noqa: E402
+from bench.gpu import Bench, follow_paths, report  # noqa: E402
+from bench.stages import stages  # noqa: E402
+from infer.cli import MODEL  # noqa: E402
+from infer.session import OnnxNetwork  # noqa: E402
+from train.network import FULL, load  # noqa: E402
+from train.simulate import simulate  # noqa: E402
+
+CHECKPOINT = MODEL.with_suffix(".pt")
+needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+
+
+def bench(folder):
+    return Bench("cpu", True, 10_000, 450, Path("absent"), folder)
+
+
+@needs_network
+def test_the_network_of_full_width_gives_the_maps_of_the_one_of_half_and_holds_no_zeros():
+    half, _ = load(CHECKPOINT)
+    full = doubled(half)
+    assert full.widths == FULL
+    assert largest_difference(half, full) < 1e-5
+    weights = [value for value in full.state_dict().values() if value.ndim == 4]
+    assert max(float((value == 0).double().mean()) for value in weights) < 0.01
+
+
+@needs_network
+def test_operations_are_those_that_torch_counts():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network, _ = load(CHECKPOINT)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.inference_mode():
+        network(torch.zeros(1, 3, 64, 64))
+    assert tile_operations(MODEL, 64) == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_ceilings_are_rates():
+    found = ceilings("cpu", 64, 4)
+    assert set(found) == {f"{what}, fp{bits}" for what in ("matrix product", "convolution") for bits in (16, 32)}
+    assert all(1e5 < rate < 1e14 for rate in found.values())
+
+
+@needs_network
+def test_every_stage_of_a_slide_has_its_time(tmp_path):
+    import tifffile
+
+    image = simulate("fluorescence_nuclei", (460, 300), 1, 30).image
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    found = stages(tmp_path / "a.tif", OnnxNetwork(MODEL, "cpu"), 1, 1.0)
+    names = ["percentiles", "reading and tiles", "network", "blending", "dynamics", "label file"]
+    assert list(found) == names
+    assert all(0 < seconds < 100 for seconds in found.values())
+
+
+def test_both_ways_to_follow_paths_agree(tmp_path):
+    made = bench(tmp_path)
+    follow_paths(made)
+    assert made.details["ends of paths that differ"] == 0
+    assert len(made.figures) == 2
+
+
+def test_a_part_that_fails_or_has_no_time_is_left_out_with_the_reason(tmp_path, capsys, monkeypatch):
+    def broken(_):
+        raise RuntimeError("no such device")
+
+    made = bench(tmp_path)
+    made.part("tiles", 10, broken)
+    made.small = False
+    made.part("slide", 10_000, broken)
+    made.figures["times faster than cellpose"] = 12.0
+    made.figures["slide fp32, s"] = 31.0
+    monkeypatch.setattr("bench.record.RESULTS", tmp_path / "results")
+    assert report(made) == 1
+    said = capsys.readouterr().out
+    assert "left out: tiles: it failed: RuntimeError: no such device" in said
+    assert "may take 10000 s" in said
+    lines = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in said.splitlines() if "|" in line}
+    assert lines["times faster than cellpose"] == "yes"
+    assert lines["slide fp32, s"] == "no"
+    assert lines["labels fp16, F1 at IoU 0.9"] == ""
+    made.small = True
+    report(made)
+    assert "yes" not in capsys.readouterr().out
+    assert (tmp_path / "results" / "gpu.json").exists()
+    assert np.isfinite(made.details["seconds of the part: tiles"])

@@ -1,0 +1,105 @@
+"""COCO's annotation files, LIVECell's among them: the objects of an image as polygons or as run lengths."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from skimage.draw import polygon
+
+from infer.errors import ImageError, InputError
+
+Pixels = npt.NDArray[np.int64]
+"""(n,) positions of an object's pixels in the flattened image, row by row."""
+
+
+@dataclass(frozen=True)
+class CocoObjects:
+    """The objects of one image as they stand in an annotation file; nothing is drawn yet."""
+
+    file: Path
+    shape: tuple[int, int]
+    """(Y, X) of the image, as the file says."""
+    segmentations: tuple[Any, ...]
+
+    def pixels(self) -> Iterator[Pixels]:
+        """Yield the pixels of each object; objects may overlap. Raises ImageError for what cannot be drawn."""
+        for number, segmentation in enumerate(self.segmentations, 1):
+            try:
+                yield draw(segmentation, self.shape)
+            except (ValueError, TypeError, KeyError) as error:
+                raise ImageError(
+                    f"{self.file}: object {number} of an image has neither polygons nor run lengths that fit it "
+                    f"({error}); export the file again."
+                ) from error
+
+
+def read_objects(path: Path) -> dict[str, CocoObjects]:
+    """Return the objects of each image of an annotation file, by the image's file name.
+
+    The annotations may be a list, as COCO has them, or a mapping, as in LIVECell's files. Crowds (``iscrowd``) are no
+    single objects and are left out. Raises InputError when it is no such file.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        annotations = content["annotations"]
+        objects = defaultdict(list)
+        for annotation in annotations.values() if isinstance(annotations, dict) else annotations:
+            if not annotation.get("iscrowd"):
+                objects[annotation["image_id"]].append(annotation["segmentation"])
+        return {
+            image["file_name"]: CocoObjects(path, (image["height"], image["width"]), tuple(objects[image["id"]]))
+            for image in content["images"]
+        }
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path}: it is no COCO file with images and segmented annotations ({type(error).__name__}: {error}); "
+            "export it again, or move it elsewhere."
+        ) from error
+
+
+def draw(segmentation: Any, shape: tuple[int, int]) -> Pixels:
+    """Return the pixels of one object given as polygons, run lengths or compressed run lengths.
+
+    A list of polygons [x, y, x, y, ...] is their union; x = 0 is the left edge of the first pixel and a pixel belongs
+    to a polygon that holds its centre. Run lengths {"size": [Y, X], "counts"} go down the columns and begin with the
+    background. Raises ValueError, TypeError or KeyError for anything else.
+    """
+    if isinstance(segmentation, list):
+        parts = [np.reshape(np.asarray(part, float), (-1, 2)) - 0.5 for part in segmentation]
+        inside = [polygon(part[:, 1], part[:, 0], shape) for part in parts]
+        return np.unique(np.concatenate([rows.astype(np.int64) * shape[1] + columns for rows, columns in inside]))
+    counts = segmentation["counts"]
+    runs = np.asarray(run_lengths(counts) if isinstance(counts, str) else counts, np.int64)
+    if tuple(segmentation["size"]) != shape or runs.sum() != shape[0] * shape[1]:
+        raise ValueError(f"its run lengths are not those of {shape[0]} x {shape[1]} pixels")
+    mask = np.repeat(np.arange(len(runs)) % 2, runs).reshape(shape[::-1]).T
+    return np.flatnonzero(mask)
+
+
+def run_lengths(text: str) -> list[int]:
+    """Decode COCO's compressed run lengths.
+
+    A number is five bits a character, the lowest first, counted from ASCII 48; bit 5 says that more follow and bit 4
+    of the last is the sign. From the fourth number on it is the difference to the run two before.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    return counts
