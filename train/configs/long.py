@@ -4,4 +4,4 @@ from dataclasses import replace
 
 from train.configs.half_rgb import CONFIG as FIRST
 
-CONFIG = replace(FIRST, name="long", steps=2400, rate=1e-3, warm_up=0.02, cool_down=0.4, seed=2, batch=8)
+CONFIG = replace(FIRST, name="long", steps=2000, rate=1e-3, warm_up=0.02, cool_down=0.5, seed=2, batch=8)
