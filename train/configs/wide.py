@@ -7,7 +7,7 @@ from train.configs.long import CONFIG as FIRST
 CONFIG = replace(
     FIRST,
     name="wide",
-    steps=700,
+    steps=500,
     cool_down=0.9,
     seed=3,
     data=FIRST.data.replace("520", "578"),
