@@ -101,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
         config.steps,
         config.rate,
         config.warm_up,
+        config.cool_down,
         config.decay,
         args.work / f"{config.name}.state",
         fingerprint(config, images, args.start),

@@ -16,13 +16,15 @@ class Augmentation:
     """What a training crop may undergo; lengths in pixels, probabilities per crop."""
 
     crop: int = 224
-    scale: tuple[float, float] = (0.75, 1.25)
+    scale: tuple[float, float] = (0.65, 1.5)
     """Range of the factor by which a cell of the target diameter may be resized."""
     shuffle: float = 0.5
     """Probability that the channels change places."""
     drop: float = 0.1
     """Probability that a colour image is seen in grey (the mean of its channels)."""
     invert: float = 0.3
+    by_channel: float = 0.3
+    """Probability that gain, offset and gamma are drawn for each channel."""
     gain: tuple[float, float] = (0.7, 1.3)
     offset: float = 0.15
     """Standard deviation of an additive shift, in units of the 1-99 percentile range."""
@@ -79,8 +81,10 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
     if rng.random() < options.invert:
         image = 1 - image
     low, high = np.log(options.gamma)
-    image = np.sign(image) * np.abs(image) ** np.float32(np.exp(rng.uniform(low, high)))
-    image = image * rng.uniform(*options.gain) + rng.normal(0, options.offset)
+    # A stain or a lamp changes each channel by itself, an exposure all of them alike.
+    each = channels if rng.random() < options.by_channel else 1
+    image = np.sign(image) * np.abs(image) ** np.exp(rng.uniform(low, high, each)).astype(np.float32)
+    image = image * rng.uniform(*options.gain, each) + rng.normal(0, options.offset, each)
     if rng.random() < options.illumination:
         field = cv2.resize(rng.uniform(0.6, 1.4, (3, 3)), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         image = image * field[..., None]

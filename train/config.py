@@ -25,9 +25,11 @@ class Config:
     """One sentence for the contract: what the network was trained on."""
     batch: int = 8
     rate: float = 2e-3
-    """Peak learning rate of AdamW with one cycle."""
+    """Peak learning rate of AdamW."""
     warm_up: float = 0.1
     """Fraction of the steps in which the rate rises."""
+    cool_down: float = 0.5
+    """Fraction of the steps, the last ones, in which the rate falls to 0."""
     decay: float = 1e-4
     seed: int = 0
     mean_diameter: float = 30.0

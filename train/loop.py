@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from infer.errors import SettingsError
 from train.batches import Batch, ahead
 from train.network import UNREADABLE
 
 REPORT = 20
+AVERAGE = 0.998
 
 
 def flow_loss(maps: Tensor, target: Tensor) -> Tensor:
@@ -34,6 +37,7 @@ def fit(
     steps: int,
     rate: float,
     warm_up: float,
+    cool_down: float,
     decay: float,
     checkpoint: Path,
     run: str,
@@ -41,16 +45,19 @@ def fit(
     validate_every: int,
     save_every: int = 100,
 ) -> float:
-    """Train with AdamW and one cycle, from the checkpoint if there is one; return the seconds spent in all.
+    """Train with AdamW, from the checkpoint if there is one; leave the averaged weights in ``network``.
 
-    Checkpoints come every ``save_every`` steps. ``run`` is the fingerprint of all that decides the course of the
+    The rate rises over the first ``warm_up`` of the steps and falls to 0 over the last ``cool_down``. The weights
+    that are validated and returned are the exponential average of those of the last 1 / (1 - `AVERAGE`) steps or so.
+    Returns the seconds spent in all. Checkpoints come every ``save_every`` steps. ``run`` is the fingerprint of all that decides the course of the
     training; SettingsError when the checkpoint is damaged or of another run. ``validate`` scores the
     network, in evaluation mode, and returns a line to print.
     """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=warm_up)
-    start, spent = _resume(checkpoint, run, network, optimiser, schedule)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(trapezoid, steps, warm_up, cool_down))
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+    start, spent = _resume(checkpoint, run, network, optimiser, schedule, average)
     begun = time.monotonic()
     losses: list[float] = []
     for step, (crops, target) in enumerate(ahead(make, start, steps), start):
@@ -61,6 +68,7 @@ def fit(
         loss.backward()
         optimiser.step()
         schedule.step()
+        average.update_parameters(network)
         losses.append(loss.item())
         done = step + 1
         if done % REPORT == 0 or done == steps:
@@ -69,10 +77,16 @@ def fit(
             left = each * (steps - done) / 60
             print(f"step {done}/{steps}  loss {recent:.3f}  {each:.2f} s a step  {left:.0f} min left", flush=True)
         if done % save_every == 0 or done == steps:
-            _save(checkpoint, run, done, spent + time.monotonic() - begun, network, optimiser, schedule)
+            _save(checkpoint, run, done, spent + time.monotonic() - begun, network, optimiser, schedule, average)
         if done % validate_every == 0 or done == steps:
-            print(f"step {done}/{steps}  {validate(network.eval())}", flush=True)
+            print(f"step {done}/{steps}  {validate(average.module.eval())}", flush=True)
+    network.load_state_dict(average.module.state_dict())
     return spent + time.monotonic() - begun
+
+
+def trapezoid(steps: int, warm_up: float, cool_down: float, step: int) -> float:
+    """Return the factor on the learning rate: up over the first part of the steps, down to 0 over the last."""
+    return min(1.0, (step + 1) / max(1.0, warm_up * steps), (steps - step) / max(1.0, cool_down * steps))
 
 
 def _save(path: Path, run: str, step: int, spent: float, *parts: object) -> None:
