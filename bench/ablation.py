@@ -148,6 +148,7 @@ def trained(config: Config, images: Sequence[Prepared]) -> TorchNetwork:
             config.steps,
             config.rate,
             config.warm_up,
+            config.cool_down,
             config.decay,
             state,
             "",

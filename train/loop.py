@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from infer.errors import SettingsError
 from train.batches import Batch, ahead
@@ -19,6 +19,7 @@ from train.network import UNREADABLE
 
 REPORT = 20
 AVERAGE = 0.998
+"""Share that the average of the weights keeps of itself at every step, once there have been enough of them."""
 
 
 def flow_loss(maps: Tensor, target: Tensor) -> Tensor:
@@ -48,15 +49,15 @@ def fit(
     """Train with AdamW, from the checkpoint if there is one; leave the averaged weights in ``network``.
 
     The rate rises over the first ``warm_up`` of the steps and falls to 0 over the last ``cool_down``. The weights
-    that are validated and returned are the exponential average of those of the last 1 / (1 - `AVERAGE`) steps or so.
-    Returns the seconds spent in all. Checkpoints come every ``save_every`` steps. ``run`` is the fingerprint of all that decides the course of the
-    training; SettingsError when the checkpoint is damaged or of another run. ``validate`` scores the
-    network, in evaluation mode, and returns a line to print.
+    that are validated and returned are the exponential average of those of the last steps: a ninth of them, or
+    1 / (1 - `AVERAGE`) where that is less. Returns the seconds spent in all. Checkpoints come every ``save_every``
+    steps. ``run`` is the fingerprint of all that decides the course of the training; SettingsError when the checkpoint
+    is damaged or of another run. ``validate`` scores the network, in evaluation mode, and returns a line to print.
     """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(trapezoid, steps, warm_up, cool_down))
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=_average, use_buffers=True)
     start, spent = _resume(checkpoint, run, network, optimiser, schedule, average)
     begun = time.monotonic()
     losses: list[float] = []
@@ -82,6 +83,17 @@ def fit(
             print(f"step {done}/{steps}  {validate(average.module.eval())}", flush=True)
     network.load_state_dict(average.module.state_dict())
     return spent + time.monotonic() - begun
+
+
+@torch.no_grad()
+def _average(averages: Sequence[Tensor], current: Sequence[Tensor], number: Tensor | int) -> None:
+    """Move averages towards current weights and statistics, in place; ``number``: how many steps they hold."""
+    kept = min(AVERAGE, (1 + float(number)) / (10 + float(number)))
+    for average, now in zip(averages, current, strict=True):
+        if average.is_floating_point():
+            average.lerp_(now, 1 - kept)
+        else:
+            average.copy_(now)
 
 
 def trapezoid(steps: int, warm_up: float, cool_down: float, step: int) -> float:

@@ -16,7 +16,7 @@ from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config, split  # noqa: E402
 from train.data import prepare, weights_by_source, write_sample  # noqa: E402
-from train.loop import fit, flow_loss  # noqa: E402
+from train.loop import fit, flow_loss, trapezoid  # noqa: E402
 from train.network import FlowNetwork, save  # noqa: E402
 from train.readers import read_shared  # noqa: E402
 from train.simulate import simulate  # noqa: E402
@@ -96,7 +96,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
 
         torch.manual_seed(0)
         network = FlowNetwork(3, CONFIG.widths)
-        fit(network, stopping, CONFIG.steps, 1e-3, 0.3, 1e-4, checkpoint, "a run", lambda _: "", 100, save_every=2)
+        fit(network, stopping, CONFIG.steps, 1e-3, 0.3, 0.5, 1e-4, checkpoint, "a run", lambda _: "", 100, save_every=2)
         return network.state_dict()
 
     whole = run(tmp_path / "whole.state")
@@ -105,12 +105,42 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
     assert (tmp_path / "cut.state").exists()
     resumed = run(tmp_path / "cut.state")
     with pytest.raises(SettingsError, match="cut.state: it was trained with another config"):
-        fit(FlowNetwork(3, CONFIG.widths), make, 6, 1e-3, 0.3, 1e-4, tmp_path / "cut.state", "another", str, 100)
+        fit(FlowNetwork(3, CONFIG.widths), make, 6, 1e-3, 0.3, 0.5, 1e-4, tmp_path / "cut.state", "another", str, 100)
     (tmp_path / "cut.state").write_text("damaged")
     with pytest.raises(SettingsError, match="cut.state: this checkpoint cannot be read"):
         run(tmp_path / "cut.state")
     for key, value in whole.items():
         torch.testing.assert_close(resumed[key], value, rtol=0, atol=0)
+
+
+def test_the_rate_rises_stays_and_falls():
+    factors = [trapezoid(100, 0.1, 0.5, step) for step in range(100)]
+    assert factors[:10] == pytest.approx(np.arange(1, 11) / 10)
+    assert set(factors[10:50]) == {1.0}
+    assert factors[50:] == pytest.approx(np.arange(50, 0, -1) / 50)
+
+
+def test_what_fit_leaves_is_the_average_of_the_last_weights(tmp_path):
+    seen = []
+
+    class Bias(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bias = torch.nn.Parameter(torch.zeros(1, 3, 1, 1))
+
+        def forward(self, image):
+            seen.append(self.bias.detach().clone())
+            return self.bias.expand(len(image), 3, *image.shape[2:]), None
+
+    network, image, target = Bias(), torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    fit(network, lambda step: (image, target), 30, 0.1, 0, 0, 0, tmp_path / "a.state", "", lambda _: "", 100)
+    last = torch.load(tmp_path / "a.state", weights_only=True)["states"][0]["bias"]
+    average, *others = [*seen[1:], last]
+    for number, weights in enumerate(others, 1):
+        share = (1 + number) / (10 + number)
+        average = share * average + (1 - share) * weights
+    torch.testing.assert_close(network.bias.detach(), average)
+    assert (average - last).abs().max() > 0.01
 
 
 def test_the_size_regression_has_the_networks_style(monkeypatch):
