@@ -21,11 +21,13 @@ from bench.record import RESULTS, ROOT
 PAGE = ROOT / "bench" / "RESULTS.md"
 RUNS = {
     "quality": ["--data", "../shared/data"],
+    "ablation": ["--data", "../shared/data"],
     "agreement": ["--data", "../shared/data"],
     "dynamics": ["--large"],
     "overhead": [],
     "startup": [],
     "speed": [],
+    "int8": ["--data", "../shared/data"],
     "slides": ["--size", "10000", "20000", "--diameter", "30", "--memory", "4G"],
     "resume": ["--size", "1500"],
     "counts": [],

@@ -44,6 +44,7 @@ COLUMNS = {
     "dice": "Dice",
     "diameter_error": "|log diameter error|",
 }
+KEYS = ("true_diameter", "diameter")
 TOGETHER = {"ap": "AP", "afnr": "AFNR"}
 
 
@@ -82,6 +83,8 @@ def score(item: Item, network: Network, settings: Settings) -> tuple[Scores, Ran
         "afnr": false_negative_ratio([cells]),
         "dice": dice(truth, labels),
         "diameter_error": float(abs(np.log(estimated / diameter))),
+        "diameter": estimated,
+        "true_diameter": diameter,
     }
     return scores, cells
 
@@ -89,6 +92,24 @@ def score(item: Item, network: Network, settings: Settings) -> tuple[Scores, Ran
 def summary(images: Sequence[Scores], over: Callable[[list[float]], np.floating]) -> Scores:
     """Return the mean or the median over images of each score."""
     return {column: float(over([image[column] for image in images])) for column in images[0]}
+
+
+def draw(images: dict[str, dict[str, Scores]], path: Path) -> None:
+    """Draw the estimated against the true diameter of every image, a colour for each source."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.subplots()
+    for source, few in images.items():
+        true, estimated = zip(*((one["true_diameter"], one["diameter"]) for one in few.values()), strict=True)
+        axes.loglog(true, estimated, "o", label=source, markersize=4)
+    low, high = (
+        edge(one[key] for few in images.values() for one in few.values() for key in KEYS) for edge in (min, max)
+    )
+    axes.plot([low, high], [low, high], "-", color="grey")
+    axes.set(xlabel="true diameter, px", ylabel="estimated diameter, px", aspect="equal")
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=100)
 
 
 def report(title: str, columns: dict[str, str], sources: dict[str, Scores], counts: dict[str, int]) -> Scores:
@@ -107,6 +128,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--config", default="half_rgb", help="the config whose held-out images are scored")
     parser.add_argument("--augment", action="store_true", help="average over mirror images, as the engine's --augment")
+    parser.add_argument("--plot", type=Path, help="PNG to draw estimated against true diameters into")
     args = parser.parse_args()
     settings = Settings(augment=args.augment)
     network = load_network(args.model)
@@ -117,6 +139,8 @@ def main() -> None:
         if (result := score(item, network, settings)) is not None:
             images[item.source][item.image.stem], one = result
             cells[item.source].append(one)
+    if args.plot:
+        draw(images, args.plot)
     counts = {source: len(few) for source, few in images.items()}
     means = {source: summary(list(few.values()), np.mean) for source, few in images.items()}
     medians = {source: summary(list(few.values()), np.median) for source, few in images.items()}
