@@ -21,7 +21,8 @@ COPY infer infer
 # With the kernels compiled ahead a run imports neither Numba nor scikit-image, nor what only they need.
 RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/setuptools /opt/venv/bin/python -m infer.ahead \
  && python -m pip --python /opt/venv/bin/python uninstall --yes --disable-pip-version-check \
-    numba llvmlite scikit-image scipy networkx imageio pillow lazy-loader
+    numba llvmlite scikit-image scipy networkx imageio pillow lazy-loader \
+ && rm -r infer/__pycache__
 
 FROM ${BASE}
 ARG VERSION=0.1.0
@@ -44,6 +45,7 @@ COPY --from=builder --chmod=755 /opt/flowmask/infer infer
 RUN mkdir -p inputs outputs \
  && python -c "import numpy, tifffile; tifffile.imwrite('/tmp/a.tif', numpy.eye(64, dtype='uint8'))" \
  && python -m infer --device cpu -i /tmp/a.tif -o /tmp/labels \
+ && python -m compileall -q infer \
  && rm -r /tmp/a.tif /tmp/labels
 ENV PYTHONDONTWRITEBYTECODE=1
 # No USER: /workspace/outputs is a folder of the host, which only its owner and root can write. predict.sh gives way to

@@ -12,7 +12,7 @@ set -- "$python" -m infer -i "$inputs" -o "$outputs" --ids challenge --gpu-memor
 # Root, as in a container, gives way to the owner of the output folder, to whom the labels then belong.
 if [ "$(id -u)" = 0 ] && user=$(stat -c %u "$outputs" 2>/dev/null) && [ "$user" != 0 ]; then
     group=$(stat -c %g "$outputs")
-    if setpriv --reuid "$user" --regid "$group" --clear-groups test -r "$home/infer/cli.py" -a -r "$inputs" 2>/dev/null
+    if setpriv --reuid "$user" --regid "$group" --clear-groups test -r "$home/infer/cli.py" -a -r "$inputs" -a -x "$inputs" 2>/dev/null
     then set -- setpriv --reuid "$user" --regid "$group" --clear-groups "$@"; fi
 fi
 PYTHONPATH=$home${PYTHONPATH:+:$PYTHONPATH} PYTHONSAFEPATH=1 exec "$@"

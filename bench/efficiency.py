@@ -27,7 +27,7 @@ import tifffile
 
 from bench.record import RESULTS, ROOT, print_table, write_record
 from bench.watched import Run, run_container, run_process
-from infer.errors import FlowmaskError
+from infer.errors import FlowmaskError, one_line
 from infer.image import SUFFIXES, open_image
 from infer.metrics import f1_challenge
 from infer.outputs import label_path
@@ -78,7 +78,11 @@ def judged(image: Path, folder: Path, run: Run, labels: Path | None) -> dict[str
         found = ", ".join(sorted(path.name for path in expected.parent.iterdir())) or "nothing"
         row["wrong"] = row["wrong"] or f"no {expected.name} but {found}"
         return row
-    written = tifffile.imread(expected)
+    try:
+        written = tifffile.imread(expected)
+    except Exception as error:  # whatever an entry has written, tifffile raises what it likes
+        row["wrong"] = row["wrong"] or f"{expected.name} cannot be read ({one_line(error)})"
+        return row
     if written.shape != (height, width):
         row["wrong"] = row["wrong"] or f"the labels have the shape {written.shape}, the image {(height, width)}"
     elif labels is not None and not run.ended:
@@ -124,13 +128,18 @@ def main() -> None:
     images = sorted(path for path in args.images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not images:
         parser.error(f"{args.images}: it holds no images")
+    try:
+        for image in images:
+            open_image(image)
+            if args.labels:
+                read_labels(_truth(args.labels, image))
+    except FlowmaskError as error:
+        parser.error(str(error))
     rows = []
     for number, image in enumerate(images):
-        with tempfile.TemporaryDirectory(suffix=str(number)) as name:
-            try:
-                rows.append(judged(image, Path(name), run_one(image, Path(name), args), args.labels))
-            except FlowmaskError as error:
-                parser.error(str(error))
+        # What an entry writes as root only root can remove.
+        with tempfile.TemporaryDirectory(suffix=str(number), ignore_cleanup_errors=True) as name:
+            rows.append(judged(image, Path(name), run_one(image, Path(name), args), args.labels))
         last = rows[-1]
         print(f"{image.name}: {last['seconds']:.2f} s{', ' + last['wrong'] if last['wrong'] else ''}", flush=True)
     RESULTS.mkdir(exist_ok=True)

@@ -60,8 +60,7 @@ def section(name: str) -> str:
         part for rows, group in groupby(lines, lambda line: line.startswith("|")) for part in _paragraph(rows, group)
     ]
     title = (ast.get_docstring(ast.parse((ROOT / "bench" / f"{name}.py").read_text())) or name).splitlines()[0]
-    newest = max(RESULTS.glob(f"{name}*.json"), key=lambda path: path.stat().st_mtime)
-    record = json.loads(newest.read_text())
+    record = json.loads((RESULTS / f"{name}.json").read_text())
     machine = f"{record['machine']['cores']} cores, {record['machine']['processor']}"
     command = " ".join(["python -m", f"bench.{name}", *RUNS[name]])
     ran = f"`{command}`, {record['date'][:10]}, commit {record['commit']}, {machine}."

@@ -8,7 +8,8 @@ tiles: neither reading by window, nor flow dynamics, nor labels. Both run in pai
 given; the median of the ratios counts. The first pair is told apart: it finds the disk's cache as it is. cellpose runs
 beside them, from exec to exit too, in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default), with
 the same weights, widened by channels that stay zero, as it takes no other width. With --image both are measured inside
-one container, as an ordinary user of it (uid 12345), without cellpose; its own start is in neither.
+one container, as an ordinary user of it (uid 12345), without cellpose; its own start is in neither. predict.sh goes
+first in a pair, so that in the first one it finds nothing that the other has already read from the disk.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def seconds(command):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begun
 commands = json.loads(sys.argv[1])
-print(json.dumps([[seconds(command) for command in commands] for _ in range(int(sys.argv[2]))]))
+print(json.dumps([[seconds(command) for command in commands[::-1]][::-1] for _ in range(int(sys.argv[2]))]))
 """
 
 

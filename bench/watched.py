@@ -8,8 +8,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import psutil
 
@@ -37,33 +39,37 @@ def watch(command: Sequence[str], peak: Callable[[], int | None], stop: Callable
     ``peak`` is asked again and again for the bytes that have been used at most so far; None when it cannot tell.
     """
     begun, peaks = time.perf_counter(), [0]
-    with (
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
-        _Gpu() as gpu,
-    ):
-        said: list[str] = []
-        reader = threading.Thread(target=lambda: said.extend(process.stderr or ()))
-        reader.start()
+    done: list[float] = []
+    with TemporaryFile("w+", errors="replace") as said, _Gpu() as gpu:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, text=True)
+
+        def wait() -> None:
+            process.wait()
+            done.append(time.perf_counter() - begun)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
         late = False
-        while process.poll() is None:
+        while not done:
             peaks.append(peak() or 0)
             over = time.perf_counter() - begun - limit
             if over > 0 and not late:
                 late = True
-                stop()
+                with suppress(subprocess.TimeoutExpired):
+                    stop()
             if over > GRACE:
                 process.kill()
-            time.sleep(POLL)
-        seconds = time.perf_counter() - begun
-        reader.join()
+            waiting.join(POLL)
+        said.seek(0)
+        words = said.read().strip().splitlines()
     ended = f"stopped after {limit:g} s" if late else ""
     if process.returncode and not late:
-        ended = f"exit code {process.returncode}: {(said or ['nothing on stderr'])[-1].strip()}"
-    return Run(seconds, max(peaks) / MB or None, gpu.peak_mb, ended)
+        ended = f"exit code {process.returncode}: {(words or ['nothing on stderr'])[-1].strip()}"
+    return Run(done[0], max(peaks) / MB or None, gpu.peak_mb, ended)
 
 
 def run_process(command: Sequence[str], limit: float) -> Run:
-    """Run a plain process; its memory is the sum of the peaks (VmHWM) of the processes of its tree, Linux only."""
+    """Run a plain process; its memory is the peak (VmHWM) of the largest process of its tree, Linux only."""
     peaks: dict[int, int] = {}
     us = psutil.Process()
 
@@ -78,7 +84,7 @@ def run_process(command: Sequence[str], limit: float) -> Run:
                 continue
             if found:
                 peaks[process.pid] = int(found[1]) * 1024
-        return sum(peaks.values())
+        return max(peaks.values(), default=0)
 
     return watch(command, peak, lambda: [process.kill() for process in tree()], limit)
 
@@ -142,5 +148,5 @@ class _Gpu:
         query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
         while not self._done.wait(0.2):
             said = subprocess.run(query, capture_output=True, text=True).stdout.split()
-            if said:
+            if said and said[0].isdigit():
                 self.peak_mb = max(self.peak_mb or 0.0, float(said[0]) * 1.048576)

@@ -1,24 +1,24 @@
 """Compile the kernels ahead of time: `python -m infer.ahead`. Needs gcc, g++ and setuptools.
 
-The module, which needs no Numba, lies beside this file and is found there until a file of this package changes; see
+The module, which needs no Numba, lies beside this file and is found there until a file with kernels changes; see
 `infer.compiled`. It runs on any processor of this kind: `generic` code gives the labels that code for one processor
 gives.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from infer.compiled import AHEAD, KERNELS, module_name
-
-HOMES = ("flows", "follow", "masks", "ids")
+from infer.compiled import AHEAD, DIGEST, HOMES, KERNELS, PREFIX
 
 
 def main() -> int:
-    """Write the module unless it is there already."""
+    """Write the module unless it is there already, and remove those of other sources."""
     if AHEAD:
         print(f"{AHEAD.__file__}: it is there already and up to date.")
         return 0
@@ -33,13 +33,19 @@ def main() -> int:
         return flags
 
     pycc.compiler.Flags = unlocked  # the kernels let other threads run, as `nogil` does
-    module = pycc.CC(module_name(), __name__)
-    module.output_dir = str(Path(__file__).parent)
+    module = pycc.CC(PREFIX + DIGEST, __name__)
     module.target_cpu = "generic"
     for signature, function in KERNELS:
         module.export(function.__name__, signature)(function)
-    module.compile()
-    print(f"{Path(module.output_dir) / module.output_file}: {len(KERNELS)} kernels compiled.")
+    package = Path(__file__).parent
+    with TemporaryDirectory(dir=package) as folder:
+        module.output_dir = folder
+        module.compile()
+        for old in package.glob(f"{PREFIX}*"):
+            old.unlink()
+        made = package / module.output_file
+        os.replace(Path(folder) / module.output_file, made)
+    print(f"{made}: {len(KERNELS)} kernels compiled.")
     return 0
 
 

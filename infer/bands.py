@@ -18,7 +18,7 @@ def cores() -> int:
 def in_bands(count: int, size: int, threads: int, work: Callable[[int, int], None]) -> None:
     """Call ``work(first, last)`` for bands of ``size`` that make up 0 to ``count``, in ``threads`` threads.
 
-    Raises what ``work`` raises.
+    Raises what ``work`` raises, MemoryError where a thread cannot be started.
     """
     bands = [(first, min(first + size, count)) for first in range(0, count, size)]
     if threads == 1 or len(bands) < 2:
@@ -26,5 +26,9 @@ def in_bands(count: int, size: int, threads: int, work: Callable[[int, int], Non
             pass
         return
     with ThreadPoolExecutor(min(threads, len(bands))) as pool:
-        for _ in pool.map(work, *zip(*bands, strict=True)):
+        try:
+            done = pool.map(work, *zip(*bands, strict=True))
+        except RuntimeError as error:
+            raise MemoryError("there is no room for another thread") from error
+        for _ in done:
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -47,8 +48,16 @@ def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Ou
 
 def _load_dynamics() -> None:
     """Load the compiled dynamics: that takes as long as the network on a small image, so both happen at once."""
-    with suppress(Exception):  # what is the matter shows again where they are needed
-        import infer.strip  # noqa: F401
+    # Numba looks for SciPy's linear algebra: unused here, slow to load, and where memory is short it never ends.
+    hidden = "scipy.linalg" not in sys.modules
+    if hidden:
+        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    try:
+        with suppress(Exception):  # what is the matter shows again where they are needed
+            import infer.strip  # noqa: F401
+    finally:
+        if hidden:
+            del sys.modules["scipy.linalg"]
 
 
 def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, origin_of: OriginOf) -> Outcome:

@@ -102,3 +102,8 @@ def test_no_torch() -> None:
     done = run(IMAGE, "python", "-c", "import torch")
     assert done.returncode == 1
     assert "ModuleNotFoundError" in done.stderr
+
+
+def test_kernels_are_compiled_ahead_and_numba_is_not_there() -> None:
+    code = "import infer.strip, infer.compiled, sys; sys.exit(infer.compiled.AHEAD is None or 'numba' in sys.modules)"
+    assert run(IMAGE, "python", "-c", code).returncode == 0

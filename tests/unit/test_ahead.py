@@ -1,5 +1,7 @@
 """Kernels compiled ahead of time: found, without Numba, the same labels; and not found once a source has changed."""
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infer.ahead import HOMES
+from infer.compiled import HOMES, SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = """
@@ -29,13 +31,17 @@ print(AHEAD is not None, "numba" in sys.modules, labels.max() > 20)
 """
 
 
+def copied(folder):
+    shutil.copytree(ROOT / "infer", folder / "infer", ignore=shutil.ignore_patterns("__pycache__", "_ahead_*"))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """A copy of the package with its kernels compiled ahead."""
     if not (shutil.which("gcc") and shutil.which("g++") and find_spec("setuptools")):
         pytest.skip("compiling ahead needs gcc, g++ and setuptools")
-    folder = tmp_path_factory.mktemp("ahead")
-    shutil.copytree(ROOT / "infer", folder / "infer", ignore=shutil.ignore_patterns("__pycache__", "_ahead_*"))
+    folder = copied(tmp_path_factory.mktemp("ahead"))
     made = subprocess.run([sys.executable, "-m", "infer.ahead"], cwd=folder, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     return folder
@@ -49,7 +55,7 @@ def run(folder, out):
 
 def test_compiled_ahead_or_now_the_arrays_are_the_same(copy, tmp_path):
     assert run(copy, tmp_path / "ahead.npz").startswith("True False True")
-    assert run(ROOT, tmp_path / "now.npz").startswith("False True True")
+    assert run(copied(tmp_path), tmp_path / "now.npz").startswith("False True True")
     assert (tmp_path / "ahead.npz").read_bytes() == (tmp_path / "now.npz").read_bytes()
 
 
@@ -58,9 +64,53 @@ def test_every_file_with_kernels_is_compiled(copy):
     assert homes == set(HOMES)
 
 
-def test_once_is_enough_and_a_changed_source_is_not_overlooked(copy, tmp_path):
+@pytest.mark.parametrize("home", HOMES)
+def test_what_kernels_are_made_of_counts(home):
+    tree = ast.parse((ROOT / "infer" / f"{home}.py").read_text())
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.removeprefix("infer.") for name in modules if name.startswith("infer.")} <= set(SOURCES)
+
+
+@pytest.mark.parametrize(
+    "array", ["np.zeros((4, 4), np.int64)", "np.zeros((4, 8), np.int32)[:, ::2]", "np.zeros(4, 'i4')"]
+)
+def test_an_array_of_another_kind_is_refused(copy, array):
+    code = f"import numpy as np; from infer.flows import label_boxes; label_boxes({array}, 1)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True)
+    assert "TypeError: label_boxes: argument 1 is no contiguous array of 2 axes, i4" in done.stderr
+
+
+def test_a_damaged_module_is_not_used(copy, tmp_path):
+    shutil.copytree(copy, tmp_path / "damaged")
+    (module,) = (tmp_path / "damaged" / "infer").glob("_ahead_*")
+    module.write_bytes(b"no module")
+    code = "import infer.compiled; print(infer.compiled.AHEAD)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "damaged", capture_output=True, text=True)
+    assert done.stdout == "None\n"
+    assert "cannot be loaded" in done.stderr
+
+
+def test_code_that_is_kept_is_not_that_of_other_sources(tmp_path):
+    """Numba looks at the file of a kernel alone; what the kernel calls lies in another one here."""
+    code = (
+        "import numpy as np; from infer.ids import reused_ids\n"
+        "print(reused_ids(np.array([[0, 0, 5, 5], [9, 9, 14, 14]], np.int32), (5000, 5000)))"
+    )
+    folder = copied(tmp_path)
+    said = []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+        said.append(done.stdout)
+        labels = folder / "infer" / "labels.py"
+        changed = re.sub("^INT16_CELLS = .*", "INT16_CELLS = 1", labels.read_text(), flags=re.MULTILINE)
+        labels.write_text(changed)
+    assert said == ["[0 1 2]\n", "None\n"]
+
+
+def test_once_is_enough_and_a_changed_source_is_not_overlooked(copy):
     again = subprocess.run([sys.executable, "-m", "infer.ahead"], cwd=copy, capture_output=True, text=True)
     assert "up to date" in again.stdout
     with (copy / "infer" / "reach.py").open("a") as file:
         file.write("\n")
-    assert run(copy, tmp_path / "other.npz").startswith("False True True")
+    code = "import infer.compiled; print(infer.compiled.AHEAD)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True).stdout == "None\n"

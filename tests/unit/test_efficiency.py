@@ -28,6 +28,9 @@ if image.stem == "hangs":
     time.sleep(60)
 if image.stem == "names":
     labels = outputs / "labels.tiff"
+if image.stem == "odd":
+    labels.write_text("no labels")
+    sys.exit()
 import tifffile
 shape = (7, 7) if image.stem == "shape" else (64, 64)
 tifffile.imwrite(labels, [[1] * shape[1]] * shape[0], dtype="int16")
@@ -54,7 +57,7 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("efficiency")
     for name in ("images", "labels", "results"):
         (folder / name).mkdir()
-    for name in ("fails", "good", "hangs", "names", "shape"):
+    for name in ("fails", "good", "hangs", "names", "odd", "shape"):
         cv2.imwrite(str(folder / "images" / f"{name}.png"), np.zeros((64, 64), np.uint8))
         cv2.imwrite(str(folder / "labels" / f"{name}_label.png"), np.ones((64, 64), np.uint16))
     engine = folder / "engine"
@@ -72,7 +75,7 @@ def rows(tmp_path_factory):
     assert (folder / "results" / "efficiency.png").stat().st_size > 1000
     lines = (folder / "results" / "efficiency.csv").read_text().splitlines()
     assert lines[0] == ",".join(efficiency.COLUMNS)
-    assert len(lines) == 6
+    assert len(lines) == 7
     return {row["image"]: row for row in json.loads((folder / "results" / "efficiency.json").read_text())["runs"]}
 
 
@@ -88,6 +91,10 @@ def rows(tmp_path_factory):
 def test_what_goes_wrong_is_said_and_costs_the_others_nothing(rows, image, said):
     assert rows[f"{image}.png"]["wrong"] == said
     assert rows[f"{image}.png"]["f1"] is None
+
+
+def test_labels_that_cannot_be_read_are_said(rows):
+    assert rows["odd.png"]["wrong"].startswith("odd_label.tiff cannot be read")
 
 
 def test_what_goes_well_is_scored(rows):
