@@ -85,15 +85,15 @@ def judged(image: Path, folder: Path, run: Run, labels: Path | None) -> dict[str
         return row
     if written.shape != (height, width):
         row["wrong"] = row["wrong"] or f"the labels have the shape {written.shape}, the image {(height, width)}"
-    elif labels is not None and not run.ended:
-        row["f1"] = f1_challenge(read_labels(_truth(labels, image)), written)
+    elif labels is not None and not run.ended and (truth := _truth(labels, image)):
+        row["f1"] = f1_challenge(read_labels(truth), written)
     return row
 
 
-def _truth(labels: Path, image: Path) -> Path:
-    """Return the label file of an image, TIFF or PNG."""
+def _truth(labels: Path, image: Path) -> Path | None:
+    """Return the label file of an image, TIFF or PNG; None where it has none."""
     path = label_path(labels, image.name)
-    return path if path.exists() else path.with_suffix(".png")
+    return next((file for file in (path, path.with_suffix(".png")) if file.exists()), None)
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -120,7 +120,7 @@ def main() -> None:
     entry.add_argument("--image", default="flowmask:latest", help="name of the container image")
     entry.add_argument("--local", action="store_true", help="this repository's predict.sh, without a container")
     parser.add_argument("--engine", default=next(filter(shutil.which, ("docker", "podman")), "docker"))
-    parser.add_argument("--labels", type=Path, help="folder of NAME_label.tiff or .png to score against")
+    parser.add_argument("--labels", type=Path, help="folder of NAME_label.tiff or .png, for all images or some")
     parser.add_argument("--gpus", default="device=0", help="empty for none")
     parser.add_argument("--memory", default="28G")
     parser.add_argument("--limit", type=float, default=3600, help="seconds after which a run is stopped")
@@ -131,8 +131,8 @@ def main() -> None:
     try:
         for image in images:
             open_image(image)
-            if args.labels:
-                read_labels(_truth(args.labels, image))
+            if args.labels and (truth := _truth(args.labels, image)):
+                read_labels(truth)
     except FlowmaskError as error:
         parser.error(str(error))
     rows = []
