@@ -43,10 +43,12 @@ trust: .venv-dev/.ready
 	.venv-dev/bin/python -m bench.faults
 
 train: .venv-dev/.ready
-	.venv-dev/bin/python -m train.pool checkpoints/pool --each 60
+	.venv-dev/bin/python -m train.pool checkpoints/pool --each 160
 	.venv-dev/bin/python -m train half_rgb --data $(DATA) --pool checkpoints/pool
 	.venv-dev/bin/python -m train half_rgb_more --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb.pt
-	cp checkpoints/half_rgb_more.pt models/flowmask.pt
+	.venv-dev/bin/python -m train long --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb_more.pt
+	.venv-dev/bin/python -m train wide --data $(DATA) --pool checkpoints/pool --start checkpoints/long.pt
+	cp checkpoints/wide.pt models/flowmask.pt
 	.venv-dev/bin/python -m export models/flowmask.pt -o models/flowmask.onnx
 
 lock:

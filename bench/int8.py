@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--images", type=int, default=0, help="of each held-out source; 0: all")
     args = parser.parse_args()
-    config = replace(load_config("half_rgb"), seed=1000)
+    config = replace(load_config("wide"), seed=1000)
     training, held_out = split(read_shared(args.data), config)
     few: dict[str, list[Item]] = defaultdict(list)
     for item in held_out:

@@ -25,10 +25,10 @@ IMAGES = 4
 
 @pytest.mark.parametrize(
     ("source", "least"),
-    [("bbbc039_fluo_nuclei_u2os", 0.85), ("yeastvision_phase_yeast_pos13", 0.8), ("dsb2018_fluo_nuclei_tissue", 0.6)],
+    [("bbbc039_fluo_nuclei_u2os", 0.85), ("yeastvision_phase_yeast_pos13", 0.8), ("usiigaci_phase_T98G", 0.5)],
 )
 def test_held_out_sources(tmp_path, source, least):
-    _, held_out = split(read_shared(DATA), load_config("half_rgb"))
+    _, held_out = split(read_shared(DATA), load_config("wide"))
     items = [item for item in held_out if item.source == source][:IMAGES]
     (tmp_path / "in").mkdir()
     for item in items:
