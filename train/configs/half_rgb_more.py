@@ -1,4 +1,4 @@
-"""`half_rgb` trained on, with brown-stained tissue (immunohistochemistry) added to the simulated images: what ships.
+"""`half_rgb` trained on, with brown-stained tissue (immunohistochemistry) added to the simulated images.
 
 Command:   python -m train.pool checkpoints/pool --each 60   (12 modalities)
            python -m train half_rgb_more --data ../shared/data --pool checkpoints/pool --start checkpoints/half_rgb.pt

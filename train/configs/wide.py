@@ -1,4 +1,11 @@
-"""`long` trained on with every source that a check can spare; the rate falls to 0."""
+"""`long` trained on with every source that a check can spare; the rate falls to 0: what ships.
+
+Command:   python -m train wide --data ../shared/data --pool checkpoints/pool --start checkpoints/long.pt
+Hardware:  one core of an AMD EPYC (AVX2), shared with other work, no GPU; PyTorch 2.13, CPU
+Time:      42 minutes, 5 s a step
+Score:     mean F1 over the 4 held-out sources 0.615 with estimated, 0.620 with true diameters (57 images,
+           python -m bench.quality)
+"""
 
 from dataclasses import replace
 
