@@ -125,6 +125,18 @@ TRAININGS = {
 }
 
 
+def held_images(data: Path, config: Config, most: int) -> Held:
+    """Return the held-out images with cells, of each source at most so many; 0: all."""
+    held: Held = []
+    counts: dict[str, int] = defaultdict(int)
+    for item in split(read_shared(data), config)[1]:
+        image, truth = read_item(item)
+        if truth.any() and (not most or counts[item.source] < most):
+            counts[item.source] += 1
+            held.append((item.source, image, truth))
+    return held
+
+
 def score(held: Held, network: Network, use: Use) -> Scores:
     """Return the mean F1 of each source."""
     found: dict[str, list[float]] = defaultdict(list)
@@ -213,13 +225,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=0, help="of each held-out source; 0: all")
     args = parser.parse_args()
     config = load_config(args.config)
-    held: Held = []
-    counts: dict[str, int] = defaultdict(int)
-    for item in split(read_shared(args.data), config)[1]:
-        image, truth = read_item(item)
-        if truth.any() and (not args.images or counts[item.source] < args.images):
-            counts[item.source] += 1
-            held.append((item.source, image, truth))
+    held = held_images(args.data, config, args.images)
     if args.train:
         results = train_all(args, config, held)
     else:

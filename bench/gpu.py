@@ -230,11 +230,9 @@ def _segmented(network: OnnxNetwork, image: Any, diameter: float) -> Labels:
 def slide(bench: Bench) -> Path:
     """Write a slide of simulated cells, the same field over and over, uncompressed and in tiles; return its path."""
     path, small = bench.folder / "slide.tif", bench.folder / "small.png"
-    field = mosaic(TEMPLATE, TEMPLATE, bench.diameter)[0]
-    times = -(-bench.side // TEMPLATE)
-    pixels = np.tile(field, (times, times, 1))[: bench.side, : bench.side]
+    pixels = _tiled(bench.diameter, bench.side)
     tifffile.imwrite(path, pixels, photometric="rgb", tile=(512, 512))
-    cv2.imwrite(str(small), field[:300, :300])
+    cv2.imwrite(str(small), pixels[:300, :300])
     return path
 
 

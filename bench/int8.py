@@ -30,17 +30,14 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from bench.ablation import TRUE, Use, held_images, mean, score
 from bench.record import print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
-from infer.metrics import f1_challenge
-from infer.pipeline import segment_image
-from infer.session import Network
-from infer.settings import Settings
 from train.batches import batch_maker
 from train.config import load_config, split
-from train.data import median_diameter, prepare_items
-from train.readers import Item, read_item, read_shared
+from train.data import prepare_items
+from train.readers import read_shared
 
 DROP, FASTER = 0.005, 1.4
 BATCHES = 12
@@ -101,17 +98,6 @@ def times(networks: dict[str, Path], tiles: int) -> dict[str, float]:
     return {name: float(np.median(each)) for name, each in taken.items()}
 
 
-def score(items: list[Item], network: Network) -> float:
-    """Return the mean over sources of F1 (challenge's rules, true diameters), images with cells."""
-    scores: dict[str, list[float]] = defaultdict(list)
-    for item in items:
-        image, truth = read_item(item)
-        if truth.any():
-            found = segment_image(image, network, Settings(diameter=median_diameter(truth))).labels
-            scores[item.source].append(f1_challenge(truth, found))
-    return float(np.mean([np.mean(each) for each in scores.values()]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -119,11 +105,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=0, help="of each held-out source; 0: all")
     args = parser.parse_args()
     config = replace(load_config("wide"), seed=1000)
-    training, held_out = split(read_shared(args.data), config)
-    few: dict[str, list[Item]] = defaultdict(list)
-    for item in held_out:
-        few[item.source].append(item)
-    chosen = [item for items in few.values() for item in (items[: args.images] if args.images else items)]
+    training, _ = split(read_shared(args.data), config)
+    held = held_images(args.data, config, args.images)
     make = batch_maker(prepare_items(training[::4], config.policy), config)
     batches = [make(step)[0].numpy() for step in range(BATCHES)]
     with tempfile.TemporaryDirectory() as name:
@@ -133,12 +116,12 @@ def main() -> None:
             for ends in (True, False)
         }
         taken = {tiles: times(networks, tiles) for tiles in TILES}
-        f1 = {variant: score(chosen, load_network(path, "cpu")) for variant, path in networks.items()}
+        f1 = {v: mean(score(held, load_network(path, "cpu"), Use(diameter=TRUE))) for v, path in networks.items()}
     rows = [[v, f1[v], *(taken[t]["float32"] / taken[t][v] for t in TILES)] for v in networks]
     print_table(["network", "F1, true diameter", *(f"times faster, {t} tile(s)" for t in TILES)], rows)
     ships = [v for v, drop, *faster in rows[1:] if f1["float32"] - drop <= DROP and min(faster) >= FASTER]
     print(f"{' and '.join(ships) or 'None'} would ship.")
-    print(write_record("int8", {"f1": f1, "seconds": taken, "images": len(chosen)}))
+    print(write_record("int8", {"f1": f1, "seconds": taken, "images": len(held)}))
 
 
 if __name__ == "__main__":
