@@ -27,18 +27,17 @@ import torch
 from bench.record import print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
-from infer.contract import CHANNEL_POLICIES
 from infer.image import ArrayImage, Image
 from infer.metrics import f1_challenge
 from infer.pipeline import segment_image
 from infer.session import Network
 from infer.settings import Settings
-from train.__main__ import about
+from train.__main__ import about, starting_network
 from train.batches import batch_maker
 from train.config import Config, load_config, split
 from train.data import SIMULATED, Prepared, median_diameter, prepare
 from train.loop import fit
-from train.network import FULL, FlowNetwork
+from train.network import FULL
 from train.readers import Item, read_item, read_shared
 from train.validate import TorchNetwork
 
@@ -150,23 +149,10 @@ def score(held: Held, network: Network, use: Use) -> Scores:
 def trained(config: Config, images: Sequence[Prepared]) -> TorchNetwork:
     """Return a network trained from random weights, deterministic for its config and images."""
     torch.manual_seed(config.seed)
-    network = FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
+    network = starting_network(config, None)
     with TemporaryDirectory() as folder:
         state = Path(folder) / "state"
-        make = batch_maker(images, config)
-        fit(
-            network,
-            make,
-            config.steps,
-            config.rate,
-            config.warm_up,
-            config.cool_down,
-            config.decay,
-            state,
-            "",
-            lambda _: "",
-            config.steps,
-        )
+        fit(network, batch_maker(images, config), config, state, "", lambda _: "", config.steps)
     return TorchNetwork(network.eval(), about(config))
 
 

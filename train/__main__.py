@@ -17,6 +17,7 @@ from train.config import Config, load_config, split
 from train.data import Prepared, prepare_items, prepare_simulated
 from train.loop import fit
 from train.network import FlowNetwork, load, parameters, save
+from train.optimise import INITIALISATIONS
 from train.readers import read_folder
 from train.size import fit_size
 from train.validate import Validation
@@ -62,6 +63,7 @@ def starting_network(config: Config, start: Path | None) -> FlowNetwork:
     """Return the config's network, random or with the weights of a checkpoint of the same shape."""
     network = FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
     if start is None:
+        INITIALISATIONS[config.initialisation](network)
         return network
     loaded, _ = load(start)
     if (loaded.channels, loaded.widths) != (network.channels, network.widths):
@@ -98,11 +100,7 @@ def run(args: argparse.Namespace) -> None:
     seconds = fit(
         network,
         batch_maker(images, config),
-        config.steps,
-        config.rate,
-        config.warm_up,
-        config.cool_down,
-        config.decay,
+        config,
         args.work / f"{config.name}.state",
         fingerprint(config, images, args.start),
         validation,

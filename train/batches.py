@@ -11,7 +11,7 @@ import torch
 
 from train.augment import augmented
 from train.config import Config
-from train.data import SIMULATED, Prepared, weights_by_source
+from train.data import Prepared, weights_by_source
 from train.paste import by_source, pasted
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -21,8 +21,7 @@ AHEAD = 3
 
 def batch_maker(images: Sequence[Prepared], config: Config) -> Callable[[int], Batch]:
     """Return the function step -> (crops (B, C, S, S), targets (B, 3, S, S) = (cell, dy, dx)), both float32."""
-    shares = {p.source: config.simulated_share for p in images if p.source.startswith(SIMULATED)} | config.shares
-    weights = weights_by_source(images, shares, config.source_limit)
+    weights = weights_by_source(images, config)
     real = by_source(images)
     span = math.sqrt(2) * config.augmentation.crop / (config.mean_diameter * config.augmentation.scale[0])
 

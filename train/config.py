@@ -24,13 +24,21 @@ class Config:
     data: str
     """One sentence for the contract: what the network was trained on."""
     batch: int = 8
+    initialisation: str = "pytorch"
+    """One of `train.optimise.INITIALISATIONS`."""
+    optimiser: str = "adamw"
+    """One of `train.optimise.OPTIMISERS`: AdamW, or SGD with Nesterov momentum 0.9."""
+    course: str = "trapezoid"
+    """One of `train.optimise.COURSES`: how the learning rate rises and falls."""
     rate: float = 2e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     warm_up: float = 0.1
     """Fraction of the steps in which the rate rises."""
     cool_down: float = 0.5
-    """Fraction of the steps, the last ones, in which the rate falls to 0."""
+    """Fraction of the steps, the last ones, in which the rate falls."""
     decay: float = 1e-4
+    average: float = 0.998
+    """Share that the average of the weights, which is kept, keeps of itself at every step; 0: the last weights."""
     seed: int = 0
     mean_diameter: float = 30.0
     held_out: tuple[str, ...] = ()
@@ -46,6 +54,8 @@ class Config:
     paste: float = 0.0
     """Probability that a real image is replaced by one with pasted cells (train/paste.py)."""
     augmentation: Augmentation = Augmentation()
+    windows: str = "by source"
+    """One of `train.size.WINDOWS`: what the size regression is fitted to."""
 
 
 def load_config(name: str) -> Config:

@@ -15,6 +15,7 @@ from infer.flows import labels_to_flows
 from infer.image import Image
 from infer.metrics import sequential
 from infer.normalise import channel_plan, levels, mix, normalise
+from train.config import Config
 from train.readers import Item, read_item, read_shared
 
 MIN_CELL = 12
@@ -87,16 +88,17 @@ def prepare_simulated(folder: Path, policy: str) -> list[Prepared]:
     ]
 
 
-def weights_by_source(images: Sequence[Prepared], shares: dict[str, float], limit: int) -> npt.NDArray[np.float64]:
+def weights_by_source(images: Sequence[Prepared], config: Config) -> npt.NDArray[np.float64]:
     """Return the probability of drawing each image.
 
-    A source of n images has the weight sqrt(min(n, limit)), times its entry in ``shares`` (default 1), split
-    evenly over its images, so that no source drowns the others.
+    A source of n images has the weight sqrt(min(n, source_limit)), times its entry in ``shares`` (default 1, or
+    ``simulated_share``), split evenly over its images, so that no source drowns the others.
     """
+    shares = {p.source: config.simulated_share for p in images if p.source.startswith(SIMULATED)} | config.shares
     counts: dict[str, int] = defaultdict(int)
     for image in images:
         counts[image.source] += 1
-    total = {source: np.sqrt(min(n, limit)) * shares.get(source, 1.0) for source, n in counts.items()}
+    total = {source: np.sqrt(min(n, config.source_limit)) * shares.get(source, 1.0) for source, n in counts.items()}
     weights = np.array([total[image.source] / counts[image.source] for image in images])
     return weights / weights.sum()
 

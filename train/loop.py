@@ -15,11 +15,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from infer.errors import SettingsError
 from train.batches import Batch, ahead
+from train.config import Config
 from train.network import UNREADABLE
+from train.optimise import COURSES, OPTIMISERS
 
 REPORT = 20
-AVERAGE = 0.998
-"""Share that the average of the weights keeps of itself at every step, once there have been enough of them."""
 
 
 def flow_loss(maps: Tensor, target: Tensor) -> Tensor:
@@ -35,29 +35,27 @@ def flow_loss(maps: Tensor, target: Tensor) -> Tensor:
 def fit(
     network: nn.Module,
     make: Callable[[int], Batch],
-    steps: int,
-    rate: float,
-    warm_up: float,
-    cool_down: float,
-    decay: float,
+    config: Config,
     checkpoint: Path,
     run: str,
     validate: Callable[[nn.Module], str],
     validate_every: int,
     save_every: int = 100,
 ) -> float:
-    """Train with AdamW, from the checkpoint if there is one; leave the averaged weights in ``network``.
+    """Train as the config says, from the checkpoint if there is one; leave the averaged weights in ``network``.
 
-    The rate rises over the first ``warm_up`` of the steps and falls to 0 over the last ``cool_down``. The weights
-    that are validated and returned are the exponential average of those of the last steps: a ninth of them, or
-    1 / (1 - `AVERAGE`) where that is less. Returns the seconds spent in all. Checkpoints come every ``save_every``
-    steps. ``run`` is the fingerprint of all that decides the course of the training; SettingsError when the checkpoint
-    is damaged or of another run. ``validate`` scores the network, in evaluation mode, and returns a line to print.
+    The weights that are validated and returned are the exponential average of those of the last steps: a ninth of
+    them, or 1 / (1 - ``config.average``) where that is less. Returns the seconds spent in all. Checkpoints come
+    every ``save_every`` steps. ``run`` is the fingerprint of all that decides the course of the training; SettingsError
+    when the checkpoint is damaged or of another run. ``validate`` scores the network, in evaluation mode, and returns
+    a line to print.
     """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(trapezoid, steps, warm_up, cool_down))
-    average = AveragedModel(network, multi_avg_fn=_average, use_buffers=True)
+    steps = config.steps
+    optimiser = OPTIMISERS[config.optimiser](network.parameters(), config.rate, config.decay)
+    course = partial(COURSES[config.course], steps, config.warm_up, config.cool_down)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, course)
+    average = AveragedModel(network, multi_avg_fn=partial(_average, config.average), use_buffers=True)
     start, spent = _resume(checkpoint, run, network, optimiser, schedule, average)
     begun = time.monotonic()
     losses: list[float] = []
@@ -86,19 +84,14 @@ def fit(
 
 
 @torch.no_grad()
-def _average(averages: Sequence[Tensor], current: Sequence[Tensor], number: Tensor | int) -> None:
+def _average(most: float, averages: Sequence[Tensor], current: Sequence[Tensor], number: Tensor | int) -> None:
     """Move averages towards current weights and statistics, in place; ``number``: how many steps they hold."""
-    kept = min(AVERAGE, (1 + float(number)) / (10 + float(number)))
+    kept = min(most, (1 + float(number)) / (10 + float(number)))
     for average, now in zip(averages, current, strict=True):
         if average.is_floating_point():
             average.lerp_(now, 1 - kept)
         else:
             average.copy_(now)
-
-
-def trapezoid(steps: int, warm_up: float, cool_down: float, step: int) -> float:
-    """Return the factor on the learning rate: up over the first part of the steps, down to 0 over the last."""
-    return min(1.0, (step + 1) / max(1.0, warm_up * steps), (steps - step) / max(1.0, cool_down * steps))
 
 
 def _save(path: Path, run: str, step: int, spent: float, *parts: object) -> None:

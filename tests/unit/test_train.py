@@ -16,13 +16,16 @@ from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config, split  # noqa: E402
 from train.data import prepare, weights_by_source, write_sample  # noqa: E402
-from train.loop import fit, flow_loss, trapezoid  # noqa: E402
+from train.loop import fit, flow_loss  # noqa: E402
 from train.network import FlowNetwork, save  # noqa: E402
+from train.optimise import halving, lecun_uniform, trapezoid  # noqa: E402
 from train.readers import read_shared  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 from train.size import fit_size  # noqa: E402
 
-CONFIG = Config("tiny", "rgb", (4, 4, 8, 8), steps=6, licence="BSD-3-Clause", data="simulated", batch=2)
+CONFIG = Config(
+    "tiny", "rgb", (4, 4, 8, 8), steps=6, rate=1e-3, warm_up=0.3, licence="BSD-3-Clause", data="simulated", batch=2
+)
 
 
 def prepared(source="a", seed=0):
@@ -70,7 +73,7 @@ def test_a_crop_is_reproducible_and_has_the_targets_size():
 
 def test_no_source_drowns_the_others():
     images = [prepared()] * 100 + [dataclasses.replace(prepared(), source="b")] * 4
-    weights = weights_by_source(images, {}, 80)
+    weights = weights_by_source(images, CONFIG)
     assert weights.sum() == pytest.approx(1)
     assert weights[:100].sum() / weights[100:].sum() == pytest.approx(np.sqrt(80) / np.sqrt(4))
 
@@ -96,7 +99,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
 
         torch.manual_seed(0)
         network = FlowNetwork(3, CONFIG.widths)
-        fit(network, stopping, CONFIG.steps, 1e-3, 0.3, 0.5, 1e-4, checkpoint, "a run", lambda _: "", 100, save_every=2)
+        fit(network, stopping, CONFIG, checkpoint, "a run", lambda _: "", 100, save_every=2)
         return network.state_dict()
 
     whole = run(tmp_path / "whole.state")
@@ -105,7 +108,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
     assert (tmp_path / "cut.state").exists()
     resumed = run(tmp_path / "cut.state")
     with pytest.raises(SettingsError, match="cut.state: it was trained with another config"):
-        fit(FlowNetwork(3, CONFIG.widths), make, 6, 1e-3, 0.3, 0.5, 1e-4, tmp_path / "cut.state", "another", str, 100)
+        fit(FlowNetwork(3, CONFIG.widths), make, CONFIG, tmp_path / "cut.state", "another", str, 100)
     (tmp_path / "cut.state").write_text("damaged")
     with pytest.raises(SettingsError, match="cut.state: this checkpoint cannot be read"):
         run(tmp_path / "cut.state")
@@ -118,6 +121,22 @@ def test_the_rate_rises_stays_and_falls():
     assert factors[:10] == pytest.approx(np.arange(1, 11) / 10)
     assert set(factors[10:50]) == {1.0}
     assert factors[50:] == pytest.approx(np.arange(50, 0, -1) / 50)
+
+
+def test_the_seeds_rate_rises_for_10_of_300_epochs_and_halves_every_10_from_the_210th():
+    factors = [halving(300, 1 / 30, 0.3, epoch) for epoch in range(300)]
+    assert factors[:10] == pytest.approx(np.arange(10) / 10)
+    assert set(factors[10:210]) == {1.0}
+    assert factors[210:] == pytest.approx(np.repeat(0.5 ** np.arange(1, 10), 10))
+
+
+def test_lecun_uniform_keeps_the_variance_of_what_goes_through():
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1)
+    lecun_uniform(layer)
+    assert layer.weight.abs().max().item() == pytest.approx((3 / (64 * 9)) ** 0.5, rel=1e-3)
+    assert not layer.bias.any()
+    assert layer(torch.randn(2, 64, 40, 40))[..., 1:-1, 1:-1].var().item() == pytest.approx(1, abs=0.1)
 
 
 def test_what_fit_leaves_is_the_average_of_the_last_weights(tmp_path):
@@ -133,7 +152,8 @@ def test_what_fit_leaves_is_the_average_of_the_last_weights(tmp_path):
             return self.bias.expand(len(image), 3, *image.shape[2:]), None
 
     network, image, target = Bias(), torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
-    fit(network, lambda step: (image, target), 30, 0.1, 0, 0, 0, tmp_path / "a.state", "", lambda _: "", 100)
+    config = dataclasses.replace(CONFIG, steps=30, rate=0.1, warm_up=0, cool_down=0, decay=0)
+    fit(network, lambda step: (image, target), config, tmp_path / "a.state", "", lambda _: "", 100)
     last = torch.load(tmp_path / "a.state", weights_only=True)["states"][0]["bias"]
     average, *others = [*seen[1:], last]
     for number, weights in enumerate(others, 1):
@@ -143,9 +163,11 @@ def test_what_fit_leaves_is_the_average_of_the_last_weights(tmp_path):
     assert (average - last).abs().max() > 0.01
 
 
-def test_the_size_regression_has_the_networks_style(monkeypatch):
+@pytest.mark.parametrize("windows", ["by source", "ten passes"])
+def test_the_size_regression_has_the_networks_style(monkeypatch, windows):
     monkeypatch.setattr("train.size.DRAWS", 12)
-    size = fit_size(FlowNetwork(3, CONFIG.widths).eval(), [prepared(), prepared("b", 1)], CONFIG)
+    config = dataclasses.replace(CONFIG, windows=windows)
+    size = fit_size(FlowNetwork(3, CONFIG.widths).eval(), [prepared(), prepared("b", 1)], config)
     assert size["weights"].shape == size["style"].shape == (8,)
     assert 12 < np.exp(size["log_diameter"]) < 75
 
