@@ -1,30 +1,28 @@
 """What each choice is worth on held-out sources: the seed's Tables 3 and 4 in shape, and choices of ours.
 
     python -m bench.ablation --data ../shared/data [--model models/flowmask.onnx] [--config wide]
-    python -m bench.ablation --data ../shared/data --train [--pool POOL] [--steps 100] [--seeds 3] [--only NAME ...]
+    python -m bench.ablation --data ../shared/data --train [--config quick] [--pool POOL] [--steps 100]
+        [--seeds 3] [--only NAME ...]
 
 F1 at IoU 0.5 by the challenge's rules, mean over the images of a source, then over the sources that the config holds
 out. The first command changes how a finished network is used. The second trains networks from random weights, as the
 config says but for one choice each and ``--steps`` steps, and scores them with true diameters; few steps rank what
 learns quickly, not what is best in the end. Seeds change weights, crops and augmentation alike.
-
-The seed's style clusters (one network for each group of images) are left out: ten networks to train for one row.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from bench.record import print_table, write_record
+from bench.trainings import TRAININGS, pixels_of, prepared, unchanged
 from infer.api import load_network
 from infer.cli import MODEL
 from infer.image import ArrayImage, Image
@@ -32,14 +30,9 @@ from infer.metrics import f1_challenge
 from infer.pipeline import segment_image
 from infer.session import Network
 from infer.settings import Settings
-from train.__main__ import about, starting_network
-from train.batches import batch_maker
 from train.config import Config, load_config, split
-from train.data import SIMULATED, Prepared, median_diameter, prepare
-from train.loop import fit
-from train.network import FULL
-from train.readers import Item, read_item, read_shared
-from train.validate import TorchNetwork
+from train.data import SIMULATED, median_diameter
+from train.readers import read_item, read_shared
 
 Labels = npt.NDArray[np.int32]
 Held = list[tuple[str, Image, Labels]]
@@ -47,31 +40,6 @@ Held = list[tuple[str, Image, Labels]]
 Scores = dict[str, float]
 """Mean F1 of each source."""
 ESTIMATED, NONE, TRUE = "estimated", "none", "true"
-QUARTER = (8, 16, 32, 64)
-
-
-def pixels_of(image: Image) -> npt.NDArray[np.generic]:
-    channels, height, width = image.shape
-    return image.read(0, 0, height, width)
-
-
-def unchanged(image: Image) -> Image:
-    return image
-
-
-def merged(image: Image) -> Image:
-    """Return two channels: green and blue, each averaged with red (the seed's equation 5); grey twice."""
-    pixels = pixels_of(image)
-    if len(pixels) < 3:
-        return ArrayImage(np.repeat(pixels[:1], 2, axis=0))
-    red, green, blue = pixels[:3].astype(np.float32)
-    return ArrayImage(np.stack([(green + red) / 2, (blue + red) / 2]))
-
-
-def green_and_blue(image: Image) -> Image:
-    """Return two channels: green and blue as they are (the seed's choice); grey twice."""
-    pixels = pixels_of(image)
-    return ArrayImage(pixels[1:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 2, axis=0))
 
 
 def grey(image: Image) -> Image:
@@ -98,32 +66,6 @@ USES = {
 }
 
 
-@dataclass(frozen=True)
-class Training:
-    """A way to train a network."""
-
-    change: Callable[[Config], Config]
-    simulated: bool = True
-    image: Callable[[Image], Image] = unchanged
-
-
-def _wide_crops(config: Config) -> Config:
-    """Crops of 512 px, so few that a step sees about as many pixels."""
-    return replace(config, batch=2, augmentation=replace(config.augmentation, crop=512))
-
-
-TRAININGS = {
-    "as the config says": Training(lambda config: config),
-    "green and blue": Training(lambda config: replace(config, policy="green-blue"), image=green_and_blue),
-    "red merged into them (eq. 5)": Training(lambda config: replace(config, policy="green-blue"), image=merged),
-    "crops of 512 px": Training(_wide_crops),
-    "quarter width": Training(lambda config: replace(config, widths=QUARTER)),
-    "full width": Training(lambda config: replace(config, widths=FULL)),
-    "no simulator": Training(lambda config: config, simulated=False),
-    "pasting 0.3": Training(lambda config: replace(config, paste=0.3)),
-}
-
-
 def held_images(data: Path, config: Config, most: int) -> Held:
     """Return the held-out images with cells, of each source at most so many; 0: all."""
     held: Held = []
@@ -146,22 +88,6 @@ def score(held: Held, network: Network, use: Use) -> Scores:
     return {source: float(np.mean(each)) for source, each in found.items()}
 
 
-def trained(config: Config, images: Sequence[Prepared]) -> TorchNetwork:
-    """Return a network trained from random weights, deterministic for its config and images."""
-    torch.manual_seed(config.seed)
-    network = starting_network(config, None)
-    with TemporaryDirectory() as folder:
-        state = Path(folder) / "state"
-        fit(network, batch_maker(images, config), config, state, "", lambda _: "", config.steps)
-    return TorchNetwork(network.eval(), about(config))
-
-
-def prepared(items: Sequence[Item], kind: str, change: Callable[[Image], Image], policy: str) -> list[Prepared]:
-    """Read images, change their channels and make them ready to train on; ``kind`` begins their sources' names."""
-    pairs = [(read_item(item), item.source) for item in items]
-    return [prepare(change(image), labels, kind + source, policy) for (image, labels), source in pairs]
-
-
 def train_all(args: argparse.Namespace, config: Config, held: Held) -> dict[str, list[Scores]]:
     """Return the scores of every seed of each chosen training."""
     training, _ = split(read_shared(args.data), config)
@@ -174,7 +100,7 @@ def train_all(args: argparse.Namespace, config: Config, held: Held) -> dict[str,
             images += prepared(read_shared(args.pool), SIMULATED, chosen.image, changed.policy)
         results[name] = []
         for seed in range(args.seeds):
-            network = trained(replace(changed, seed=seed), images)
+            network = chosen.train(replace(changed, seed=seed), images)
             results[name].append(score(held, network, Use(diameter=TRUE, image=chosen.image)))
             print(f"{name}, seed {seed}: {mean(results[name][-1]):.3f}", flush=True)
     return results

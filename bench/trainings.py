@@ -1,0 +1,159 @@
+"""The trainings that `bench.ablation` compares: a config but for one choice each, from random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.cluster.vq import kmeans2
+
+from infer.image import ArrayImage, Image
+from infer.session import Network
+from train.__main__ import about, starting_network
+from train.augment import augmented
+from train.batches import batch_maker
+from train.config import Config, load_config
+from train.data import Prepared, prepare
+from train.loop import fit
+from train.network import FULL, HALF, FlowNetwork
+from train.readers import Item, read_item
+from train.validate import Array, TorchNetwork
+
+QUARTER = (8, 16, 32, 64)
+CLUSTERS = 4
+"""Networks of the row with style clusters. The seed made ten, for the ten kinds of images it saw."""
+
+
+def pixels_of(image: Image) -> npt.NDArray[np.generic]:
+    channels, height, width = image.shape
+    return image.read(0, 0, height, width)
+
+
+def unchanged(image: Image) -> Image:
+    return image
+
+
+def merged(image: Image) -> Image:
+    """Return two channels: green and blue, each averaged with red (the seed's equation 5); grey twice."""
+    pixels = pixels_of(image)
+    if len(pixels) < 3:
+        return ArrayImage(np.repeat(pixels[:1], 2, axis=0))
+    red, green, blue = pixels[:3].astype(np.float32)
+    return ArrayImage(np.stack([(green + red) / 2, (blue + red) / 2]))
+
+
+def green_and_blue(image: Image) -> Image:
+    """Return two channels: green and blue as they are (the seed's choice); grey twice."""
+    pixels = pixels_of(image)
+    return ArrayImage(pixels[1:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 2, axis=0))
+
+
+def optimised(network: FlowNetwork, config: Config, images: Sequence[Prepared]) -> FlowNetwork:
+    """Return the network, trained on as the config says; deterministic for its weights, config and images."""
+    with TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
+        fit(network, batch_maker(images, config), config, state, "", lambda _: "", config.steps)
+    return network.eval()
+
+
+def one_network(config: Config, images: Sequence[Prepared]) -> Network:
+    """Return a network trained from random weights."""
+    torch.manual_seed(config.seed)
+    return TorchNetwork(optimised(starting_network(config, None), config, images), about(config))
+
+
+class ByStyle(TorchNetwork):
+    """Networks of which each tile gets the one whose cluster's centre is nearest to its style."""
+
+    def __init__(self, base: FlowNetwork, centres: Array, networks: Sequence[FlowNetwork], config: Config) -> None:
+        super().__init__(base, about(config))
+        self._base, self._centres, self._networks = base, centres, networks
+
+    @torch.inference_mode()
+    def maps(self, tiles: Array) -> Array:
+        return np.concatenate([self._one(torch.from_numpy(tile)[None]) for tile in tiles])
+
+    def _one(self, tile: torch.Tensor) -> Array:
+        distances = np.linalg.norm(self._centres - style_of(self._base, tile), axis=1)
+        maps, _ = self._networks[int(distances.argmin())](tile)
+        return np.ascontiguousarray(maps.numpy())
+
+
+@torch.inference_mode()
+def style_of(network: FlowNetwork, tile: torch.Tensor) -> Array:
+    """Return the style (S,) of a tile (1, C, Y, X)."""
+    return np.asarray(network.encode(tile)[1].flatten())
+
+
+def _styles(network: FlowNetwork, images: Sequence[Prepared], config: Config) -> Array:
+    """Return (n, S) the style of a crop of each image, its values unchanged."""
+    rng = np.random.default_rng(config.seed)
+    plain = load_config("seed").augmentation
+    styles = []
+    for image in images:
+        pixels, flows = image.image.astype(np.float32), image.flows.astype(np.float32)
+        zoom = config.mean_diameter / image.diameter if image.diameter else 1.0
+        crop, _ = augmented(pixels, image.labels, flows, zoom, plain, rng)
+        styles.append(style_of(network, torch.from_numpy(crop)[None]))
+    return np.stack(styles)
+
+
+def network_for_each_style(config: Config, images: Sequence[Prepared]) -> Network:
+    """Return `CLUSTERS` networks: one for all for half of the steps, then a copy for each cluster of styles."""
+    torch.manual_seed(config.seed)
+    half = replace(config, steps=config.steps // 2)
+    base = optimised(starting_network(half, None), half, images)
+    styles = _styles(base, images, config).astype(np.float64)
+    centres, members = kmeans2(styles, CLUSTERS, minit="++", seed=config.seed, missing="raise")
+    networks = [
+        optimised(deepcopy(base), half, [image for image, member in zip(images, members, strict=True) if member == k])
+        for k in range(CLUSTERS)
+    ]
+    return ByStyle(base, centres.astype(np.float32), networks, config)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A way to train a network."""
+
+    change: Callable[[Config], Config] = lambda config: config
+    simulated: bool = True
+    image: Callable[[Image], Image] = unchanged
+    train: Callable[[Config, Sequence[Prepared]], Network] = one_network
+
+
+def _wide_crops(config: Config) -> Config:
+    """Crops of 512 px, so few that a step sees about as many pixels."""
+    return replace(config, batch=2, augmentation=replace(config.augmentation, crop=512))
+
+
+def _seed(config: Config) -> Config:
+    """Return the seed's protocol, in this config's width and steps."""
+    return replace(load_config("seed"), widths=config.widths, steps=config.steps)
+
+
+TRAININGS = {
+    "as the config says": Training(),
+    "green and blue": Training(lambda config: replace(config, policy="green-blue"), image=green_and_blue),
+    "red merged into them (eq. 5)": Training(lambda config: replace(config, policy="green-blue"), image=merged),
+    "style clusters": Training(train=network_for_each_style),
+    "crops of 512 px": Training(_wide_crops),
+    "the seed's protocol": Training(_seed, simulated=False, image=green_and_blue),
+    "quarter width": Training(lambda config: replace(config, widths=QUARTER)),
+    "half width": Training(lambda config: replace(config, widths=HALF)),
+    "full width": Training(lambda config: replace(config, widths=FULL)),
+    "no simulator": Training(simulated=False),
+    "pasting 0.3": Training(lambda config: replace(config, paste=0.3)),
+}
+
+
+def prepared(items: Sequence[Item], kind: str, change: Callable[[Image], Image], policy: str) -> list[Prepared]:
+    """Read images, change their channels and make them ready to train on; ``kind`` begins their sources' names."""
+    pairs = [(read_item(item), item.source) for item in items]
+    return [prepare(change(image), labels, kind + source, policy) for (image, labels), source in pairs]

@@ -1,0 +1,7 @@
+"""`half_rgb` at a quarter of the width, with which `bench.ablation --train` compares. Nothing ships from here."""
+
+from dataclasses import replace
+
+from train.configs.half_rgb import CONFIG as FIRST
+
+CONFIG = replace(FIRST, name="quick", widths=(8, 16, 32, 64), steps=300)
