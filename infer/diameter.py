@@ -1,4 +1,4 @@
-"""The cells' diameter: said by the style of a few windows, then sought where the network sees the cells best."""
+"""The cells' diameter: said by the style, sought where the network sees the cells best, measured on what it finds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 
 from infer.contract import GRAIN
 from infer.image import Image
+from infer.labels import Labels
 from infer.normalise import Array, Levels, Plan
 from infer.rescale import NormalisedView
 from infer.session import Network
+from infer.settings import Settings
 
 WINDOW = 320
 """Largest side of a window in network pixels."""
@@ -26,6 +28,8 @@ STEP = 1.5
 """Factor between the diameters that are tried."""
 PULL = 0.2
 """What a diameter loses, in mean flow length, by the square of its log distance from what the style says."""
+MEASURED = 0.7
+"""Share, in the logarithm, of the diameter that is measured in the one that is sought by flow length."""
 Place = tuple[float, float]
 """A position as fractions (y, x) of the image's height and width."""
 SMALLEST, LARGEST = 5.0, 500.0
@@ -37,8 +41,9 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels)
 
     The network's size regression (style vector to log diameter, Stringer et al. 2021) reads windows at the image's
     own scale. It leans towards the mean diameter, so other diameters are tried from there, `STEP` by `STEP` while
-    it gets better: where cells have the size that the network knows, its flows are the longest. The answer is the
-    top of the parabola through the best diameter and its neighbours.
+    it gets better: where cells have the size that the network knows, its flows are the longest. The answer lies
+    between the top of the parabola through the best diameter and its neighbours and the median diameter of the
+    cells that are found at the best one.
 
     Without a regression: the contract's training diameter; where no window has a style, as on an empty image: the
     mean diameter.
@@ -53,18 +58,23 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels)
         return contract.mean_diameter
 
     @cache
+    def looks(step: int) -> list[Array]:
+        view = NormalisedView(image, plan, level, contract.mean_diameter / (said * STEP**step))
+        return [network.maps(window[None])[0] for window in _windows(view, places[:LOOKS])]
+
     def clearness(step: int) -> float:
-        diameter = said * STEP**step
-        if not SMALLEST <= diameter <= LARGEST:
+        if not SMALLEST <= said * STEP**step <= LARGEST:
             return -math.inf
-        view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-        looks = [network.maps(window[None])[0] for window in _windows(view, places[:LOOKS])]
-        return _flow_length(looks) - PULL * (step * math.log(STEP)) ** 2
+        return _flow_length(looks(step)) - PULL * (step * math.log(STEP)) ** 2
 
     best = 0
     while (better := max(best, best - 1, best + 1, key=clearness)) != best:
         best = better
-    return float(np.clip(said * STEP ** (best + _top(*map(clearness, (best - 1, best, best + 1)))), SMALLEST, LARGEST))
+    sought = said * STEP ** (best + _top(*map(clearness, (best - 1, best, best + 1))))
+    if shown := _median_diameter(looks(best)):
+        measured = said * STEP**best * shown / contract.mean_diameter
+        sought *= (measured / sought) ** MEASURED
+    return float(np.clip(sought, SMALLEST, LARGEST))
 
 
 def _top(before: float, here: float, after: float) -> float:
@@ -84,6 +94,20 @@ def _flow_length(looks: list[Array]) -> float:
     """Return the mean length of the flow over the cell pixels of maps (3, Y, X), 1 being perfect; 0 without cells."""
     inside = np.concatenate([maps[:2, maps[2] > 0] for maps in looks], axis=1)
     return float(np.hypot(*inside).mean()) / 5 if inside.size else 0.0
+
+
+def _median_diameter(looks: list[Array]) -> float | None:
+    """Return the median diameter in network px of the cells that maps (3, Y, X) hold, as circles; None without any."""
+    areas = np.concatenate([np.bincount(_labels(maps).ravel())[1:] for maps in looks])
+    return 2 * math.sqrt(np.median(areas) / math.pi) if areas.size else None
+
+
+def _labels(maps: Array) -> Labels:
+    """Return the labels (Y, X) of maps (3, Y, X) at the network's resolution."""
+    from infer.strip import label_rows  # where nothing is compiled ahead, that takes longer than opening the network
+
+    shape = maps.shape[1], maps.shape[2]
+    return np.concatenate(list(label_rows([maps], shape, shape, Settings())))
 
 
 def _places(view: NormalisedView) -> list[Place]:

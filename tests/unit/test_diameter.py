@@ -21,15 +21,15 @@ class Drawn:
     contract = CONTRACT
     gpu_memory = None
 
-    def __init__(self, said=30.0):
-        self.said = said
+    def __init__(self, said=30.0, fades=1.0):
+        self.said, self.fades = said, fades
 
     def maps(self, tiles):
         from scipy.ndimage import label
 
         discs, count = label(tiles[0, 0] > 0.5)
         discs = discs.astype(np.int32)
-        length = max(0.1, 1 - abs(np.log(median_diameter(discs) / 30))) if count else 0
+        length = max(0.1, 1 - self.fades * abs(np.log(median_diameter(discs) / 30))) if count else 0
         return np.concatenate([5 * length * labels_to_flows(discs), np.where(discs, 5, -5)[None]])[None].astype(
             np.float32
         )
@@ -53,6 +53,11 @@ def estimate(image, network):
 @pytest.mark.parametrize("diameter", [16, 24, 30, 42, 66])
 def test_what_the_style_says_is_corrected_by_what_is_seen(diameter):
     assert estimate(discs(diameter), Drawn()) == pytest.approx(diameter, rel=0.08)
+
+
+@pytest.mark.parametrize("diameter", [20, 45])
+def test_where_flows_say_nothing_the_cells_that_are_found_are_measured(diameter):
+    assert estimate(discs(diameter), Drawn(fades=0)) == pytest.approx(diameter**0.7 * 30**0.3, rel=0.04)
 
 
 def test_a_style_that_is_right_is_kept():
