@@ -40,9 +40,14 @@ def finished(target: Path, origin: Origin) -> Made | None:
     made, dtype = _read(target)
     if made is None or made.flowmask != _digest(origin):
         return None
-    if made.cells > INT16_CELLS and dtype == np.int16 and _read(full_path(target))[0] != made:
+    if made.cells > INT16_CELLS and dtype == np.int16 and not says(full_path(target), made):
         return None
     return made
+
+
+def says(path: Path, made: Made) -> bool:
+    """Tell whether a file is a complete label file that says just this of itself."""
+    return _read(path)[0] == made
 
 
 def is_ours(path: Path) -> bool:

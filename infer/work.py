@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 from infer.errors import FlowmaskError, OutputError, one_line
-from infer.finished import Made, description, finished, is_ours
+from infer.finished import Made, description, finished, is_ours, says
 from infer.image import open_image
 from infer.jobs import Job
 from infer.memory import forget_peak, peak_memory
@@ -97,7 +97,7 @@ def _failed(job: Job, reason: str) -> Outcome:
 
 def _kept(job: Job, made: Made) -> Outcome:
     discard(maps_path(job.target))
-    labels = tuple(str(path) for path in (job.target, full_path(job.target)) if path == job.target or is_ours(path))
+    labels = tuple(str(path) for path in (job.target, full_path(job.target)) if says(path, made))
     return Outcome(str(job.path), SKIPPED, labels=labels, cells=made.cells, diameter=made.diameter)
 
 
