@@ -192,5 +192,5 @@ def _read_size(path: str, styles: int) -> SizeRegression:
         raise NetworkError(
             f"{path}: this is no size file of cellpose ({error}); give the one that ends in _size.npy."
         ) from error
-    coefficients, mean_style = (torch.from_numpy(vector.ravel()) for vector in (weights, style))
-    return size_regression(coefficients, mean_style, log_diameter, styles, path)
+    layer = torch.from_numpy(weights.reshape(1, -1)), torch.tensor([log_diameter])
+    return size_regression([layer], torch.from_numpy(style.ravel()), styles, path)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from export.fold import folded
 from export.parity import check_parity
 from export.precision import HalfPrecision
-from export.source import SizeRegression, Source
+from export.source import Layer, SizeRegression, Source
 from infer.contract import Contract
 from infer.errors import OutputError
 
@@ -32,13 +32,9 @@ class Sized(nn.Module):
     def __init__(self, network: nn.Module, size: SizeRegression | None) -> None:
         super().__init__()
         self.network = network
-        self.regression: nn.Conv2d | None = None
+        self.regression: nn.Sequential | None = None
         if size is not None:
-            # The scalar product as a 1x1 convolution: as train.network says of the style.
-            self.regression = nn.Conv2d(len(size.weights), 1, 1)
-            with torch.no_grad():
-                self.regression.weight.copy_(size.weights[None, :, None, None])
-                self.regression.bias.fill_(size.log_diameter)  # type: ignore[union-attr]
+            self.regression = _regression(size.layers)
             self.register_buffer("style", size.style[None, :, None, None])
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -47,6 +43,18 @@ class Sized(nn.Module):
             return maps, style
         logarithm = self.regression(style.unsqueeze(2).unsqueeze(3) - self.style).flatten(1).squeeze(1)
         return maps, logarithm.exp().clamp(min=SMALLEST), style
+
+
+@torch.no_grad()
+def _regression(layers: tuple[Layer, ...]) -> nn.Sequential:
+    """Return the layers as 1x1 convolutions, for which train.network gives the reason, with a ReLU between two."""
+    parts: list[nn.Module] = []
+    for weights, offsets in layers:
+        layer = nn.Conv2d(weights.shape[1], weights.shape[0], 1)
+        layer.weight.copy_(weights[:, :, None, None])
+        layer.bias.copy_(offsets)  # type: ignore[union-attr]
+        parts += [layer, nn.ReLU()]
+    return nn.Sequential(*parts[:-1])
 
 
 def write_onnx(path: str, source: Source, name: str, precision: str = "fp32") -> dict[str, float]:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-import torch
 from torch import Tensor
 
 from infer.contract import CHANNEL_POLICIES, Contract
 from infer.errors import NetworkError
 from train.network import FlowNetwork, load
 
+Layer = tuple[Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class SizeRegression:
-    """Log diameter (network pixels) of an item = ``weights . (style of the item - style) + log_diameter``."""
+    """Log diameter (network pixels) of an item: the layers, a ReLU between two, applied to its style less the mean."""
 
-    weights: Tensor
-    """(S,) float32."""
+    layers: tuple[Layer, ...]
+    """Weights (outputs, inputs) and offsets (outputs,) float32; the first takes S values, the last gives one."""
     style: Tensor
     """(S,) float32: mean style of the training crops."""
-    log_diameter: float
-    """Natural logarithm of the diameter at the mean style."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,22 @@ class Source:
         )
 
 
-def size_regression(weights: Tensor, style: Tensor, log_diameter: float, styles: int, path: str) -> SizeRegression:
+def size_regression(layers: Sequence[Layer], style: Tensor, styles: int, path: str) -> SizeRegression:
     """Return the record after checking it against a network of ``styles`` style values; ``path`` is for the message.
 
     Raises NetworkError when the shapes do not fit or a number is not finite.
     """
-    if weights.shape != (styles,) or style.shape != (styles,):
+    if style.shape != (styles,):
         raise NetworkError(
-            f"{path}: its size regression is for styles of {weights.numel()} values and the network's have {styles}; "
+            f"{path}: its size regression is for styles of {style.numel()} values and the network's have {styles}; "
             "give the size regression that was fitted to this network."
         )
-    if not torch.cat([weights, style, torch.tensor([log_diameter])]).isfinite().all():
+    widths = [styles, *(len(offsets) for _, offsets in layers)]
+    if [tuple(weights.shape) for weights, _ in layers] != [*zip(widths[1:], widths, strict=False)] or widths[-1] != 1:
+        raise NetworkError(f"{path}: the layers of its size regression do not fit each other; fit it again.")
+    if not all(part.isfinite().all() for part in (style, *chain.from_iterable(layers))):
         raise NetworkError(f"{path}: its size regression holds values that are not finite; fit it again.")
-    return SizeRegression(weights.float(), style.float(), log_diameter)
+    return SizeRegression(tuple((weights.float(), offsets.float()) for weights, offsets in layers), style.float())
 
 
 def read_checkpoint(path: str) -> Source:
@@ -105,5 +108,5 @@ def read_checkpoint(path: str) -> Source:
 
 def _read_size(size: object, styles: int, path: str) -> SizeRegression:
     if not isinstance(size, Mapping):
-        raise NetworkError(f"{path}: its size regression is no mapping; save weights, style and log_diameter.")
-    return size_regression(size["weights"], size["style"], float(size["log_diameter"]), styles, path)
+        raise NetworkError(f"{path}: its size regression is no mapping; save layers and style.")
+    return size_regression(size["layers"], size["style"], styles, path)

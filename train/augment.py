@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +18,7 @@ class Augmentation:
 
     crop: int = 224
     scale: tuple[float, float] = (0.65, 1.5)
-    """Range of the factor by which a cell of the target diameter may be resized."""
+    """Range of the factor, even in its logarithm, by which a cell of the target diameter may be resized."""
     shuffle: float = 0.5
     """Probability that the channels change places."""
     drop: float = 0.1
@@ -108,7 +109,7 @@ def augmented(
 
     ``zoom`` takes the image's cells to the target diameter; a factor within ``options.scale`` is drawn on top.
     """
-    factor = zoom * rng.uniform(*options.scale)
+    factor = zoom * math.exp(rng.uniform(*np.log(options.scale)))
     matrix = affine(labels.shape, options.crop, factor, rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
     crop, turned, field = warp(image, labels, flows, matrix, options.crop)
     crop = photometric(crop, options, rng)

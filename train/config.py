@@ -54,8 +54,8 @@ class Config:
     paste: float = 0.0
     """Probability that a real image is replaced by one with pasted cells (train/paste.py)."""
     augmentation: Augmentation = Augmentation()
-    windows: str = "by source"
-    """One of `train.size.WINDOWS`: what the size regression is fitted to."""
+    size_model: str = "perceptron"
+    """One of `train.size.MODELS`: what the size regression is and which windows it is fitted to."""
 
 
 def load_config(name: str) -> Config:

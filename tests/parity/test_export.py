@@ -26,7 +26,8 @@ def make_source(channels: int = 3, widths: tuple[int, ...] = HALF, sized: bool =
         for _ in range(3):
             network(torch.rand(2, channels, 32, 32))
     style = torch.rand(widths[-1])
-    size = SizeRegression(torch.randn(widths[-1]), style / style.norm(), 3.4) if sized else None
+    layers = (torch.randn(9, widths[-1]), torch.randn(9)), (torch.randn(1, 9) / 9, torch.tensor([3.4]))
+    size = SizeRegression(layers, style / style.norm()) if sized else None
     return Source(network.eval(), size, policy, 30.0, 27.5, "CC0", "nothing")
 
 
@@ -67,13 +68,14 @@ def test_file_computes_what_torch_does(tmp_path, channels, widths, sized, policy
     np.testing.assert_allclose(outputs["maps"], maps, atol=1e-4 * max(1.0, float(np.abs(maps).max())))
     np.testing.assert_allclose(outputs["style"], style, atol=1e-4)
     if source.size is not None:
-        logarithm = (style - source.size.style.numpy()) @ source.size.weights.numpy() + source.size.log_diameter
+        (inner, offsets), (outer, offset) = ((part.numpy() for part in layer) for layer in source.size.layers)
+        logarithm = (np.maximum(0, (style - source.size.style.numpy()) @ inner.T + offsets) @ outer.T + offset)[:, 0]
         np.testing.assert_allclose(outputs["diameter"], np.maximum(5, np.exp(logarithm)), rtol=1e-4)
 
 
 def test_diameter_is_at_least_five(tmp_path):
     source = make_source()
-    small = SizeRegression(torch.zeros(HALF[-1]), torch.zeros(HALF[-1]), 0.5)
+    small = SizeRegression(((torch.zeros(1, HALF[-1]), torch.tensor([0.5])),), torch.zeros(HALF[-1]))
     path = tmp_path / "net.onnx"
     trace(path, Source(source.network, small, "rgb", 30.0, 30.0, "CC0", "nothing"))
     (diameter,) = open_session(path).run(["diameter"], {"image": np.zeros((2, 3, 32, 32), np.float32)})
@@ -186,13 +188,15 @@ def test_channels_must_fit_the_policy():
 
 
 ABOUT = {"channels": "rgb", "mean_diameter": 30.0, "train_diameter": 27.5, "licence": "CC0", "data": "nothing"}
-SHORT = {"weights": torch.zeros(3), "style": torch.zeros(3), "log_diameter": 3.0}
+SHORT = {"layers": [(torch.zeros(1, 3), torch.zeros(1))], "style": torch.zeros(3)}
+TORN = {"layers": [(torch.zeros(4, HALF[-1]), torch.zeros(5)), (torch.zeros(1, 4), torch.zeros(1))]}
+TORN |= {"style": torch.zeros(HALF[-1])}
 
 
 def test_command_line_exports_a_checkpoint(tmp_path, capsys):
     source, output = make_source(), tmp_path / "net.onnx"
     assert source.size is not None
-    size = {"weights": source.size.weights, "style": source.size.style, "log_diameter": source.size.log_diameter}
+    size = {"layers": source.size.layers, "style": source.size.style}
     save(str(tmp_path / "net.pt"), source.network, about=ABOUT, size=size)
     assert main([str(tmp_path / "net.pt"), "-o", str(output)]) == 0
     assert "largest relative difference" in capsys.readouterr().out
@@ -207,6 +211,7 @@ def test_command_line_exports_a_checkpoint(tmp_path, capsys):
         ({"about": {**ABOUT, "channels": "cellpose"}, "size": None}, "takes 3 channels"),
         ({"about": {"channels": "rgb"}, "size": None}, "mean_diameter"),
         ({"about": ABOUT, "size": SHORT}, "3 values"),
+        ({"about": ABOUT, "size": TORN}, "do not fit each other"),
     ],
 )
 def test_command_line_refuses_an_incomplete_checkpoint(tmp_path, capsys, extras, message):

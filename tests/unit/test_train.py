@@ -21,7 +21,7 @@ from train.network import FlowNetwork, save  # noqa: E402
 from train.optimise import halving, lecun_uniform, trapezoid  # noqa: E402
 from train.readers import read_shared  # noqa: E402
 from train.simulate import simulate  # noqa: E402
-from train.size import fit_size  # noqa: E402
+from train.size import fit_size, perceptron, ridge  # noqa: E402
 
 CONFIG = Config(
     "tiny", "rgb", (4, 4, 8, 8), steps=6, rate=1e-3, warm_up=0.3, licence="BSD-3-Clause", data="simulated", batch=2
@@ -163,13 +163,28 @@ def test_what_fit_leaves_is_the_average_of_the_last_weights(tmp_path):
     assert (average - last).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("windows", ["by source", "ten passes"])
-def test_the_size_regression_has_the_networks_style(monkeypatch, windows):
+@pytest.mark.parametrize(("model", "layers"), [("perceptron", 2), ("ridge", 1)])
+def test_the_size_regression_has_the_networks_style(monkeypatch, model, layers):
     monkeypatch.setattr("train.size.DRAWS", 12)
-    config = dataclasses.replace(CONFIG, windows=windows)
+    config = dataclasses.replace(CONFIG, size_model=model)
     size = fit_size(FlowNetwork(3, CONFIG.widths).eval(), [prepared(), prepared("b", 1)], config)
-    assert size["weights"].shape == size["style"].shape == (8,)
-    assert 12 < np.exp(size["log_diameter"]) < 75
+    assert size["style"].shape == (8,)
+    assert len(size["layers"]) == layers
+    assert size["layers"][0][0].shape[1] == 8
+    assert size["layers"][-1][0].shape[0] == 1
+    assert 6 < np.exp(size["layers"][-1][1].item()) < 150
+
+
+@pytest.mark.parametrize("solve", [perceptron, ridge])
+def test_a_size_regression_finds_what_styles_say(solve):
+    rng = np.random.default_rng(0)
+    styles, weights = rng.normal(0, 0.3, (600, 8)), rng.normal(0, 1, 8)
+    size = solve(styles, styles @ weights + 3.4, 0)
+    fresh = rng.normal(0, 0.3, (100, 8))
+    hidden = torch.from_numpy(fresh) - size["style"]
+    for number, (inner, offsets) in enumerate(size["layers"]):
+        hidden = (hidden.relu() if number else hidden) @ inner.double().T + offsets.double()
+    assert np.abs(hidden[:, 0].numpy() - (fresh @ weights + 3.4)).mean() < 0.1
 
 
 def test_a_config_that_holds_nothing_out_is_refused(tmp_path, capsys):

@@ -44,5 +44,5 @@ CONFIG = replace(
         noise=0,
         illumination=0,
     ),
-    windows="ten passes",
+    size_model="ridge",
 )
