@@ -48,7 +48,9 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train half_rgb_more --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb.pt
 	.venv-dev/bin/python -m train long --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb_more.pt
 	.venv-dev/bin/python -m train wide --data $(DATA) --pool checkpoints/pool --start checkpoints/long.pt
-	cp checkpoints/wide.pt models/flowmask.pt
+	.venv-dev/bin/python -m train wider --data $(DATA) --pool checkpoints/pool --start checkpoints/wide.pt
+	.venv-dev/bin/python -m train.soup wider checkpoints/wide.pt checkpoints/wider.pt --data $(DATA) \
+	    --pool checkpoints/pool -o models/flowmask.pt
 	.venv-dev/bin/python -m export models/flowmask.pt -o models/flowmask.onnx
 
 lock:

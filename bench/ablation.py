@@ -1,6 +1,6 @@
 """What each choice is worth on held-out sources: the seed's Tables 3 and 4 in shape, and choices of ours.
 
-    python -m bench.ablation --data ../shared/data [--model models/flowmask.onnx] [--config wide]
+    python -m bench.ablation --data ../shared/data [--model models/flowmask.onnx] [--config wider]
     python -m bench.ablation --data ../shared/data --train [--config quick] [--pool POOL] [--steps 100]
         [--seeds 3] [--only NAME ...]
 
@@ -127,7 +127,7 @@ def report(results: dict[str, list[Scores]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
-    parser.add_argument("--config", default="wide", help="whose held-out images are scored, and how --train trains")
+    parser.add_argument("--config", default="wider", help="whose held-out images are scored, and how --train trains")
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--train", action="store_true", help="train networks instead of using --model")
     parser.add_argument("--pool", type=Path, help="simulated images, as python -m train.pool writes them")

@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--images", type=int, default=0, help="of each held-out source; 0: all")
     args = parser.parse_args()
-    config = replace(load_config("wide"), seed=1000)
+    config = replace(load_config("wider"), seed=1000)
     training, _ = split(read_shared(args.data), config)
     held = held_images(args.data, config, args.images)
     make = batch_maker(prepare_items(training[::4], config.policy), config)

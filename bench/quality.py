@@ -1,6 +1,6 @@
 """Every score of `infer.metrics` for each held-out source, with estimated and with true diameters.
 
-python -m bench.quality --data ../shared/data [--model models/flowmask.onnx] [--config wide] [--augment]
+python -m bench.quality --data ../shared/data [--model models/flowmask.onnx] [--config wider] [--augment]
 
 The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95 and Dice (which is the
 semantic F1) with the estimated one. Cells are ordered by their mean cell probability for AP. Mean and median are
@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--config", default="wide", help="the config whose held-out images are scored")
+    parser.add_argument("--config", default="wider", help="the config whose held-out images are scored")
     parser.add_argument("--augment", action="store_true", help="average over mirror images, as the engine's --augment")
     parser.add_argument("--plot", type=Path, help="PNG to draw estimated against true diameters into")
     args = parser.parse_args()

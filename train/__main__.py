@@ -106,7 +106,13 @@ def run(args: argparse.Namespace) -> None:
         validation,
         VALIDATE_EVERY,
     )
-    size = fit_size(network.eval(), images, config)
+    path = args.work / f"{config.name}.pt"
+    finish(path, network, images, config)
+    print(f"{path} written after {seconds / 60:.0f} min of training", flush=True)
+
+
+def finish(path: Path, network: FlowNetwork, images: Sequence[Prepared], config: Config) -> None:
+    """Fit the size regression and write the checkpoint that `python -m export` reads."""
     facts = {
         "channels": config.policy,
         "mean_diameter": config.mean_diameter,
@@ -114,8 +120,7 @@ def run(args: argparse.Namespace) -> None:
         "licence": config.licence,
         "data": config.data,
     }
-    save(args.work / f"{config.name}.pt", network, about=facts, size=size)
-    print(f"{args.work / config.name}.pt written after {seconds / 60:.0f} min of training", flush=True)
+    save(path, network, about=facts, size=fit_size(network.eval(), images, config))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,7 +28,7 @@ IMAGES = 4
     [("bbbc039_fluo_nuclei_u2os", 0.85), ("yeastvision_phase_yeast_pos13", 0.8), ("usiigaci_phase_T98G", 0.5)],
 )
 def test_held_out_sources(tmp_path, source, least):
-    _, held_out = split(read_shared(DATA), load_config("wide"))
+    _, held_out = split(read_shared(DATA), load_config("wider"))
     items = [item for item in held_out if item.source == source][:IMAGES]
     (tmp_path / "in").mkdir()
     for item in items:

@@ -22,6 +22,7 @@ from train.optimise import halving, lecun_uniform, trapezoid  # noqa: E402
 from train.readers import read_shared  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 from train.size import fit_size, perceptron, ridge  # noqa: E402
+from train.soup import mean_of  # noqa: E402
 
 CONFIG = Config(
     "tiny", "rgb", (4, 4, 8, 8), steps=6, rate=1e-3, warm_up=0.3, licence="BSD-3-Clause", data="simulated", batch=2
@@ -217,3 +218,17 @@ def test_training_begins_with_given_weights_of_the_same_shape(tmp_path):
             starting_network(CONFIG, tmp_path / wrong)
     with pytest.raises(SettingsError, match="another shape"):
         starting_network(dataclasses.replace(CONFIG, widths=(4, 8, 8, 8)), tmp_path / "a.pt")
+
+
+def test_a_soup_is_the_mean_of_its_networks():
+    networks = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        network = FlowNetwork(3, CONFIG.widths).train()
+        with torch.no_grad():
+            network(torch.rand(2, 3, 32, 32))
+        networks.append(network)
+    mean = mean_of(networks).state_dict()
+    one, other = (network.state_dict() for network in networks)
+    for name, value in mean.items():
+        torch.testing.assert_close(value, (one[name] + other[name]) / 2 if value.is_floating_point() else one[name])
