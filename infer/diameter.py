@@ -36,14 +36,15 @@ SMALLEST, LARGEST = 5.0, 500.0
 """Diameters in image pixels between which the estimate is kept."""
 
 
-def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels) -> float:
+def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels, threads: int = 0) -> float:
     """Return the diameter in image pixels of the cells that the image shows.
 
     The network's size regression (style vector to log diameter, Stringer et al. 2021) reads windows at the image's
     own scale. It leans towards the mean diameter, so other diameters are tried from there, `STEP` by `STEP` while
     it gets better: where cells have the size that the network knows, its flows are the longest. The answer lies
     between the top of the parabola through the best diameter and its neighbours and the median diameter of the
-    cells that are found at the best one.
+    cells that are found at the best one, by default thresholds whatever the caller's, so that the network's maps stay
+    the same. ``threads`` as in `Settings`.
 
     Without a regression: the contract's training diameter; where no window has a style, as on an empty image: the
     mean diameter.
@@ -71,7 +72,7 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels)
     while (better := max(best, best - 1, best + 1, key=clearness)) != best:
         best = better
     sought = said * STEP ** (best + _top(*map(clearness, (best - 1, best, best + 1))))
-    if shown := _median_diameter(looks(best)):
+    if shown := _median_diameter(looks(best), Settings(threads=threads)):
         measured = said * STEP**best * shown / contract.mean_diameter
         sought *= (measured / sought) ** MEASURED
     return float(np.clip(sought, SMALLEST, LARGEST))
@@ -96,18 +97,18 @@ def _flow_length(looks: list[Array]) -> float:
     return float(np.hypot(*inside).mean()) / 5 if inside.size else 0.0
 
 
-def _median_diameter(looks: list[Array]) -> float | None:
+def _median_diameter(looks: list[Array], settings: Settings) -> float | None:
     """Return the median diameter in network px of the cells that maps (3, Y, X) hold, as circles; None without any."""
-    areas = np.concatenate([np.bincount(_labels(maps).ravel())[1:] for maps in looks])
+    areas = np.concatenate([np.bincount(_labels(maps, settings).ravel())[1:] for maps in looks])
     return 2 * math.sqrt(np.median(areas) / math.pi) if areas.size else None
 
 
-def _labels(maps: Array) -> Labels:
+def _labels(maps: Array, settings: Settings) -> Labels:
     """Return the labels (Y, X) of maps (3, Y, X) at the network's resolution."""
     from infer.strip import label_rows  # where nothing is compiled ahead, that takes longer than opening the network
 
     shape = maps.shape[1], maps.shape[2]
-    return np.concatenate(list(label_rows([maps], shape, shape, Settings())))
+    return np.concatenate(list(label_rows([maps], shape, shape, settings)))
 
 
 def _places(view: NormalisedView) -> list[Place]:

@@ -71,7 +71,7 @@ def segment_rows(
     if known:
         tiles, batch = _tiles_and_batch(image, network, known, settings)
     level = levels(image, plan, contract.percentiles)
-    diameter = known or estimate_diameter(image, network, plan, level)
+    diameter = known or estimate_diameter(image, network, plan, level, settings.threads)
     if not known:
         tiles, batch = _tiles_and_batch(image, network, diameter, settings)
     if kept and kept.diameter is None:
