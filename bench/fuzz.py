@@ -236,7 +236,7 @@ def main() -> int:
         "counts": {f"{kind} {verdict}": count for (kind, verdict), count in sorted(counts.items())},
         "failures": [verdict.index for verdict in failures],
     }
-    print(write_record(f"fuzz_{args.seed}_{args.first}", record))
+    print(write_record("fuzz", record))
     return 1 if failures else 0
 
 
