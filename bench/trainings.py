@@ -21,11 +21,10 @@ from train.batches import batch_maker
 from train.config import Config, load_config
 from train.data import Prepared, prepare
 from train.loop import fit
-from train.network import FULL, HALF, FlowNetwork
+from train.network import FULL, HALF, QUARTER, FlowNetwork
 from train.readers import Item, read_item
 from train.validate import Array, TorchNetwork
 
-QUARTER = (8, 16, 32, 64)
 CLUSTERS = 4
 """Networks of the row with style clusters. The seed made ten, for the ten kinds of images it saw."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from train.data import Prepared, prepare_items, prepare_simulated
 from train.loop import fit
 from train.network import FlowNetwork, load, parameters, save
 from train.optimise import INITIALISATIONS
-from train.readers import read_folder
+from train.readers import Item, read_folder
 from train.size import fit_size
 from train.validate import Validation
 
@@ -91,9 +91,7 @@ def run(args: argparse.Namespace) -> None:
             f"{args.config}: its held_out and left_out leave {len(training)} images to train on and {len(held_out)} "
             "to validate with; change these patterns of source/name until both have some."
         )
-    images = prepare_items(training, config.policy)
-    if args.pool:
-        images += prepare_simulated(args.pool, config.policy)
+    images = prepare_all(training, args.pool, config.policy)
     network = starting_network(config, args.start)
     print(f"{len(images)} images to train on, {len(held_out)} held out, {parameters(network):,} parameters", flush=True)
     validation = Validation(held_out, about(config), VALIDATE_IMAGES)
@@ -111,6 +109,11 @@ def run(args: argparse.Namespace) -> None:
     print(f"{path} written after {seconds / 60:.0f} min of training", flush=True)
 
 
+def prepare_all(items: list[Item], pool: Path | None, policy: str) -> list[Prepared]:
+    """Read and prepare real images and, where there is a pool, the simulated ones."""
+    return prepare_items(items, policy) + (prepare_simulated(pool, policy) if pool else [])
+
+
 def finish(path: Path, network: FlowNetwork, images: Sequence[Prepared], config: Config) -> None:
     """Fit the size regression and write the checkpoint that `python -m export` reads."""
     facts = {
@@ -124,8 +127,13 @@ def finish(path: Path, network: FlowNetwork, images: Sequence[Prepared], config:
 
 
 def main(argv: list[str] | None = None) -> int:
+    return exit_code(run, parse_args(argv))
+
+
+def exit_code(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
+    """Return 0, or 1 with one sentence on stderr where the work raises one of our errors."""
     try:
-        run(parse_args(argv))
+        work(args)
     except FlowmaskError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

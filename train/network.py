@@ -17,6 +17,7 @@ from infer.errors import NetworkError
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, UnicodeDecodeError)
 FULL = (32, 64, 128, 256)
 HALF = (16, 32, 64, 128)
+QUARTER = (8, 16, 32, 64)
 
 
 def norm_conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:

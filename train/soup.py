@@ -13,10 +13,9 @@ from pathlib import Path
 
 import torch
 
-from infer.errors import FlowmaskError, SettingsError
-from train.__main__ import finish
+from infer.errors import SettingsError
+from train.__main__ import exit_code, finish, prepare_all
 from train.config import load_config, split
-from train.data import prepare_items, prepare_simulated
 from train.network import FlowNetwork, load
 from train.readers import read_folder
 
@@ -39,9 +38,7 @@ def run(args: argparse.Namespace) -> None:
     networks = [load(path)[0] for path in args.checkpoints]
     if len({(network.channels, network.widths) for network in networks}) > 1:
         raise SettingsError("the networks have different shapes; name checkpoints of one lineage.")
-    images = prepare_items(split(read_folder(args.data), config)[0], config.policy)
-    if args.pool:
-        images += prepare_simulated(args.pool, config.policy)
+    images = prepare_all(split(read_folder(args.data), config)[0], args.pool, config.policy)
     finish(args.output, mean_of(networks), images, config)
 
 
@@ -52,12 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="as for python -m train")
     parser.add_argument("--pool", type=Path, metavar="FOLDER", help="as for python -m train")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    try:
-        run(parser.parse_args(argv))
-    except FlowmaskError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(run, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -3,5 +3,6 @@
 from dataclasses import replace
 
 from train.configs.half_rgb import CONFIG as FIRST
+from train.network import QUARTER
 
-CONFIG = replace(FIRST, name="quick", widths=(8, 16, 32, 64), steps=300)
+CONFIG = replace(FIRST, name="quick", widths=QUARTER, steps=300)
