@@ -8,7 +8,7 @@
 * path following by Numba on all CPU cores against the ONNX graph of `export.paths` on the GPU;
 * cellpose 3.1 with the same weights on the same GPU, if its package is there (FLOWMASK_CELLPOSE_PYTHON).
 
-The network has full width and the maps of the one that ships (`bench.doubled`). What cannot be measured is listed with
+The network has full width and the maps of the one that ships (`train.widen`). What cannot be measured is listed with
 the reason; a part for which there is no time left is not begun. Without a GPU the same is done on the CPU, with small
 sizes, as with --smoke. Writes results/gpu.json, after each part anew, and prints one table. Exit code 1: a part
 failed; 2: there was no GPU to measure.
@@ -38,7 +38,6 @@ import torch
 
 from bench.agreement import CHECKPOINT, cellpose_state, choose
 from bench.ceiling import ceilings, tile_operations
-from bench.doubled import doubled
 from bench.mosaic import mosaic, network_like
 from bench.record import ROOT, print_table, write_record
 from bench.speed import measure
@@ -58,6 +57,7 @@ from infer.settings import Settings, parse_device
 from train.data import median_diameter
 from train.network import load
 from train.readers import read_labels, read_shared
+from train.widen import doubled
 
 CELLPOSE = "from importlib.metadata import version; import cellpose; assert version('cellpose').startswith('3.1.')"
 IOU = 0.9

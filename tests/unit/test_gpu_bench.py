@@ -10,13 +10,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from bench.ceiling import ceilings, tile_operations  # noqa: E402
-from bench.doubled import doubled, largest_difference  # noqa: E402
 from bench.gpu import Bench, follow_paths, report  # noqa: E402
 from bench.stages import stages  # noqa: E402
 from infer.cli import MODEL  # noqa: E402
 from infer.session import OnnxNetwork  # noqa: E402
 from train.network import FULL, load  # noqa: E402
 from train.simulate import simulate  # noqa: E402
+from train.widen import doubled, largest_difference  # noqa: E402
 
 CHECKPOINT = MODEL.with_suffix(".pt")
 needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
