@@ -194,10 +194,15 @@ def test_memory_that_runs_out_costs_the_image_that_needs_it(folder):
 
 @needs_network
 def test_a_network_that_gets_no_memory_for_many_tiles_gets_fewer(folder):
-    outcomes, said = limited(folder, (1500, 1500), 256, 200)
-    assert [outcome["status"] for outcome in outcomes] == ["done"] * 3
+    """How much is too little for many tiles and enough for one depends on the cores: several amounts are tried."""
+    for spare in (100, 150, 200, 250, 300):
+        outcomes, said = limited(folder, (1500, 1500), 256, spare)
+        fewer = re.search(r"no memory for \d+ tiles at once: \d+ from now on", said)
+        if fewer and [outcome["status"] for outcome in outcomes] == ["done"] * 3:
+            break
+    else:
+        pytest.fail("no amount of memory made the network go on with fewer tiles")
     assert [outcome["cells"] for outcome in outcomes] == [outcomes[0]["cells"]] * 3
-    assert re.search(r"no memory for \d+ tiles at once: \d+ from now on", said)
     assert outputs(folder) == ["a_label.tiff", "b_label.tiff"]
 
 
