@@ -50,8 +50,8 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train wide --data $(DATA) --pool checkpoints/pool --start checkpoints/long.pt
 	.venv-dev/bin/python -m train wider --data $(DATA) --pool checkpoints/pool --start checkpoints/wide.pt
 	.venv-dev/bin/python -m train.soup wider checkpoints/wide.pt checkpoints/wider.pt --data $(DATA) \
-	    --pool checkpoints/pool -o models/flowmask.pt
-	.venv-dev/bin/python -m export models/flowmask.pt -o models/flowmask.onnx
+	    --pool checkpoints/pool -o models/cyto-small.pt
+	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
 
 lock:
 	sh requirements/lock.sh

@@ -1,6 +1,6 @@
 """What each choice is worth on held-out sources: the seed's Tables 3 and 4 in shape, and choices of ours.
 
-    python -m bench.ablation --data ../shared/data [--model models/flowmask.onnx] [--config wider]
+    python -m bench.ablation --data ../shared/data [--model models/cyto-small.onnx] [--config wider]
     python -m bench.ablation --data ../shared/data --train [--config quick] [--pool POOL] [--steps 100]
         [--seeds 3] [--only NAME ...]
 
@@ -26,12 +26,13 @@ from bench.trainings import TRAININGS, pixels_of, prepared, unchanged
 from infer.api import load_network
 from infer.cli import MODEL
 from infer.image import ArrayImage, Image
+from infer.labels import median_diameter
 from infer.metrics import f1_challenge
 from infer.pipeline import segment_image
 from infer.session import Network
 from infer.settings import Settings
 from train.config import Config, load_config, split
-from train.data import SIMULATED, median_diameter
+from train.data import SIMULATED
 from train.readers import read_item, read_shared
 
 Labels = npt.NDArray[np.int32]

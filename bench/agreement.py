@@ -26,16 +26,16 @@ from bench.environments import cellpose_python
 from bench.record import ROOT, print_table, write_record
 from infer.api import load_network
 from infer.image import open_image
+from infer.labels import median_diameter
 from infer.metrics import f1
 from infer.pipeline import segment_image
 from infer.settings import Settings
-from train.data import median_diameter
 from train.network import FULL, FlowNetwork, load
 from train.readers import Item, read_labels, read_shared
 
 MIN_CELLS = 5
 THRESHOLDS = (0.5, 0.75, 0.9)
-CHECKPOINT = ROOT / "models" / "flowmask.pt"
+CHECKPOINT = ROOT / "models" / "cyto-small.pt"
 
 
 def widened(network: FlowNetwork) -> FlowNetwork:

@@ -49,12 +49,12 @@ from infer.bands import cores
 from infer.flows import Labels
 from infer.follow import follow, inner_field
 from infer.image import open_image
+from infer.labels import median_diameter
 from infer.metrics import matches
 from infer.nvml import gpu_count, gpu_name
 from infer.pipeline import segment_image
 from infer.session import CUDA, OnnxNetwork
 from infer.settings import Settings, parse_device
-from train.data import median_diameter
 from train.network import load
 from train.readers import read_labels, read_shared
 from train.widen import doubled

@@ -1,6 +1,6 @@
 """Static int8 of a network (QDQ): how much faster it runs, and what it costs in F1 on the held-out sources.
 
-    python -m bench.int8 --data ../shared/data [--model models/flowmask.onnx] [--images 3]
+    python -m bench.int8 --data ../shared/data [--model models/cyto-small.onnx] [--images 3]
 
 Weights per channel in 7 bits (without VNNI instructions 8 overflow), activations in 8, calibrated with training crops.
 Two variants: every convolution, and all but the first and the last one. It would ship if F1 dropped by no more than

@@ -1,6 +1,6 @@
 """Every score of `infer.metrics` for each held-out source, with estimated and with true diameters.
 
-python -m bench.quality --data ../shared/data [--model models/flowmask.onnx] [--config wider] [--augment]
+python -m bench.quality --data ../shared/data [--model models/cyto-small.onnx] [--config wider] [--augment]
 
 The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95 and Dice (which is the
 semantic F1) with the estimated one. Cells are ordered by their mean cell probability for AP. Mean and median are
@@ -24,7 +24,7 @@ from bench.record import print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
 from infer.image import Image
-from infer.labels import Labels
+from infer.labels import Labels, median_diameter
 from infer.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
 from infer.pipeline import segment_rows
 from infer.rescale import network_length
@@ -32,7 +32,6 @@ from infer.resume import MapsFile
 from infer.session import Network
 from infer.settings import Settings
 from train.config import load_config, split
-from train.data import median_diameter
 from train.readers import Item, read_item, read_shared
 
 Scores = dict[str, float]

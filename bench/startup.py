@@ -113,7 +113,7 @@ def main() -> None:
         if args.image:
             before = [args.engine, "container", "run", "--rm", "--network", "none", "--user", "12345:12345"]
             before += [f"-v{folder}:/data", args.image]
-            python, script, model, at = "python", "predict.sh", "models/flowmask.onnx", "/data"
+            python, script, model, at = "python", "predict.sh", "models/cyto-small.onnx", "/data"
         else:
             os.environ["PATH"] = f"{args.python.parent}{os.pathsep}{os.environ['PATH']}"
             before = []

@@ -22,7 +22,7 @@ from infer.report import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcom
 from infer.settings import Settings
 from infer.stop import Stopped, stoppable
 
-MODEL = Path(__file__).parent.parent / "models" / "flowmask.onnx"
+MODEL = Path(__file__).parent.parent / "models" / "cyto-small.onnx"
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 Outcomes = Generator[Outcome, None, None]
 
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-i", "--input", type=Path, required=True, help="folder of images, or one image")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the labels; made when absent")
-    parser.add_argument("-m", "--model", type=Path, default=MODEL, help="network file (default models/flowmask.onnx)")
+    parser.add_argument("-m", "--model", type=Path, default=MODEL, help="network file (default models/cyto-small.onnx)")
     parser.add_argument("--report", type=Path, help="JSON file to be written about the run: what became of each image")
     parser.add_argument("--strict", action="store_true", help="stop at the first image that fails")
     parser.add_argument(

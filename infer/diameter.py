@@ -9,7 +9,7 @@ import numpy as np
 
 from infer.contract import GRAIN
 from infer.image import Image
-from infer.labels import Labels
+from infer.labels import Labels, median_diameter
 from infer.normalise import Array, Levels, Plan
 from infer.rescale import NormalisedView
 from infer.session import Network
@@ -72,7 +72,7 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels,
     while (better := max(best, best - 1, best + 1, key=clearness)) != best:
         best = better
     sought = said * STEP ** (best + _top(*map(clearness, (best - 1, best, best + 1))))
-    if shown := _median_diameter(looks(best), Settings(threads=threads)):
+    if shown := median_diameter(*(_labels(maps, Settings(threads=threads)) for maps in looks(best))):
         measured = said * STEP**best * shown / contract.mean_diameter
         sought *= (measured / sought) ** MEASURED
     return float(np.clip(sought, SMALLEST, LARGEST))
@@ -95,12 +95,6 @@ def _flow_length(looks: list[Array]) -> float:
     """Return the mean length of the flow over the cell pixels of maps (3, Y, X), 1 being perfect; 0 without cells."""
     inside = np.concatenate([maps[:2, maps[2] > 0] for maps in looks], axis=1)
     return float(np.hypot(*inside).mean()) / 5 if inside.size else 0.0
-
-
-def _median_diameter(looks: list[Array], settings: Settings) -> float | None:
-    """Return the median diameter in network px of the cells that maps (3, Y, X) hold, as circles; None without any."""
-    areas = np.concatenate([np.bincount(_labels(maps, settings).ravel())[1:] for maps in looks])
-    return 2 * math.sqrt(np.median(areas) / math.pi) if areas.size else None
 
 
 def _labels(maps: Array, settings: Settings) -> Labels:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from infer.flows import labels_to_flows
 from infer.image import Image
+from infer.labels import median_diameter
 from infer.metrics import sequential
 from infer.normalise import channel_plan, levels, mix, normalise
 from train.config import Config
@@ -37,16 +38,6 @@ class Prepared:
     """(Y, X, 2) as (dy, dx)."""
     diameter: float
     """Median equivalent diameter of the cells in px; 0 for an image without cells."""
-
-
-def median_diameter(labels: npt.NDArray[np.int32]) -> float:
-    """Return the median diameter in px of the circles with the areas of the cells, 0 without cells.
-
-    Cellpose's ``utils.diameters``.
-    """
-    areas = np.bincount(labels.ravel())[1:]
-    present = areas[areas > 0]
-    return float(np.median(np.sqrt(present)) * 2 / np.sqrt(np.pi)) if present.size else 0.0
 
 
 def network_input(image: Image, policy: str, percentiles: tuple[float, float]) -> npt.NDArray[np.float32]:

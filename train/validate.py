@@ -12,10 +12,10 @@ from torch import nn
 
 from infer.contract import Contract
 from infer.image import Image, open_image
+from infer.labels import median_diameter
 from infer.metrics import f1_challenge
 from infer.pipeline import segment_image
 from infer.settings import Settings
-from train.data import median_diameter
 from train.readers import Item, read_labels
 
 Array = npt.NDArray[np.float32]

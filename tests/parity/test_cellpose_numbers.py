@@ -9,12 +9,12 @@ import pytest
 from infer.blend import taper
 from infer.flows import label_boxes, labels_to_flows
 from infer.image import ArrayImage
+from infer.labels import median_diameter
 from infer.masks import fill_holes, flow_errors, renumber
 from infer.metrics import IOUS, false_negative_ratio, matches, ranked, sequential
 from infer.normalise import levels, mix, normalise
 from infer.rescale import positions
 from tests.partition import same_partition
-from train.data import median_diameter
 from train.simulate import simulate
 
 SHAPE = (190, 230)

@@ -9,8 +9,8 @@ from infer.contract import Contract
 from infer.diameter import LARGEST, SMALLEST, estimate_diameter
 from infer.flows import labels_to_flows
 from infer.image import ArrayImage
+from infer.labels import median_diameter
 from infer.normalise import channel_plan, levels
-from train.data import median_diameter
 
 CONTRACT = Contract("n", "rgb", 30.0, 27.5, True, "CC0", "nothing")
 
