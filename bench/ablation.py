@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from infer.pipeline import segment_image
 from infer.session import Network
 from infer.settings import Settings
 from train.config import Config, load_config, split
-from train.data import SIMULATED
+from train.data import SIMULATED, Prepared
 from train.readers import read_item, read_shared
 
 Labels = npt.NDArray[np.int32]
@@ -40,6 +41,8 @@ Held = list[tuple[str, Image, Labels]]
 """Source, image and labels of every image to score."""
 Scores = dict[str, float]
 """Mean F1 of each source."""
+Results = dict[str, list[Scores]]
+"""What each choice reached, for every seed."""
 ESTIMATED, NONE, TRUE = "estimated", "none", "true"
 
 
@@ -89,29 +92,32 @@ def score(held: Held, network: Network, use: Use) -> Scores:
     return {source: float(np.mean(each)) for source, each in found.items()}
 
 
-def train_all(args: argparse.Namespace, config: Config, held: Held) -> dict[str, list[Scores]]:
-    """Return the scores of every seed of each chosen training."""
+def train_all(args: argparse.Namespace, config: Config, held: Held) -> Iterator[Results]:
+    """Yield all scores so far after each training: every choice with the first seed, then with the next."""
     training, _ = split(read_shared(args.data), config)
-    results: dict[str, list[Scores]] = {}
-    for name in args.only or TRAININGS:
-        chosen = TRAININGS[name]
-        changed = replace(chosen.change(config), steps=args.steps)
-        images = prepared(training, "", chosen.image, changed.policy)
-        if args.pool and chosen.simulated:
-            images += prepared(read_shared(args.pool), SIMULATED, chosen.image, changed.policy)
-        results[name] = []
-        for seed in range(args.seeds):
-            network = chosen.train(replace(changed, seed=seed), images)
-            results[name].append(score(held, network, Use(diameter=TRUE, image=chosen.image)))
+
+    @cache
+    def images(change: Callable[[Image], Image], policy: str, simulated: bool) -> list[Prepared]:
+        if simulated:
+            return images(change, policy, False) + prepared(read_shared(args.pool), SIMULATED, change, policy)
+        return prepared(training, "", change, policy)
+
+    results: Results = defaultdict(list)
+    for seed in range(args.seeds):
+        for name in args.only or TRAININGS:
+            chosen = TRAININGS[name]
+            changed = replace(chosen.change(config), steps=args.steps, seed=seed)
+            given = images(chosen.image, changed.policy, chosen.simulated and args.pool is not None)
+            results[name].append(score(held, chosen.train(changed, given), Use(diameter=TRUE, image=chosen.image)))
             print(f"{name}, seed {seed}: {mean(results[name][-1]):.3f}", flush=True)
-    return results
+            yield results
 
 
 def mean(scores: Scores) -> float:
     return float(np.mean(list(scores.values())))
 
 
-def report(results: dict[str, list[Scores]]) -> None:
+def report(results: Results) -> None:
     """Print a row for each choice: the mean over sources, its spread over seeds, its distance from the first row."""
     first = next(iter(results.values()))
     sources = list(first[0])
@@ -139,17 +145,16 @@ def main() -> None:
     args = parser.parse_args()
     config = load_config(args.config)
     held = held_images(args.data, config, args.images)
+    about = {"config": config.name, "images": len(held)}
     if args.train:
-        results = train_all(args, config, held)
+        for results in train_all(args, config, held):
+            path = write_record("ablation_train", {**about, "scores": results, "steps": args.steps})
     else:
         network = load_network(args.model)
         results = {name: [score(held, network, use)] for name, use in USES.items()}
+        path = write_record("ablation", {**about, "scores": results, "model": args.model.name})
     report(results)
-    figures = {"config": config.name, "images": len(held), "scores": results}
-    if args.train:
-        print(write_record("ablation_train", {**figures, "steps": args.steps, "seeds": args.seeds}))
-    else:
-        print(write_record("ablation", {**figures, "model": args.model.name}))
+    print(path)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ CONFIG = replace(
     FIRST,
     name="full",
     widths=FULL,
-    steps=440,
+    steps=350,
     warm_up=0.05,
     cool_down=0.7,
     seed=5,

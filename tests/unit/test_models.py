@@ -1,0 +1,38 @@
+"""The networks that ship are what the README beside them says they are."""
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+
+from infer.api import load_network
+from infer.cli import MODEL
+
+README = MODEL.with_name("README.md").read_text()
+LISTED = dict(re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", README, re.MULTILINE))
+NETWORKS = sorted(MODEL.parent.glob("*.onnx"))
+
+
+def test_every_file_is_listed_with_its_digest():
+    files = [path for path in MODEL.parent.iterdir() if path.suffix in (".onnx", ".pt")]
+    assert LISTED == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
+def test_each_states_its_licence_and_data_and_estimates_diameters(path):
+    contract = load_network(path).contract
+    assert contract.licence == "BSD-3-Clause"
+    assert "real images" in contract.data
+    assert contract.sized
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
+def test_each_gives_the_maps_of_the_checkpoint_beside_it(path):
+    torch = pytest.importorskip("torch")
+    from train.network import load
+
+    tile = np.random.default_rng(0).random((1, 3, 224, 224), np.float32)
+    with torch.inference_mode():
+        expected = load(path.with_suffix(".pt"))[0](torch.from_numpy(tile))[0].numpy()
+    np.testing.assert_allclose(load_network(path).maps(tile), expected, rtol=1e-3, atol=1e-3)
