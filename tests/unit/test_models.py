@@ -16,7 +16,8 @@ NETWORKS = sorted(MODEL.parent.glob("*.onnx"))
 
 def test_every_file_is_listed_with_its_digest():
     files = [path for path in MODEL.parent.iterdir() if path.suffix in (".onnx", ".pt")]
-    assert LISTED == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    assert digests == LISTED
 
 
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
