@@ -28,7 +28,7 @@ RUNS = {
     "startup": [],
     "speed": [],
     "int8": ["--data", "../shared/data"],
-    "slides": ["--size", "10000", "20000", "--diameter", "30", "--memory", "4G"],
+    "slides": ["--size", "5000", "10000", "--diameter", "30", "--memory", "4G"],
     "resume": ["--size", "1500"],
     "counts": [],
     "fuzz": [],
