@@ -78,7 +78,9 @@ def main() -> None:
         weights, full, half = folder / "cellpose_weights", folder / "full.onnx", folder / "half.onnx"
         torch.save(cellpose_state(widened(network), diameter), weights)
         for source, target in ((["--cellpose", weights], full), ([args.checkpoint.resolve()], half)):
-            subprocess.run([sys.executable, "-m", "export", *source, "-o", target], cwd=ROOT, check=True)
+            subprocess.run(
+                [sys.executable, "-m", "export", *source, "-o", target], cwd=ROOT, stdout=sys.stderr, check=True
+            )
         networks = {
             "cellpose, full width": (python, "cellpose", weights),
             "ours, full width": (sys.executable, "ours", full),
