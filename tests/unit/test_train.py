@@ -17,12 +17,14 @@ from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config, split  # noqa: E402
 from train.data import prepare, weights_by_source, write_sample  # noqa: E402
 from train.loop import fit, flow_loss  # noqa: E402
-from train.network import FlowNetwork, save  # noqa: E402
+from train.network import FlowNetwork, load, save  # noqa: E402
 from train.optimise import halving, lecun_uniform, trapezoid  # noqa: E402
 from train.readers import read_shared  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 from train.size import fit_size, perceptron, ridge  # noqa: E402
 from train.soup import mean_of  # noqa: E402
+from train.widen import largest_difference  # noqa: E402
+from train.widen import main as widen  # noqa: E402
 
 CONFIG = Config(
     "tiny", "rgb", (4, 4, 8, 8), steps=6, rate=1e-3, warm_up=0.3, licence="BSD-3-Clause", data="simulated", batch=2
@@ -232,3 +234,16 @@ def test_a_soup_is_the_mean_of_its_networks():
     one, other = (network.state_dict() for network in networks)
     for name, value in mean.items():
         torch.testing.assert_close(value, (one[name] + other[name]) / 2 if value.is_floating_point() else one[name])
+
+
+def test_a_widened_network_gives_the_same_maps_and_its_copies_differ(tmp_path):
+    torch.manual_seed(0)
+    narrow = FlowNetwork(3, CONFIG.widths).eval()
+    save(tmp_path / "a.pt", narrow, about={}, size=None)
+    assert widen([str(tmp_path / "a.pt"), "-o", str(tmp_path / "b.pt")]) == 0
+    wide, _ = load(tmp_path / "b.pt")
+    assert wide.widths == (8, 8, 16, 16)
+    assert largest_difference(narrow, wide) < 1e-5
+    kernel = wide.down[1].conv[1][2].weight
+    half = kernel.shape[1] // 2
+    assert (kernel[:, :half] - kernel[:, half:]).abs().mean() > 0.1 * kernel.abs().mean()
