@@ -2,8 +2,8 @@
 
     python -m bench.slides --size 2000 5000 10000 [--network NET.onnx] [--diameter 20] [--memory 4G] [--seed 0]
 
-Each slide is a process of its own, `python -m infer`, whose peak is the kernel's (VmHWM, read every 20 ms: Linux
-only); it counts mapped files too, such as a store on disk. The idle runtime is what the same command takes for a
+Each slide is a run of its own, `python -m infer`; the peak is the kernel's for the largest of its processes (VmHWM:
+Linux only) and counts mapped files too, such as a store on disk. The idle runtime is what the same command takes for a
 slide of 64 x 64 px in the same run: it imports, opens the network and segments one tile. Processor time beside wall
 time tells how far other work on the machine disturbed the figures. Slides are kept in the --work folder and used
 again; remove it when the simulator changes.
@@ -13,23 +13,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import resource
-import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import tifffile
 
-from bench.record import RESULTS, ROOT, print_table, write_record
+from bench.record import RESULTS, print_table, write_record
+from bench.watched import run_process
 from infer.cli import MODEL
 from train.simulate.slide import write_slide
 from train.simulate.slide_plan import DIAMETER
 
 IDLE_SIDE = 64
-MB = 1_000_000
+LIMIT = 6 * 3600.0
+"""Seconds that a slide may take."""
 COLUMNS = {
     "side": "side, px",
     "placed": "cells placed",
@@ -64,13 +63,6 @@ def slide(work: Path, side: int, seed: int) -> tuple[Path, int]:
     return path, write_slide(path, (side, side), seed)
 
 
-def peak_mb(pid: int) -> float:
-    """Return the peak resident memory, in MB, of a process so far; 0 when it has ended."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
-    return int(found[1]) * 1024 / MB if found else 0.0
-
-
 def cpu_of_children() -> float:
     """Return the processor time in s, user and system, of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -78,22 +70,15 @@ def cpu_of_children() -> float:
 
 
 def measure(image: Path, options: list[str]) -> Run:
-    """Segment one image by the command line; raises CalledProcessError when that fails."""
-    output = image.parent / "labels"
-    command = [sys.executable, "-m", "infer", "-i", str(image.resolve()), "-o", str(output.resolve()), *options]
-    begun, cpu_before, peak = time.perf_counter(), cpu_of_children(), 0.0
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            peak = max(peak, peak_mb(process.pid))
-            time.sleep(0.02)
-        seconds = time.perf_counter() - begun
-        said = process.stdout.read() if process.stdout else ""
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    cells = re.search(r": (\d+) cells", said)
-    if not cells:
-        raise ValueError(f"the command line reported no number of cells: {said!r}")
-    return Run(seconds, cpu_of_children() - cpu_before, peak, int(cells[1]))
+    """Segment one image by the command line; raises RuntimeError when that fails."""
+    output, report = image.parent / "labels", image.parent / "run.json"
+    command = [sys.executable, "-m", "infer", "-i", str(image), "-o", str(output), "--report", str(report), *options]
+    before = cpu_of_children()
+    done = run_process(command, LIMIT)
+    if done.ended:
+        raise RuntimeError(f"{image}: {done.ended}")
+    (file,) = json.loads(report.read_text())["files"]
+    return Run(done.seconds, cpu_of_children() - before, done.peak_mb or 0.0, file["cells"])
 
 
 def figures(side: int, placed: int, run: Run, idle: Run) -> dict[str, float]:
@@ -133,6 +118,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=RESULTS / "slides", help="folder of the slides and their labels")
     args = parser.parse_args()
+    args.work = args.work.resolve()
     options = ["--model", str(args.network.resolve()), "--diameter", f"{args.diameter:g}"]
     options += ["--memory", args.memory] if args.memory else []
     tiny, _ = slide(args.work, IDLE_SIDE, args.seed)

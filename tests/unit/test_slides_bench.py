@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("resource", reason="the benchmark needs a Unix")
 
-from bench.slides import Run, figures, peak_mb, slide, with_ratios
+from bench.slides import Run, figures, measure, slide, with_ratios
+from infer.cli import MODEL
 from train.simulate.slide import count_cells
 
 
@@ -27,8 +27,14 @@ def test_start_up_and_the_idle_runtime_are_taken_off() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
-def test_the_peak_of_a_running_process_is_read() -> None:
-    assert 5 < peak_mb(os.getpid()) < 1e5
+@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+def test_the_peak_is_that_of_the_process_that_does_the_work(tmp_path: Path) -> None:
+    path, _ = slide(tmp_path, 64, 0)
+    run = measure(path, ["--diameter", "30", "--device", "cpu"])
+    assert 100 < run.peak_mb < 2000
+    assert run.cpu_seconds > 0.1
+    with pytest.raises(RuntimeError, match="exit code"):
+        measure(path, ["--diameter", "-1"])
 
 
 def test_a_slide_is_made_once(tmp_path: Path) -> None:
