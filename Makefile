@@ -32,7 +32,7 @@ lint: .venv-dev/.ready
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/mypy infer
 	.venv-dev/bin/hadolint Dockerfile
-	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh .ci/run
+	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh bench/outside.sh .ci/run
 
 bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.page
@@ -52,6 +52,10 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.soup wider checkpoints/wide.pt checkpoints/wider.pt --data $(DATA) \
 	    --pool checkpoints/pool -o models/cyto-small.pt
 	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
+	.venv-dev/bin/python -m train.widen checkpoints/wider.pt -o checkpoints/widened.pt
+	.venv-dev/bin/python -m train full --data $(DATA) --pool checkpoints/pool --start checkpoints/widened.pt
+	cp checkpoints/full.pt models/cyto.pt
+	.venv-dev/bin/python -m export models/cyto.pt -o models/cyto.onnx
 
 lock:
 	sh requirements/lock.sh

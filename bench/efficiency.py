@@ -23,11 +23,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 
 from bench.record import RESULTS, ROOT, print_table, write_record
 from bench.watched import Run, run_container, run_process
-from infer.errors import FlowmaskError, one_line
+from infer.errors import FlowmaskError, ImageError, one_line
 from infer.image import SUFFIXES, open_image
 from infer.metrics import f1_challenge
 from infer.outputs import label_path
@@ -37,6 +38,8 @@ COLUMNS = ("Img Name", "Real Running Time", "Rank Running Time")
 MEGAPIXEL = 1_000_000
 TOLERANCE = 10.0
 """Seconds that cost nothing, for images of up to a megapixel; for larger ones so many for each."""
+SMALLEST = 16
+"""Pixels that the cells of labels must have on average to be scored: noise in place of labels would take all memory."""
 
 
 def rank_time(seconds: float, pixels: int) -> float:
@@ -57,7 +60,8 @@ def run_one(image: Path, folder: Path, args: argparse.Namespace) -> Run:
     volumes = ["-v", f"{inputs}:/workspace/inputs/", "-v", f"{outputs}:/workspace/outputs/"]
     gpus = ["--gpus", args.gpus] if args.gpus else []
     command = [*gpus, "-m", args.memory, "--rm", *volumes, args.image, "/bin/bash", "-c", "sh predict.sh"]
-    return run_container(args.engine, f"efficiency-{os.getpid()}-{folder.name}", command, args.limit)
+    gpu = args.gpus.removeprefix("device=") if args.gpus.startswith("device=") else "0"
+    return run_container(args.engine, f"efficiency-{os.getpid()}-{folder.name}", command, args.limit, gpu)
 
 
 def judged(image: Path, folder: Path, run: Run, labels: Path | None) -> dict[str, Any]:
@@ -83,9 +87,14 @@ def judged(image: Path, folder: Path, run: Run, labels: Path | None) -> dict[str
     except Exception as error:  # whatever an entry has written, tifffile raises what it likes
         row["wrong"] = row["wrong"] or f"{expected.name} cannot be read ({one_line(error)})"
         return row
+    truth = _truth(labels, image) if labels and not run.ended else None
     if written.shape != (height, width):
         row["wrong"] = row["wrong"] or f"the labels have the shape {written.shape}, the image {(height, width)}"
-    elif labels is not None and not run.ended and (truth := _truth(labels, image)):
+    elif written.dtype.kind not in "iu" or written.min(initial=0) < 0:
+        row["wrong"] = row["wrong"] or f"the labels ({written.dtype}) are no integers from 0 on"
+    elif truth and (cells := len(np.unique(written))) > height * width / SMALLEST:
+        row["wrong"] = f"{cells} cells are more than can be scored"
+    elif truth:
         row["f1"] = f1_challenge(read_labels(truth), written)
     return row
 
@@ -130,27 +139,39 @@ def main() -> None:
         parser.error(f"{args.images}: it holds no images")
     try:
         for image in images:
-            open_image(image)
-            if args.labels and (truth := _truth(args.labels, image)):
-                read_labels(truth)
+            _check(image, args.labels)
     except FlowmaskError as error:
         parser.error(str(error))
-    rows = []
+    entry_name = "predict.sh" if args.local else args.image
+    rows: list[dict[str, Any]] = []
     for number, image in enumerate(images):
         # What an entry writes as root only root can remove.
         with tempfile.TemporaryDirectory(suffix=str(number), ignore_cleanup_errors=True) as name:
             rows.append(judged(image, Path(name), run_one(image, Path(name), args), args.labels))
+        record = write(rows, entry_name)
         last = rows[-1]
         print(f"{image.name}: {last['seconds']:.2f} s{', ' + last['wrong'] if last['wrong'] else ''}", flush=True)
+    draw(rows, RESULTS / "efficiency.png")
+    print_table(list(rows[0]), [["" if value is None else value for value in row.values()] for row in rows])
+    print(record)
+
+
+def _check(image: Path, labels: Path | None) -> None:
+    """Raise a FlowmaskError where an image cannot be read or its labels do not belong to it."""
+    shape = open_image(image).shape[1:]
+    truth = _truth(labels, image) if labels else None
+    if truth and (found := read_labels(truth).shape) != shape:
+        raise ImageError(f"{truth}: its shape is {found}, that of {image.name} {shape}; give the labels of this image.")
+
+
+def write(rows: list[dict[str, Any]], entry: str) -> Path:
+    """Write the CSV and the JSON of the images so far; return the JSON's path."""
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / "efficiency.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows((row["image"], row["seconds"], row["rank_seconds"]) for row in rows)
-    draw(rows, RESULTS / "efficiency.png")
-    print_table(list(rows[0]), [["" if value is None else value for value in row.values()] for row in rows])
-    entry_name = "predict.sh" if args.local else args.image
-    print(write_record("efficiency", {"entry": entry_name, "runs": rows}))
+    return write_record("efficiency", {"entry": entry, "runs": rows})
 
 
 if __name__ == "__main__":

@@ -42,29 +42,34 @@ work: ratios within a run say more than seconds, and seconds of different runs n
 """
 
 
-def run(name: str) -> None:
-    """Run a benchmark and keep what it prints; what it says meanwhile goes to stderr."""
+def run(name: str) -> str | None:
+    """Run a benchmark and return what it prints, None where it fails; what it says meanwhile goes to stderr."""
     done = subprocess.run(
         [sys.executable, "-m", f"bench.{name}", *RUNS[name]], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    if done.returncode:
-        raise SystemExit(f"bench.{name} ended with exit code {done.returncode}; its part of the page stays as it was.")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.txt").write_text(done.stdout)
+    if not done.returncode:
+        return done.stdout
+    print(f"bench.{name}: exit code {done.returncode}; its part of the page stays as it was.", file=sys.stderr)
+    return None
 
 
-def section(name: str) -> str:
+def title(name: str) -> str:
+    """Return the heading of a benchmark's part: the first line of what its file says of itself."""
+    said = ast.get_docstring(ast.parse((ROOT / "bench" / f"{name}.py").read_text())) or name
+    return said.splitlines()[0].rstrip(".")
+
+
+def section(name: str, printed: str) -> str:
     """Return the part of the page about a benchmark: what it measures, when and how it ran, what it printed."""
-    lines = [line for line in (RESULTS / f"{name}.txt").read_text().splitlines() if not line.startswith(str(RESULTS))]
+    lines = [line for line in printed.splitlines() if not line.startswith(str(RESULTS))]
     said = [
         part for rows, group in groupby(lines, lambda line: line.startswith("|")) for part in _paragraph(rows, group)
     ]
-    title = (ast.get_docstring(ast.parse((ROOT / "bench" / f"{name}.py").read_text())) or name).splitlines()[0]
     record = json.loads((RESULTS / f"{name}.json").read_text())
     machine = f"{record['machine']['cores']} cores, {record['machine']['processor']}"
     command = " ".join(["python -m", f"bench.{name}", *RUNS[name]])
     ran = f"`{command}`, {record['date'][:10]}, commit {record['commit']}, {machine}."
-    return "\n".join([f"## {title.rstrip('.')}", "", ran, "", *said])
+    return "\n".join([f"## {title(name)}", "", ran, "", *said])
 
 
 def _paragraph(rows: bool, lines: Iterable[str]) -> list[str]:
@@ -72,22 +77,30 @@ def _paragraph(rows: bool, lines: Iterable[str]) -> list[str]:
     return [*lines, ""] if rows else [*"  \n".join(lines).splitlines(), ""]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RUNS))
     names = parser.parse_args().names or list(RUNS)
     if unknown := set(names) - set(RUNS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(RUNS)}")
+    failed = False
     for name in names:
-        run(name)
-    write_page(PAGE)
+        printed = run(name)
+        if printed is None:
+            failed = True
+        else:
+            put(PAGE, name, section(name, printed))
+    return int(failed)
 
 
-def write_page(page: Path) -> None:
-    """Write the page from what the benchmarks have printed."""
-    sections = [section(name) for name in RUNS if (RESULTS / f"{name}.txt").exists()]
-    page.write_text("\n".join([HEAD, *sections]))
+def put(page: Path, name: str, made: str) -> None:
+    """Write a benchmark's part into the page, which keeps the parts of the others, in the order of `RUNS`."""
+    text = page.read_text() if page.exists() else ""
+    parts = {part.splitlines()[0]: part.rstrip("\n") + "\n" for part in ("\n" + text).split("\n## ")[1:]}
+    parts[title(name)] = made.removeprefix("## ").rstrip("\n") + "\n"
+    there = [parts[title(one)] for one in RUNS if title(one) in parts]
+    page.write_text("\n## ".join([HEAD, *there]))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

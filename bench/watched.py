@@ -8,7 +8,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,6 +18,8 @@ POLL = 0.05
 GRACE = 20.0
 """Seconds that a command has to end by itself once it was stopped; then it is killed."""
 CGROUPS = Path("/sys/fs/cgroup")
+PEAKS = ("memory.peak", "memory/memory.max_usage_in_bytes", "memory.max_usage_in_bytes", "memory.current")
+"""Files of a memory cgroup, the best first."""
 MB = 1_000_000
 
 
@@ -33,14 +34,21 @@ class Run:
     """Empty when it ended well; otherwise its exit code and the last line of its stderr, or that time ran out."""
 
 
-def watch(command: Sequence[str], peak: Callable[[], int | None], stop: Callable[[], object], limit: float) -> Run:
+def watch(
+    command: Sequence[str],
+    peak: Callable[[], int | None],
+    stop: Callable[[], object],
+    limit: float,
+    gpu: str = "0",
+) -> Run:
     """Run a command until it ends, or ``limit`` seconds at most, ``stop`` being called then.
 
     ``peak`` is asked again and again for the bytes that have been used at most so far; None when it cannot tell.
+    ``gpu``: number or UUID of the GPU whose memory is watched, as nvidia-smi knows it.
     """
     begun, peaks = time.perf_counter(), [0]
     done: list[float] = []
-    with TemporaryFile("w+", errors="replace") as said, _Gpu() as gpu:
+    with TemporaryFile("w+", errors="replace") as said, _Gpu(gpu) as watched:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, text=True)
 
         def wait() -> None:
@@ -55,8 +63,7 @@ def watch(command: Sequence[str], peak: Callable[[], int | None], stop: Callable
             over = time.perf_counter() - begun - limit
             if over > 0 and not late:
                 late = True
-                with suppress(subprocess.TimeoutExpired):
-                    stop()
+                stop()
             if over > GRACE:
                 process.kill()
             waiting.join(POLL)
@@ -65,7 +72,7 @@ def watch(command: Sequence[str], peak: Callable[[], int | None], stop: Callable
     ended = f"stopped after {limit:g} s" if late else ""
     if process.returncode and not late:
         ended = f"exit code {process.returncode}: {(words or ['nothing on stderr'])[-1].strip()}"
-    return Run(done[0], max(peaks) / MB or None, gpu.peak_mb, ended)
+    return Run(done[0], max(peaks) / MB or None, watched.peak_mb, ended)
 
 
 def run_process(command: Sequence[str], limit: float) -> Run:
@@ -89,15 +96,18 @@ def run_process(command: Sequence[str], limit: float) -> Run:
     return watch(command, peak, lambda: [process.kill() for process in tree()], limit)
 
 
-def run_container(engine: str, name: str, arguments: Sequence[str], limit: float) -> Run:
-    """Run ``engine container run --name NAME ARGUMENTS``; its memory is what its cgroup counted at most."""
+def run_container(engine: str, name: str, arguments: Sequence[str], limit: float, gpu: str = "0") -> Run:
+    """Run ``engine container run --name NAME ARGUMENTS``; its memory is what its cgroup counted at most.
+
+    Where the kernel keeps no peak (version 2 before Linux 5.19), the most of what was read while it ran.
+    """
     group: list[Path] = []
 
     def peak() -> int | None:
         if not group:
             group.extend(_cgroup(engine, name))
         for folder in group:
-            for file in ("memory.peak", "memory/memory.max_usage_in_bytes", "memory.max_usage_in_bytes"):
+            for file in PEAKS:
                 try:
                     return int((folder / file).read_text())
                 except OSError:
@@ -105,16 +115,26 @@ def run_container(engine: str, name: str, arguments: Sequence[str], limit: float
         return None
 
     command = [engine, "container", "run", "--name", name, *arguments]
-    return watch(command, peak, lambda: subprocess.run([engine, "kill", name], capture_output=True), limit)
+    run = watch(command, peak, lambda: _ask(engine, "kill", name), limit, gpu)
+    _ask(engine, "rm", "-f", name)
+    return run
+
+
+def _ask(engine: str, *words: str) -> str:
+    """Return what an engine answers, nothing where it takes longer than `GRACE`."""
+    try:
+        return subprocess.run([engine, *words], capture_output=True, text=True, timeout=GRACE).stdout.strip()
+    except subprocess.TimeoutExpired:
+        return ""
 
 
 def _cgroup(engine: str, name: str) -> list[Path]:
     """Return the folder of a running container's memory cgroup, of either version; none before it runs."""
-    asked = subprocess.run([engine, "inspect", "-f", "{{.State.Pid}}", name], capture_output=True, text=True)
-    if not asked.stdout.strip().isdigit() or asked.stdout.strip() == "0":
+    pid = _ask(engine, "inspect", "-f", "{{.State.Pid}}", name)
+    if not pid.isdigit() or pid == "0":
         return []
     try:
-        lines = Path(f"/proc/{asked.stdout.strip()}/cgroup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     except OSError:
         return []
     for line in lines:
@@ -129,8 +149,9 @@ def _cgroup(engine: str, name: str) -> list[Path]:
 class _Gpu:
     """Peak of the used GPU memory in MB while the context lasts, as nvidia-smi (NVML) tells; None without it."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: str) -> None:
         self.peak_mb: float | None = None
+        self._gpu = gpu
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
@@ -145,7 +166,7 @@ class _Gpu:
             self._thread.join()
 
     def _look(self) -> None:
-        query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+        query = ["nvidia-smi", "-i", self._gpu, "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
         while not self._done.wait(0.2):
             said = subprocess.run(query, capture_output=True, text=True).stdout.split()
             if said and said[0].isdigit():

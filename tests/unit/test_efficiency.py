@@ -15,6 +15,8 @@ from bench.efficiency import rank_time
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = """#!{python}
 import pathlib, sys, time
+if sys.argv[1] == "kill":
+    time.sleep(60)
 if sys.argv[1:3] != ["container", "run"]:
     sys.exit(1)
 inputs, outputs = (
@@ -33,7 +35,10 @@ if image.stem == "odd":
     sys.exit()
 import tifffile
 shape = (7, 7) if image.stem == "shape" else (64, 64)
-tifffile.imwrite(labels, [[1] * shape[1]] * shape[0], dtype="int16")
+if image.stem == "many":
+    tifffile.imwrite(labels, [[64 * y + x for x in range(64)] for y in range(64)], dtype="int32")
+else:
+    tifffile.imwrite(labels, [[1] * shape[1]] * shape[0], dtype="float32" if image.stem == "noise" else "int16")
 """
 
 
@@ -57,7 +62,7 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("efficiency")
     for name in ("images", "labels", "results"):
         (folder / name).mkdir()
-    for name in ("fails", "good", "hangs", "names", "odd", "shape"):
+    for name in ("fails", "good", "hangs", "many", "names", "noise", "odd", "shape"):
         cv2.imwrite(str(folder / "images" / f"{name}.png"), np.zeros((64, 64), np.uint8))
         cv2.imwrite(str(folder / "labels" / f"{name}_label.png"), np.ones((64, 64), np.uint16))
     engine = folder / "engine"
@@ -75,7 +80,7 @@ def rows(tmp_path_factory):
     assert (folder / "results" / "efficiency.png").stat().st_size > 1000
     lines = (folder / "results" / "efficiency.csv").read_text().splitlines()
     assert lines[0] == ",".join(efficiency.COLUMNS)
-    assert len(lines) == 7
+    assert len(lines) == 9
     return {row["image"]: row for row in json.loads((folder / "results" / "efficiency.json").read_text())["runs"]}
 
 
@@ -85,6 +90,8 @@ def rows(tmp_path_factory):
         ("fails", "exit code 1: no room for it"),
         ("hangs", "stopped after 8 s"),
         ("names", "no names_label.tiff but labels.tiff"),
+        ("noise", "the labels (float32) are no integers from 0 on"),
+        ("many", "4096 cells are more than can be scored"),
         ("shape", "the labels have the shape (7, 7), the image (64, 64)"),
     ],
 )
@@ -101,3 +108,14 @@ def test_what_goes_well_is_scored(rows):
     row = rows["good.png"]
     assert (row["wrong"], row["f1"], row["pixels"]) == ("", 0.0, 4096)
     assert row["rank_seconds"] == rank_time(row["seconds"], 4096)
+
+
+def test_labels_of_another_shape_are_refused_before_any_run(tmp_path, monkeypatch, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "labels" / "a_label.png"), np.ones((32, 64), np.uint16))
+    words = ["efficiency", str(tmp_path), "--labels", str(tmp_path / "labels"), "--engine", "absent"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        efficiency.main()
+    assert "a_label.png: its shape is (32, 64), that of a.png (64, 64)" in capsys.readouterr().err
