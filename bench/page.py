@@ -66,7 +66,8 @@ def section(name: str, printed: str) -> str:
         part for rows, group in groupby(lines, lambda line: line.startswith("|")) for part in _paragraph(rows, group)
     ]
     record = json.loads((RESULTS / f"{name}.json").read_text())
-    machine = f"{record['machine']['cores']} cores, {record['machine']['processor']}"
+    cores = record["machine"]["cores"]
+    machine = f"{cores} core{'s' if cores > 1 else ''}, {record['machine']['processor']}"
     command = " ".join(["python -m", f"bench.{name}", *RUNS[name]])
     ran = f"`{command}`, {record['date'][:10]}, commit {record['commit']}, {machine}."
     return "\n".join([f"## {title(name)}", "", ran, "", *said])

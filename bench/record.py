@@ -17,7 +17,8 @@ RESULTS = ROOT / "results"
 
 def write_record(name: str, figures: dict[str, Any]) -> Path:
     """Write ``results/NAME.json``: commit, date, machine and the figures; return its path."""
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    machine = {"processor": platform.processor() or platform.machine(), "cores": cores}
     versions = {"python": platform.python_version()}
     record = {
         "commit": _commit(),
