@@ -41,7 +41,7 @@ COLUMNS = {
     "ap": "AP",
     "afnr": "AFNR",
     "dice": "Dice",
-    "diameter_error": "|log diameter error|",
+    "diameter_error": "log error of diameter",
 }
 KEYS = ("true_diameter", "diameter")
 TOGETHER = {"ap": "AP", "afnr": "AFNR"}
