@@ -13,8 +13,9 @@ learns quickly, not what is best in the end. Seeds change weights, crops and aug
 from __future__ import annotations
 
 import argparse
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.record import print_table, write_record
+from bench.record import RESULTS, print_table, write_record
 from bench.trainings import TRAININGS, pixels_of, prepared, unchanged
 from infer.api import load_network
 from infer.cli import MODEL
@@ -44,6 +45,8 @@ Scores = dict[str, float]
 Results = dict[str, list[Scores]]
 """What each choice reached, for every seed."""
 ESTIMATED, NONE, TRUE = "estimated", "none", "true"
+TRAINED = "ablation_train"
+"""Name of the record of trainings."""
 
 
 def grey(image: Image) -> Image:
@@ -92,8 +95,10 @@ def score(held: Held, network: Network, use: Use) -> Scores:
     return {source: float(np.mean(each)) for source, each in found.items()}
 
 
-def train_all(args: argparse.Namespace, config: Config, held: Held) -> Iterator[Results]:
-    """Yield all scores so far after each training: every choice with the first seed, then with the next."""
+def train_all(
+    args: argparse.Namespace, config: Config, held: Held, results: Results, save: Callable[[Results], object]
+) -> None:
+    """Add what is missing to the results: every choice with the first seed, then with the next; save after each."""
     training, _ = split(read_shared(args.data), config)
 
     @cache
@@ -102,15 +107,26 @@ def train_all(args: argparse.Namespace, config: Config, held: Held) -> Iterator[
             return images(change, policy, False) + prepared(read_shared(args.pool), SIMULATED, change, policy)
         return prepared(training, "", change, policy)
 
-    results: Results = defaultdict(list)
     for seed in range(args.seeds):
         for name in args.only or TRAININGS:
+            if len(results[name]) > seed:
+                continue
             chosen = TRAININGS[name]
             changed = replace(chosen.change(config), steps=args.steps, seed=seed)
             given = images(chosen.image, changed.policy, chosen.simulated and args.pool is not None)
             results[name].append(score(held, chosen.train(changed, given), Use(diameter=TRUE, image=chosen.image)))
             print(f"{name}, seed {seed}: {mean(results[name][-1]):.3f}", flush=True)
-            yield results
+            save(results)
+
+
+def earlier(about: dict[str, object]) -> Results:
+    """Return the scores of an earlier run about the same, which was stopped; none where there is no such record."""
+    path = RESULTS / f"{TRAINED}.json"
+    record = json.loads(path.read_text()) if path.exists() else {}
+    same = bool(record) and all(record.get(key) == value for key, value in about.items())
+    if same:
+        print(f"{path}: going on from what commit {record['commit']} reached; remove it to begin anew", flush=True)
+    return defaultdict(list, record["scores"] if same else {})
 
 
 def mean(scores: Scores) -> float:
@@ -145,10 +161,12 @@ def main() -> None:
     args = parser.parse_args()
     config = load_config(args.config)
     held = held_images(args.data, config, args.images)
-    about = {"config": config.name, "images": len(held)}
+    about: dict[str, object] = {"config": config.name, "images": len(held)}
     if args.train:
-        for results in train_all(args, config, held):
-            path = write_record("ablation_train", {**about, "scores": results, "steps": args.steps})
+        about["steps"] = args.steps
+        results = earlier(about)
+        train_all(args, config, held, results, lambda scores: write_record(TRAINED, {**about, "scores": scores}))
+        path = RESULTS / f"{TRAINED}.json"
     else:
         network = load_network(args.model)
         results = {name: [score(held, network, use)] for name, use in USES.items()}
