@@ -123,7 +123,7 @@ def earlier(about: dict[str, object]) -> Results:
     """Return the scores of an earlier run about the same, which was stopped; none where there is no such record."""
     path = RESULTS / f"{TRAINED}.json"
     record = json.loads(path.read_text()) if path.exists() else {}
-    same = bool(record) and all(record.get(key) == value for key, value in about.items())
+    same = all(record.get(key) == value for key, value in about.items())
     if same:
         print(f"{path}: going on from what commit {record['commit']} reached; remove it to begin anew", flush=True)
     return defaultdict(list, record["scores"] if same else {})

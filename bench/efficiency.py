@@ -87,7 +87,7 @@ def judged(image: Path, folder: Path, run: Run, labels: Path | None) -> dict[str
     except Exception as error:  # whatever an entry has written, tifffile raises what it likes
         row["wrong"] = row["wrong"] or f"{expected.name} cannot be read ({one_line(error)})"
         return row
-    truth = _truth(labels, image) if labels and not run.ended else None
+    truth = None if run.ended else _truth(labels, image)
     if written.shape != (height, width):
         row["wrong"] = row["wrong"] or f"the labels have the shape {written.shape}, the image {(height, width)}"
     elif written.dtype.kind not in "iu" or written.min(initial=0) < 0:
@@ -99,8 +99,10 @@ def judged(image: Path, folder: Path, run: Run, labels: Path | None) -> dict[str
     return row
 
 
-def _truth(labels: Path, image: Path) -> Path | None:
-    """Return the label file of an image, TIFF or PNG; None where it has none."""
+def _truth(labels: Path | None, image: Path) -> Path | None:
+    """Return the label file of an image, TIFF or PNG; None where it has none or there is no folder of them."""
+    if labels is None:
+        return None
     path = label_path(labels, image.name)
     return next((file for file in (path, path.with_suffix(".png")) if file.exists()), None)
 
@@ -159,7 +161,7 @@ def main() -> None:
 def _check(image: Path, labels: Path | None) -> None:
     """Raise a FlowmaskError where an image cannot be read or its labels do not belong to it."""
     shape = open_image(image).shape[1:]
-    truth = _truth(labels, image) if labels else None
+    truth = _truth(labels, image)
     if truth and (found := read_labels(truth).shape) != shape:
         raise ImageError(f"{truth}: its shape is {found}, that of {image.name} {shape}; give the labels of this image.")
 
