@@ -163,7 +163,7 @@ def main() -> None:
     held = held_images(args.data, config, args.images)
     about: dict[str, object] = {"config": config.name, "images": len(held)}
     if args.train:
-        about["steps"] = args.steps
+        about |= {"steps": args.steps, "simulated": len(read_shared(args.pool)) if args.pool else 0}
         results = earlier(about)
         train_all(args, config, held, results, lambda scores: write_record(TRAINED, {**about, "scores": scores}))
         path = RESULTS / f"{TRAINED}.json"

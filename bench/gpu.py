@@ -45,7 +45,7 @@ from bench.stages import stages
 from export.cellpose import read_cellpose
 from export.onnx_file import write_onnx
 from export.paths import paths_model
-from infer.bands import cores
+from infer.cores import cores
 from infer.flows import Labels
 from infer.follow import follow, inner_field
 from infer.image import open_image

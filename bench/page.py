@@ -26,6 +26,7 @@ RUNS = {
     "dynamics": ["--large"],
     "overhead": [],
     "startup": [],
+    "runtime": [],
     "speed": [],
     "int8": ["--data", "../shared/data"],
     "slides": ["--size", "5000", "10000", "--diameter", "30", "--memory", "4G"],

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from infer.bands import cores, in_bands
+from infer.bands import in_bands
 from infer.compiled import kernel, part
+from infer.cores import cores
 from infer.labels import Labels
 
 BAND = 16

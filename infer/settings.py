@@ -59,7 +59,7 @@ class Settings:
     memory: str | None = _knob(
         None, "memory to stay within, such as 4G; what the container or the machine has when not given"
     )
-    threads: int = _knob(0, "CPU threads; 0: as many as there are cores", 0, 1024)
+    threads: int = _knob(0, "CPU threads; 0: as many as there are cores that may be used", 0, 1024)
     device: str = _knob(
         "auto", "where the network runs: auto, cpu, cuda, cuda:1 or tensorrt; auto takes a GPU where one can be had"
     )

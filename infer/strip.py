@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from infer.bands import cores, in_bands
+from infer.bands import in_bands
+from infer.cores import cores
 from infer.follow import Maps, follow, inner_field, pile_up
 from infer.labels import Labels
 from infer.masks import (

@@ -12,7 +12,7 @@ FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", 
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
 ORDER = """
     errors settings contract memory nvml outputs sniff report jobs stop apart disk claim picture colours tiff image
-    labels reach compiled bands percentiles normalise rescale tiling flows follow metrics external session backoff
+    labels reach compiled cores bands percentiles normalise rescale tiling flows follow metrics external session backoff
     mirror overlap blend resume masks rolling strip ids ahead store write budget diameter pipeline finished progress
     work api cli __init__ __main__
 """.split()  # noqa: SIM905

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import infer
-from infer.bands import cores, in_bands
+from infer.bands import in_bands
 from infer.cli import MODEL
+from infer.cores import cores
 from infer.metrics import f1
 from train.simulate import simulate
 
