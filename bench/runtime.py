@@ -109,9 +109,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "image.npy"
         np.save(image, mosaic(args.side, args.side, diameter)[0])
+        turns = list(set_ups().items())
         for _ in range(args.repeats):
-            for name, set_up in set_ups().items():
+            for name, set_up in turns:
                 runs[name].append(measured(model, image, set_up))
+            turns = turns[1:] + turns[:1]
     own = next(iter(runs.values()))
     rows = []
     for name, figures in runs.items():
