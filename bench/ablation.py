@@ -120,13 +120,15 @@ def train_all(
 
 
 def earlier(about: dict[str, object]) -> Results:
-    """Return the scores of an earlier run about the same, which was stopped; none where there is no such record."""
+    """Return the scores of an earlier run about the same, which was stopped; none where there is no record."""
     path = RESULTS / f"{TRAINED}.json"
-    record = json.loads(path.read_text()) if path.exists() else {}
-    same = all(record.get(key) == value for key, value in about.items())
-    if same:
-        print(f"{path}: going on from what commit {record['commit']} reached; remove it to begin anew", flush=True)
-    return defaultdict(list, record["scores"] if same else {})
+    if not path.exists():
+        return defaultdict(list)
+    record = json.loads(path.read_text())
+    if any(record.get(key) != value for key, value in about.items()):
+        raise SystemExit(f"{path}: it is about other settings or images; move it away to begin anew.")
+    print(f"{path}: going on from what commit {record['commit']} reached; remove it to begin anew", flush=True)
+    return defaultdict(list, record["scores"])
 
 
 def mean(scores: Scores) -> float:

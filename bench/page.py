@@ -28,7 +28,7 @@ RUNS = {
     "startup": [],
     "runtime": [],
     "speed": [],
-    "int8": ["--data", "../shared/data"],
+    "int8": ["--data", "../shared/data", "--model", "models/cyto-small.onnx", "models/cyto.onnx"],
     "slides": ["--size", "5000", "10000", "--diameter", "30", "--memory", "4G"],
     "resume": ["--size", "1500"],
     "counts": [],
@@ -39,7 +39,8 @@ RUNS = {
 HEAD = """# Results
 
 Written by `make bench`; a section is made again with `python -m bench.page NAME`. The machine is shared with other
-work: ratios within a run say more than seconds, and seconds of different runs nothing about each other.
+work: ratios within a run say more than seconds, and seconds of different runs nothing about each other. What needs an
+image of the container, its start-up and `bench.efficiency`, is in the README.
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -11,14 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from infer.cores import cores
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 
 
 def write_record(name: str, figures: dict[str, Any]) -> Path:
     """Write ``results/NAME.json``: commit, date, machine and the figures; return its path."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    machine = {"processor": platform.processor() or platform.machine(), "cores": cores}
+    machine = {"processor": platform.processor() or platform.machine(), "cores": cores()}
     versions = {"python": platform.python_version()}
     record = {
         "commit": _commit(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 QUOTAS = (
@@ -12,13 +13,16 @@ QUOTAS = (
 )
 """Where control groups, version 2 and 1, keep the microseconds of processor time in each period, and that period."""
 
+CPUS = Path("/sys/devices/system/cpu")
+
 
 def machine_cores() -> int:
+    """Return the logical cores of the machine."""
     return os.cpu_count() or 1
 
 
 def cores() -> int:
-    """Return how many cores this process is bound to, or what its container's processor time makes up, rounded up.
+    """Return how many logical cores this process is bound to, or its container's processor time makes up at most.
 
     The first is what `taskset` and `docker --cpuset-cpus` limit, the second what `docker --cpus` does.
     """
@@ -26,8 +30,27 @@ def cores() -> int:
     return min([bound, *_quotas()])
 
 
+def physical_cores() -> int:
+    """Return how many of the cores that this process is bound to are more than a second thread of another one."""
+    if not hasattr(os, "sched_getaffinity"):
+        return machine_cores()
+    return len({_siblings(number) for number in os.sched_getaffinity(0)})
+
+
+def _siblings(number: int) -> str:
+    """Return the list of logical cores that share a physical one with this one; its own number where untold."""
+    try:
+        return (CPUS / f"cpu{number}/topology/thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(number)
+
+
 def _quotas() -> list[int]:
     """Return what each limit to the processor time of this container is in cores."""
-    texts = [" ".join(path.read_text().strip() for path in paths) for paths in QUOTAS if paths[0].exists()]
-    pairs = [text.split() for text in texts]
-    return [max(1, math.ceil(int(quota) / int(period))) for quota, period in pairs if quota.isdigit()]
+    found = []
+    for paths in QUOTAS:
+        with suppress(OSError, ValueError):  # no such limit, or none that is a number
+            quota, period = " ".join(path.read_text() for path in paths).split()
+            if int(quota) > 0:
+                found.append(max(1, math.ceil(int(quota) / int(period))))
+    return found

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.contract import MAPS, Contract, from_metadata
-from infer.cores import cores, machine_cores
+from infer.cores import cores, machine_cores, physical_cores
 from infer.errors import NetworkError, NoRoomError, RunError, SettingsError, one_line
 from infer.external import refers_elsewhere
 from infer.nvml import gpu_count, gpu_memory, own_memory
@@ -221,21 +221,23 @@ def _gpu_room(index: int, limit: str | None) -> tuple[int, int | None]:
     return max(0, room - CONTEXT), now.used if now else None
 
 
-def _network_threads(asked: int) -> int:
-    """Return how many threads the network gets; 0 leaves it to ONNX Runtime: one for each core of the machine.
+def network_threads(asked: int) -> int:
+    """Return how many threads the network gets; 0 leaves it to ONNX Runtime: one for each physical core there is.
 
     That is too many where fewer may be used, and they wait for each other: with the processor time of one core on a
     machine of two, one thread needs 0.77 of what two take (by hand; `bench/runtime.py` compares all other choices).
     """
     usable = cores()
-    return min(asked or usable, usable) if asked or usable < machine_cores() else 0
+    if asked:
+        return min(asked, usable)
+    return min(usable, physical_cores()) if usable < machine_cores() else 0
 
 
 def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime.InferenceSession, str | None]:
     """Return a session, on the CPU where ``auto`` finds nothing else, and why there is no GPU if there might be one."""
     kind, index = parse_device(device)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _network_threads(threads)
+    options.intra_op_num_threads = network_threads(threads)
     options.log_severity_level = FATAL  # the errors that it logs it raises too
     if kind == "cpu":
         return _cpu_session(path, options), None

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from infer import cores as module
-from infer.cores import cores
-from infer.session import _network_threads
+from infer.cores import cores, physical_cores
+from infer.session import network_threads
 
 
 @pytest.fixture
@@ -47,9 +47,28 @@ def test_a_bound_process_has_the_cores_that_it_is_bound_to(machine, monkeypatch)
     assert cores() == 1
 
 
+@pytest.mark.parametrize("text", ["", "max", "a b"])
+def test_a_limit_that_cannot_be_read_is_none(machine, text):
+    write(machine[0], text)
+    write(machine[1], text, "")
+    assert cores() == 16
+
+
+def test_threads_of_one_core_count_once_for_the_network(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CPUS", tmp_path)
+    assert physical_cores() == 16
+    for number in range(16):
+        folder = tmp_path / f"cpu{number}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(f"{number % 8},{number % 8 + 8}\n")
+    assert physical_cores() == 8
+    write(machine[0], "1500000 100000")
+    assert (cores(), network_threads(0), network_threads(12)) == (15, 8, 12)
+
+
 @pytest.mark.parametrize(
     ("quota", "asked", "threads"), [("max", 0, 0), ("max", 4, 4), ("300000", 0, 3), ("300000", 9, 3)]
 )
 def test_the_network_gets_no_more_threads_than_cores(machine, quota, asked, threads):
     write(machine[0], f"{quota} 100000")
-    assert _network_threads(asked) == threads
+    assert network_threads(asked) == threads
