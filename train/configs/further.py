@@ -11,7 +11,7 @@ from train.configs.wider import CONFIG as FIRST
 CONFIG = replace(
     FIRST,
     name="further",
-    steps=1500,
+    steps=1300,
     warm_up=0.03,
     seed=6,
     augmentation=Augmentation(scale=(0.6, 1.6)),
