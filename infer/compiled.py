@@ -22,7 +22,7 @@ PREFIX = "_ahead_"
 """What the names of modules begin with that were compiled ahead."""
 HOMES = ("flows", "follow", "masks", "ids")
 """Files with kernels."""
-SOURCES = (*HOMES, "compiled", "bands", "labels", "metrics", "reach")
+SOURCES = (*HOMES, "compiled", "bands", "cores", "labels", "metrics", "reach")
 """Files that decide what the kernels do."""
 ARRAY = re.compile(r"(?P<dtype>[bif]\d)\[(?P<axes>[:,]*)::1\]|[^\s,()]+\([^)]*\)|[^\s,()]+")
 """One argument of a signature: an array, contiguous in the order of C, or something else."""
