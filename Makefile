@@ -49,8 +49,8 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train long --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb_more.pt
 	.venv-dev/bin/python -m train wide --data $(DATA) --pool checkpoints/pool --start checkpoints/long.pt
 	.venv-dev/bin/python -m train wider --data $(DATA) --pool checkpoints/pool --start checkpoints/wide.pt
-	.venv-dev/bin/python -m train.soup wider checkpoints/wide.pt checkpoints/wider.pt --data $(DATA) \
-	    --pool checkpoints/pool -o models/cyto-small.pt
+	.venv-dev/bin/python -m train further --data $(DATA) --pool checkpoints/pool --start checkpoints/wider.pt
+	cp checkpoints/further.pt models/cyto-small.pt
 	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
 	.venv-dev/bin/python -m train.widen checkpoints/wider.pt -o checkpoints/widened.pt
 	.venv-dev/bin/python -m train full --data $(DATA) --pool checkpoints/pool --start checkpoints/widened.pt

@@ -1,6 +1,6 @@
 """`long` trained on with every source that a check can spare; the rate falls to 0.
 
-What ships is the mean of its weights and those of `wider`.
+A stage of `wider`: nothing ships from here.
 
 Command:   python -m train wide --data ../shared/data --pool checkpoints/pool --start checkpoints/long.pt
 Hardware:  one core of an AMD EPYC (AVX2), shared with other work, no GPU; PyTorch 2.13, CPU
