@@ -15,7 +15,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import numpy as np
 import onnxruntime
 
 from bench.mosaic import mosaic
+from bench.overhead import WARM_UP, clocks
 from bench.record import ROOT, print_table, write_record
 from bench.resident import forget_peak, peak, resident
 from infer.api import load_network, segment
@@ -30,9 +30,6 @@ from infer.cli import MODEL
 from infer.cores import cores
 from infer.session import network_threads
 from infer.settings import Settings
-
-WARM_UP = 300
-"""Height and width in px of the image that goes first, so that no time holds a first call."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +86,10 @@ def run(job: str) -> None:
     forget_peak()
     idle = resident()
     segment(image[:WARM_UP, :WARM_UP], network, settings)
-    begun = time.perf_counter(), time.process_time()
+    begun = clocks()
     segment(image, network, settings)
-    figures = {"seconds": time.perf_counter() - begun[0], "processor": time.process_time() - begun[1]}
-    print(json.dumps({**figures, "above_idle": peak() - idle}))
+    seconds, processor = (clocks() - begun).tolist()
+    print(json.dumps({"seconds": seconds, "processor": processor, "above_idle": peak() - idle}))
 
 
 def main() -> None:
@@ -106,11 +103,11 @@ def main() -> None:
         run(args.job)
         return
     model, diameter = args.model.resolve(), load_network(args.model, "cpu").contract.mean_diameter
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in set_ups()}
+    turns = list(set_ups().items())
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name, _ in turns}
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "image.npy"
         np.save(image, mosaic(args.side, args.side, diameter)[0])
-        turns = list(set_ups().items())
         for _ in range(args.repeats):
             for name, set_up in turns:
                 runs[name].append(measured(model, image, set_up))

@@ -12,8 +12,8 @@ QUOTAS = (
     (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
 )
 """Where control groups, version 2 and 1, keep the microseconds of processor time in each period, and that period."""
-
 CPUS = Path("/sys/devices/system/cpu")
+"""Where Linux keeps what it knows of each logical core."""
 
 
 def machine_cores() -> int:
@@ -26,15 +26,23 @@ def cores() -> int:
 
     The first is what `taskset` and `docker --cpuset-cpus` limit, the second what `docker --cpus` does.
     """
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine_cores()
-    return min([bound, *_quotas()])
+    return min([len(_bound()), *_quotas()])
+
+
+def threads(asked: int) -> int:
+    """Return as many threads as were asked for, 0 for all that are of use, and no more than there are `cores`."""
+    usable = cores()
+    return min(asked or usable, usable)
 
 
 def physical_cores() -> int:
     """Return how many of the cores that this process is bound to are more than a second thread of another one."""
-    if not hasattr(os, "sched_getaffinity"):
-        return machine_cores()
-    return len({_siblings(number) for number in os.sched_getaffinity(0)})
+    return len({_siblings(number) for number in _bound()})
+
+
+def _bound() -> set[int]:
+    """Return the numbers of the logical cores that this process is bound to; all where the system does not tell."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(machine_cores()))
 
 
 def _siblings(number: int) -> str:

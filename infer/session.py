@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.contract import MAPS, Contract, from_metadata
-from infer.cores import cores, machine_cores, physical_cores
+from infer.cores import cores, machine_cores, physical_cores, threads
 from infer.errors import NetworkError, NoRoomError, RunError, SettingsError, one_line
 from infer.external import refers_elsewhere
 from infer.nvml import gpu_count, gpu_memory, own_memory
@@ -227,9 +227,9 @@ def network_threads(asked: int) -> int:
     That is too many where fewer may be used, and they wait for each other: with the processor time of one core on a
     machine of two, one thread needs 0.77 of what two take (by hand; `bench/runtime.py` compares all other choices).
     """
-    usable = cores()
     if asked:
-        return min(asked, usable)
+        return threads(asked)
+    usable = cores()
     return min(usable, physical_cores()) if usable < machine_cores() else 0
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.bands import in_bands
-from infer.cores import cores
+from infer.cores import threads
 from infer.follow import Maps, follow, inner_field, pile_up
 from infer.labels import Labels
 from infer.masks import (
@@ -62,7 +62,7 @@ class _Strip:
 
     def __init__(self, network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings) -> None:
         self.settings = settings
-        self.threads = min(settings.threads or cores(), cores())
+        self.threads = threads(settings.threads)
         self.height, self.width = network_shape
         self.rows = positions(0, shape[0], shape[0], self.height)
         self.columns = positions(0, shape[1], shape[1], self.width)
