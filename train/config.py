@@ -37,6 +37,8 @@ class Config:
     cool_down: float = 0.5
     """Fraction of the steps, the last ones, in which the rate falls."""
     decay: float = 1e-4
+    bfloat16: bool = False
+    """Whether layers compute in bfloat16, weights and loss in float32: for processors that have it (avx512_bf16)."""
     average: float = 0.998
     """Share that the average of the weights, which is kept, keeps of itself at every step; 0: the last weights."""
     seed: int = 0

@@ -61,8 +61,9 @@ def fit(
     losses: list[float] = []
     for step, (crops, target) in enumerate(ahead(make, start, steps), start):
         network.train()
-        maps, _ = network(crops.to(memory_format=torch.channels_last))
-        loss = flow_loss(maps, target)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+            maps, _ = network(crops.to(memory_format=torch.channels_last))
+        loss = flow_loss(maps.float(), target)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
