@@ -136,14 +136,17 @@ def mean(scores: Scores) -> float:
 
 
 def report(results: Results) -> None:
-    """Print a row for each choice: the mean over sources, its spread over seeds, its distance from the first row."""
+    """Print a row for each choice: the mean over sources, its spread over seeds, its distance from the first row.
+
+    The distance is that of the means over the seeds that both rows have.
+    """
     first = next(iter(results.values()))
     sources = list(first[0])
     rows = []
     for name, seeds in results.items():
         means = [mean(scores) for scores in seeds]
         spread = f"{min(means):.3f} to {max(means):.3f}" if len(means) > 1 else ""
-        change = float(np.mean(means) - np.mean([mean(scores) for scores in first]))
+        change = float(np.mean([mean(scores) - mean(other) for scores, other in zip(seeds, first, strict=False)]))
         each = [float(np.mean([scores[source] for scores in seeds])) for source in sources]
         rows.append([name, float(np.mean(means)), spread, f"{change:+.3f}", *each])
     print_table(["choice", "F1", "over seeds", "change", *sources], rows)
@@ -163,7 +166,7 @@ def main() -> None:
     args = parser.parse_args()
     config = load_config(args.config)
     held = held_images(args.data, config, args.images)
-    about: dict[str, object] = {"config": config.name, "images": len(held)}
+    about: dict[str, object] = {"config": config.name, "settings": repr(config), "images": len(held)}
     if args.train:
         about |= {"steps": args.steps, "simulated": len(read_shared(args.pool)) if args.pool else 0}
         results = earlier(about)

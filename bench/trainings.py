@@ -48,9 +48,9 @@ def merged(image: Image) -> Image:
 
 
 def green_and_blue(image: Image) -> Image:
-    """Return two channels: green and blue as they are (the seed's choice); grey twice."""
+    """Return green and blue of a colour image, as the seed; the policy leaves the second channel of grey empty."""
     pixels = pixels_of(image)
-    return ArrayImage(pixels[1:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 2, axis=0))
+    return ArrayImage(pixels[1:3] if len(pixels) >= 3 else pixels[:1])
 
 
 def optimised(network: FlowNetwork, config: Config, images: Sequence[Prepared]) -> FlowNetwork:

@@ -18,7 +18,9 @@ class Augmentation:
 
     crop: int = 224
     scale: tuple[float, float] = (0.65, 1.5)
-    """Range of the factor, even in its logarithm, by which a cell of the target diameter may be resized."""
+    """Range of the factor by which a cell of the target diameter may be resized."""
+    scale_even_in_log: bool = True
+    """Whether that factor is even in its logarithm, and not itself."""
     shuffle: float = 0.5
     """Probability that the channels change places."""
     drop: float = 0.1
@@ -97,6 +99,12 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
     return (image + amount * noise).astype(np.float32)
 
 
+def _scale(options: Augmentation, rng: np.random.Generator) -> float:
+    if options.scale_even_in_log:
+        return math.exp(rng.uniform(*np.log(options.scale)))
+    return rng.uniform(*options.scale)
+
+
 def augmented(
     image: Array,
     labels: npt.NDArray[np.int32],
@@ -109,8 +117,7 @@ def augmented(
 
     ``zoom`` takes the image's cells to the target diameter; a factor within ``options.scale`` is drawn on top.
     """
-    factor = zoom * math.exp(rng.uniform(*np.log(options.scale)))
-    matrix = affine(labels.shape, options.crop, factor, rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
+    matrix = affine(labels.shape, options.crop, zoom * _scale(options, rng), rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
     crop, turned, field = warp(image, labels, flows, matrix, options.crop)
     crop = photometric(crop, options, rng)
     target = np.stack([(turned > 0).astype(np.float32), field[..., 0], field[..., 1]])

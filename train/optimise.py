@@ -32,14 +32,14 @@ def trapezoid(steps: int, warm_up: float, cool_down: float, step: int) -> float:
 
 
 def halving(steps: int, warm_up: float, cool_down: float, step: int) -> float:
-    """Return the factor on the rate: up from 0 over the first part of the steps, halved again and again in the last.
+    """Return the factor on the rate: up from 0 to 1 in the first part of the steps, halved again and again in the last.
 
     As long as the rise took it stays at each of these levels: of 300 epochs Cellpose takes 10 to rise and halves
     every 10 from the 210th on.
     """
     level = max(1.0, warm_up * steps)
     past = step - (1 - cool_down) * steps
-    return min(1.0, step / level) if past < 0 else 0.5 ** (1 + past // level)
+    return min(1.0, step / max(1.0, level - 1)) if past < 0 else 0.5 ** (1 + past // level)
 
 
 def _adamw(parameters: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:

@@ -128,7 +128,7 @@ def test_the_rate_rises_stays_and_falls():
 
 def test_the_seeds_rate_rises_for_10_of_300_epochs_and_halves_every_10_from_the_210th():
     factors = [halving(300, 1 / 30, 0.3, epoch) for epoch in range(300)]
-    assert factors[:10] == pytest.approx(np.arange(10) / 10)
+    assert factors[:10] == pytest.approx(np.linspace(0, 1, 10))
     assert set(factors[10:210]) == {1.0}
     assert factors[210:] == pytest.approx(np.repeat(0.5 ** np.arange(1, 10), 10))
 
