@@ -149,6 +149,9 @@ TRAININGS = {
     "full width": Training(lambda config: replace(config, widths=FULL)),
     "no simulator": Training(simulated=False),
     "pasting 0.3": Training(lambda config: replace(config, paste=0.3)),
+    "pasting 0.3, 20 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=20)),
+    "pasting 0.3, 100 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=100)),
+    "pasting 0.3, 1,000 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=1000)),
 }
 
 

@@ -49,6 +49,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="FOLDER",
         help="where checkpoints go (default checkpoints/); training goes on from one it finds there",
     )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="where to train (default cuda where PyTorch finds a GPU)",
+    )
     return parser.parse_args(argv)
 
 
@@ -84,6 +90,8 @@ def fingerprint(config: Config, images: Sequence[Prepared], start: Path | None) 
 def run(args: argparse.Namespace) -> None:
     """Train, fit the size regression and write WORK/NAME.pt, which `python -m export` turns into ONNX."""
     config = load_config(args.config)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("--device cuda: PyTorch finds no GPU; leave it out, or install PyTorch with CUDA.")
     torch.manual_seed(config.seed)
     training, held_out = split([item for folder in args.data for item in read_folder(folder)], config)
     if not training or not held_out:
@@ -103,6 +111,7 @@ def run(args: argparse.Namespace) -> None:
         fingerprint(config, images, args.start),
         validation,
         VALIDATE_EVERY,
+        device=args.device,
     )
     path = args.work / f"{config.name}.pt"
     finish(path, network, images, config)
@@ -123,7 +132,8 @@ def finish(path: Path, network: FlowNetwork, images: Sequence[Prepared], config:
         "licence": config.licence,
         "data": config.data,
     }
-    save(path, network, about=facts, size=fit_size(network.eval(), images, config))
+    size = fit_size(network.eval(), images, config)
+    save(path, network.cpu(), about=facts, size=size)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -117,7 +117,8 @@ def augmented(
 
     ``zoom`` takes the image's cells to the target diameter; a factor within ``options.scale`` is drawn on top.
     """
-    matrix = affine(labels.shape, options.crop, zoom * _scale(options, rng), rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
+    factor = zoom * _scale(options, rng)
+    matrix = affine(labels.shape, options.crop, factor, rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
     crop, turned, field = warp(image, labels, flows, matrix, options.crop)
     crop = photometric(crop, options, rng)
     target = np.stack([(turned > 0).astype(np.float32), field[..., 0], field[..., 1]])

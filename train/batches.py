@@ -28,7 +28,7 @@ def batch_maker(images: Sequence[Prepared], config: Config) -> Callable[[int], B
     def drawn(index: int, rng: np.random.Generator) -> Prepared:
         image = images[index]
         if image.source in real and config.paste and rng.random() < config.paste:
-            return pasted(image, real[image.source], span, rng)
+            return pasted(image, real[image.source], span, config.paste_cells, rng)
         return image
 
     def make(step: int) -> Batch:

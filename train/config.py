@@ -55,6 +55,8 @@ class Config:
     """Factor on the weight of every simulated modality."""
     paste: float = 0.0
     """Probability that a real image is replaced by one with pasted cells (train/paste.py)."""
+    paste_cells: int = 0
+    """Cells pasted into such an image, but never more than fill it like the fullest of its source; 0: like any one."""
     augmentation: Augmentation = Augmentation()
     size_model: str = "perceptron"
     """One of `train.size.MODELS`: what the size regression is and which windows it is fitted to."""

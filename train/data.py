@@ -22,6 +22,8 @@ from train.readers import Item, read_item, read_shared
 MIN_CELL = 12
 """Smallest training label in px; smaller ones have no usable flow."""
 PERCENTILES = (1.0, 99.0)
+FAR = 1e4
+"""Normalised values beyond plus or minus this are cut, so that half precision holds them."""
 SIMULATED = "simulated "
 """What the names of simulated sources begin with."""
 
@@ -32,7 +34,7 @@ class Prepared:
 
     source: str
     image: npt.NDArray[np.float16]
-    """(Y, X, C), normalised."""
+    """(Y, X, C), normalised, cut at plus and minus `FAR`."""
     labels: npt.NDArray[np.int32]
     flows: npt.NDArray[np.float16]
     """(Y, X, 2) as (dy, dx)."""
@@ -59,7 +61,7 @@ def made_ready(pixels: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], s
     flows = labels_to_flows(labels)
     return Prepared(
         source,
-        np.ascontiguousarray(pixels.transpose(1, 2, 0).astype(np.float16)),
+        np.ascontiguousarray(pixels.transpose(1, 2, 0).clip(-FAR, FAR).astype(np.float16)),
         labels,
         np.ascontiguousarray(flows.transpose(1, 2, 0).astype(np.float16)),
         median_diameter(labels),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -41,16 +42,18 @@ def fit(
     validate: Callable[[nn.Module], str],
     validate_every: int,
     save_every: int = 100,
+    device: str = "cpu",
 ) -> float:
     """Train as the config says, from the checkpoint if there is one; leave the averaged weights in ``network``.
 
     The weights that are validated and returned are the exponential average of those of the last steps: a ninth of
     them, or 1 / (1 - ``config.average``) where that is less. Returns the seconds spent in all. Checkpoints come
     every ``save_every`` steps. ``run`` is the fingerprint of all that decides the course of the training; SettingsError
-    when the checkpoint is damaged or of another run. ``validate`` scores the network, in evaluation mode, and returns
-    a line to print.
+    when the checkpoint is damaged or of another run, or the loss is no number. ``validate`` scores the network, in
+    evaluation mode, and returns a line to print. ``device``: PyTorch's name of where to train; the network stays there.
     """
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kind = torch.device(device).type
     steps = config.steps
     optimiser = OPTIMISERS[config.optimiser](network.parameters(), config.rate, config.decay)
     course = partial(COURSES[config.course], steps, config.warm_up, config.cool_down)
@@ -61,9 +64,9 @@ def fit(
     losses: list[float] = []
     for step, (crops, target) in enumerate(ahead(make, start, steps), start):
         network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-            maps, _ = network(crops.to(memory_format=torch.channels_last))
-        loss = flow_loss(maps.float(), target)
+        with torch.autocast(kind, torch.bfloat16, enabled=config.bfloat16):
+            maps, _ = network(crops.to(device, memory_format=torch.channels_last))
+        loss = flow_loss(maps.float(), target.to(device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -71,6 +74,8 @@ def fit(
         average.update_parameters(network)
         losses.append(loss.item())
         done = step + 1
+        if not math.isfinite(losses[-1]):
+            raise SettingsError(f"{config.name}: the loss is no number at step {done}; lower `rate` in the config.")
         if done % REPORT == 0 or done == steps:
             each = (time.monotonic() - begun) / (done - start)
             recent = sum(losses[-REPORT:]) / len(losses[-REPORT:])

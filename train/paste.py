@@ -2,7 +2,7 @@
 
 The data extension of the project's fourth seed, which placed 20, 100 or 1,000 cells on grey and blamed its loss on
 pictures fuller than the cell type ever gets. So the background is that of another image of the same source, its own
-cells erased, and cells cover as much of it as they do of an image of that source.
+cells erased, and cells cover as much of it as they do of an image of that source, however many were asked for.
 """
 
 from __future__ import annotations
@@ -96,10 +96,11 @@ def halo_width(image: Prepared) -> float:
     return max(LEAST_HALO, HALO * image.diameter)
 
 
-def pasted(background: Prepared, same: Sequence[Real], span: float, rng: np.random.Generator) -> Prepared:
+def pasted(background: Prepared, same: Sequence[Real], span: float, cells: int, rng: np.random.Generator) -> Prepared:
     """Return a new image: a window of the background with cells of one image of ``same``, the images of its source.
 
-    The window is at most ``span`` diameters of these cells wide. Each cell is turned by a multiple of 90 degrees,
+    The window is at most ``span`` diameters of these cells wide and gets about so many ``cells``, as long as it is no
+    fuller than the fullest of ``same``; 0: as full as any one of them. Each cell is turned by a multiple of 90 degrees,
     mirrored or not, and shifted in level by what the backgrounds differ; nothing is interpolated. The result is
     normalised and its flows are computed as for any other image; while another thread validates that takes one of
     Numba's thread-safe layers, OpenMP or TBB. Where no image has a whole cell, or the background is
@@ -108,17 +109,23 @@ def pasted(background: Prepared, same: Sequence[Real], span: float, rng: np.rand
     donors = [real for real in same if len(real.cells)]
     if not donors:
         return background
-    donor = donors[int(rng.integers(len(donors)))]
-    coverage = same[int(rng.integers(len(same)))].coverage
+    donor, like = donors[int(rng.integers(len(donors)))], same[int(rng.integers(len(same)))]
     window = _window(background.labels.shape, math.ceil(span * donor.image.diameter), rng)
     around = background.image[window].astype(np.float32)
     empty = without_cells(around, background.labels[window], halo_width(background), rng)
     if empty is None:
         return background
+    coverage = like.coverage
+    if cells:
+        coverage = min(cells * _area(donor) / empty[..., 0].size, max(real.coverage for real in same))
     labels, placed = arrange(empty.shape[:2], donor, coverage, rng)
     picture = np.ascontiguousarray(compose(empty, labels, placed).transpose(2, 0, 1))
     plan = tuple((channel,) for channel in range(len(picture)))
     return made_ready(normalise(picture, levels(ArrayImage(picture), plan, PERCENTILES)), labels, background.source)
+
+
+def _area(donor: Real) -> float:
+    return np.pi / 4 * donor.image.diameter**2
 
 
 def without_cells(image: Array, labels: Labels, halo: float, rng: np.random.Generator) -> Array | None:
@@ -186,7 +193,7 @@ def arrange(
     labels = np.zeros(shape, np.int32)
     placed: list[Placed] = []
     seen: list[int] = []
-    wanted, area = coverage * labels.size, np.pi / 4 * donor.image.diameter**2
+    wanted, area = coverage * labels.size, _area(donor)
     for _ in range(TRIES * math.ceil(wanted / area)):
         if np.count_nonzero(labels) > wanted - area / 2:
             break

@@ -15,6 +15,9 @@ from infer.image import SUFFIXES, Image, open_image
 from infer.metrics import sequential
 from train.coco import CocoObjects, Pixels, read_objects
 
+LIVECELL_FOLDERS = ("livecell_train_val_images", "livecell_test_images")
+"""Folders in which LIVECell comes with the images of every cell type."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -92,8 +95,9 @@ def read_coco(root: Path) -> list[Item]:
     """List the images that COCO's annotation files ``root/*.json`` name, as LIVECell comes.
 
     The images lie anywhere below ``root``, under the path or else the bare name that the file gives. The folder of an
-    image is its source (in LIVECell the cell type), or ``root`` where that is images/. Raises InputError when a file
-    is no such file, an image is not found once, or two files name the same one.
+    image is its source, or ``root`` where that is images/; in LIVECell's own folders of all cell types the cell type,
+    with which its names begin. Raises InputError when a file is no such file, an image is not found once, or two files
+    name the same one.
     """
     below = defaultdict(list)
     for path in root.rglob("*"):
@@ -107,9 +111,14 @@ def read_coco(root: Path) -> list[Item]:
             image = found[0]
             if image in items:
                 raise InputError(f"{file}: {name} is in another JSON file of {root} too; move one of them elsewhere.")
-            source = root.name if image.parent in (root, root / "images") else image.parent.name
-            items[image] = Item(image, objects, source)
+            items[image] = Item(image, objects, _coco_source(root, image))
     return list(items.values())
+
+
+def _coco_source(root: Path, image: Path) -> str:
+    if image.parent.name in LIVECELL_FOLDERS:
+        return image.name.split("_")[0]
+    return root.name if image.parent in (root, root / "images") else image.parent.name
 
 
 def read_labels(labels: Path | CocoObjects) -> npt.NDArray[np.int32]:

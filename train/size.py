@@ -124,5 +124,5 @@ def _window(image: Prepared, diameter: float, side: int, rng: np.random.Generato
 
 @torch.inference_mode()
 def _style(network: FlowNetwork, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    _, style = network.encode(torch.from_numpy(window)[None])
-    return style.flatten().numpy()
+    _, style = network.encode(torch.from_numpy(window)[None].to(network.ones.device))
+    return style.flatten().cpu().numpy()

@@ -30,8 +30,9 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def maps(self, tiles: Array) -> Array:
-        maps, _ = self._network(torch.from_numpy(tiles).to(memory_format=torch.channels_last))
-        return np.ascontiguousarray(maps.numpy())
+        device = next(self._network.parameters()).device
+        maps, _ = self._network(torch.from_numpy(tiles).to(device, memory_format=torch.channels_last))
+        return np.ascontiguousarray(maps.cpu().numpy())
 
     def diameters(self, tiles: Array) -> Array:
         raise NotImplementedError("a network in training has no size regression; give the diameter")

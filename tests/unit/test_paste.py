@@ -137,8 +137,8 @@ def test_erased_cells_leave_background():
 def test_a_pasted_image_is_like_any_other(policy):
     images = [real("immunohistochemistry", seed, policy=policy) for seed in (2, 4)]
     same = by_source(images)["lab"]
-    one, two = (pasted(images[0], same, 5.0, np.random.default_rng(8)) for _ in range(2))
-    other = pasted(images[0], same, 5.0, np.random.default_rng(9))
+    one, two = (pasted(images[0], same, 5.0, 0, np.random.default_rng(8)) for _ in range(2))
+    other = pasted(images[0], same, 5.0, 0, np.random.default_rng(9))
     assert one.source == "lab"
     assert one.image.dtype == one.flows.dtype == np.float16
     assert one.image.shape == (*one.labels.shape, images[0].image.shape[2])
@@ -152,13 +152,23 @@ def test_a_pasted_image_is_like_any_other(policy):
             np.testing.assert_allclose(np.percentile(channel, (1, 99)), (0, 1), atol=0.01)
 
 
+def test_a_picture_gets_so_many_cells_but_is_no_fuller_than_its_source():
+    images = [real(seed=seed) for seed in (2, 4)]
+    same = by_source(images)["lab"]
+    few, many = (pasted(images[0], same, 100.0, cells, np.random.default_rng(8)) for cells in (5, 1000))
+    assert 4 <= few.labels.max() <= 7
+    fullest = max((image.labels > 0).mean() for image in images)
+    assert (few.labels > 0).mean() < 0.7 * fullest
+    assert 0.8 * fullest < (many.labels > 0).mean() < 1.2 * fullest
+
+
 def test_simulated_images_and_sources_without_a_whole_cell_stay_as_they_are():
     assert by_source([real(source="simulated phase")]) == {}
     blank = prepare(as_image(np.arange(400).reshape(20, 20)), np.zeros((20, 20), np.int32), "blank", "rgb")
     same = by_source([blank])["blank"]
-    assert pasted(blank, same, 10.0, np.random.default_rng(0)) is blank
+    assert pasted(blank, same, 10.0, 0, np.random.default_rng(0)) is blank
     full = prepare(as_image(np.arange(400).reshape(20, 20)), np.ones((20, 20), np.int32), "full", "rgb")
-    assert pasted(full, by_source([full])["full"], 10.0, np.random.default_rng(0)) is full
+    assert pasted(full, by_source([full])["full"], 10.0, 0, np.random.default_rng(0)) is full
 
 
 def test_batches_with_pasting_depend_on_seed_and_step_alone():

@@ -126,6 +126,14 @@ def test_cocos_objects_are_those_that_were_written(tmp_path, form, mapping):
     assert prepared.labels.max() == SAMPLE.labels.max()
 
 
+def test_livecells_own_folders_hold_a_source_for_each_cell_type(tmp_path):
+    names = ["A172_Phase_A7_1_00d00h00m_1.tif", "SkBr3_Phase_H4_2_03d00h00m_4.tif"]
+    for name in names:
+        write_image(tmp_path / "images" / "livecell_train_val_images" / name)
+    write_coco(tmp_path / "livecell_coco_train.json", dict.fromkeys(names, SAMPLE.labels), "lengths", True)
+    assert [item.source for item in read_folder(tmp_path)] == ["A172", "SkBr3"]
+
+
 def test_run_lengths_by_hand():
     """6 is 0b110; 40 needs two characters, 8 with the bit for more and 1; 5 comes as 5 - 1 and 16 as 16 - 40 = -24."""
     assert run_lengths("61X1" + "4" + "XO") == [6, 1, 40, 5, 16]

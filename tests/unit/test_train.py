@@ -166,6 +166,37 @@ def test_what_fit_leaves_is_the_average_of_the_last_weights(tmp_path):
     assert (average - last).abs().max() > 0.01
 
 
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_loss_that_is_no_number_stops_training_before_it_is_saved(tmp_path, bfloat16):
+    config, state = dataclasses.replace(CONFIG, bfloat16=bfloat16), tmp_path / "a.state"
+
+    def make(step):
+        return torch.rand(2, 3, 32, 32), torch.full((2, 3, 32, 32), torch.nan if step == 2 else 0.5)
+
+    with pytest.raises(SettingsError, match="no number at step 3"):
+        fit(FlowNetwork(3, CONFIG.widths), make, config, state, "", lambda _: "", 100, save_every=1)
+    assert torch.load(state, weights_only=True)["step"] == 2
+
+
+def test_layers_compute_in_bfloat16_and_weights_stay_in_single_precision(tmp_path):
+    seen = set()
+    network = FlowNetwork(3, CONFIG.widths)
+    network.output[2].register_forward_hook(lambda layer, given, maps: seen.add((maps.dtype, layer.weight.dtype)))
+    batch = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    config = dataclasses.replace(CONFIG, bfloat16=True, steps=2)
+    fit(network, lambda step: batch, config, tmp_path / "a.state", "", lambda _: "", 100)
+    assert seen == {(torch.bfloat16, torch.float32)}
+
+
+def test_values_that_half_precision_does_not_hold_are_cut():
+    pixels = np.full((40, 40), 100.0, np.float32)
+    pixels[::2] += 1e-3
+    pixels[10, 10:14] = 4e4
+    image = prepare(ArrayImage(pixels[None]), np.zeros((40, 40), np.int32), "lab", "rgb").image
+    assert np.isfinite(image).all()
+    assert image.max() == 1e4
+
+
 @pytest.mark.parametrize(("model", "layers"), [("perceptron", 2), ("ridge", 1)])
 def test_the_size_regression_has_the_networks_style(monkeypatch, model, layers):
     monkeypatch.setattr("train.size.DRAWS", 12)
