@@ -1,17 +1,20 @@
 """Every score of `infer.metrics` for each held-out source, with estimated and with true diameters.
 
-python -m bench.quality --data ../shared/data [--model models/cyto-small.onnx] [--config wider] [--augment]
+    python -m bench.quality --data ../shared/data [--model models/cyto-small.onnx] [--config wider] [--augment]
+        [--simulated N] [--plot FILE.png]
 
 The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95 and Dice (which is the
 semantic F1) with the estimated one. Cells are ordered by their mean cell probability for AP. Mean and median are
-over the images of a source; LIVECell's own way, all images of a source together, stands in a table of its own.
+over the images of a source; LIVECell's own way, all images of a source together, stands in a table of its own, and
+so do simulated images of every modality, which no network has been trained on. Of images without cells it says how
+many cells are found there.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,18 +26,24 @@ import numpy.typing as npt
 from bench.record import print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
-from infer.image import Image
+from infer.image import ArrayImage, Image
 from infer.labels import Labels, median_diameter
 from infer.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
-from infer.pipeline import segment_rows
+from infer.pipeline import segment_image, segment_rows
 from infer.rescale import network_length
 from infer.resume import MapsFile
 from infer.session import Network
 from infer.settings import Settings
 from train.config import load_config, split
+from train.data import SIMULATED
 from train.readers import Item, read_item, read_shared
+from train.simulate import MODALITIES, simulate
 
 Scores = dict[str, float]
+Labelled = tuple[str, str, Image, Labels]
+"""An image to score: its source and name, its pixels and its true labels (Y, X)."""
+FRESH = 1_000_000
+"""The first seed of the simulated images; the pools that networks are trained on begin with 0."""
 COLUMNS = {
     "f1_estimated": "F1, estimated diameter",
     "f1_true": "F1, true diameter",
@@ -67,12 +76,23 @@ def segmented(image: Image, network: Network, settings: Settings) -> tuple[Label
     return labels, diameter, cell_confidence(labels, maps)
 
 
-def score(item: Item, network: Network, settings: Settings) -> tuple[Scores, Ranked] | None:
-    """Return the scores of one image, and its cells as AP ranks them; None for an image without cells."""
-    image, truth = read_item(item)
+def held_out(items: Sequence[Item]) -> Iterator[Labelled]:
+    for item in items:
+        yield item.source, item.image.stem, *read_item(item)
+
+
+def simulated(each: int) -> Iterator[Labelled]:
+    """Yield so many images of each modality."""
+    for modality in MODALITIES:
+        for seed in range(FRESH, FRESH + each):
+            sample = simulate(modality, seed=seed)
+            pixels = sample.image[None] if sample.image.ndim == 2 else np.moveaxis(sample.image, -1, 0)
+            yield SIMULATED + modality, str(seed), ArrayImage(np.ascontiguousarray(pixels)), sample.labels
+
+
+def score(image: Image, truth: Labels, network: Network, settings: Settings) -> tuple[Scores, Ranked]:
+    """Return the scores of one image with cells, and its cells as AP ranks them."""
     diameter = median_diameter(truth)
-    if not diameter:
-        return None
     labels, estimated, confidence = segmented(image, network, settings)
     cells = ranked(truth, labels, confidence)
     scores = {
@@ -94,24 +114,26 @@ def summary(images: Sequence[Scores], over: Callable[[list[float]], np.floating]
 
 
 def draw(images: dict[str, dict[str, Scores]], path: Path) -> None:
-    """Draw the estimated against the true diameter of every image, a colour for each source."""
+    """Draw the estimated against the true diameter of every image, a colour for each source, simulated ones crosses."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 6), layout="constrained")
+    figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=colormaps["tab20"].colors)
     for source, few in images.items():
         true, estimated = zip(*((one["true_diameter"], one["diameter"]) for one in few.values()), strict=True)
-        axes.loglog(true, estimated, "o", label=source, markersize=4)
+        axes.loglog(true, estimated, "x" if source.startswith(SIMULATED) else "o", label=source, markersize=4)
     low, high = (
         edge(one[key] for few in images.values() for one in few.values() for key in KEYS) for edge in (min, max)
     )
     axes.plot([low, high], [low, high], "-", color="grey")
     axes.set(xlabel="true diameter, px", ylabel="estimated diameter, px", aspect="equal")
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside right upper")
     figure.savefig(path, dpi=100)
 
 
-def report(title: str, columns: dict[str, str], sources: dict[str, Scores], counts: dict[str, int]) -> Scores:
+def table(title: str, columns: dict[str, str], sources: dict[str, Scores], counts: dict[str, int]) -> Scores:
     """Print a table with a row for each source and return its last row, the means over sources."""
     overall = summary(list(sources.values()), np.mean)
     rows = [[source, counts[source], *(scores[c] for c in columns)] for source, scores in sources.items()]
@@ -121,40 +143,61 @@ def report(title: str, columns: dict[str, str], sources: dict[str, Scores], coun
     return overall
 
 
+class Group:
+    """Images scored together: the scores by source and name, and how many cells are found on empty ones."""
+
+    def __init__(self, images: Iterable[Labelled], network: Network, settings: Settings) -> None:
+        self.images: dict[str, dict[str, Scores]] = defaultdict(dict)
+        self._cells: dict[str, list[Ranked]] = defaultdict(list)
+        self.on_empty: dict[str, int] = {}
+        for source, name, image, truth in images:
+            if truth.any():
+                self.images[source][name], one = score(image, truth, network, settings)
+                self._cells[source].append(one)
+            else:
+                self.on_empty[f"{source}/{name}"] = int(segment_image(image, network, settings).labels.max())
+
+    def report(self, what: str) -> dict[str, object]:
+        """Print the tables and return their figures."""
+        counts = {source: len(few) for source, few in self.images.items()}
+        means, medians = (
+            {source: summary(list(few.values()), over) for source, few in self.images.items()}
+            for over in (np.mean, np.median)
+        )
+        together = {
+            source: {"ap": average_precision(few), "afnr": false_negative_ratio(few)}
+            for source, few in self._cells.items()
+        }
+        figures: dict[str, object] = {
+            "mean": table(f"Mean over the {what} of each source", COLUMNS, means, counts),
+            "median": table(f"Median over the {what} of each source", COLUMNS, medians, counts),
+            "together": table(f"LIVECell's scores of all {what} of a source together", TOGETHER, together, counts),
+        }
+        if self.on_empty:
+            print(f"\n{len(self.on_empty)} {what} without cells: {sum(self.on_empty.values())} cells found on them.")
+        sources = {s: {"mean": means[s], "median": medians[s], "together": together[s]} for s in self.images}
+        return {**figures, "sources": sources, "images": self.images, "on_empty": self.on_empty}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--config", default="wider", help="the config whose held-out images are scored")
     parser.add_argument("--augment", action="store_true", help="average over mirror images, as the engine's --augment")
+    parser.add_argument("--simulated", type=int, default=0, metavar="N", help="score N images of each modality too")
     parser.add_argument("--plot", type=Path, help="PNG to draw estimated against true diameters into")
     args = parser.parse_args()
     settings = Settings(augment=args.augment)
     network = load_network(args.model)
-    _, held_out = split(read_shared(args.data), load_config(args.config))
-    images: dict[str, dict[str, Scores]] = defaultdict(dict)
-    cells: dict[str, list[Ranked]] = defaultdict(list)
-    for item in held_out:
-        if (result := score(item, network, settings)) is not None:
-            images[item.source][item.image.stem], one = result
-            cells[item.source].append(one)
+    items = split(read_shared(args.data), load_config(args.config))[1]
+    groups = {"images": Group(held_out(items), network, settings)}
+    if args.simulated:
+        groups["simulated images"] = Group(simulated(args.simulated), network, settings)
     if args.plot:
-        draw(images, args.plot)
-    counts = {source: len(few) for source, few in images.items()}
-    means = {source: summary(list(few.values()), np.mean) for source, few in images.items()}
-    medians = {source: summary(list(few.values()), np.median) for source, few in images.items()}
-    together = {
-        source: {"ap": average_precision(few), "afnr": false_negative_ratio(few)} for source, few in cells.items()
-    }
-    figures: dict[str, object] = {
-        "mean": report("Mean over the images of each source", COLUMNS, means, counts),
-        "median": report("Median over the images of each source", COLUMNS, medians, counts),
-        "together": report("LIVECell's scores of all images of a source together", TOGETHER, together, counts),
-    }
-    figures["sources"] = {s: {"mean": means[s], "median": medians[s], "together": together[s]} for s in images}
-    print(
-        write_record("quality", {"model": args.model.name, "settings": asdict(settings), **figures, "images": images})
-    )
+        draw({source: few for group in groups.values() for source, few in group.images.items()}, args.plot)
+    figures = {what: group.report(what) for what, group in groups.items()}
+    print(write_record("quality", {"model": args.model.name, "settings": asdict(settings), **figures}))
 
 
 if __name__ == "__main__":
