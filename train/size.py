@@ -2,7 +2,9 @@
 
 `ridge` is Cellpose's: linear (the seed's equation 4), fitted to ten windows of each image with cells of half to one and
 a half times their own size. `perceptron` is ours: one hidden layer, fitted to windows drawn by source as in training,
-with cells of the mean diameter divided by up to `SPREAD` to times that. The values of the windows change as in training.
+with cells of the mean diameter divided by up to `SPREAD` to times that, their values changed as in training: on sources
+that neither had seen the mean error in log diameter of a window was 0.19, with values unchanged 0.29 (by hand, 369
+windows of the held-out images with the styles of `further`).
 """
 
 from __future__ import annotations
