@@ -1,5 +1,7 @@
 """Scores between label images, on cases small enough to check by hand and against other implementations."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -11,6 +13,7 @@ from skimage.segmentation import clear_border
 
 from infer.metrics import (
     IOUS,
+    LARGE,
     average_precision,
     dice,
     drop_border,
@@ -177,14 +180,55 @@ def test_nothing_found_scores_zero():
     assert f1_challenge(truth, np.zeros_like(truth)) == 0
 
 
+def inner_cells(labels, side):
+    """The pixels of each cell of each patch that keeps two pixels away from the patch's frame."""
+    cells = defaultdict(set)
+    for y, x in zip(*(at.tolist() for at in np.nonzero(labels)), strict=True):
+        cells[y // side, x // side, int(labels[y, x])].add((y, x))
+    whole = range(2, side - 2)
+    return [pixels for pixels in cells.values() if all(y % side in whole and x % side in whole for y, x in pixels)]
+
+
+def f1_of_patches(truth, guess, side):
+    """The challenge's F1 of a large image from sets of pixels, without windows or padding."""
+    cells, others = inner_cells(truth, side), inner_cells(guess, side)
+    hit = np.array([[2 * len(cell & other) >= len(cell | other) for other in others] for cell in cells])
+    hits = (maximum_bipartite_matching(csr_array(hit.astype(int))) >= 0).sum()
+    return 2 * hits / (len(cells) + len(others))
+
+
 def test_large_images_are_scored_by_patches():
-    """A 5,000 x 5,000 image: a cell across a 2,000-px line is never scored, one inside a patch is."""
-    truth = np.zeros((5000, 5000), np.int16)
-    truth[1990:2010, 500:520] = 1
-    truth[3000:3020, 500:520] = 2
-    guess = np.where(truth == 2, 9, 0).astype(np.int32)
-    assert f1_challenge(truth, guess) == 1
-    assert f1_challenge(truth[:4999], guess[:4999]) == pytest.approx(2 / 3)
+    """Of 5,000 x 5,000 px and more: 6 true cells count and 4 predicted ones, of which 3 agree."""
+    across, right_hit, alone, missed, at_the_edge = (1990, 500), (1500, 4100), (500, 2500), (2500, 2500), (4980, 500)
+    hit, moved, false = (3000, 500), (3100, 900), (700, 700)
+    truth, guess = (
+        squares((5000, 5000), *((top, left, top + 20, left + 20) for top, left in corners))
+        for corners in (
+            (across, hit, right_hit, alone, missed, at_the_edge, moved),
+            (hit, right_hit, at_the_edge, false),
+        )
+    )
+    expected = f1_of_patches(truth, guess, 2000)
+    assert expected == pytest.approx(2 * 3 / (6 + 4))
+    assert f1_challenge(truth.astype(np.int16), guess) == pytest.approx(expected)
+    assert truth.size == LARGE
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4, 5])
+def test_patches_are_summed_whether_they_hold_true_cells_false_ones_both_or_none(monkeypatch, seed):
+    """Patches of 80 px: one shows only false cells, one only missed ones, one none."""
+    truth, guess = found(seed)
+    monkeypatch.setattr("infer.metrics.PATCH", 80)
+    first, second, below = np.s_[:80, :80], np.s_[:80, 80:160], np.s_[80:160, :80]
+    truth[first] = guess[second] = truth[below] = guess[below] = 0
+    assert inner_cells(guess[first], 80)
+    assert inner_cells(truth[second], 80)
+    whole, expected = f1_challenge(truth, guess), f1_of_patches(truth, guess, 80)
+    assert 0.2 < expected < 0.9
+    monkeypatch.setattr("infer.metrics.LARGE", truth.size + 1)
+    assert f1_challenge(truth, guess) == whole != expected
+    monkeypatch.setattr("infer.metrics.LARGE", truth.size)
+    assert f1_challenge(truth, guess) == pytest.approx(expected)
 
 
 def test_sequential_keeps_zero_and_order():
