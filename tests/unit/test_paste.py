@@ -75,6 +75,23 @@ def test_pictures_are_as_full_as_asked(lab):
         assert bool(placed) == bool(coverage)
 
 
+def test_pasted_pictures_are_as_full_as_the_images_of_their_source():
+    y, x = np.mgrid[:160, :160]
+    images = []
+    for spacing in (40, 20):
+        labels, _ = ndimage.label((y % spacing - 9.5) ** 2 + (x % spacing - 9.5) ** 2 < 36)
+        images.append(prepare(as_image(100 * (labels > 0) + y % 7 + x % 5), labels.astype(np.int32), "lab", "rgb"))
+    same = by_source(images)["lab"]
+    wanted = [np.count_nonzero(image.labels) / image.labels.size for image in images]
+    covers = [
+        np.count_nonzero(pasted(images[0], same, 12.0, np.random.default_rng(seed)).labels) / 144**2
+        for seed in range(24)
+    ]
+    off = np.abs(np.subtract.outer(covers, wanted))
+    assert off.min(1).max() < 0.015
+    assert 6 <= np.count_nonzero(off[:, 0] < 0.015) <= 18
+
+
 def test_every_label_shows_its_cell_and_the_rest_the_background(lab):
     donor, rng = lab[1], np.random.default_rng(4)
     labels, placed = arrange((150, 150), donor, 0.3, rng)
