@@ -75,13 +75,16 @@ def test_the_target_is_that_of_the_labels_in_the_crop(cells, seed, zoom):
     assert (target[1:] * labels_to_flows(turned.astype(np.int32)))[:, inner].sum(0).mean() > 0.97
 
 
-def test_scale_is_drawn_evenly_in_its_logarithm_on_top_of_the_zoom(cells):
+@pytest.mark.parametrize(
+    ("in_log", "expected"), [(True, (-0.8, -0.5, 0, 0.5, 0.8)), (False, np.log2((0.65, 0.875, 1.25, 1.625, 1.85)))]
+)
+def test_scale_is_drawn_evenly_on_top_of_the_zoom(cells, in_log, expected):
     image, labels, flows = cells
-    options = dataclasses.replace(NOTHING, crop=120, scale=(0.5, 2))
+    options = dataclasses.replace(NOTHING, crop=120, scale=(0.5, 2), scale_even_in_log=in_log)
     areas = [augmented(image, labels, flows, 0.4, options, np.random.default_rng(s))[1][0].sum() for s in range(400)]
     factors = np.log2(np.sqrt(np.array(areas) / np.count_nonzero(labels)) / 0.4)
     assert np.abs(factors).max() < 1.05
-    np.testing.assert_allclose(np.quantile(factors, (0.1, 0.25, 0.5, 0.75, 0.9)), (-0.8, -0.5, 0, 0.5, 0.8), atol=0.15)
+    np.testing.assert_allclose(np.quantile(factors, (0.1, 0.25, 0.5, 0.75, 0.9)), expected, atol=0.15)
 
 
 def test_the_seeds_options_change_no_value(image):

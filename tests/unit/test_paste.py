@@ -84,7 +84,7 @@ def test_pasted_pictures_are_as_full_as_the_images_of_their_source():
     same = by_source(images)["lab"]
     wanted = [np.count_nonzero(image.labels) / image.labels.size for image in images]
     covers = [
-        np.count_nonzero(pasted(images[0], same, 12.0, np.random.default_rng(seed)).labels) / 144**2
+        np.count_nonzero(pasted(images[0], same, 12.0, 0, np.random.default_rng(seed)).labels) / 144**2
         for seed in range(24)
     ]
     off = np.abs(np.subtract.outer(covers, wanted))

@@ -10,7 +10,7 @@ from skimage.segmentation import clear_border
 torch = pytest.importorskip("torch")
 
 from infer.labels import median_diameter  # noqa: E402
-from train.config import Config  # noqa: E402
+from train.config import Config, load_config  # noqa: E402
 from train.data import Prepared  # noqa: E402
 from train.size import GRAIN, MODELS, _window, fit_size  # noqa: E402
 
@@ -26,8 +26,8 @@ def discs(shape=(128, 192), source="lab"):
 
 
 def diameter_in(window):
-    """The median diameter of the whole discs in a window (C, Y, X)."""
-    pieces = clear_border(ndimage.label(window[2] > 0.5)[0])
+    """The median diameter of the whole discs in a window (Y, X, C)."""
+    pieces = clear_border(ndimage.label(window[..., 2] > 0.5)[0])
     return median_diameter(pieces.astype(np.int32))
 
 
@@ -38,14 +38,14 @@ def test_cells_have_the_diameter_asked_for(diameter, side):
     for seed in range(4):
         window = _window(discs(), diameter, side, np.random.default_rng(seed))
         sides = sorted(min(side, zoom * length) for length in (128, 192))
-        assert sorted(window.shape[1:]) == pytest.approx(sides, abs=GRAIN / 2)
+        assert sorted(window.shape[:2]) == pytest.approx(sides, abs=GRAIN / 2)
         assert diameter_in(window) == pytest.approx(diameter, rel=0.08)
 
 
 def test_a_window_is_a_part_of_the_image_turned_by_a_multiple_of_90_degrees():
     image, found = discs(), set()
     for seed in range(60):
-        window = _window(image, 20, 64, np.random.default_rng(seed)).transpose(1, 2, 0)
+        window = _window(image, 20, 64, np.random.default_rng(seed))
         assert window.shape == (64, 64, 3)
         top, left = window[..., :2].min((0, 1)).astype(int)
         part = image.image[top : top + 64, left : left + 64]
@@ -65,7 +65,7 @@ def test_windows_are_left_out_that_show_no_cell_and_no_others():
     for seed in range(80):
         drawn = _window(every, 20, 48, np.random.default_rng(seed))
         window = _window(some, 20, 48, np.random.default_rng(seed))
-        assert (window is not None) == drawn[2].any()
+        assert (window is not None) == drawn[..., 2].any()
         if window is not None:
             np.testing.assert_array_equal(window, drawn)
             kept += 1
@@ -75,8 +75,10 @@ def test_windows_are_left_out_that_show_no_cell_and_no_others():
 class Ruler:
     """In place of a network: its style is the logarithm of the diameter of the cells that it is shown."""
 
+    ones = torch.ones(1)
+
     def encode(self, windows):
-        return None, torch.tensor([[np.log(diameter_in(window.numpy()))] for window in windows])
+        return None, torch.tensor([[np.log(diameter_in(window.permute(1, 2, 0).numpy()))] for window in windows])
 
 
 @pytest.mark.parametrize("model", ["perceptron", "ridge"])
@@ -85,9 +87,26 @@ def test_a_style_is_fitted_to_the_diameter_in_its_window(monkeypatch, model):
     monkeypatch.setattr("train.size.DRAWS", 40)
     monkeypatch.setitem(MODELS, model, (draw, lambda styles, targets, seed: np.column_stack([styles, targets])))
     images = [discs((160, 192)), discs((192, 192), "another")]
-    measured, told = fit_size(Ruler(), images, dataclasses.replace(CONFIG, size_model=model)).T
+    config = dataclasses.replace(CONFIG, size_model=model, augmentation=load_config("seed").augmentation)
+    measured, told = fit_size(Ruler(), images, config).T
     assert len(told) == (40 if model == "perceptron" else 20)
     assert np.abs(measured - told).mean() < 0.08
     low, high = (np.log(CONFIG.mean_diameter / 5), np.log(4 * 20)) if model == "perceptron" else np.log((10, 30))
     assert low <= told.min() < low + 0.3
     assert high - 0.3 < told.max() <= high
+
+
+def test_windows_change_in_value_as_in_training(monkeypatch):
+    seen = []
+
+    class Witness(Ruler):
+        def encode(self, windows):
+            seen.extend(windows.numpy())
+            return None, torch.zeros(len(windows), 2)
+
+    monkeypatch.setattr("train.size.DRAWS", 40)
+    monkeypatch.setitem(MODELS, "perceptron", (MODELS["perceptron"][0], lambda *fitted: None))
+    options = dataclasses.replace(load_config("seed").augmentation, invert=1)
+    fit_size(Witness(), [discs()], dataclasses.replace(CONFIG, augmentation=options))
+    assert len(seen) == 40
+    assert all(window.max() <= 1 and window[0].min() < -20 for window in seen)
