@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -27,6 +29,12 @@ def test_equal_arguments_give_equal_samples_and_seeds_differ(modality: str) -> N
     assert np.array_equal(first.labels, again.labels)
     assert first.modality == modality
     assert first.image.shape != other.image.shape or not np.array_equal(first.image, other.image)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_two_modalities_share_the_labels_of_a_seed(seed: int) -> None:
+    labels = [simulate(modality, SHAPE, seed, 24).labels for modality in MODALITIES]
+    assert not any(np.array_equal(one, other) for one, other in combinations(labels, 2) if one.any() or other.any())
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

@@ -30,6 +30,7 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
 }
 
 MODALITIES: tuple[str, ...] = tuple(_SCENES)
+"""A modality's index is part of what its images are drawn from: add new ones at the end."""
 
 _DIAMETERS = (12.0, 90.0)
 _WIDEST_MARGIN = 40
@@ -51,12 +52,13 @@ class Sample:
 def simulate(modality: str, shape: Shape = (384, 384), seed: int = 0, diameter: float | None = None) -> Sample:
     """Simulate an image of `shape` (Y, X) px; equal arguments give bit-identical samples.
 
-    `diameter` is the median diameter, in px, of a disc of a cell's area; None draws it log-uniformly from 12 to 90.
-    The scene is made with a margin and cropped, so that cells are cut at the image border.
+    Equal seeds give unrelated samples in two modalities. `diameter` is the median diameter, in px, of a disc of a
+    cell's area; None draws it log-uniformly from 12 to 90. The scene is made with a margin and cropped, so
+    that cells are cut at the image border.
     """
     if modality not in _SCENES:
         raise ValueError(f"unknown modality {modality!r}; choose from {', '.join(MODALITIES)}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed, MODALITIES.index(modality)))
     if diameter is None:
         diameter = math.exp(rng.uniform(*np.log(_DIAMETERS)))
     margin = min(math.ceil(diameter / 2), _WIDEST_MARGIN)
