@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import combinations
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from train.simulate import MODALITIES, Sample, simulate
+from train.simulate import MODALITIES, Sample, simulate, traced
+from train.simulate.trace import trace, whole_cells
 
 SHAPE = (160, 160)
 
@@ -64,6 +67,72 @@ def test_median_diameter_is_the_one_asked_for(modality: str, diameter: float) ->
     medians = np.array([np.median(sizes) for sizes in found if len(sizes) >= 5])
     assert len(medians) > 0
     assert np.all((medians > diameter / 1.5) & (medians < diameter * 1.5))
+
+
+def crosses_itself(outline: np.ndarray) -> bool:
+    """Whether two sides of a closed polygon (K, 2) cross."""
+    ends = np.roll(outline, -1, 0)
+    sides = ends - outline
+
+    def turn(points: np.ndarray) -> np.ndarray:
+        away = points[None] - outline[:, None]
+        return sides[:, None, 0] * away[..., 1] - sides[:, None, 1] * away[..., 0]
+
+    parted = turn(outline) * turn(ends) < 0
+    return bool((parted & parted.T).any())
+
+
+def polygon_area(outline: np.ndarray) -> float:
+    x, y = outline.astype(float).T
+    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+
+
+def test_what_counts_as_crossing_itself() -> None:
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
+    assert not crosses_itself(square)
+    assert crosses_itself(square[[0, 2, 1, 3]])
+
+
+@pytest.mark.parametrize(("group", "sources"), [("nuclei", 5), ("spread", 1), ("round", 1)])
+def test_every_outline_of_the_bank_is_a_simple_polygon_of_diameter_one(group: str, sources: int) -> None:
+    bank = traced.bank(group)
+    assert len(bank) == sources
+    for outlines in bank:
+        assert len(outlines) >= 20
+        assert len(np.unique(outlines, axis=0)) == len(outlines)
+        assert not any(map(crosses_itself, outlines))
+        np.testing.assert_allclose([polygon_area(outline) for outline in outlines], np.pi / 4, rtol=1e-3)
+        assert np.abs(outlines.mean(1)).max() < 0.01
+
+
+def test_a_traced_outline_is_simple_and_as_large_as_asked_and_the_draws_differ() -> None:
+    drawn = [traced.outline(np.random.default_rng(seed), "spread", 40) for seed in range(30)]
+    assert not any(map(crosses_itself, drawn))
+    np.testing.assert_allclose([polygon_area(outline) for outline in drawn], np.pi / 4 * 40**2, rtol=1e-3)
+    assert all(outline.dtype == np.float32 for outline in drawn)
+    assert len({outline.tobytes() for outline in drawn}) == 30
+
+
+def test_a_traced_mask_gives_back_its_shape() -> None:
+    rows, columns = np.mgrid[:60, :40]
+    outline = trace(((rows - 30) / 24) ** 2 + ((columns - 20) / 12) ** 2 < 1)
+    assert np.ptp(outline, axis=0) == pytest.approx([2**-0.5, 2**0.5], rel=0.03)
+    steps = np.linalg.norm(outline - np.roll(outline, 1, 0), axis=1)
+    assert steps.max() < 1.05 * steps.min()
+
+
+def test_cells_that_are_cut_or_small_are_not_traced() -> None:
+    labels = np.zeros((60, 60), np.int32)
+    labels[:20, 5:25] = 1
+    labels[30:45, 10:30] = 2
+    labels[50:55, 50:55] = 3
+    assert [mask.shape for mask in whole_cells(labels)] == [(15, 20)]
+
+
+def test_equal_arguments_give_equal_samples_in_another_process() -> None:
+    code = "from train.simulate import simulate; print(simulate('phase', (160, 160), 1, 24).image.sum())"
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert int(answer) == simulate("phase", SHAPE, 1, 24).image.sum()
 
 
 def test_unknown_modality_names_the_choices() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from train.simulate import fields, optics, placement, shapes
+from train.simulate import fields, optics, placement, shapes, traced
 from train.simulate.fields import Image, Labels, Shape
 
 Scene = tuple[NDArray[np.uint8], Labels]
@@ -38,7 +38,10 @@ def _place_nuclei(rng: Generator, shape: Shape, diameter: float, crowd: placemen
     spread, roughness = rng.uniform(0.1, 0.35), rng.choice([0.02, 0.04, 0.1])
 
     def draw() -> list[shapes.Outline]:
-        return [shapes.ellipse(rng, diameter * rng.lognormal(0, spread), rng.uniform(1, 1.7), roughness)]
+        size = diameter * rng.lognormal(0, spread)
+        if rng.random() < traced.SHARE:
+            return [traced.outline(rng, "nuclei", size)]
+        return [shapes.ellipse(rng, size, rng.uniform(1, 1.7), roughness)]
 
     bank = placement.stamp_bank(draw, shape, diameter)
     return placement.place(rng, shape, bank, crowd, rng.uniform(0.02, 0.2))
@@ -97,9 +100,12 @@ def _place_whole(rng: Generator, shape: Shape, diameter: float) -> Labels:
         tiles = placement.tessellate(rng, shape, diameter, rng.uniform(0.4, 1))
         return placement.separate(placement.drop_cells(rng, tiles, rng.uniform(0, 0.5)), rng.uniform(0, 3))
     kind, spread = rng.choice(["round", "spread", "spindle"], p=[0.4, 0.4, 0.2]), rng.uniform(0.1, 0.35)
+    group = "round" if kind == "round" else "spread"
 
     def draw() -> list[shapes.Outline]:
         size = diameter * rng.lognormal(0, spread)
+        if rng.random() < traced.SHARE:
+            return [traced.outline(rng, group, size)]
         if kind == "round":
             return [shapes.ellipse(rng, size, rng.uniform(1, 1.8), 0.06)]
         if kind == "spread":

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from skimage.segmentation import expand_labels, find_boundaries
 
-from train.simulate import fields, optics, placement, shapes
+from train.simulate import fields, optics, placement, shapes, traced
 from train.simulate.fields import Image, Labels, Shape
 from train.simulate.fluorescence import Scene
 
@@ -88,6 +88,8 @@ def _tissue_nuclei(rng: Generator, shape: Shape, diameter: float) -> tuple[Label
 
     def draw() -> list[shapes.Outline]:
         size = diameter * rng.lognormal(0, spread)
+        if rng.random() < traced.SHARE:
+            return [traced.outline(rng, "nuclei", size)]
         if rng.random() < 0.15:
             return [shapes.spindle(rng, 0.8 * size, rng.uniform(2, 4))]
         return [shapes.ellipse(rng, size, rng.uniform(1, aspect), roughness)]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from train.simulate import fields, optics, placement, shapes
+from train.simulate import fields, optics, placement, shapes, traced
 from train.simulate.fields import Image, Labels, Shape
 from train.simulate.fluorescence import Scene
 
@@ -19,6 +19,8 @@ def _adherent(rng: Generator, shape: Shape, diameter: float) -> Labels:
 
     def draw() -> list[shapes.Outline]:
         size = diameter * rng.lognormal(0, spread)
+        if rng.random() < traced.SHARE:
+            return [traced.outline(rng, "spread", size)]
         kind = rng.choice(3, p=odds)
         if kind == 0:
             return [shapes.spindle(rng, size, aspect * rng.uniform(0.7, 1.3))]
@@ -94,7 +96,10 @@ def _round_cells(rng: Generator, shape: Shape, diameter: float) -> Labels:
     spread = rng.uniform(0.1, 0.3)
 
     def draw() -> list[shapes.Outline]:
-        return [shapes.ellipse(rng, diameter * rng.lognormal(0, spread), rng.uniform(1, 1.4), 0.03)]
+        size = diameter * rng.lognormal(0, spread)
+        if rng.random() < traced.SHARE:
+            return [traced.outline(rng, "round", size)]
+        return [shapes.ellipse(rng, size, rng.uniform(1, 1.4), 0.03)]
 
     crowd = placement.draw_crowd(rng, shape, diameter, 0.8)
     return placement.place(rng, shape, placement.stamp_bank(draw, shape, diameter), crowd, rng.uniform(0.02, 0.12))
@@ -114,7 +119,12 @@ def brightfield(rng: Generator, shape: Shape, diameter: float) -> Scene:
 def yeast(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Dense colonies of budding yeast with bright rims, in phase contrast or defocused bright field."""
     spread = rng.uniform(0.1, 0.25)
-    bank = placement.stamp_bank(lambda: shapes.budding(rng, diameter * rng.lognormal(0, spread)), shape, diameter)
+
+    def draw() -> list[shapes.Outline]:
+        size = diameter * rng.lognormal(0, spread)
+        return [traced.outline(rng, "round", size)] if rng.random() < traced.SHARE else shapes.budding(rng, size)
+
+    bank = placement.stamp_bank(draw, shape, diameter)
     crowd = placement.draw_crowd(rng, shape, diameter, 0.85)
     labels = placement.place(rng, shape, bank, crowd, rng.uniform(0.02, 0.08))
     height = fields.dome(labels, rng.uniform(0, 0.5)) * fields.per_cell(rng, labels, 0.1)

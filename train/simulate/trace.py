@@ -1,0 +1,89 @@
+"""Trace the outlines of labelled cells into the bank that `traced` draws from.
+
+Command:   python -m train.simulate.trace --data ../shared/data
+Writes:    train/simulate/outlines.npz, one array a source, named GROUP/SOURCE: float16 (N, POINTS, 2), x and y of
+           closed outlines about their mean, each of the area of a disc of diameter 1; every run writes the same bytes.
+
+Only shapes are kept, no pixel of an image. What the config `wide` holds out or leaves out is not read, so that its
+validation meets no shape that was simulated. Rods are not traced: there are few, and their masks are loose.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.measure import find_contours
+
+from train.config import load_config, split
+from train.readers import read_labels, read_shared
+from train.simulate.fields import Labels, Mask
+from train.simulate.shapes import sized
+from train.simulate.traced import BANK
+
+SOURCES = {
+    "dsb2018_fluo_nuclei_256": ("nuclei", "CC0"),
+    "dsb2018_fluo_nuclei_360": ("nuclei", "CC0"),
+    "dsb2018_fluo_nuclei_520x696crop": ("nuclei", "CC0"),
+    "dsb2018_fluo_nuclei_tissue": ("nuclei", "CC0"),
+    "dsb2018_brightfield_stained_nuclei_rgb": ("nuclei", "CC0"),
+    "usiigaci_phase_T98G": ("spread", "MIT"),
+    "baby_brightfield_yeast": ("round", "MIT"),
+}
+"""Group and licence of each source: 2018 Data Science Bowl (BBBC038), oist/Usiigaci and julianpietsch/baby."""
+POINTS = 64
+LIMIT = 60
+"""Outlines kept of a source, at most: as far apart in its list of cells as they can be.
+
+Equal masks, as of one scene in several focal planes, count once.
+"""
+LEAST_AREA = 150
+"""In px: below it the pixel grid shows in the outline."""
+SMOOTHING = 1.2
+"""Deviation in px of the blur that takes the steps of the pixels out of a mask before it is traced."""
+
+
+def trace(mask: Mask) -> NDArray[np.float64]:
+    """Outline (POINTS, 2), x and y about its mean, of a mask (Y, X): evenly spaced, scaled to diameter 1."""
+    soft = ndimage.gaussian_filter(np.pad(mask, 6).astype(np.float32), SMOOTHING)
+    loop = max(find_contours(soft, 0.5), key=len)[:, ::-1]  # type: ignore[no-untyped-call]
+    way = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(loop, axis=0).T))])
+    at = np.linspace(0, way[-1], POINTS, endpoint=False)
+    points = np.stack([np.interp(at, way, loop[:, axis]) for axis in (0, 1)], 1)
+    return sized(points - points.mean(0), 1).astype(np.float64)
+
+
+def whole_cells(labels: Labels) -> list[Mask]:
+    """Masks, cut to their boxes, of the cells of at least LEAST_AREA px that do not meet the border of (Y, X)."""
+    cut = set(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]).tolist())
+    boxes = enumerate(ndimage.find_objects(labels), 1)
+    masks = [labels[box] == index for index, box in boxes if box and index not in cut]
+    return [mask for mask in masks if np.count_nonzero(mask) >= LEAST_AREA]
+
+
+def main() -> None:
+    """Write the bank and print how many outlines each source gave."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of labelled images: SOURCE/NAME_label.png")
+    args = parser.parse_args()
+    items, _ = split(read_shared(args.data), load_config("wide"))
+    cells: dict[str, list[Mask]] = defaultdict(list)
+    for item in items:
+        if item.source in SOURCES:
+            cells[item.source] += whole_cells(read_labels(item.labels))
+    bank: dict[str, Any] = {}
+    for source, (group, licence) in SOURCES.items():
+        masks = list({(mask.shape, mask.tobytes()): mask for mask in cells[source]}.values())
+        chosen = np.unique(np.linspace(0, len(masks) - 1, min(LIMIT, len(masks))).astype(int))
+        bank[f"{group}/{source}"] = np.array([trace(masks[index]) for index in chosen], np.float16)
+        print(f"{source}: {len(chosen)} of {len(masks)} cells, {licence}")
+    np.savez_compressed(BANK, **bank)
+
+
+if __name__ == "__main__":
+    main()
