@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from train.simulate import MODALITIES, Sample, simulate, traced
+from train.simulate import MODALITIES, Sample, afloat, simulate, traced
 from train.simulate.trace import trace, whole_cells
 
 SHAPE = (160, 160)
@@ -127,6 +127,35 @@ def test_cells_that_are_cut_or_small_are_not_traced() -> None:
     labels[30:45, 10:30] = 2
     labels[50:55, 50:55] = 3
     assert [mask.shape for mask in whole_cells(labels)] == [(15, 20)]
+
+
+@pytest.mark.parametrize("modality", ["fluorescence_wholecell", "phase", "dic", "brightfield", "yeast"])
+def test_floating_cells_are_seen_and_not_labelled(modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = []
+    for chance in (0, 1):
+        monkeypatch.setattr(afloat, "CHANCE", chance)
+        pictures.append([simulate(modality, SHAPE, seed, 24) for seed in range(3)])
+    for without, floating in zip(*pictures, strict=True):
+        np.testing.assert_array_equal(without.labels, floating.labels)
+        assert not np.array_equal(without.image, floating.image)
+
+
+def test_a_floating_cell_is_blurred_weak_and_rare() -> None:
+    maps = [afloat.floating(np.random.default_rng(seed), SHAPE, 24) for seed in range(100)]
+    with_some = [cells for cells in maps if cells.any()]
+    assert 8 <= len(with_some) <= 35
+    for cells in with_some:
+        assert 0.05 < cells.max() < 2
+        assert np.abs(np.gradient(cells)).max() < 0.15 * cells.max()
+
+
+def test_an_image_without_floating_cells_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).normal(1, 0.1, SHAPE).astype(np.float32)
+    monkeypatch.setattr(afloat, "CHANCE", 0)
+    np.testing.assert_array_equal(afloat.overlay(np.random.default_rng(1), image, 24), image)
+    monkeypatch.setattr(afloat, "CHANCE", 1)
+    change = [afloat.overlay(np.random.default_rng(seed), image, 24) - image for seed in range(20)]
+    assert all(0.02 < np.abs(one).max() < 0.5 for one in change)
 
 
 def test_equal_arguments_give_equal_samples_in_another_process() -> None:
