@@ -14,7 +14,7 @@ from train.data import prepare_items, write_sample
 from train.readers import read_challenge, read_coco, read_folder, read_item, read_labels, read_masks, read_shared
 from train.simulate import simulate
 
-SAMPLE = simulate("phase", (90, 120), 5, 22)
+SAMPLE = simulate("phase", (90, 120), 6, 22)
 
 
 def test_the_shared_layout(tmp_path):

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 
-from train.simulate import MODALITIES, Sample, afloat, simulate, traced
+from train.simulate import MODALITIES, Sample, afloat, fields, simulate, traced
 from train.simulate.trace import trace, whole_cells
 
 SHAPE = (160, 160)
@@ -32,6 +32,47 @@ def test_equal_arguments_give_equal_samples_and_seeds_differ(modality: str) -> N
     assert np.array_equal(first.labels, again.labels)
     assert first.modality == modality
     assert first.image.shape != other.image.shape or not np.array_equal(first.image, other.image)
+
+
+def separation(image: np.ndarray, labels: np.ndarray) -> float:
+    """How well one property of a pixel tells cells, or their borders, from the rest: 0 by chance, 0.5 at best.
+
+    The area between the ROC curve and chance, the largest over the channels and over brightness, distance from the
+    median brightness and steepness, all of them blurred by 1 px.
+    """
+    regions = [labels > 0, ndimage.binary_dilation(fields.boundaries(labels))]
+    found = 0.0
+    for plane in np.moveaxis(np.atleast_3d(image).astype(float), -1, 0):
+        soft = ndimage.gaussian_filter(plane, 1)
+        for values in (soft, np.abs(soft - np.median(soft)), ndimage.gaussian_gradient_magnitude(plane, 1)):
+            ranks = stats.rankdata(values).reshape(labels.shape) / labels.size
+            found = max(found, *(abs(ranks[inside].mean() - ranks[~inside].mean()) for inside in regions))
+    return found
+
+
+def half_full(modality: str) -> list[Sample]:
+    """Samples that have both cells and background."""
+    samples = [simulate(modality, SHAPE, seed, 24) for seed in range(8)]
+    return [sample for sample in samples if 0.03 < (sample.labels > 0).mean() < 0.97][:4]
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_image_shows_the_cells_where_the_labels_say(modality: str) -> None:
+    samples = half_full(modality)
+    assert len(samples) == 4
+    there, beside, elsewhere = (
+        np.mean([separation(sample.image, np.roll(sample.labels, (shift, shift), (0, 1))) for sample in samples])
+        for shift in (0, 6, SHAPE[0] // 2)
+    )
+    assert there > 0.25
+    assert there > beside + 0.08
+    assert there > elsewhere + 0.15
+
+
+def test_noise_does_not_show_the_cells() -> None:
+    noise = np.random.default_rng(0)
+    for sample in half_full("phase"):
+        assert separation(noise.integers(0, 256, sample.image.shape, np.uint8), sample.labels) < 0.1
 
 
 @pytest.mark.parametrize("seed", range(3))
