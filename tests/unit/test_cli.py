@@ -1,6 +1,7 @@
 """The command line in process, with the network that ships."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -124,7 +125,7 @@ def test_a_name_that_is_no_utf8_costs_nothing(folders):
     command = [sys.executable, "-m", "infer", "-i", folders[0], "-o", folders[1], "--diameter", "26"]
     done = subprocess.run(command, cwd=MODEL.parents[1], env=environment, capture_output=True)
     assert done.returncode == ALL_DONE, done.stderr
-    assert rb"a\udcff.png: 5 cells" in done.stdout
+    assert re.search(rb"^a\\udcff\.png: [1-9]\d* cells", done.stdout, re.MULTILINE)
 
 
 def test_results_in_the_images_folder_are_no_images(folders):
