@@ -65,7 +65,7 @@ def huge_png():
 
 
 def huge_jpeg(height, width):
-    data = bytearray(cv2.imencode(".jpg", SAMPLE)[1].tobytes())
+    data = bytearray(cv2.imencode(".jpg", np.zeros((90, 110), np.uint8))[1].tobytes())
     frame = data.index(b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
     return bytes(data)
