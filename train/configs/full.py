@@ -1,4 +1,4 @@
-"""`bf16`, widened (`train.widen`) and trained on at full width, with another pool of simulated images.
+"""`bf16`, widened (`train.widen`) and trained on at full width, with 1,920 more simulated images.
 
 What ships is the average of its last weights.
 
@@ -15,6 +15,7 @@ CONFIG = replace(
     FIRST,
     name="full",
     widths=FULL,
+    data=FIRST.data.replace("3,840", "5,760"),
     steps=1350,
     rate=5e-4,  # of weights just doubled: at 1e-3 and 100 steps the copies forgot what they knew
     warm_up=0.05,
