@@ -43,19 +43,19 @@ trust: .venv-dev/.ready
 	.venv-dev/bin/python -m bench.faults
 
 train: .venv-dev/.ready
-	.venv-dev/bin/python -m train.pool checkpoints/pool --each 160
+	.venv-dev/bin/python -m train.pool checkpoints/pool --each 320
 	.venv-dev/bin/python -m train half_rgb --data $(DATA) --pool checkpoints/pool
 	.venv-dev/bin/python -m train half_rgb_more --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb.pt
 	.venv-dev/bin/python -m train long --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb_more.pt
 	.venv-dev/bin/python -m train wide --data $(DATA) --pool checkpoints/pool --start checkpoints/long.pt
 	.venv-dev/bin/python -m train wider --data $(DATA) --pool checkpoints/pool --start checkpoints/wide.pt
 	.venv-dev/bin/python -m train further --data $(DATA) --pool checkpoints/pool --start checkpoints/wider.pt
-	cp checkpoints/further.pt models/cyto-small.pt
+	.venv-dev/bin/python -m train bf16 --data $(DATA) --pool checkpoints/pool --start checkpoints/further.pt
+	cp checkpoints/bf16.pt models/cyto-small.pt
 	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
-	.venv-dev/bin/python -m train.widen checkpoints/wider.pt -o checkpoints/widened.pt
+	.venv-dev/bin/python -m train.widen checkpoints/bf16.pt -o checkpoints/widened.pt
 	.venv-dev/bin/python -m train full --data $(DATA) --pool checkpoints/pool --start checkpoints/widened.pt
-	.venv-dev/bin/python -m train.soup full checkpoints/widened.pt checkpoints/full.pt --data $(DATA) \
-	    --pool checkpoints/pool -o models/cyto.pt
+	cp checkpoints/full.pt models/cyto.pt
 	.venv-dev/bin/python -m export models/cyto.pt -o models/cyto.onnx
 
 lock:

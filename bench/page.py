@@ -20,7 +20,7 @@ from bench.record import RESULTS, ROOT
 
 PAGE = ROOT / "bench" / "RESULTS.md"
 RUNS = {
-    "quality": ["--data", "../shared/data"],
+    "quality": ["--data", "../shared/data", "--simulated", "4"],
     "ablation": ["--data", "../shared/data"],
     "agreement": ["--data", "../shared/data"],
     "dynamics": ["--large"],

@@ -118,7 +118,7 @@ def draw(images: dict[str, dict[str, Scores]], path: Path) -> None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots()
     axes.set_prop_cycle(color=colormaps["tab20"].colors)
     for source, few in images.items():

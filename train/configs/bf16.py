@@ -2,6 +2,10 @@
 
 Command:   python -m train.pool checkpoints/pool --each 320
            python -m train bf16 --data ../shared/data --pool checkpoints/pool --start checkpoints/further.pt
+Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU
+Time:      63 minutes, 0.95 s a step
+Score:     mean F1 over the 4 held-out sources 0.645 with estimated, 0.638 with true diameters (57 images,
+           python -m bench.quality)
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """`wider` trained on: the rate rises again and falls to 0, cells of 0.6 to 1.6 times the size.
 
-What ships is the average of its last weights.
+A stage of `bf16`; the average of its last weights shipped before that.
 
 Command:   python -m train further --data ../shared/data --pool checkpoints/pool --start checkpoints/wider.pt
            (begun with 1,500 steps to go; at the 600th, before the rate fell, they became 1,300)

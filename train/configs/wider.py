@@ -1,6 +1,6 @@
 """`wide` trained on with cells of half to twice the size, so that a wrong diameter costs less.
 
-A stage of `further`; the mean of its weights and those of `wide` (`train.soup`) shipped before that.
+A stage of `further`; the mean of its weights and those of `wide` (`train.soup`) shipped before those.
 
 Command:   python -m train wider --data ../shared/data --pool checkpoints/pool --start checkpoints/wide.pt
            (it went on from the last weights of `wide` and not from their average)
