@@ -227,6 +227,12 @@ def test_a_config_that_holds_nothing_out_is_refused(tmp_path, capsys):
     assert "leave 1 images to train on and 0 to validate with" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path, capsys):
+    assert main(["half_rgb", "--data", str(tmp_path), "--work", str(tmp_path), "--device", "cuda"]) == 1
+    assert "--device cuda: PyTorch finds no GPU" in capsys.readouterr().err
+
+
 def test_the_fingerprint_changes_with_all_that_decides_the_weights(tmp_path):
     images = [prepared(seed=s) for s in range(2)]
     (tmp_path / "start.pt").write_bytes(b"weights")
