@@ -57,11 +57,11 @@ def test_ends_are_the_same_bit_for_bit_and_so_is_the_partition(session, maps, sh
 
 
 def test_some_rows_of_an_image_are_those_of_the_whole(session, maps):
-    """With 20 rows above and below, farther than any of these paths goes."""
+    """With 40 rows above and below, farther than any of these paths goes."""
     columns = positions(0, 270, 270, 270)
     whole = both(session, maps, 0, 310, positions(0, 310, 310, 310), columns, 0.0)[1][150:160]
-    part = np.ascontiguousarray(maps[:, 130:180])
-    ours, graphs = both(session, part, 130, 310, positions(150, 160, 310, 310), columns, 0.0)
+    part = np.ascontiguousarray(maps[:, 110:200])
+    ours, graphs = both(session, part, 110, 310, positions(150, 160, 310, 310), columns, 0.0)
     np.testing.assert_array_equal(graphs, ours)
     np.testing.assert_array_equal(graphs, whole)
 

@@ -214,7 +214,7 @@ def test_large_images_are_scored_by_patches():
     assert truth.size == LARGE
 
 
-@pytest.mark.parametrize("seed", [0, 1, 4, 5])
+@pytest.mark.parametrize("seed", [1, 2, 4, 5])
 def test_patches_are_summed_whether_they_hold_true_cells_false_ones_both_or_none(monkeypatch, seed):
     """Patches of 80 px: one shows only false cells, one only missed ones, one none."""
     truth, guess = found(seed)

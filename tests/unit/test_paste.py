@@ -170,7 +170,7 @@ def test_a_pasted_image_is_like_any_other(policy):
 
 
 def test_a_picture_gets_so_many_cells_but_is_no_fuller_than_its_source():
-    images = [real(seed=seed) for seed in (2, 4)]
+    images = [real(seed=seed) for seed in (5, 2)]
     same = by_source(images)["lab"]
     few, many = (pasted(images[0], same, 100.0, cells, np.random.default_rng(8)) for cells in (5, 1000))
     assert 4 <= few.labels.max() <= 7
