@@ -55,7 +55,8 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
 	.venv-dev/bin/python -m train.widen checkpoints/bf16.pt -o checkpoints/widened.pt
 	.venv-dev/bin/python -m train full --data $(DATA) --pool checkpoints/pool --start checkpoints/widened.pt
-	cp checkpoints/full.pt models/cyto.pt
+	.venv-dev/bin/python -m train.soup full checkpoints/widened.pt checkpoints/full.pt --data $(DATA) \
+	    --pool checkpoints/pool -o models/cyto.pt
 	.venv-dev/bin/python -m export models/cyto.pt -o models/cyto.onnx
 
 lock:
