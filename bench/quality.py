@@ -26,7 +26,7 @@ import numpy.typing as npt
 from bench.record import print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
-from infer.image import ArrayImage, Image
+from infer.image import Image, as_image
 from infer.labels import Labels, median_diameter
 from infer.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
 from infer.pipeline import segment_image, segment_rows
@@ -86,8 +86,7 @@ def simulated(each: int) -> Iterator[Labelled]:
     for modality in MODALITIES:
         for seed in range(FRESH, FRESH + each):
             sample = simulate(modality, seed=seed)
-            pixels = sample.image[None] if sample.image.ndim == 2 else np.moveaxis(sample.image, -1, 0)
-            yield SIMULATED + modality, str(seed), ArrayImage(np.ascontiguousarray(pixels)), sample.labels
+            yield SIMULATED + modality, str(seed), as_image(sample.image), sample.labels
 
 
 def score(image: Image, truth: Labels, network: Network, settings: Settings) -> tuple[Scores, Ranked]:

@@ -1,7 +1,6 @@
 """The command line in process, with the network that ships."""
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -125,7 +124,7 @@ def test_a_name_that_is_no_utf8_costs_nothing(folders):
     command = [sys.executable, "-m", "infer", "-i", folders[0], "-o", folders[1], "--diameter", "26"]
     done = subprocess.run(command, cwd=MODEL.parents[1], env=environment, capture_output=True)
     assert done.returncode == ALL_DONE, done.stderr
-    assert re.search(rb"^a\\udcff\.png: [1-9]\d* cells", done.stdout, re.MULTILINE)
+    assert rb"a\udcff.png: 4 cells" in done.stdout
 
 
 def test_results_in_the_images_folder_are_no_images(folders):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 
 from train.simulate.fields import Image, Shape, blur
-from train.simulate.shapes import ellipse
+from train.simulate.shapes import ellipse, fill
 
 CHANCE = 0.2
 """Share of the images that have some."""
@@ -25,7 +24,7 @@ def floating(rng: Generator, shape: Shape, diameter: float) -> Image:
         centre = rng.uniform((0, 0), (shape[1], shape[0])).astype(np.float32)
         cell = np.zeros(shape, np.float32)
         outline = ellipse(rng, diameter * rng.uniform(0.8, 1.4), rng.uniform(1, 1.4), 0.05) + centre
-        cv2.fillPoly(cell, [np.round(outline * 16).astype(np.int32)], rng.uniform(0.4, 1), shift=4)
+        fill(cell, outline, rng.uniform(0.4, 1))
         cells += cell
     return blur(cells, rng.uniform(0.2, 0.4) * diameter)
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 from skimage.measure import label as connected
 
 from train.simulate.fields import Labels, Shape, boundaries, depth, smooth_noise
-from train.simulate.shapes import Outline, ellipse
+from train.simulate.shapes import Outline, ellipse, fill
 
 MIN_AREA = 12
 
@@ -54,7 +54,7 @@ def stamp(group: list[Outline]) -> Stamp:
     deepest = np.zeros((height, width), np.float32)
     for index, outline in enumerate(group, 1):
         canvas = np.zeros((height, width), np.uint8)
-        cv2.fillPoly(canvas, [np.round((outline - low) * 16).astype(np.int32)], 1, shift=4)
+        fill(canvas, outline - low, 1)
         distance = np.asarray(cv2.distanceTransform(canvas, cv2.DIST_L2, 3), np.float32)
         wins = distance > deepest
         member[wins] = index
@@ -205,6 +205,6 @@ def nuclei_within(rng: Generator, labels: Labels, low: float, high: float) -> La
         size = min(rng.uniform(low, high) * 2 * math.sqrt(np.count_nonzero(own) / math.pi), 2.6 * depths.max())
         outline = outlines[rng.integers(32)] * max(size, 2) + np.array([column, row], np.float32)
         canvas = np.zeros(own.shape, np.uint8)
-        cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
+        fill(canvas, outline, 1)
         nuclei[box][(canvas > 0) & (depths > 0)] = index
     return nuclei

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours
+from skimage.segmentation import clear_border
 
 from train.config import load_config, split
 from train.readers import read_labels, read_shared
@@ -60,9 +61,8 @@ def trace(mask: Mask) -> NDArray[np.float64]:
 
 def whole_cells(labels: Labels) -> list[Mask]:
     """Masks, cut to their boxes, of the cells of at least LEAST_AREA px that do not meet the border of (Y, X)."""
-    cut = set(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]).tolist())
-    boxes = enumerate(ndimage.find_objects(labels), 1)
-    masks = [labels[box] == index for index, box in boxes if box and index not in cut]
+    inner = clear_border(labels)
+    masks = [inner[box] == index for index, box in enumerate(ndimage.find_objects(inner), 1) if box]
     return [mask for mask in masks if np.count_nonzero(mask) >= LEAST_AREA]
 
 
