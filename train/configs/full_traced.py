@@ -1,0 +1,21 @@
+"""`full` trained on with 1,920 more images of the simulator.
+
+Command:   python -m train.pool checkpoints/pool --first 160 --each 160
+           python -m train full_traced --data ../shared/data --pool checkpoints/pool --start checkpoints/full.pt
+Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU
+Time:      not yet trained
+"""
+
+from dataclasses import replace
+
+from train.configs.full import CONFIG as FIRST
+
+CONFIG = replace(
+    FIRST,
+    name="full_traced",
+    data=FIRST.data.replace("5,760", "7,680"),
+    steps=2600,
+    rate=7e-4,
+    warm_up=0.03,
+    seed=10,
+)

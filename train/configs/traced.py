@@ -1,0 +1,20 @@
+"""`bf16` trained on with the simulator's newer images: outlines traced from real masks, cells afloat out of focus.
+
+Command:   python -m train.pool checkpoints/pool --each 160
+           python -m train traced --data ../shared/data --pool checkpoints/pool --start checkpoints/bf16.pt
+Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU
+Time:      not yet trained
+"""
+
+from dataclasses import replace
+
+from train.configs.bf16 import CONFIG as FIRST
+
+CONFIG = replace(
+    FIRST,
+    name="traced",
+    data=FIRST.data.replace("3,840", "5,760"),
+    steps=4500,
+    cool_down=0.8,
+    seed=9,
+)
