@@ -10,6 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+MISFIT = (0.1, 20.0)
+"""Range of what a crop's values are multiplied by where the percentiles miss its cells."""
+MISFIT_NOISE = 0.25
+"""Upper end of the noise where the percentiles span nothing but noise: 1 % to 99 % are 4.7 standard deviations."""
+SPECKS, SPECK = 0.01, 30.0
+"""Upper ends of the share of hot pixels and of how bright they are."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class Augmentation:
     """Upper end of the standard deviation of additive noise."""
     illumination: float = 0.3
     """Probability of a smooth multiplicative field."""
+    misfit: float = 0.0
+    """Probability that the percentiles miss the cells: of a few cells on a wide ground the noise spans 0 to 1 and the
+    cells lie up to 20 times as high, beside bright debris they have down to a tenth of the range."""
+    specks: float = 0.0
+    """Probability of hot pixels: up to 1 % of the pixels, 1 to 30 ranges bright."""
 
 
 def affine(shape: tuple[int, int], crop: int, zoom: float, angle: float, flip: bool, rng: np.random.Generator) -> Array:
@@ -94,9 +105,25 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
     if rng.random() < options.blur:
         sigma = rng.uniform(0.3, 1.5)
         image = cv2.GaussianBlur(np.ascontiguousarray(image, np.float32), (0, 0), sigma)
-    amount = rng.uniform(0, options.noise)
+    factor = math.exp(rng.uniform(*np.log(MISFIT))) if rng.random() < options.misfit else 1.0
+    if factor > 1:
+        image = factor * (image - np.median(image)) + 0.5
+    amount = rng.uniform(0, options.noise if factor <= 1 else MISFIT_NOISE)
     noise = rng.standard_normal((*image.shape[:2], rng.choice((1, channels))), np.float32)
-    return (image + amount * noise).astype(np.float32)
+    image = (image + amount * noise) * min(factor, 1.0)
+    if rng.random() < options.specks:
+        image = image + _specks(image.shape, rng)
+    return image.astype(np.float32)
+
+
+def _specks(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw bright pixels (Y, X, 1) or (Y, X, C), which resampling may have made wider."""
+    specks = rng.random((*shape[:2], rng.choice((1, shape[2]))), np.float32) < SPECKS * rng.random()
+    bright = specks * np.exp(rng.uniform(0, np.log(SPECK), specks.shape)).astype(np.float32)
+    wide = rng.choice((0, 0.5, 1.0))
+    if wide:
+        bright = 2 * np.pi * wide**2 * cv2.GaussianBlur(bright, (0, 0), wide).reshape(specks.shape)
+    return bright
 
 
 def _scale(options: Augmentation, rng: np.random.Generator) -> float:

@@ -1,0 +1,20 @@
+"""`traced` trained on with hot pixels and with crops of which the percentiles miss the cells.
+
+Command:   python -m train.pool checkpoints/pool --each 160
+           python -m train specks --data ../shared/data --pool checkpoints/pool --start checkpoints/traced.pt
+Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU
+Time:      not yet trained
+"""
+
+from dataclasses import replace
+
+from train.configs.traced import CONFIG as FIRST
+
+CONFIG = replace(
+    FIRST,
+    name="specks",
+    steps=2400,
+    cool_down=0.8,
+    seed=11,
+    augmentation=replace(FIRST.augmentation, misfit=0.15, specks=0.15),
+)
