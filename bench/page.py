@@ -22,6 +22,7 @@ PAGE = ROOT / "bench" / "RESULTS.md"
 RUNS = {
     "quality": ["--data", "../shared/data", "--simulated", "4"],
     "ablation": ["--data", "../shared/data"],
+    "robustness": ["--data", "../shared/data"],
     "agreement": ["--data", "../shared/data"],
     "dynamics": ["--large"],
     "overhead": [],

@@ -187,7 +187,45 @@ def test_noise_is_normal_with_a_deviation_up_to_the_option_in_all_channels_alike
     assert 20 < alike < 60
 
 
-@pytest.mark.parametrize("option", ["drop", "shuffle", "invert", "blur", "illumination"])
+def test_where_the_percentiles_miss_the_cells_values_are_a_tenth_to_twenty_times_as_far_from_each_other():
+    steps = np.linspace(0, 1, 3000, dtype=np.float32).reshape(50, 60, 1).repeat(3, -1)
+    factors = []
+    for seed in range(150):
+        result = changed(steps, seed, misfit=1)
+        slope, ground = np.polyfit(steps.ravel(), result.ravel(), 1)
+        rest = result - slope * steps - ground
+        factors.append(slope)
+        if slope < 0.98:
+            assert np.abs(rest).max() < 1e-5
+            assert ground == pytest.approx(0, abs=1e-5)
+        elif slope > 1.02:
+            assert rest.std() < 0.26
+            assert ground + slope / 2 == pytest.approx(0.5, abs=0.05)
+    assert np.quantile(np.log(factors), (0, 0.5, 1)) == pytest.approx(np.log((0.1, 2**0.5, 20)), abs=0.4)
+
+
+def test_noise_spans_up_to_the_whole_range_where_the_percentiles_see_nothing_else():
+    ground = np.full((60, 60, 3), 0.2, np.float32)
+    deviations = [float(changed(ground, seed, misfit=1).std()) for seed in range(100)]
+    assert 0.2 < max(deviations) < 0.26
+
+
+def test_specks_are_bright_and_few_and_stay_as_bright_where_they_are_wide():
+    ground = np.zeros((100, 100, 3), np.float32)
+    results = [changed(ground, seed, specks=1) for seed in range(100)]
+    shares = [float((result[..., 0] > 0.5).mean()) for result in results]
+    narrow = [result for result in results if not ((result > 0) & (result < 0.99)).any()]
+    assert min(min(float(result.min()) for result in results), 0) > -1e-4
+    assert 20 < len(narrow) < 50
+    assert max((result[..., 0] > 0).mean() for result in narrow) < 0.012
+    assert max(shares) < 0.2
+    assert 25 < max(float(result.max()) for result in narrow) <= 30.01
+    assert 25 < np.median([result.max() for result in results if np.count_nonzero(result)]) < 60
+    alike = sum(not np.ptp(result, axis=-1).any() for result in results)
+    assert 30 < alike < 70
+
+
+@pytest.mark.parametrize("option", ["drop", "shuffle", "invert", "blur", "illumination", "misfit"])
 def test_probabilities_are_per_crop(image, option):
     small = image[:8, :8]
     share = np.mean([(changed(small, seed, **{option: 0.4}) != small).any() for seed in range(400)])

@@ -1,0 +1,157 @@
+"""F1 of images as they are and changed the way other cameras, files and fields of view differ.
+
+    python -m bench.robustness --data ../shared/data [--model models/cyto-small.onnx] [--config wider] [--each 6]
+
+So many held-out images of each source and one simulated image of each modality; everything at its default. "One cell
+on a wide ground" keeps of a fluorescent field one cell, on noise of four times the area: percentiles see nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from numpy.random import Generator, default_rng
+from skimage.segmentation import expand_labels
+
+from bench.ablation import held_images
+from bench.quality import simulated
+from bench.record import print_table, write_record
+from infer.api import load_network
+from infer.cli import MODEL
+from infer.image import ArrayImage, Image
+from infer.labels import Labels
+from infer.metrics import f1_challenge
+from infer.pipeline import segment_image
+from infer.settings import Settings
+from train.config import load_config
+
+Pixels = npt.NDArray[np.uint8]
+Changed = tuple[Pixels, Labels]
+"""Pixels (Y, X, C) and labels (Y, X)."""
+SIMULATED = "simulated"
+FLUORESCENT = "fluo"
+
+
+def _bytes(values: npt.NDArray[np.floating]) -> Pixels:
+    return values.round().clip(0, 255).astype(np.uint8)
+
+
+def jpeg(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    code = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 30])[1]
+    return cv2.imdecode(code, cv2.IMREAD_UNCHANGED).reshape(pixels.shape).astype(np.uint8), labels
+
+
+def sharpened(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    soft = cv2.GaussianBlur(pixels, (0, 0), 1.5).reshape(pixels.shape)
+    return _bytes(pixels + 1.5 * (pixels - soft.astype(np.float64))), labels
+
+
+def brighter(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    return _bytes(255 * (pixels / 255) ** 0.5), labels
+
+
+def darker(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    return _bytes(255 * (pixels / 255) ** 2), labels
+
+
+def noisy(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    low, high = np.percentile(pixels, (1, 99))
+    return _bytes(pixels + rng.normal(0, 0.1 * (high - low), pixels.shape)), labels
+
+
+def hot_pixels(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    return np.where(rng.random(labels.shape)[..., None] < 0.005, np.uint8(255), pixels), labels
+
+
+def debris(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    covered = np.zeros(labels.shape, np.uint8)
+    for _ in range(2):
+        centre = tuple(int(rng.integers(length)) for length in labels.shape[::-1])
+        cv2.circle(covered, centre, int(rng.integers(min(labels.shape) // 16, min(labels.shape) // 8)), 1, -1)
+    return np.where(covered[..., None] > 0, np.uint8(255), pixels), labels
+
+
+def _resized(pixels: Pixels, labels: Labels, factor: float, how: int) -> Changed:
+    image = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=how)
+    truth = cv2.resize(labels.astype(np.uint16), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    return image.reshape(*truth.shape, -1).astype(np.uint8), truth.astype(np.int32)
+
+
+def enlarged(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    return _resized(pixels, labels, 2, cv2.INTER_CUBIC)
+
+
+def reduced(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    return _resized(pixels, labels, 0.5, cv2.INTER_AREA)
+
+
+def lonely(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    """Keep the cell of median area and what lies within 6 px of it; the rest is drawn from the darker background."""
+    areas = np.bincount(labels.ravel())[1:]
+    cell = 1 + int(np.argsort(areas)[len(areas) // 2])
+    ground = pixels[labels == 0]
+    ground = ground[ground.mean(axis=1) <= np.median(ground.mean(axis=1))]
+    height, width = labels.shape
+    wide = ground[rng.integers(len(ground), size=(2 * height, 2 * width))]
+    truth = np.zeros(wide.shape[:2], np.int32)
+    here = np.s_[height // 2 : height // 2 + height, width // 2 : width // 2 + width]
+    truth[here] = labels == cell
+    near = expand_labels(labels, 6) == cell
+    wide[here][near] = pixels[near]
+    return wide, truth
+
+
+CHANGES: dict[str, Callable[[Pixels, Labels, Generator], Changed]] = {
+    "as they are": lambda pixels, labels, rng: (pixels, labels),
+    "JPEG of quality 30": jpeg,
+    "sharpened (1.5 of radius 1.5 px)": sharpened,
+    "gamma 0.5": brighter,
+    "gamma 2": darker,
+    "noise of 10 %": noisy,
+    "0.5 % hot pixels": hot_pixels,
+    "two discs of bright debris": debris,
+    "enlarged twice": enlarged,
+    "reduced by half": reduced,
+    "one cell on a wide ground": lonely,
+}
+
+
+def changed(image: Image, labels: Labels, change: str, seed: int) -> tuple[Image, Labels]:
+    """Return an 8-bit image and its labels after a change that is drawn from the seed."""
+    _, height, width = image.shape
+    pixels = np.ascontiguousarray(image.read(0, 0, height, width).transpose(1, 2, 0))
+    pixels, labels = CHANGES[change](pixels, labels, default_rng(seed))
+    return ArrayImage(np.ascontiguousarray(pixels.transpose(2, 0, 1))), labels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--config", default="wider", help="the config whose held-out images are scored")
+    parser.add_argument("--each", type=int, default=6, help="held-out images of each source (default 6)")
+    args = parser.parse_args()
+    network = load_network(args.model)
+    images = held_images(args.data, load_config(args.config), args.each)
+    images += [(SIMULATED, image, labels) for _, _, image, labels in simulated(1) if labels.any()]
+    sources = list(dict.fromkeys(source for source, _, _ in images))
+    scores: dict[str, dict[str, list[float]]] = {change: defaultdict(list) for change in CHANGES}
+    for seed, (source, image, labels) in enumerate(images):
+        for change in CHANGES:
+            if CHANGES[change] is not lonely or FLUORESCENT in source:
+                other, truth = changed(image, labels, change, seed)
+                scores[change][source].append(f1_challenge(truth, segment_image(other, network, Settings()).labels))
+    means = {change: {source: float(np.mean(few)) for source, few in own.items()} for change, own in scores.items()}
+    print(f"{args.model.name}, {len(images)} images\n")
+    print_table(["changed", *sources], [[change, *(own.get(s, "") for s in sources)] for change, own in means.items()])
+    print(write_record("robustness", {"model": args.model.name, "images": len(images), "scores": means}))
+
+
+if __name__ == "__main__":
+    main()
