@@ -1,4 +1,4 @@
-"""`traced` trained on with hot pixels and with crops of which the percentiles miss the cells.
+"""`traced` trained on with hot pixels, crops of which the percentiles miss the cells, and bacteria in channels.
 
 Command:   python -m train.pool checkpoints/pool --each 160
            python -m train specks --data ../shared/data --pool checkpoints/pool --start checkpoints/traced.pt
@@ -13,6 +13,7 @@ from train.configs.traced import CONFIG as FIRST
 CONFIG = replace(
     FIRST,
     name="specks",
+    data=FIRST.data.replace("5,760", "5,920"),
     steps=2400,
     cool_down=0.8,
     seed=11,

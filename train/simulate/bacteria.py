@@ -7,11 +7,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from train.simulate import fields, optics, placement, shapes
-from train.simulate.fields import Labels, Shape
+from train.simulate.fields import Image, Labels, Shape
 from train.simulate.fluorescence import Scene
 
 
-def _fluorescent(rng: Generator, labels: Labels, width: float) -> NDArray[np.uint8]:
+def fluorescent(rng: Generator, labels: Labels, width: float) -> NDArray[np.uint8]:
+    """Record bacteria `width` px wide that are dyed throughout, in the wall or both."""
     body = fields.dome(labels, rng.uniform(0, 1))
     wall = np.exp(-((fields.depth(labels) / np.float32(0.6 + 0.1 * width)) ** 2)) * (labels > 0)
     grain = fields.smooth_noise(rng, (labels.shape[0], labels.shape[1]), max(1.5, 0.6 * width))
@@ -21,12 +22,15 @@ def _fluorescent(rng: Generator, labels: Labels, width: float) -> NDArray[np.uin
     return optics.record_dark(rng, optics.widefield(rng, dye.astype(np.float32), psf, rng.uniform(0, 0.4), 2 * width))
 
 
-def _transmitted(rng: Generator, labels: Labels, width: float) -> NDArray[np.uint8]:
+def transmitted(rng: Generator, labels: Labels, width: float, around: Image | None = None) -> NDArray[np.uint8]:
+    """Record bacteria `width` px wide in phase contrast or bright field; `around`: optical path of what holds them."""
     shape = (labels.shape[0], labels.shape[1])
     grain = fields.smooth_noise(rng, shape, max(1.5, 0.7 * width))
     height = fields.dome(labels, rng.uniform(0, 0.5)) * fields.per_cell(rng, labels, 0.15) * (1 + 0.1 * grain)
     debris = rng.choice([0, 0.3]) * fields.spots(rng, labels == 0, 0.2 / width**2 / 10, 1.2)
     path = (height + debris + 0.02 * fields.fractal_noise(rng, shape, 20)).astype(np.float32)
+    if around is not None:
+        path += around
     if rng.random() < 0.7:
         halo = rng.uniform(0.6, 1.5) * width + 1.5
         image = optics.phase_contrast(rng.uniform(0.5, 1.6) * path, halo, rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.9))
@@ -49,7 +53,7 @@ def _bacteria(rng: Generator, shape: Shape, diameter: float, aspect: float, bend
     crowd = placement.draw_crowd(rng, shape, diameter, 0.7)
     labels = placement.place(rng, shape, bank, crowd, min(rng.uniform(0.01, 0.08), 0.2 / aspect))
     width = diameter / aspect**0.5
-    see = _transmitted if rng.random() < 0.65 else _fluorescent
+    see = transmitted if rng.random() < 0.65 else fluorescent
     return see(rng, labels, width), labels
 
 

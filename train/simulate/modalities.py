@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from train.simulate import bacteria, fluorescence, stained, transmitted
+from train.simulate import bacteria, fluorescence, mother_machine, stained, transmitted
 from train.simulate.fields import Labels, Shape
 from train.simulate.placement import tidy
 
@@ -27,6 +27,7 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
     "filaments": bacteria.filaments,
     "yeast": transmitted.yeast,
     "dense_tissue": fluorescence.dense_tissue,
+    "mother_machine": mother_machine.mother_machine,
 }
 
 MODALITIES: tuple[str, ...] = tuple(_SCENES)

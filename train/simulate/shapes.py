@@ -93,6 +93,11 @@ def _thicken(line: NDArray[np.float64], width: float, pointed: float) -> Outline
     return np.concatenate([line + half * normal, head, (line - half * normal)[::-1], tail]).astype(np.float32)
 
 
+def rod(line: NDArray[np.float64], width: float) -> Outline:
+    """Outline of a rod `width` px wide with round ends around a centre line (M, 2)."""
+    return _thicken(line, width, 0)
+
+
 def rod_chain(rng: Generator, diameter: float, aspect: float, bend: float, cells: int) -> list[Outline]:
     """`cells` rods end to end along one curve, as after division without separation.
 
