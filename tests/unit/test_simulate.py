@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage, stats
+from skimage.measure import regionprops
 
 from train.simulate import MODALITIES, Sample, afloat, fields, simulate, traced
 from train.simulate.trace import trace, whole_cells
@@ -198,6 +199,25 @@ def test_an_image_without_floating_cells_stays_as_it_is(monkeypatch: pytest.Monk
     monkeypatch.setattr(afloat, "CHANCE", 1)
     change = [afloat.overlay(np.random.default_rng(seed), image, 24) - image for seed in range(20)]
     assert all(0.02 < np.abs(one).max() < 0.5 for one in change)
+
+
+def test_bacteria_of_a_mother_machine_lie_end_to_end_along_parallel_channels() -> None:
+    rows = neighbours = 0
+    for seed in range(8):
+        labels = simulate("mother_machine", (256, 256), seed, 24).labels
+        cells = [cell for cell in regionprops(labels) if cell.eccentricity > 0.8 and cell.area > 100]
+        angles = np.array([cell.orientation for cell in cells])
+        lying = np.median(np.abs(angles)) > np.pi / 4
+        off = np.abs(np.abs(angles) - (np.pi / 2 if lying else 0))
+        assert off.max() < 0.2
+        centres = np.array([cell.centroid for cell in cells])
+        lengths = np.array([cell.axis_major_length for cell in cells])
+        gaps = centres[:, None] - centres[None]
+        along, across = (np.abs(gaps[..., axis]) for axis in ((1, 0) if lying else (0, 1)))
+        next_to = (across < 6) & (along > 0) & (along < 0.6 * (lengths[:, None] + lengths[None]) + 4)
+        rows += np.count_nonzero(next_to.any(1))
+        neighbours += len(cells)
+    assert rows > 0.7 * neighbours
 
 
 def test_equal_arguments_give_equal_samples_in_another_process() -> None:
