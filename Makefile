@@ -51,12 +51,16 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train wider --data $(DATA) --pool checkpoints/pool --start checkpoints/wide.pt
 	.venv-dev/bin/python -m train further --data $(DATA) --pool checkpoints/pool --start checkpoints/wider.pt
 	.venv-dev/bin/python -m train bf16 --data $(DATA) --pool checkpoints/pool --start checkpoints/further.pt
-	cp checkpoints/bf16.pt models/cyto-small.pt
+	.venv-dev/bin/python -m train traced --data $(DATA) --pool checkpoints/pool --start checkpoints/bf16.pt
+	.venv-dev/bin/python -m train specks --data $(DATA) --pool checkpoints/pool --start checkpoints/traced.pt
+	cp checkpoints/specks.pt models/cyto-small.pt
 	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
 	.venv-dev/bin/python -m train.widen checkpoints/bf16.pt -o checkpoints/widened.pt
 	.venv-dev/bin/python -m train full --data $(DATA) --pool checkpoints/pool --start checkpoints/widened.pt
 	.venv-dev/bin/python -m train.soup full checkpoints/widened.pt checkpoints/full.pt --data $(DATA) \
-	    --pool checkpoints/pool -o models/cyto.pt
+	    --pool checkpoints/pool -o checkpoints/full_mean.pt
+	.venv-dev/bin/python -m train full_traced --data $(DATA) --pool checkpoints/pool --start checkpoints/full_mean.pt
+	cp checkpoints/full_traced.pt models/cyto.pt
 	.venv-dev/bin/python -m export models/cyto.pt -o models/cyto.onnx
 
 lock:
