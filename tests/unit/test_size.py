@@ -96,7 +96,7 @@ def test_a_style_is_fitted_to_the_diameter_in_its_window(monkeypatch, model):
     assert high - 0.3 < told.max() <= high
 
 
-def test_windows_change_in_value_as_in_training(monkeypatch):
+def test_windows_change_in_value_as_in_training_but_for_specks_and_missed_percentiles(monkeypatch):
     seen = []
 
     class Witness(Ruler):
@@ -106,7 +106,7 @@ def test_windows_change_in_value_as_in_training(monkeypatch):
 
     monkeypatch.setattr("train.size.DRAWS", 40)
     monkeypatch.setitem(MODELS, "perceptron", (MODELS["perceptron"][0], lambda *fitted: None))
-    options = dataclasses.replace(load_config("seed").augmentation, invert=1)
+    options = dataclasses.replace(load_config("seed").augmentation, invert=1, misfit=1, specks=1)
     fit_size(Witness(), [discs()], dataclasses.replace(CONFIG, augmentation=options))
     assert len(seen) == 40
     assert all(window.max() <= 1 and window[0].min() < -20 for window in seen)
