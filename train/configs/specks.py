@@ -3,7 +3,9 @@
 Command:   python -m train.pool checkpoints/pool --each 160
            python -m train specks --data ../shared/data --pool checkpoints/pool --start checkpoints/traced.pt
 Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU
-Time:      not yet trained
+Time:      40 minutes, 1.0 s a step
+Score:     mean F1 over the 4 held-out sources 0.635 with estimated, 0.643 with true diameters (57 images,
+           python -m bench.quality)
 """
 
 from dataclasses import replace
