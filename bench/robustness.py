@@ -9,8 +9,8 @@ on a wide ground" keeps of a fluorescent field one cell, on noise of four times 
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,22 +19,20 @@ import numpy.typing as npt
 from numpy.random import Generator, default_rng
 from skimage.segmentation import expand_labels
 
-from bench.ablation import held_images
+from bench.ablation import Scores, Use, held_images, score
 from bench.quality import simulated
 from bench.record import print_table, write_record
+from bench.trainings import pixels_of
 from infer.api import load_network
 from infer.cli import MODEL
-from infer.image import ArrayImage, Image
+from infer.image import Image, as_image
 from infer.labels import Labels
-from infer.metrics import f1_challenge
-from infer.pipeline import segment_image
-from infer.settings import Settings
 from train.config import load_config
+from train.data import SIMULATED
 
 Pixels = npt.NDArray[np.uint8]
 Changed = tuple[Pixels, Labels]
 """Pixels (Y, X, C) and labels (Y, X)."""
-SIMULATED = "simulated"
 FLUORESCENT = "fluo"
 
 
@@ -52,12 +50,8 @@ def sharpened(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
     return _bytes(pixels + 1.5 * (pixels - soft.astype(np.float64))), labels
 
 
-def brighter(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
-    return _bytes(255 * (pixels / 255) ** 0.5), labels
-
-
-def darker(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
-    return _bytes(255 * (pixels / 255) ** 2), labels
+def powered(exponent: float, pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
+    return _bytes(255 * (pixels / 255) ** exponent), labels
 
 
 def noisy(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
@@ -77,18 +71,10 @@ def debris(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
     return np.where(covered[..., None] > 0, np.uint8(255), pixels), labels
 
 
-def _resized(pixels: Pixels, labels: Labels, factor: float, how: int) -> Changed:
+def resized(factor: float, how: int, pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
     image = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=how)
     truth = cv2.resize(labels.astype(np.uint16), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
     return image.reshape(*truth.shape, -1).astype(np.uint8), truth.astype(np.int32)
-
-
-def enlarged(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
-    return _resized(pixels, labels, 2, cv2.INTER_CUBIC)
-
-
-def reduced(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
-    return _resized(pixels, labels, 0.5, cv2.INTER_AREA)
 
 
 def lonely(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
@@ -111,23 +97,22 @@ CHANGES: dict[str, Callable[[Pixels, Labels, Generator], Changed]] = {
     "as they are": lambda pixels, labels, rng: (pixels, labels),
     "JPEG of quality 30": jpeg,
     "sharpened (1.5 of radius 1.5 px)": sharpened,
-    "gamma 0.5": brighter,
-    "gamma 2": darker,
+    "gamma 0.5": partial(powered, 0.5),
+    "gamma 2": partial(powered, 2),
     "noise of 10 %": noisy,
     "0.5 % hot pixels": hot_pixels,
     "two discs of bright debris": debris,
-    "enlarged twice": enlarged,
-    "reduced by half": reduced,
+    "enlarged twice": partial(resized, 2, cv2.INTER_CUBIC),
+    "reduced by half": partial(resized, 0.5, cv2.INTER_AREA),
     "one cell on a wide ground": lonely,
 }
 
 
 def changed(image: Image, labels: Labels, change: str, seed: int) -> tuple[Image, Labels]:
     """Return an 8-bit image and its labels after a change that is drawn from the seed."""
-    _, height, width = image.shape
-    pixels = np.ascontiguousarray(image.read(0, 0, height, width).transpose(1, 2, 0))
+    pixels = np.ascontiguousarray(pixels_of(image).transpose(1, 2, 0))
     pixels, labels = CHANGES[change](pixels, labels, default_rng(seed))
-    return ArrayImage(np.ascontiguousarray(pixels.transpose(2, 0, 1))), labels
+    return as_image(pixels), labels
 
 
 def main() -> None:
@@ -139,15 +124,19 @@ def main() -> None:
     args = parser.parse_args()
     network = load_network(args.model)
     images = held_images(args.data, load_config(args.config), args.each)
-    images += [(SIMULATED, image, labels) for _, _, image, labels in simulated(1) if labels.any()]
-    sources = list(dict.fromkeys(source for source, _, _ in images))
-    scores: dict[str, dict[str, list[float]]] = {change: defaultdict(list) for change in CHANGES}
-    for seed, (source, image, labels) in enumerate(images):
-        for change in CHANGES:
-            if CHANGES[change] is not lonely or FLUORESCENT in source:
-                other, truth = changed(image, labels, change, seed)
-                scores[change][source].append(f1_challenge(truth, segment_image(other, network, Settings()).labels))
-    means = {change: {source: float(np.mean(few)) for source, few in own.items()} for change, own in scores.items()}
+    images += [(SIMULATED.strip(), image, labels) for _, _, image, labels in simulated(1) if labels.any()]
+    means: dict[str, Scores] = {}
+    for change in CHANGES:
+        means[change] = score(
+            [
+                (source, *changed(image, labels, change, seed))
+                for seed, (source, image, labels) in enumerate(images)
+                if CHANGES[change] is not lonely or FLUORESCENT in source
+            ],
+            network,
+            Use(),
+        )
+    sources = list(means["as they are"])
     print(f"{args.model.name}, {len(images)} images\n")
     print_table(["changed", *sources], [[change, *(own.get(s, "") for s in sources)] for change, own in means.items()])
     print(write_record("robustness", {"model": args.model.name, "images": len(images), "scores": means}))

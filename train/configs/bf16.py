@@ -1,5 +1,7 @@
 """`further` trained on for three times as long, in bfloat16, with twice the simulated images.
 
+A stage of `traced`, and what `full` was widened from; the average of its last weights shipped before those.
+
 Command:   python -m train.pool checkpoints/pool --each 320
            python -m train bf16 --data ../shared/data --pool checkpoints/pool --start checkpoints/further.pt
 Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU

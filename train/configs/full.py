@@ -1,6 +1,7 @@
 """`bf16`, widened (`train.widen`) and trained on at full width, with 1,920 more simulated images.
 
-What ships is the mean of its weights and those that it began with (`train.soup`).
+A stage of `full_traced`, which began with the mean of its weights and those that it began with (`train.soup`); that
+mean shipped before.
 
 Command:   python -m train.widen checkpoints/bf16.pt -o checkpoints/widened.pt
            python -m train full --data ../shared/data --pool checkpoints/pool --start checkpoints/widened.pt

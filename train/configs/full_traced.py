@@ -1,4 +1,4 @@
-"""What shipped of `full` (the mean, `make train`'s full_mean.pt) trained on with 1,920 more images of the simulator.
+"""The mean of `full` (full_mean.pt of `make train`) trained on with 1,920 more images of the simulator.
 
 Command:   python -m train.pool checkpoints/pool --first 160 --each 160
            python -m train full_traced --data ../shared/data --pool checkpoints/pool --start checkpoints/full_mean.pt

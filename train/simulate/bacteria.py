@@ -22,15 +22,14 @@ def fluorescent(rng: Generator, labels: Labels, width: float) -> NDArray[np.uint
     return optics.record_dark(rng, optics.widefield(rng, dye.astype(np.float32), psf, rng.uniform(0, 0.4), 2 * width))
 
 
-def transmitted(rng: Generator, labels: Labels, width: float, around: Image | None = None) -> NDArray[np.uint8]:
+def transmitted(rng: Generator, labels: Labels, width: float, around: Image | float = 0.0) -> NDArray[np.uint8]:
     """Record bacteria `width` px wide in phase contrast or bright field; `around`: optical path of what holds them."""
     shape = (labels.shape[0], labels.shape[1])
     grain = fields.smooth_noise(rng, shape, max(1.5, 0.7 * width))
     height = fields.dome(labels, rng.uniform(0, 0.5)) * fields.per_cell(rng, labels, 0.15) * (1 + 0.1 * grain)
     debris = rng.choice([0, 0.3]) * fields.spots(rng, labels == 0, 0.2 / width**2 / 10, 1.2)
     path = (height + debris + 0.02 * fields.fractal_noise(rng, shape, 20)).astype(np.float32)
-    if around is not None:
-        path += around
+    path += around
     if rng.random() < 0.7:
         halo = rng.uniform(0.6, 1.5) * width + 1.5
         image = optics.phase_contrast(rng.uniform(0.5, 1.6) * path, halo, rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.9))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from train.simulate import bacteria, fields, shapes
 from train.simulate.fields import Image, Labels, Shape
@@ -24,9 +26,9 @@ class _Chip:
     """How far the channels move along the second axis for each px of the first."""
     bore: float
 
-    def axis(self, centre: float, y: np.ndarray) -> np.ndarray:
+    def axis(self, centre: float, y: NDArray[Any]) -> NDArray[Any]:
         """Return where along the second axis the channel's middle lies at the places y of the first."""
-        return np.asarray(centre + self.slope * y)
+        return centre + self.slope * y
 
 
 def _draw_chip(rng: Generator, shape: Shape, width: float) -> _Chip:
@@ -50,7 +52,7 @@ def _rows_of_rods(rng: Generator, shape: Shape, chip: _Chip, width: float, aspec
             along = np.linspace(y + wide / 2, y + length - wide / 2, 8)
             across = chip.axis(centre, along) + rng.uniform(-0.4, 0.4) * (chip.bore - width)
             cell += 1
-            shapes.fill(labels, shapes.rod(np.stack([across, along], 1), wide), cell)
+            shapes.fill(labels, shapes.thicken(np.stack([across, along], 1), wide), cell)
             y += length + gap * rng.uniform(0.5, 1.5)
     return labels
 
@@ -72,7 +74,7 @@ def mother_machine(rng: Generator, shape: Shape, diameter: float) -> Scene:
     lying, upside_down = rng.random(2) < 0.5
     canvas = shape[::-1] if lying else shape
     aspect = rng.uniform(1.6, max(1.7, min(5.0, (diameter / 4) ** 2)))
-    width = diameter * math.sqrt(math.pi / 4 / (aspect - 0.215))
+    width = shapes.rod_width(diameter, aspect)
     chip = _draw_chip(rng, canvas, width)
     labels = _rows_of_rods(rng, canvas, chip, width, aspect)
     if rng.random() < 0.7:

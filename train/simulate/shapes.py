@@ -81,8 +81,8 @@ def _centre_line(rng: Generator, length: float, bend: float) -> NDArray[np.float
     return centred
 
 
-def _thicken(line: NDArray[np.float64], width: float, pointed: float) -> Outline:
-    """Outline of a centre line drawn with `width` px and round caps; `pointed` in 0..1 thins the ends."""
+def thicken(line: NDArray[np.float64], width: float, pointed: float = 0) -> Outline:
+    """Outline of a centre line (M, 2) drawn with `width` px and round caps; `pointed` in 0..1 thins the ends."""
     tangent = np.gradient(line, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1)
@@ -93,9 +93,9 @@ def _thicken(line: NDArray[np.float64], width: float, pointed: float) -> Outline
     return np.concatenate([line + half * normal, head, (line - half * normal)[::-1], tail]).astype(np.float32)
 
 
-def rod(line: NDArray[np.float64], width: float) -> Outline:
-    """Outline of a rod `width` px wide with round ends around a centre line (M, 2)."""
-    return _thicken(line, width, 0)
+def rod_width(diameter: float, aspect: float) -> float:
+    """Width of a rod with round ends, `aspect` times as long, that has the area of a disc of `diameter` px."""
+    return diameter * math.sqrt(math.pi / 4 / (aspect - 0.215))
 
 
 def rod_chain(rng: Generator, diameter: float, aspect: float, bend: float, cells: int) -> list[Outline]:
@@ -104,7 +104,7 @@ def rod_chain(rng: Generator, diameter: float, aspect: float, bend: float, cells
     Each rod has the area of a disc of `diameter` px and `aspect` times its width as length; a random tilt of each
     cell about its centre breaks the chain slightly.
     """
-    width = diameter * math.sqrt(math.pi / 4 / (aspect - 0.215))
+    width = rod_width(diameter, aspect)
     lengths = width * (aspect - 1) * rng.uniform(0.75, 1.25, cells)
     pitch = lengths + width * 0.95
     line = _centre_line(rng, float(pitch.sum()), bend * cells**0.5)
@@ -119,7 +119,7 @@ def rod_chain(rng: Generator, diameter: float, aspect: float, bend: float, cells
         part = np.stack([np.interp(at, place, line[:, axis]) for axis in (0, 1)], 1)
         centre = part.mean(0)
         tilt = turned((part - centre).astype(np.float32), rng.normal(0, 0.06)) + centre
-        chain.append(_thicken(tilt.astype(np.float64), width, pointed) @ turn)
+        chain.append(thicken(tilt.astype(np.float64), width, pointed) @ turn)
     return chain
 
 
