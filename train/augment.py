@@ -16,6 +16,8 @@ MISFIT_NOISE = 0.25
 """Upper end of the noise where the percentiles span nothing but noise: 1 % to 99 % are 4.7 standard deviations."""
 SPECKS, SPECK = 0.01, 30.0
 """Upper ends of the share of hot pixels and of how bright they are."""
+JPEG_QUALITY, JPEG_ZOOM = (15, 90), (0.7, 2.0)
+"""Ranges of a file's quality and of its sampling, in pixels of the file for each of the network."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Augmentation:
     cells lie up to 20 times as high, beside bright debris they have down to a tenth of the range."""
     specks: float = 0.0
     """Probability of hot pixels: up to 1 % of the pixels, 1 to 30 ranges bright."""
+    jpeg: float = 0.0
+    """Probability that the crop was kept in a JPEG file."""
 
 
 def affine(shape: tuple[int, int], crop: int, zoom: float, angle: float, flip: bool, rng: np.random.Generator) -> Array:
@@ -113,6 +117,8 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
     image = (image + amount * noise) * min(factor, 1.0)
     if rng.random() < options.specks:
         image = image + _specks(image.shape, rng)
+    if rng.random() < options.jpeg:
+        image = _from_jpeg(image, rng)
     return image.astype(np.float32)
 
 
@@ -124,6 +130,17 @@ def _specks(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     if wide:
         bright = 2 * np.pi * wide**2 * cv2.GaussianBlur(bright, (0, 0), wide).reshape(specks.shape)
     return bright
+
+
+def _from_jpeg(image: Array, rng: np.random.Generator) -> Array:
+    """Write a crop (Y, X, C) of any sampling, its range as 0 to 255, to a JPEG file and read it again."""
+    zoom = math.exp(rng.uniform(*np.log(JPEG_ZOOM)))
+    pixels = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
+    low, high = float(pixels.min()), float(pixels.max())
+    grey = np.round(255 * (pixels - low) / (high - low + 1e-20)).astype(np.uint8)
+    _, file = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY))])
+    read = cv2.imdecode(file, cv2.IMREAD_UNCHANGED).astype(np.float32) / 255 * (high - low) + low
+    return cv2.resize(read, image.shape[1::-1], interpolation=cv2.INTER_AREA).reshape(image.shape)
 
 
 def _scale(options: Augmentation, rng: np.random.Generator) -> float:

@@ -1,0 +1,21 @@
+"""`full_traced` trained on with what `specks` and `jpeg` brought: hot pixels, missed percentiles, JPEG files.
+
+Command:   python -m train.pool checkpoints/pool --first 160 --each 160
+           python -m train full_jpeg --data ../shared/data --pool checkpoints/pool --start checkpoints/full_traced.pt
+Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU
+"""
+
+from dataclasses import replace
+
+from train.configs.full_traced import CONFIG as FIRST
+from train.configs.jpeg import CONFIG as HALF
+
+CONFIG = replace(
+    FIRST,
+    name="full_jpeg",
+    data=HALF.data,
+    steps=2000,
+    rate=1e-3,
+    seed=13,
+    augmentation=HALF.augmentation,
+)
