@@ -1,11 +1,14 @@
 """What a training crop undergoes: the target turns with the image, and each option does what its docstring says."""
 
 import dataclasses
+import io
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from scipy import ndimage
+from skimage.data import immunohistochemistry
 
 torch = pytest.importorskip("torch")
 
@@ -225,7 +228,39 @@ def test_specks_are_bright_and_few_and_stay_as_bright_where_they_are_wide():
     assert 30 < alike < 70
 
 
-@pytest.mark.parametrize("option", ["drop", "shuffle", "invert", "blur", "illumination", "misfit"])
+def test_a_crop_kept_in_a_jpeg_file_is_what_pillow_reads_of_one(monkeypatch):
+    monkeypatch.setattr("train.augment.JPEG_ZOOM", (1.0, 1.0))
+    monkeypatch.setattr("train.augment.JPEG_QUALITY", (30, 31))
+    tissue = cv2.normalize(immunohistochemistry()[:96, :96], None, 0, 255, cv2.NORM_MINMAX)
+    assert (tissue.min(), tissue.max()) == (0, 255)
+    file = io.BytesIO()
+    PIL.Image.fromarray(tissue[..., ::-1]).save(file, "JPEG", quality=30)
+    reference = np.asarray(PIL.Image.open(file))[..., ::-1].astype(float)
+    result = (changed((tissue / 51 - 2).astype(np.float32), 0, jpeg=1) + 2) * 51
+    assert np.abs(result - reference).mean() < 1 < 5 < np.abs(tissue - reference).mean()
+
+
+def test_a_jpeg_file_of_any_sampling_keeps_places_and_values_and_the_better_the_less_it_changes():
+    y, x = np.mgrid[:80, :60]
+    blob = 7 * np.exp(-((y - 33) ** 2 + (x - 21) ** 2) / 2 / 5**2) - 2
+    crop = blob[..., None].repeat(3, -1).astype(np.float32)
+    errors, centres = [], []
+    for seed in range(60):
+        result = changed(crop, seed, jpeg=1)
+        weight = np.where(result > 0, result + 2, 0).mean(-1)
+        centres.append([float((weight * axis).sum() / weight.sum()) for axis in (y, x)])
+        errors.append(float(np.abs(result - crop).mean()))
+    assert np.abs(np.subtract(centres, (33, 21))).max() < 0.4
+    assert np.mean(centres, axis=0) == pytest.approx((33, 21), abs=0.05)
+    assert 0 < min(errors) < 0.03 < max(errors) < 0.3
+
+
+def test_a_jpeg_file_of_one_value_keeps_it():
+    ground = np.full((20, 30, 3), 0.3, np.float32)
+    np.testing.assert_allclose(changed(ground, 0, jpeg=1), ground, atol=1e-6)
+
+
+@pytest.mark.parametrize("option", ["drop", "shuffle", "invert", "blur", "illumination", "misfit", "jpeg"])
 def test_probabilities_are_per_crop(image, option):
     small = image[:8, :8]
     share = np.mean([(changed(small, seed, **{option: 0.4}) != small).any() for seed in range(400)])
