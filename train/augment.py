@@ -133,14 +133,20 @@ def _specks(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 
 def _from_jpeg(image: Array, rng: np.random.Generator) -> Array:
-    """Write a crop (Y, X, C) of any sampling, its range as 0 to 255, to a JPEG file and read it again."""
+    """Write a crop (Y, X, C) of any sampling to a JPEG file, its range as 0 to 255, and read it again.
+
+    Three channels are one colour file; others are grey files of one quality.
+    """
     zoom = math.exp(rng.uniform(*np.log(JPEG_ZOOM)))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY))]
     pixels = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
     low, high = float(pixels.min()), float(pixels.max())
-    grey = np.round(255 * (pixels - low) / (high - low + 1e-20)).astype(np.uint8)
-    _, file = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY))])
-    read = cv2.imdecode(file, cv2.IMREAD_UNCHANGED).astype(np.float32) / 255 * (high - low) + low
-    return cv2.resize(read, image.shape[1::-1], interpolation=cv2.INTER_AREA).reshape(image.shape)
+    grey = np.atleast_3d(np.round(255 * (pixels - low) / (high - low + 1e-20)).astype(np.uint8))
+    parts = [grey] if grey.shape[-1] == 3 else np.dsplit(grey, grey.shape[-1])
+    files = [cv2.imencode(".jpg", part, quality)[1] for part in parts]
+    read = np.dstack([cv2.imdecode(file, cv2.IMREAD_UNCHANGED) for file in files]).astype(np.float32)
+    back = cv2.resize(read / 255 * (high - low) + low, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return back.reshape(image.shape)
 
 
 def _scale(options: Augmentation, rng: np.random.Generator) -> float:

@@ -228,6 +228,16 @@ def test_specks_are_bright_and_few_and_stay_as_bright_where_they_are_wide():
     assert 30 < alike < 70
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_channels_that_make_no_colour_picture_are_kept_each_by_itself(monkeypatch, channels):
+    monkeypatch.setattr("train.augment.JPEG_QUALITY", (30, 31))
+    tissue = immunohistochemistry()[:96, :96].astype(np.float32)
+    tissue = tissue[..., :1] if channels == 1 else np.stack([tissue[..., 0], 255 - tissue[..., 0]], -1)
+    result = changed(tissue, 0, jpeg=1)
+    for before, after in zip(tissue.T, result.T, strict=True):
+        assert 2 < np.abs(after - before).mean() < 10
+
+
 def test_a_crop_kept_in_a_jpeg_file_is_what_pillow_reads_of_one(monkeypatch):
     monkeypatch.setattr("train.augment.JPEG_ZOOM", (1.0, 1.0))
     monkeypatch.setattr("train.augment.JPEG_QUALITY", (30, 31))
@@ -255,8 +265,9 @@ def test_a_jpeg_file_of_any_sampling_keeps_places_and_values_and_the_better_the_
     assert 0 < min(errors) < 0.03 < max(errors) < 0.3
 
 
-def test_a_jpeg_file_of_one_value_keeps_it():
-    ground = np.full((20, 30, 3), 0.3, np.float32)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_jpeg_file_of_one_value_keeps_it(channels):
+    ground = np.full((20, 30, channels), 0.3, np.float32)
     np.testing.assert_allclose(changed(ground, 0, jpeg=1), ground, atol=1e-6)
 
 
