@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.record import RESULTS, print_table, write_record
+from bench.record import RESULTS, named, print_table, write_record
 from bench.trainings import TRAININGS, pixels_of, prepared, unchanged
 from infer.api import load_network
 from infer.cli import MODEL
@@ -174,8 +174,9 @@ def main() -> None:
         path = RESULTS / f"{TRAINED}.json"
     else:
         network = load_network(args.model)
+        print(f"{named(args.model)}, {len(held)} images\n")
         results = {name: [score(held, network, use)] for name, use in USES.items()}
-        path = write_record("ablation", {**about, "scores": results, "model": args.model.name})
+        path = write_record("ablation", {**about, "scores": results, "model": named(args.model)})
     report(results)
     print(path)
 

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bench.record import print_table, write_record
+from bench.record import named, print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
 from infer.image import Image, as_image
@@ -195,8 +195,9 @@ def main() -> None:
         groups["simulated images"] = Group(simulated(args.simulated), network, settings)
     if args.plot:
         draw({source: few for group in groups.values() for source, few in group.images.items()}, args.plot)
+    print(named(args.model))
     figures = {what: group.report(what) for what, group in groups.items()}
-    print(write_record("quality", {"model": args.model.name, "settings": asdict(settings), **figures}))
+    print(write_record("quality", {"model": named(args.model), "settings": asdict(settings), **figures}))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -31,6 +32,11 @@ def write_record(name: str, figures: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
+
+
+def named(model: Path) -> str:
+    """Return the name of a network's file and the beginning of its SHA-256."""
+    return f"{model.name} (sha256 {hashlib.sha256(model.read_bytes()).hexdigest()[:12]})"
 
 
 def _commit() -> str:

@@ -21,7 +21,7 @@ from skimage.segmentation import expand_labels
 
 from bench.ablation import Scores, Use, held_images, score
 from bench.quality import simulated
-from bench.record import print_table, write_record
+from bench.record import named, print_table, write_record
 from bench.trainings import pixels_of
 from infer.api import load_network
 from infer.cli import MODEL
@@ -68,7 +68,8 @@ def debris(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
     for _ in range(2):
         centre = tuple(int(rng.integers(length)) for length in labels.shape[::-1])
         cv2.circle(covered, centre, int(rng.integers(min(labels.shape) // 16, min(labels.shape) // 8)), 1, -1)
-    return np.where(covered[..., None] > 0, np.uint8(255), pixels), labels
+    behind = (covered > 0) & (labels == 0)
+    return np.where(behind[..., None], np.uint8(255), pixels), labels
 
 
 def resized(factor: float, how: int, pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
@@ -101,7 +102,7 @@ CHANGES: dict[str, Callable[[Pixels, Labels, Generator], Changed]] = {
     "gamma 2": partial(powered, 2),
     "noise of 10 %": noisy,
     "0.5 % hot pixels": hot_pixels,
-    "two discs of bright debris": debris,
+    "two discs of bright debris behind the cells": debris,
     "enlarged twice": partial(resized, 2, cv2.INTER_CUBIC),
     "reduced by half": partial(resized, 0.5, cv2.INTER_AREA),
     "one cell on a wide ground": lonely,
@@ -137,9 +138,9 @@ def main() -> None:
             Use(),
         )
     sources = list(means["as they are"])
-    print(f"{args.model.name}, {len(images)} images\n")
+    print(f"{named(args.model)}, {len(images)} images\n")
     print_table(["changed", *sources], [[change, *(own.get(s, "") for s in sources)] for change, own in means.items()])
-    print(write_record("robustness", {"model": args.model.name, "images": len(images), "scores": means}))
+    print(write_record("robustness", {"model": named(args.model), "images": len(images), "scores": means}))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import onnxruntime
 
 from bench.mosaic import mosaic
 from bench.overhead import WARM_UP, clocks
-from bench.record import ROOT, print_table, write_record
+from bench.record import ROOT, named, print_table, write_record
 from bench.resident import forget_peak, peak, resident
 from infer.api import load_network, segment
 from infer.cli import MODEL
@@ -119,7 +119,7 @@ def main() -> None:
         seconds, processor, above = (np.median([f[key] for f in figures]) for key in figures[0])
         rows.append([name, float(np.median(ratios)), min(ratios), max(ratios), seconds, processor, round(above)])
     print_table(["set-up", "time, ratio", "least", "most", "s", "processor, s", "MiB above idle"], rows)
-    print(write_record("runtime", {"model": args.model.name, "side": args.side, "runs": runs}))
+    print(write_record("runtime", {"model": named(args.model), "side": args.side, "runs": runs}))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from train.batches import batch_maker
 from train.config import Config, load_config
 from train.data import Prepared, prepare
 from train.loop import fit
-from train.network import FULL, HALF, QUARTER, FlowNetwork
+from train.network import FULL, HALF, FlowNetwork
 from train.readers import Item, read_item
 from train.validate import Array, TorchNetwork
 
@@ -117,6 +119,13 @@ def network_for_each_style(config: Config, images: Sequence[Prepared]) -> Networ
     return ByStyle(base, centres.astype(np.float32), networks, config)
 
 
+def all_images_alike(config: Config, images: Sequence[Prepared]) -> Network:
+    """Return a network trained on images drawn with equal probability, whatever their source."""
+    counts = Counter(image.source for image in images)
+    shares = {source: n / math.sqrt(min(n, config.source_limit)) for source, n in counts.items()}
+    return one_network(replace(config, shares=shares), images)
+
+
 @dataclass(frozen=True)
 class Training:
     """A way to train a network."""
@@ -137,6 +146,11 @@ def _seed(config: Config) -> Config:
     return replace(load_config("seed"), widths=config.widths, steps=config.steps)
 
 
+def _augmented(**options: object) -> Training:
+    """Return the training with other options of the augmentation."""
+    return Training(lambda config: replace(config, augmentation=replace(config.augmentation, **options)))
+
+
 TRAININGS = {
     "as the config says": Training(),
     "green and blue": Training(lambda config: replace(config, policy="green-blue"), image=green_and_blue),
@@ -144,7 +158,6 @@ TRAININGS = {
     "style clusters": Training(train=network_for_each_style),
     "crops of 512 px": Training(_wide_crops),
     "the seed's protocol": Training(_seed, simulated=False, image=green_and_blue),
-    "quarter width": Training(lambda config: replace(config, widths=QUARTER)),
     "half width": Training(lambda config: replace(config, widths=HALF)),
     "full width": Training(lambda config: replace(config, widths=FULL)),
     "no simulator": Training(simulated=False),
@@ -152,6 +165,17 @@ TRAININGS = {
     "pasting 0.3, 20 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=20)),
     "pasting 0.3, 100 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=100)),
     "pasting 0.3, 1,000 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=1000)),
+    "no average of the weights": Training(lambda config: replace(config, average=0.0)),
+    "SGD at a rate of 0.1": Training(lambda config: replace(config, optimiser="sgd", rate=0.1)),
+    "bfloat16": Training(lambda config: replace(config, bfloat16=True)),
+    "all images alike": Training(train=all_images_alike),
+    "no change of values": _augmented(
+        invert=0, by_channel=0, gain=(1, 1), offset=0, gamma=(1, 1), blur=0, noise=0, illumination=0
+    ),
+    "no change of colours": _augmented(shuffle=0, drop=0, by_channel=0),
+    "scales of 0.9 to 1.1": _augmented(scale=(0.9, 1.1)),
+    "scales of 0.5 to 2": _augmented(scale=(0.5, 2.0)),
+    "misfit, specks and JPEG": _augmented(misfit=0.15, specks=0.15, jpeg=0.2),
 }
 
 

@@ -17,7 +17,6 @@ from train.configs.further import CONFIG as FIRST
 CONFIG = replace(
     FIRST,
     name="bf16",
-    data=FIRST.data.replace("1,920", "3,840"),
     steps=4000,
     cool_down=0.7,
     bfloat16=True,

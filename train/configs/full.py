@@ -20,7 +20,6 @@ CONFIG = replace(
     FIRST,
     name="full",
     widths=FULL,
-    data=FIRST.data.replace("3,840", "5,760"),
     steps=1350,
     rate=5e-4,  # of weights just doubled: at 1e-3 and 100 steps the copies forgot what they knew
     warm_up=0.05,

@@ -15,7 +15,6 @@ from train.configs.full import CONFIG as FIRST
 CONFIG = replace(
     FIRST,
     name="full_traced",
-    data=FIRST.data.replace("5,760", "7,680"),
     steps=2600,
     rate=7e-4,
     warm_up=0.03,

@@ -24,7 +24,7 @@ CONFIG = Config(
     licence="BSD-3-Clause",
     data=(
         "520 real images: 2018 Data Science Bowl (BBBC038, CC0), Usiigaci (MIT), ColiCoords (MIT) and baby (MIT); "
-        "and 660 images from Flowmask's own simulator"
+        "and images from Flowmask's own simulator"
     ),
     held_out=(
         "yeastvision_phase_yeast_pos13/*",

@@ -12,7 +12,6 @@ from train.configs.specks import CONFIG as FIRST
 CONFIG = replace(
     FIRST,
     name="jpeg",
-    data=FIRST.data.replace("5,920", "7,840"),
     steps=2000,
     seed=12,
     augmentation=replace(FIRST.augmentation, jpeg=0.2),

@@ -20,5 +20,4 @@ CONFIG = replace(
     warm_up=0.02,
     cool_down=0.0,
     seed=2,
-    data=FIRST.data.replace("660", "1,920"),
 )

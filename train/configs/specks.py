@@ -15,7 +15,6 @@ from train.configs.traced import CONFIG as FIRST
 CONFIG = replace(
     FIRST,
     name="specks",
-    data=FIRST.data.replace("5,760", "5,920"),
     steps=2400,
     cool_down=0.8,
     seed=11,

@@ -17,7 +17,6 @@ from train.configs.bf16 import CONFIG as FIRST
 CONFIG = replace(
     FIRST,
     name="traced",
-    data=FIRST.data.replace("3,840", "5,760"),
     steps=4500,
     cool_down=0.8,
     seed=9,
