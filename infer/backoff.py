@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class Halving:
     """A network that, when it has no memory for so many tiles at once, gets half of them, from then on.
 
-    A single tile for which there is no memory is an error: NoRoomError.
+    A single tile for which there is no memory is an error: NoRoomError. Every image has a halving of its own.
     """
 
     def __init__(self, network: Network) -> None:
@@ -36,7 +36,7 @@ class Halving:
                 if len(some) == 1:
                     raise
                 self._most = len(some) // 2
-                log.warning("no memory for %d tiles at once: %d from now on.", len(some), self._most)
+                log.warning("no memory for %d tiles at once: %d for the rest of this image.", len(some), self._most)
                 continue
             first += len(some)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

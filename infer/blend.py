@@ -41,6 +41,8 @@ def finished_rows(
     """
     width = columns.length
     weight_y, weight_x = taper(rows.tile, tile), taper(columns.tile, tile)
+    weight = weight_y[:, None] * weight_x
+    weighted = np.empty((MAPS, rows.tile, columns.tile), np.float32)
     across = np.zeros(width, np.float32)
     for left in columns.starts:
         _add(across, weight_x, left)
@@ -56,7 +58,7 @@ def finished_rows(
         down += weight_y
         for lefts in together:
             for left, maps in zip(lefts, next(found), strict=True):
-                _add(total, maps * weight_y[:, None] * weight_x, left)
+                _add(total, np.multiply(maps, weight, out=weighted), left)
         last = rows.advance(index) - top
         for first in range(max(0, done - top), last, ROWS):
             some = slice(first, min(first + ROWS, last))

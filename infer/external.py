@@ -1,6 +1,7 @@
-"""Whether an ONNX file takes its weights from other files, which could be any on the machine.
+"""What an ONNX file says of its tensors: whether they lie in other files, which could be any on the machine and which
+ONNX Runtime would open without a word, and whether they are of half precision.
 
-ONNX Runtime would open them without a word. The file is walked as Protocol Buffers encode it, and no further than to
+The file is walked as Protocol Buffers encode it, and no further than to
 its tensors: a message is a row of fields, each of them a key, which is its number times 8 plus how it is encoded, and
 a value; a message within is encoded as bytes after their length.
 """
@@ -22,24 +23,34 @@ WITHIN = {
     "tensor": {},
 }
 """Messages within each message of ONNX, by the number of their field, on the way to the tensors."""
-EXTERNAL_DATA, DATA_LOCATION, EXTERNAL = 13, 14, 1
-"""Fields of a tensor: where its values lie, and whether they do so elsewhere."""
+DATA_TYPE, EXTERNAL_DATA, DATA_LOCATION = 2, 13, 14
+"""Fields of a tensor: the type of its values, and where they lie if not in it."""
+HALF, ELSEWHERE = 10, 1
+"""Values of the first and of the last."""
 
 
 def refers_elsewhere(path: Path) -> bool:
     """Tell whether a tensor of an ONNX file lies in another file; raises ValueError when it is no Protocol Buffers."""
+    return any(field[0] == EXTERNAL_DATA or field == (DATA_LOCATION, ELSEWHERE) for field in _said(path))
+
+
+def in_half_precision(path: Path) -> bool:
+    """Tell whether a tensor of an ONNX file is of half precision; raises ValueError when it is no Protocol Buffers."""
+    return (DATA_TYPE, HALF) in _said(path)
+
+
+def _said(path: Path) -> Iterator[tuple[int, int]]:
+    """Yield number and value of each field of each tensor of a file."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _refers(data, 0, len(data), "model")
+        yield from _within(data, 0, len(data), "model")
 
 
-def _refers(data: mmap.mmap, start: int, end: int, message: str) -> bool:
+def _within(data: mmap.mmap, start: int, end: int, message: str) -> Iterator[tuple[int, int]]:
     for number, value, length in _fields(data, start, end):
-        if message == "tensor" and (number == EXTERNAL_DATA or (number == DATA_LOCATION and value == EXTERNAL)):
-            return True
-        within = WITHIN[message].get(number)
-        if within and _refers(data, value, value + length, within):
-            return True
-    return False
+        if message == "tensor":
+            yield number, value
+        if within := WITHIN[message].get(number):
+            yield from _within(data, value, value + length, within)
 
 
 def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:

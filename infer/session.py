@@ -19,7 +19,7 @@ import numpy.typing as npt
 from infer.contract import MAPS, Contract, from_metadata
 from infer.cores import cores, machine_cores, physical_cores, threads
 from infer.errors import NetworkError, NoRoomError, RunError, SettingsError, one_line
-from infer.external import refers_elsewhere
+from infer.external import in_half_precision, refers_elsewhere
 from infer.nvml import gpu_count, gpu_memory, own_memory
 from infer.settings import parse_device, parse_memory
 
@@ -297,6 +297,7 @@ def _gpu_session(
     """Return a session whose first provider is ``wanted``, which has run a tile, or why that does not load.
 
     TF32 is off, so that single precision is what it is on the CPU; convolutions are chosen without trying them all.
+    Without `use_tf32` no convolution runs on tensor cores, so that half precision, which TF32 has no part in, keeps it.
     TensorRT bounds its work space alone by ``room``.
     """
     cuda = {
@@ -304,16 +305,18 @@ def _gpu_session(
         "gpu_mem_limit": str(room),
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_algo_search": "HEURISTIC",
-        "use_tf32": "0",
+        "use_tf32": "1" if in_half_precision(path) else "0",
     }
     providers: list[Any] = [(CUDA, cuda), CPU]
     if wanted == TENSORRT:
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # it has no option of its own for it here
         kept = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "flowmask", "tensorrt")
         engines = {"trt_engine_cache_enable": "True", "trt_engine_cache_path": kept}
-        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # TensorRT has no option of its own for it here
         providers.insert(0, (TENSORRT, {"device_id": str(index), "trt_max_workspace_size": str(room), **engines}))
     onnxruntime.set_default_logger_severity(FATAL)  # what does not load is said in a sentence of ours
     try:
+        if wanted == TENSORRT:
+            os.makedirs(kept, exist_ok=True)
         with redirect_stdout(io.StringIO()):  # it prints what it does not find
             onnxruntime.preload_dlls()
         session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)

@@ -55,7 +55,7 @@ def test_rows_are_the_weighted_means_that_numpy_gives_bit_for_bit():
         for left in columns.starts:
             tile = darker_at_the_rim(view.read(top, left, top + rows.tile, left + columns.tile)[None])[0]
             place = np.s_[:, inset + top : inset + top + rows.tile, inset + left : inset + left + columns.tile]
-            total[place] += tile * weights[0] * weights[1]
+            total[place] += tile * (weights[0] * weights[1])
     inner = np.s_[inset:-inset]
     np.testing.assert_array_equal(maps, total[:, inner, inner] / (down[inner] * across[inner]))
 

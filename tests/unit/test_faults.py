@@ -197,7 +197,7 @@ def test_a_network_that_gets_no_memory_for_many_tiles_gets_fewer(folder):
     """How much is too little for many tiles and enough for one depends on the cores: several amounts are tried."""
     for spare in (100, 150, 200, 250, 300):
         outcomes, said = limited(folder, (1500, 1500), 256, spare)
-        fewer = re.search(r"no memory for \d+ tiles at once: \d+ from now on", said)
+        fewer = re.search(r"no memory for \d+ tiles at once: \d+ for the rest of this image", said)
         if fewer and [outcome["status"] for outcome in outcomes] == ["done"] * 3:
             break
     else:

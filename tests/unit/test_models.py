@@ -37,3 +37,17 @@ def test_each_gives_the_maps_of_the_checkpoint_beside_it(path):
     with torch.inference_mode():
         expected = load(path.with_suffix(".pt"))[0](torch.from_numpy(tile))[0].numpy()
     np.testing.assert_allclose(load_network(path).maps(tile), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
+def test_each_passes_the_gate_of_half_precision(path):
+    torch = pytest.importorskip("torch")
+    from export.parity import HALF_TOLERANCE
+    from export.precision import HalfPrecision, rounded_outputs, simulated_tiles
+    from train.network import load
+
+    tiles = simulated_tiles(load_network(path).contract)
+    with torch.inference_mode():
+        want = load(path.with_suffix(".pt"))[0](torch.from_numpy(tiles))[0].numpy()
+    got = rounded_outputs(HalfPrecision(load(path.with_suffix(".pt"))[0]), tiles)[0]
+    assert 0 < np.sqrt(np.square(got - want).mean() / np.square(want).mean()) < HALF_TOLERANCE

@@ -1,0 +1,140 @@
+"""What a session on a GPU is asked for, and what comes of its refusals: CUDA is pretended, the processor computes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import infer
+from infer import session
+from infer.backoff import Halving
+from infer.cli import MODEL
+from infer.errors import NoRoomError, SettingsError
+from infer.nvml import GpuMemory
+from infer.session import CONTEXT, CPU, CUDA, SHARE, TENSORRT, BoundMaps, OnnxNetwork
+
+pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+GIB = 2**30
+REAL = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU with 8 GiB free of 9: what sessions were asked for, and how many tiles at once there is memory for."""
+    pretended = SimpleNamespace(asked=[], most=99, runs=[], memory=GpuMemory(8 * GIB, GIB), own=None)
+
+    class Session(REAL):
+        def __init__(self, path, options, providers, **others):
+            super().__init__(path, options, providers=[CPU])
+            self._pretended = [one[0] if isinstance(one, tuple) else one for one in providers]
+            pretended.asked.append(dict(one for one in providers if isinstance(one, tuple)))
+
+        def get_providers(self):
+            return self._pretended
+
+        def run_with_iobinding(self, binding, options=None):
+            tiles = binding.tiles
+            pretended.runs.append(tiles)
+            if tiles > pretended.most:
+                raise RuntimeError("CUDA failure 2: out of memory ; GPU=0")
+            super().run_with_iobinding(binding, options)
+
+    class Bound(BoundMaps):
+        def __init__(self, opened, device, index):
+            assert device == "cuda"
+            super().__init__(opened, "cpu", 0)
+
+        def _make_room(self, shape):
+            super()._make_room(shape)
+            self._binding.tiles = shape[0]
+
+    monkeypatch.setattr(session.onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(session.onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
+    monkeypatch.setattr(session.onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(session, "BoundMaps", Bound)
+    monkeypatch.setattr(session, "gpu_memory", lambda index: pretended.memory)
+    monkeypatch.setattr(session, "own_memory", lambda index: pretended.own)
+    monkeypatch.setattr(session, "gpu_count", lambda: 2)
+    return pretended
+
+
+def test_cuda_is_asked_for_no_search_no_doubling_and_no_tf32(gpu):
+    network = OnnxNetwork(MODEL, "cuda:1", gpu_memory="3G")
+    (providers,) = gpu.asked
+    assert providers[CUDA] == {
+        "device_id": "1",
+        "gpu_mem_limit": str(network.gpu_memory),
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
+    }
+    assert (network.device, network.fallback) == ("cuda:1", None)
+    assert network.runtime.endswith(CUDA)
+
+
+def test_half_precision_keeps_the_tensor_cores(gpu, tmp_path):
+    model = onnx.load(MODEL)
+    spare = np.zeros(3, np.float16)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(spare, "spare"))
+    onnx.save(model, tmp_path / "half.onnx")
+    OnnxNetwork(tmp_path / "half.onnx", "cuda")
+    assert gpu.asked[0][CUDA]["use_tf32"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("limit", "room"), [(None, int(SHARE * 8 * GIB)), ("3G", 3 * GIB), ("100G", int(SHARE * 8 * GIB))]
+)
+def test_nine_tenths_of_what_is_free_are_taken_at_most(gpu, limit, room):
+    assert OnnxNetwork(MODEL, "cuda", gpu_memory=limit).gpu_memory == room - CONTEXT
+
+
+def test_a_gpu_without_room_is_refused_by_name_and_passed_over_by_auto(gpu, caplog):
+    gpu.memory = GpuMemory(GIB, 8 * GIB)
+    with pytest.raises(SettingsError, match=r"--device cuda: less than 1.3G of its memory may be taken"):
+        OnnxNetwork(MODEL, "cuda")
+    assert OnnxNetwork(MODEL, "auto").device == "cpu"
+    assert "the network runs on the CPU: less than 1.3G" in caplog.text
+
+
+def test_tensorrt_keeps_its_engines_in_a_folder_that_is_made(gpu, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    network = OnnxNetwork(MODEL, "tensorrt")
+    kept = gpu.asked[0][TENSORRT]["trt_engine_cache_path"]
+    assert network.device == "tensorrt"
+    assert (tmp_path / "cache").resolve() in (tmp_path / kept).resolve().parents
+    assert (tmp_path / kept).is_dir()
+
+
+def test_memory_in_use_is_that_of_the_process_or_what_has_come_since(gpu):
+    network = OnnxNetwork(MODEL, "cuda")
+    gpu.memory = GpuMemory(5 * GIB, 4 * GIB)
+    assert network.used_gpu_memory() == 3 * GIB
+    gpu.own = 2 * GIB
+    assert network.used_gpu_memory() == 2 * GIB
+
+
+def test_a_session_that_refuses_gets_half_as_many_tiles_and_gives_the_same_maps(gpu, caplog):
+    tiles = np.random.default_rng(0).normal(0.5, 0.3, (7, 3, 64, 64)).astype(np.float32)
+    expected = OnnxNetwork(MODEL, "cpu").maps(tiles)
+    gpu.most = 2
+    found = Halving(OnnxNetwork(MODEL, "cuda")).maps(tiles)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert gpu.runs == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert "no memory for 7 tiles at once: 3 for the rest of this image." in caplog.text
+    gpu.most = 0
+    with pytest.raises(NoRoomError, match="cannot be run on 1 tile"):
+        Halving(OnnxNetwork(MODEL, "cuda")).maps(tiles)
+
+
+def test_an_image_has_the_labels_of_the_cpu_on_a_gpu_that_refuses(gpu):
+    y, x = np.mgrid[:230, :1000]
+    image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)
+    expected = infer.segment(image, OnnxNetwork(MODEL, "cpu"), infer.Settings(diameter=30)).labels
+    gpu.most = 2
+    found = infer.segment(image, OnnxNetwork(MODEL, "cuda"), infer.Settings(diameter=30)).labels
+    assert max(gpu.runs) > 2
+    assert expected.max() > 50
+    np.testing.assert_array_equal(found, expected)
