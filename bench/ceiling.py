@@ -29,7 +29,7 @@ def tile_operations(path: Path, tile: int) -> float:
 def ceilings(device: str, side: int, channels: int) -> Rates:
     """Return operations a second of a matrix product and a 3 x 3 convolution, in single and half precision.
 
-    On random numbers; ``side``: of the matrices and, a quarter of it, of the feature maps. Single precision is without
+    On random numbers; ``side``: of the matrices and, an eighth of it, of the feature maps. Single precision is without
     TF32, as in `infer.session`. The median of `REPEATS` after three runs that do not count.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -37,12 +37,13 @@ def ceilings(device: str, side: int, channels: int) -> Rates:
     for name, kind in (("fp32", torch.float32), ("fp16", torch.float16)):
         one, two = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
         rates[f"matrix product, {name}"] = 2 * side**3 / _seconds(device, lambda a=one, b=two: a @ b)  # type: ignore[misc]
-        size = side // 4
+        size = side // 8
         image = torch.randn(1, channels, size, size, device=device, dtype=kind)
         convolution = torch.nn.Conv2d(channels, channels, 3, padding=1).to(device, kind)
         with torch.inference_mode():
             seconds = _seconds(device, lambda c=convolution, x=image: c(x))  # type: ignore[misc]
         rates[f"convolution, {name}"] = 2 * 9 * channels**2 * size**2 / seconds
+    torch.cuda.empty_cache()  # does nothing without a GPU
     return rates
 
 

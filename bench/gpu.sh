@@ -34,9 +34,12 @@ END
 LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export LD_LIBRARY_PATH
 missing=$("$python" - <<'END'
-from importlib.util import find_spec
-names = ("torch", "onnx", "onnxruntime", "numpy", "numba", "cv2", "tifffile", "imagecodecs", "skimage", "scipy", "psutil")
-print(" ".join(name for name in names if find_spec(name) is None))
+from importlib import import_module
+for name in ("torch", "onnx", "onnxruntime", "numba", "cv2", "tifffile", "imagecodecs", "skimage", "scipy", "psutil"):
+    try:
+        import_module(name)
+    except ImportError as error:
+        print(f"{name} ({error})", end=" ")
 END
 )
 if [ -n "$missing" ]; then
@@ -45,6 +48,6 @@ if [ -n "$missing" ]; then
 fi
 rm -f results/gpu.json
 code=0
-"$python" -m bench.gpu "$@" || code=$?
+timeout 475 "$python" -m bench.gpu "$@" || code=$?
 if [ -n "${OUT:-}" ] && [ -e results/gpu.json ]; then cp results/gpu.json "$OUT/"; fi
 exit "$code"

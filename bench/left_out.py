@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.ablation import TRUE, Scores, Use, held_images, mean, score
-from bench.record import print_table, write_record
+from bench.record import RESULTS, print_table, write_record
 from bench.trainings import TRAININGS, prepared
 from train.config import load_config, split
 from train.data import SIMULATED
@@ -33,25 +33,29 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", metavar="SOURCE", help="sources to leave out; by default each in turn")
     args = parser.parse_args()
     chosen = TRAININGS[args.choice]
-    config = replace(chosen.change(load_config(args.config)), steps=args.steps, held_out=())
+    base = load_config(args.config)
+    config = replace(chosen.change(base), steps=args.steps, held_out=(), left_out=base.left_out)
     items, _ = split(read_shared(args.data), config)
+    sources = sorted({item.source for item in items})
+    if unknown := set(args.only or ()) - set(sources):
+        parser.error(f"{args.data} has no source {', '.join(sorted(unknown))}; choose from {', '.join(sources)}")
     real = prepared(items, "", chosen.image, config.policy)
     simulated = []
     if args.pool and chosen.simulated:
         simulated = prepared(read_shared(args.pool), SIMULATED, chosen.image, config.policy)
-    sources = sorted({item.source for item in items})
-    if unknown := set(args.only or ()) - set(sources):
-        parser.error(f"{args.data} has no source {', '.join(sorted(unknown))}; choose from {', '.join(sources)}")
     scores: Scores = {}
     about = {"config": config.name, "choice": args.choice, "steps": args.steps, "simulated": len(simulated)}
     for source in args.only or sources:
         held = held_images(args.data, replace(config, held_out=(f"{source}/*",)), args.images)
+        if not held:
+            print(f"{source}: none of its images has cells", flush=True)
+            continue
         images = [image for image in real if image.source != source] + simulated
         scores |= score(held, chosen.train(config, images), Use(diameter=TRUE, image=chosen.image))
         print(f"{source}: {scores[source]:.3f}", flush=True)
-        path = write_record("left_out", {**about, "images": args.images, "scores": scores})
+        write_record("left_out", {**about, "images": args.images, "scores": scores})
     print_table(["left out", "F1"], [*scores.items(), ("mean over sources", mean(scores))])
-    print(path)
+    print(RESULTS / "left_out.json")
 
 
 if __name__ == "__main__":

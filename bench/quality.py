@@ -157,7 +157,9 @@ class Group:
                 self.on_empty[f"{source}/{name}"] = int(segment_image(image, network, settings).labels.max())
 
     def report(self, what: str) -> dict[str, object]:
-        """Print the tables and return their figures."""
+        """Print the tables and return their figures; ends the program where no image has cells."""
+        if not self.images:
+            raise SystemExit(f"None of the {what} has cells: there is nothing to score.")
         counts = {source: len(few) for source, few in self.images.items()}
         means, medians = (
             {source: summary(list(few.values()), over) for source, few in self.images.items()}

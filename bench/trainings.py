@@ -19,7 +19,7 @@ from infer.image import ArrayImage, Image
 from infer.session import Network
 from train.__main__ import about, starting_network
 from train.augment import augmented
-from train.batches import batch_maker
+from train.batches import MAX_ZOOM, batch_maker
 from train.config import Config, load_config
 from train.data import Prepared, prepare
 from train.loop import fit
@@ -99,7 +99,7 @@ def _styles(network: FlowNetwork, images: Sequence[Prepared], config: Config) ->
     styles = []
     for image in images:
         pixels, flows = image.image.astype(np.float32), image.flows.astype(np.float32)
-        zoom = config.mean_diameter / image.diameter if image.diameter else 1.0
+        zoom = min(config.mean_diameter / image.diameter, MAX_ZOOM) if image.diameter else 1.0
         crop, _ = augmented(pixels, image.labels, flows, zoom, plain, rng)
         styles.append(style_of(network, torch.from_numpy(crop)[None]))
     return np.stack(styles)

@@ -10,13 +10,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from bench.ceiling import ceilings, tile_operations  # noqa: E402
-from bench.gpu import Bench, follow_paths, report  # noqa: E402
+from bench.gpu import Bench, _infer, compare_labels, follow_paths, measure_tiles, report, run_slide  # noqa: E402
 from bench.stages import stages  # noqa: E402
 from infer.cli import MODEL  # noqa: E402
 from infer.session import OnnxNetwork  # noqa: E402
-from train.network import FULL, load  # noqa: E402
+from train.network import load  # noqa: E402
 from train.simulate import simulate  # noqa: E402
-from train.widen import doubled, largest_difference  # noqa: E402
 
 CHECKPOINT = MODEL.with_suffix(".pt")
 needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
@@ -24,16 +23,6 @@ needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MOD
 
 def bench(folder):
     return Bench("cpu", True, 10_000, 450, Path("absent"), folder)
-
-
-@needs_network
-def test_the_network_of_full_width_gives_the_maps_of_the_one_of_half_and_holds_no_zeros():
-    half, _ = load(CHECKPOINT)
-    full = doubled(half)
-    assert full.widths == FULL
-    assert largest_difference(half, full) < 1e-5
-    weights = [value for value in full.state_dict().values() if value.ndim == 4]
-    assert max(float((value == 0).double().mean()) for value in weights) < 0.01
 
 
 @needs_network
@@ -70,6 +59,36 @@ def test_both_ways_to_follow_paths_agree(tmp_path):
     follow_paths(made)
     assert made.details["ends of paths that differ"] == 0
     assert len(made.figures) == 2
+
+
+@needs_network
+def test_labels_tiles_and_slide_have_their_figures_in_both_precisions(tmp_path):
+    made = bench(tmp_path)
+    made.networks, made.side = {"fp32": MODEL, "fp16": MODEL}, 400
+    for work in (compare_labels, measure_tiles, run_slide):
+        work(made)
+    assert all(made.figures[f"labels {precision}, F1 at IoU 0.9"] == 1 for precision in made.networks)
+    assert made.details["largest difference of maps, fp16"] == 0
+    assert made.details["cells that the labels are compared by"] > 50
+    for precision in made.networks:
+        rates = [f"tiles a second, {precision}, {way}" for way in ("copied", "resident")]
+        for name in (*rates, f"slide {precision}, s", f"stage network, {precision}, s"):
+            assert made.figures[name] > 0
+        assert made.details[f"slide {precision}"]["cells"] > 20
+        assert 0.05 < made.figures[f"slide {precision}, host memory, GB"] < 5
+    assert "slide fp32, GPU memory, GB" not in made.figures
+
+
+@needs_network
+def test_a_slide_that_fails_says_why(tmp_path):
+    made = bench(tmp_path)
+    made.networks = {"fp32": MODEL}
+    (tmp_path / "a.tif").write_bytes(b"II*\0 no more")
+    with pytest.raises(RuntimeError, match="a.tif: it is cut short"):
+        _infer(made, tmp_path / "a.tif", "fp32")
+    made.networks["fp32"] = tmp_path / "absent.onnx"
+    with pytest.raises(RuntimeError, match="there is no such network file"):
+        _infer(made, tmp_path / "a.tif", "fp32")
 
 
 def test_a_part_that_fails_or_has_no_time_is_left_out_with_the_reason(tmp_path, capsys, monkeypatch):
