@@ -161,7 +161,13 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, help="simulated images, as python -m train.pool writes them")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=TRAININGS, metavar="NAME", help="rows to train; what was trained first is compared with")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=TRAININGS,
+        metavar="NAME",
+        help="rows to train; what was trained first is compared with",
+    )
     parser.add_argument("--images", type=int, default=0, help="of each held-out source; 0: all")
     args = parser.parse_args()
     config = load_config(args.config)
