@@ -23,6 +23,7 @@ RUNS = {
     "quality": ["--data", "../shared/data", "--simulated", "4"],
     "ablation": ["--data", "../shared/data"],
     "robustness": ["--data", "../shared/data"],
+    "sizes": [],
     "agreement": ["--data", "../shared/data"],
     "dynamics": ["--large"],
     "overhead": [],
