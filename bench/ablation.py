@@ -13,6 +13,7 @@ learns quickly, not what is best in the end. Seeds change weights, crops and aug
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -119,6 +120,15 @@ def train_all(
             save(results)
 
 
+def folder_digest(folder: Path) -> str:
+    """Return the beginning of the SHA-256 of all PNGs of a folder and the folders in it, names and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.png")):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def earlier(about: dict[str, object]) -> Results:
     """Return the scores of an earlier run about the same, which was stopped; none where there is no record."""
     path = RESULTS / f"{TRAINED}.json"
@@ -174,7 +184,7 @@ def main() -> None:
     held = held_images(args.data, config, args.images)
     about: dict[str, object] = {"config": config.name, "settings": repr(config), "images": len(held)}
     if args.train:
-        about |= {"steps": args.steps, "simulated": len(read_shared(args.pool)) if args.pool else 0}
+        about |= {"steps": args.steps, "pool": folder_digest(args.pool) if args.pool else None}
         results = earlier(about)
         train_all(args, config, held, results, lambda scores: write_record(TRAINED, {**about, "scores": scores}))
         path = RESULTS / f"{TRAINED}.json"

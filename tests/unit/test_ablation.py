@@ -196,3 +196,17 @@ def test_every_row_is_trained_on_its_own_images_and_scored_on_images_changed_ali
         for one, (image, truth) in zip((images[0], images[-1]), ends, strict=True):
             np.testing.assert_array_equal(one.image, prepare(row.image(image), truth, "", changed.policy).image)
     assert len(trained) == 8
+
+
+def test_a_pools_digest_changes_with_names_and_contents(tmp_path):
+    (tmp_path / "dic").mkdir()
+    image = tmp_path / "dic" / "0.png"
+    image.write_bytes(b"one")
+    first = ablation.folder_digest(tmp_path)
+    image.write_bytes(b"two")
+    second = ablation.folder_digest(tmp_path)
+    image.rename(tmp_path / "dic" / "1.png")
+    assert len({first, second, ablation.folder_digest(tmp_path)}) == 3
+    image.write_bytes(b"two")
+    (tmp_path / "dic" / "1.png").unlink()
+    assert ablation.folder_digest(tmp_path) == second
