@@ -53,7 +53,8 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train bf16 --data $(DATA) --pool checkpoints/pool --start checkpoints/further.pt
 	.venv-dev/bin/python -m train traced --data $(DATA) --pool checkpoints/pool --start checkpoints/bf16.pt
 	.venv-dev/bin/python -m train specks --data $(DATA) --pool checkpoints/pool --start checkpoints/traced.pt
-	cp checkpoints/specks.pt models/cyto-small.pt
+	.venv-dev/bin/python -m train jpeg --data $(DATA) --pool checkpoints/pool --start checkpoints/specks.pt
+	cp checkpoints/jpeg.pt models/cyto-small.pt
 	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
 	.venv-dev/bin/python -m train.widen checkpoints/bf16.pt -o checkpoints/widened.pt
 	.venv-dev/bin/python -m train full --data $(DATA) --pool checkpoints/pool --start checkpoints/widened.pt

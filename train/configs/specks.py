@@ -1,5 +1,7 @@
 """`traced` trained on with hot pixels, crops of which the percentiles miss the cells, and bacteria in channels.
 
+A stage of `jpeg`, and shipped before it.
+
 Command:   python -m train.pool checkpoints/pool --each 160
            python -m train specks --data ../shared/data --pool checkpoints/pool --start checkpoints/traced.pt
 Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU
