@@ -105,6 +105,7 @@ CHANGES: dict[str, Callable[[Pixels, Labels, Generator], Changed]] = {
     "two discs of bright debris behind the cells": debris,
     "enlarged twice": partial(resized, 2, cv2.INTER_CUBIC),
     "reduced by half": partial(resized, 0.5, cv2.INTER_AREA),
+    "reduced to a third": partial(resized, 1 / 3, cv2.INTER_AREA),
     "one cell on a wide ground": lonely,
 }
 
