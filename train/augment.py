@@ -16,8 +16,6 @@ MISFIT_NOISE = 0.25
 """Upper end of the noise where the percentiles span nothing but noise: 1 % to 99 % are 4.7 standard deviations."""
 SPECKS, SPECK = 0.01, 30.0
 """Upper ends of the share of hot pixels and of how bright they are."""
-COARSE = (1.5, 4.5)
-"""Range of how many network pixels a pixel of a coarse image spans."""
 JPEG_QUALITY, JPEG_ZOOM = (15, 90), (0.7, 2.0)
 """Ranges of a file's quality and of its sampling, in pixels of the file for each of the network."""
 
@@ -53,8 +51,6 @@ class Augmentation:
     cells lie up to 20 times as high, beside bright debris they have down to a tenth of the range."""
     specks: float = 0.0
     """Probability of hot pixels: up to 1 % of the pixels, 1 to 30 ranges bright."""
-    coarse: float = 0.0
-    """Probability that the image had fewer pixels, as where cells are tiny: 1.5 to 4.5 of the network's for each."""
     jpeg: float = 0.0
     """Probability that the crop was kept in a JPEG file."""
 
@@ -113,11 +109,6 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
     if rng.random() < options.blur:
         sigma = rng.uniform(0.3, 1.5)
         image = cv2.GaussianBlur(np.ascontiguousarray(image, np.float32), (0, 0), sigma)
-    size = image.shape[1::-1]
-    if options.coarse and rng.random() < options.coarse:
-        span = math.exp(rng.uniform(*np.log(COARSE)))
-        coarse = [math.ceil(length / span) for length in size]
-        image = np.atleast_3d(cv2.resize(image, coarse, interpolation=cv2.INTER_AREA))
     factor = math.exp(rng.uniform(*np.log(MISFIT))) if rng.random() < options.misfit else 1.0
     if factor > 1:
         image = factor * (image - np.median(image)) + 0.5
@@ -128,8 +119,6 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
         image = image + _specks(image.shape, rng)
     if rng.random() < options.jpeg:
         image = _from_jpeg(image, rng)
-    if image.shape[1::-1] != size:
-        image = np.atleast_3d(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
     return image.astype(np.float32)
 
 

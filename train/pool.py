@@ -1,21 +1,12 @@
-"""Fill a folder with simulated images: `python -m train.pool FOLDER [--first N] [--each N] [--diameter LEAST MOST]`."""
+"""Fill a folder with simulated images: `python -m train.pool FOLDER [--first N] [--each N]`."""
 
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from train.data import write_sample
 from train.simulate import MODALITIES, simulate
-
-
-def diameter(between: Sequence[float] | None, seed: int) -> float | None:
-    """Return a diameter in px between two, even in its logarithm and the same for a seed; None where none are given."""
-    return between and math.exp(np.random.default_rng(seed).uniform(*np.log(between)))
 
 
 def main() -> None:
@@ -24,14 +15,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--each", type=int, default=80, help="images of each modality (default 80)")
     parser.add_argument("--first", type=int, default=0, help="seed of the first of them (default 0)")
-    parser.add_argument("--diameter", type=float, nargs=2, metavar=("LEAST", "MOST"), help="of cells, in px")
     parser.add_argument("--size", type=int, default=384, help="side in px (default 384)")
     args = parser.parse_args()
     for seed in range(args.first, args.first + args.each):
         for modality in MODALITIES:
             name = f"{seed:05d}"
             if not (args.folder / modality / f"{name}_label.png").exists():
-                sample = simulate(modality, (args.size, args.size), seed, diameter(args.diameter, seed))
+                sample = simulate(modality, (args.size, args.size), seed)
                 write_sample(args.folder / modality, name, sample.image, sample.labels)
 
 

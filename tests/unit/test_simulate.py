@@ -7,7 +7,6 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from scipy import ndimage, stats
@@ -231,17 +230,3 @@ def test_equal_arguments_give_equal_samples_in_another_process() -> None:
 def test_unknown_modality_names_the_choices() -> None:
     with pytest.raises(ValueError, match="blood_smear"):
         simulate("x-ray")
-
-
-def test_a_pools_diameters_are_even_in_their_logarithm_and_the_same_for_a_seed(tmp_path, monkeypatch):
-    pool = pytest.importorskip("train.pool")
-    found = np.log([pool.diameter((7, 13), seed) for seed in range(400)])
-    assert np.quantile(found, (0, 0.5, 1)) == pytest.approx(np.log((7, 91**0.5, 13)), abs=0.06)
-    assert pool.diameter(None, 3) is None
-    monkeypatch.setattr(pool, "MODALITIES", ("yeast",))
-    monkeypatch.setattr(
-        "sys.argv", ["pool", str(tmp_path), "--first", "5", "--each", "1", "--diameter", "7", "13", "--size", "96"]
-    )
-    pool.main()
-    image = cv2.imread(str(tmp_path / "yeast" / "00005.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(image, simulate("yeast", (96, 96), 5, pool.diameter((7, 13), 5)).image)
