@@ -61,7 +61,9 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.soup full checkpoints/widened.pt checkpoints/full.pt --data $(DATA) \
 	    --pool checkpoints/pool -o checkpoints/full_mean.pt
 	.venv-dev/bin/python -m train full_traced --data $(DATA) --pool checkpoints/pool --start checkpoints/full_mean.pt
-	cp checkpoints/full_traced.pt models/cyto.pt
+	.venv-dev/bin/python -m train full_jpeg --data $(DATA) --pool checkpoints/pool --start checkpoints/full_traced.pt
+	.venv-dev/bin/python -m train.soup full_jpeg checkpoints/full_traced.pt checkpoints/full_jpeg.pt --data $(DATA) \
+	    --pool checkpoints/pool -o models/cyto.pt
 	.venv-dev/bin/python -m export models/cyto.pt -o models/cyto.onnx
 
 lock:

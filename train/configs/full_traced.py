@@ -1,5 +1,7 @@
 """The mean of `full` (full_mean.pt of `make train`) trained on with 1,920 more images of the simulator.
 
+Shipped by itself before; what ships is the mean of its weights and those of `full_jpeg`.
+
 Command:   python -m train.pool checkpoints/pool --first 160 --each 160
            python -m train full_traced --data ../shared/data --pool checkpoints/pool --start checkpoints/full_mean.pt
 Hardware:  one core of an AMD EPYC with avx512_bf16, no GPU; PyTorch 2.13, CPU
