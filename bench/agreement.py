@@ -105,7 +105,8 @@ def main() -> None:
         folder = Path(name)
         weights, onnx = folder / "cellpose_weights", folder / "same.onnx"
         torch.save(cellpose_state(widened(network), diameter), weights)
-        subprocess.run([sys.executable, "-m", "export", "--cellpose", weights, "-o", onnx], cwd=ROOT, check=True)
+        export = [sys.executable, "-m", "export", "--cellpose", weights, "-o", onnx]
+        subprocess.run(export, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         diameters = [median_diameter(read_labels(item.labels)) for item in items]
         jobs = [{"path": str(item.image), "diameter": d} for item, d in zip(items, diameters, strict=True)]
         run_cellpose(python, weights, jobs, folder)

@@ -214,10 +214,11 @@ def compare_labels(bench: Bench) -> None:
     pictures = list(_pictures(bench))
     on_cpu = bench.open("fp32", "cpu")
     tiles = simulated_tiles(on_cpu.contract)
+    maps = on_cpu.maps(tiles)
     expected = [_segmented(on_cpu, image, diameter) for _, image, diameter in pictures]
     for precision in bench.networks:
         network = bench.open(precision)
-        difference = np.abs(network.maps(tiles) - on_cpu.maps(tiles)).max()
+        difference = np.abs(network.maps(tiles) - maps).max()
         bench.details[f"largest difference of maps, {precision}"] = float(difference)
         bench.details[f"options of the providers, {precision}"] = network.session.get_provider_options()
         found = [_segmented(network, image, diameter) for _, image, diameter in pictures]

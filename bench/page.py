@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from tempfile import gettempdir
 
 from bench.record import RESULTS, ROOT
 
@@ -66,7 +65,7 @@ def title(name: str) -> str:
 
 def section(name: str, printed: str) -> str:
     """Return the part of the page about a benchmark: what it measures, when and how it ran, what it printed."""
-    lines = [line for line in printed.splitlines() if not line.startswith((str(RESULTS), gettempdir()))]
+    lines = [line for line in printed.splitlines() if not line.startswith(str(RESULTS))]
     said = [
         part for rows, group in groupby(lines, lambda line: line.startswith("|")) for part in _paragraph(rows, group)
     ]

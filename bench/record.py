@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infer.cores import cores
+from infer.sniff import digest
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -36,7 +36,7 @@ def write_record(name: str, figures: dict[str, Any]) -> Path:
 
 def named(model: Path) -> str:
     """Return the name of a network's file and the beginning of its SHA-256."""
-    return f"{model.name} (sha256 {hashlib.sha256(model.read_bytes()).hexdigest()[:12]})"
+    return f"{model.name} (sha256 {digest(model)[:12]})"
 
 
 def _commit() -> str:

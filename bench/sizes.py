@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.quality import FRESH
-from bench.quality import score as scores_of
+from bench.quality import FRESH, score
 from bench.record import named, print_table, write_record
 from infer.api import load_network
 from infer.cli import MODEL
@@ -77,7 +76,7 @@ def scored(case: str, network: Network) -> dict[str, float]:
     for modality in MODALITIES:
         pixels, labels = CASES[case](modality)
         if labels.any():
-            found.append(scores_of(as_image(pixels), sequential(labels), network, Settings())[0])
+            found.append(score(as_image(pixels), sequential(labels), network, Settings())[0])
     return {"images": len(found)} | {column: float(np.mean([one[column] for one in found])) for column in COLUMNS}
 
 

@@ -18,8 +18,7 @@ from scipy.cluster.vq import kmeans2
 from infer.image import ArrayImage, Image
 from infer.session import Network
 from train.__main__ import about, starting_network
-from train.augment import augmented
-from train.batches import MAX_ZOOM, batch_maker
+from train.batches import batch_maker, pair
 from train.config import Config, load_config
 from train.data import Prepared, prepare
 from train.loop import fit
@@ -95,14 +94,9 @@ def style_of(network: FlowNetwork, tile: torch.Tensor) -> Array:
 def _styles(network: FlowNetwork, images: Sequence[Prepared], config: Config) -> Array:
     """Return (n, S) the style of a crop of each image, its values unchanged."""
     rng = np.random.default_rng(config.seed)
-    plain = load_config("seed").augmentation
-    styles = []
-    for image in images:
-        pixels, flows = image.image.astype(np.float32), image.flows.astype(np.float32)
-        zoom = min(config.mean_diameter / image.diameter, MAX_ZOOM) if image.diameter else 1.0
-        crop, _ = augmented(pixels, image.labels, flows, zoom, plain, rng)
-        styles.append(style_of(network, torch.from_numpy(crop)[None]))
-    return np.stack(styles)
+    plain = replace(config, augmentation=load_config("seed").augmentation)
+    crops = (pair(image, plain, rng)[0] for image in images)
+    return np.stack([style_of(network, torch.from_numpy(crop)[None]) for crop in crops])
 
 
 def network_for_each_style(config: Config, images: Sequence[Prepared]) -> Network:

@@ -34,7 +34,7 @@ def batch_maker(images: Sequence[Prepared], config: Config) -> Callable[[int], B
     def make(step: int) -> Batch:
         rng = np.random.default_rng((config.seed, step))
         chosen = rng.choice(len(images), config.batch, p=weights)
-        pairs = [_pair(drawn(index, rng), config, rng) for index in chosen]
+        pairs = [pair(drawn(index, rng), config, rng) for index in chosen]
         crops, targets = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*pairs, strict=True))
         return crops, targets
 
@@ -51,7 +51,8 @@ def ahead(make: Callable[[int], Batch], start: int, stop: int) -> Iterator[Batch
                 waiting.append(pool.submit(make, step + AHEAD))
 
 
-def _pair(image: Prepared, config: Config, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def pair(image: Prepared, config: Config, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    """Return a crop (C, S, S) of an image whose cells have about the mean diameter, and its target (3, S, S)."""
     zoom = min(config.mean_diameter / image.diameter, MAX_ZOOM) if image.diameter else 1.0
     return augmented(
         image.image.astype(np.float32), image.labels, image.flows.astype(np.float32), zoom, config.augmentation, rng

@@ -32,7 +32,7 @@ def test_a_case_is_the_mean_over_the_modalities_with_cells(monkeypatch):
         return dict.fromkeys(sizes.COLUMNS, float(image.read(0, 0, 1, 1)[0, 0, 0])), None
 
     monkeypatch.setattr(sizes, "CASES", {"case": made})
-    monkeypatch.setattr(sizes, "scores_of", scores)
+    monkeypatch.setattr(sizes, "score", scores)
     others = len(MODALITIES) - 1
     assert sizes.scored("case", None) == {"images": others} | dict.fromkeys(
         sizes.COLUMNS, np.mean(range(1, others + 1))

@@ -188,7 +188,7 @@ def test_a_clusters_network_is_trained_on_the_images_whose_tiles_it_gets(monkeyp
 
 def test_styles_are_those_of_crops_whose_values_are_unchanged(monkeypatch):
     seen = []
-    monkeypatch.setattr(trainings, "augmented", lambda *given: seen.append(given) or augmented(*given))
+    monkeypatch.setattr("train.batches.augmented", lambda *given: seen.append(given) or augmented(*given))
     images = [prepared(), prepare(squares()[0], np.zeros((48, 56), np.int32), "a", "rgb")]
     network = FlowNetwork(3, CONFIG.widths).eval()
     styles = trainings._styles(network, images, CONFIG)

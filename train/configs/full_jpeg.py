@@ -19,7 +19,6 @@ from train.configs.jpeg import CONFIG as HALF
 CONFIG = replace(
     FIRST,
     name="full_jpeg",
-    data=HALF.data,
     steps=2000,
     rate=1e-3,
     seed=13,
