@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FlowmaskError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{arguments.output}: written; largest relative difference from PyTorch: ", end="")
+    measure = {"fp32": "largest", "fp16": "root-mean-square"}[arguments.precision]
+    print(f"{arguments.output}: written; {measure} relative difference from PyTorch: ", end="")
     print(", ".join(f"{output} {difference:.1e}" for output, difference in differences.items()))
     return 0
 
