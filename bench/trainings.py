@@ -49,6 +49,12 @@ def merged(image: Image) -> Image:
 
 
 def green_and_blue(image: Image) -> Image:
+    """Return two channels: green and blue; grey twice, since our augmentation takes an empty channel for a signal."""
+    pixels = pixels_of(image)
+    return ArrayImage(pixels[1:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 2, axis=0))
+
+
+def green_and_blue_of_colours(image: Image) -> Image:
     """Return green and blue of a colour image, as the seed; the policy leaves the second channel of grey empty."""
     pixels = pixels_of(image)
     return ArrayImage(pixels[1:3] if len(pixels) >= 3 else pixels[:1])
@@ -151,7 +157,7 @@ TRAININGS = {
     "red merged into them (eq. 5)": Training(lambda config: replace(config, policy="green-blue"), image=merged),
     "style clusters": Training(train=network_for_each_style),
     "crops of 512 px": Training(_wide_crops),
-    "the seed's protocol": Training(_seed, simulated=False, image=green_and_blue),
+    "the seed's protocol": Training(_seed, simulated=False, image=green_and_blue_of_colours),
     "half width": Training(lambda config: replace(config, widths=HALF)),
     "full width": Training(lambda config: replace(config, widths=FULL)),
     "no simulator": Training(simulated=False),

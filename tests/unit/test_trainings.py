@@ -14,6 +14,7 @@ from bench.trainings import (  # noqa: E402
     ByStyle,
     all_images_alike,
     green_and_blue,
+    green_and_blue_of_colours,
     merged,
     network_for_each_style,
     one_network,
@@ -108,21 +109,23 @@ def test_red_is_averaged_into_green_and_blue():
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_first_channel_is_merged_with_itself_where_there_is_no_colour(channels):
+@pytest.mark.parametrize("change", [merged, green_and_blue])
+def test_the_first_channel_is_taken_twice_where_there_is_no_colour(channels, change):
     image, _ = squares(channels=channels)
     first = pixels_of(image)[0]
-    np.testing.assert_array_equal(pixels_of(merged(image)), [first, first])
+    np.testing.assert_array_equal(pixels_of(change(image)), [first, first])
 
 
-def test_the_network_gets_green_and_blue_of_a_colour_image():
+@pytest.mark.parametrize("change", [green_and_blue, green_and_blue_of_colours])
+def test_the_network_gets_green_and_blue_of_a_colour_image(change):
     image, _ = squares()
-    np.testing.assert_array_equal(pixels_of(green_and_blue(image)), pixels_of(image)[1:])
+    np.testing.assert_array_equal(pixels_of(change(image)), pixels_of(image)[1:])
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_network_gets_the_first_channel_and_an_empty_one_where_there_is_no_colour(channels):
+def test_the_seeds_network_gets_the_first_channel_and_an_empty_one_where_there_is_no_colour(channels):
     image, _ = squares(channels=channels)
-    left = pixels_of(green_and_blue(image))
+    left = pixels_of(green_and_blue_of_colours(image))
     seen = mix(left, channel_plan("green-blue", len(left)))
     np.testing.assert_array_equal(seen, [pixels_of(image)[0], np.zeros(image.shape[1:])])
 
