@@ -13,8 +13,6 @@ learns quickly, not what is best in the end. Seeds change weights, crops and aug
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.record import RESULTS, named, print_table, write_record
+from bench.record import RESULTS, earlier, folder_digest, named, print_table, write_record
 from bench.trainings import TRAININGS, pixels_of, prepared, unchanged
 from infer.api import load_network
 from infer.cli import MODEL
@@ -120,27 +118,6 @@ def train_all(
             save(results)
 
 
-def folder_digest(folder: Path) -> str:
-    """Return the beginning of the SHA-256 of all PNGs of a folder and the folders in it, names and contents."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.png")):
-        digest.update(str(path.relative_to(folder)).encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def earlier(about: dict[str, object]) -> Results:
-    """Return the scores of an earlier run about the same, which was stopped; none where there is no record."""
-    path = RESULTS / f"{TRAINED}.json"
-    if not path.exists():
-        return defaultdict(list)
-    record = json.loads(path.read_text())
-    if any(record.get(key) != value for key, value in about.items()):
-        raise SystemExit(f"{path}: it is about other settings or images; move it away to begin anew.")
-    print(f"{path}: going on from what commit {record['commit']} reached; remove it to begin anew", flush=True)
-    return defaultdict(list, record["scores"])
-
-
 def mean(scores: Scores) -> float:
     return float(np.mean(list(scores.values())))
 
@@ -185,7 +162,7 @@ def main() -> None:
     about: dict[str, object] = {"config": config.name, "settings": repr(config), "images": len(held)}
     if args.train:
         about |= {"steps": args.steps, "pool": folder_digest(args.pool) if args.pool else None}
-        results = earlier(about)
+        results = defaultdict(list, earlier(TRAINED, about))
         train_all(args, config, held, results, lambda scores: write_record(TRAINED, {**about, "scores": scores}))
         path = RESULTS / f"{TRAINED}.json"
     else:

@@ -5,7 +5,8 @@
 
 F1 at IoU 0.5 by the challenge's rules with true diameters, mean over images. Networks begin with random weights and
 are trained as the config says, or a choice of `bench.ablation`, for ``--steps`` steps on all sources but one and those
-that the config leaves out. Simulated images keep the outlines that were traced from real cells, whatever their source.
+that the config leaves out. Simulated images keep the outlines that were traced from real cells, whatever their source,
+and sources of one collection (dsb2018_*) stand for each other. A stopped run goes on from its record.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.ablation import TRUE, Scores, Use, held_images, mean, score
-from bench.record import RESULTS, print_table, write_record
+from bench.record import RESULTS, earlier, folder_digest, print_table, write_record
 from bench.trainings import TRAININGS, prepared
 from train.config import load_config, split
 from train.data import SIMULATED
@@ -43,9 +44,18 @@ def main() -> None:
     simulated = []
     if args.pool and chosen.simulated:
         simulated = prepared(read_shared(args.pool), SIMULATED, chosen.image, config.policy)
-    scores: Scores = {}
-    about = {"config": config.name, "choice": args.choice, "steps": args.steps, "simulated": len(simulated)}
+    about = {
+        "config": config.name,
+        "choice": args.choice,
+        "settings": repr(config),
+        "simulated": len(simulated),
+        "pool": folder_digest(args.pool) if simulated else None,
+        "images": args.images,
+    }
+    scores: Scores = earlier("left_out", about)
     for source in args.only or sources:
+        if source in scores:
+            continue
         held = held_images(args.data, replace(config, held_out=(f"{source}/*",)), args.images)
         if not held:
             print(f"{source}: none of its images has cells", flush=True)
@@ -53,7 +63,7 @@ def main() -> None:
         images = [image for image in real if image.source != source] + simulated
         scores |= score(held, chosen.train(config, images), Use(diameter=TRUE, image=chosen.image))
         print(f"{source}: {scores[source]:.3f}", flush=True)
-        write_record("left_out", {**about, "images": args.images, "scores": scores})
+        write_record("left_out", {**about, "scores": scores})
     print_table(["left out", "F1"], [*scores.items(), ("mean over sources", mean(scores))])
     print(RESULTS / "left_out.json")
 

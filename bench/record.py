@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -32,6 +33,28 @@ def write_record(name: str, figures: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
+
+
+def earlier(name: str, about: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores of an earlier run about the same, which was stopped; none where there is no record."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return {}
+    record = json.loads(path.read_text())
+    if any(record.get(key) != value for key, value in about.items()):
+        raise SystemExit(f"{path}: it is about other settings or images; move it away to begin anew.")
+    print(f"{path}: going on from what commit {record['commit']} reached; remove it to begin anew", flush=True)
+    scores: dict[str, Any] = record["scores"]
+    return scores
+
+
+def folder_digest(folder: Path) -> str:
+    """Return the beginning of the SHA-256 of all PNGs of a folder and the folders in it, names and contents."""
+    digests = hashlib.sha256()
+    for path in sorted(folder.rglob("*.png")):
+        digests.update(str(path.relative_to(folder)).encode())
+        digests.update(path.read_bytes())
+    return digests.hexdigest()[:12]
 
 
 def named(model: Path) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from argparse import Namespace
+from collections import defaultdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,7 +33,6 @@ def trained(tmp_path, monkeypatch):
         seeds.append(config.seed)
         return config.seed
 
-    monkeypatch.setattr(ablation, "RESULTS", tmp_path)
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     monkeypatch.setattr(ablation, "TRAININGS", {name: Training(train=train) for name in "ab"})
     monkeypatch.setattr(ablation, "score", lambda held, network, use: {"source": float(network)})
@@ -41,7 +41,7 @@ def trained(tmp_path, monkeypatch):
 
 
 def train(seeds):
-    results = ablation.earlier(ABOUT)
+    results = defaultdict(list, record.earlier(ablation.TRAINED, ABOUT))
     given = Namespace(data=None, pool=None, only=None, steps=2, seeds=seeds)
     ablation.train_all(
         given,
@@ -62,7 +62,7 @@ def test_what_an_earlier_run_has_trained_is_not_trained_again(trained):
 def test_a_record_about_something_else_is_kept(trained):
     train(1)
     with pytest.raises(SystemExit, match="move it away"):
-        ablation.earlier({**ABOUT, "steps": 3})
+        record.earlier(ablation.TRAINED, {**ABOUT, "steps": 3})
 
 
 NETWORK = SimpleNamespace(contract=SimpleNamespace(mean_diameter=30.0))
@@ -202,11 +202,11 @@ def test_a_pools_digest_changes_with_names_and_contents(tmp_path):
     (tmp_path / "dic").mkdir()
     image = tmp_path / "dic" / "0.png"
     image.write_bytes(b"one")
-    first = ablation.folder_digest(tmp_path)
+    first = record.folder_digest(tmp_path)
     image.write_bytes(b"two")
-    second = ablation.folder_digest(tmp_path)
+    second = record.folder_digest(tmp_path)
     image.rename(tmp_path / "dic" / "1.png")
-    assert len({first, second, ablation.folder_digest(tmp_path)}) == 3
+    assert len({first, second, record.folder_digest(tmp_path)}) == 3
     image.write_bytes(b"two")
     (tmp_path / "dic" / "1.png").unlink()
-    assert ablation.folder_digest(tmp_path) == second
+    assert record.folder_digest(tmp_path) == second

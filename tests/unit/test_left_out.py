@@ -74,7 +74,8 @@ def test_every_source_is_left_out_once_and_scored_by_who_has_not_seen_it(run, ro
         assert (row.config.name, row.config.steps) == ("quick", 7)
         assert row.use == Use(diameter=TRUE)
     assert kept["scores"] == dict(zip(SOURCES, [0.1, 0.2, 0.3], strict=True))
-    assert (kept["choice"], kept["config"], kept["steps"], kept["simulated"]) == ("plain", "quick", 7, 0)
+    assert (kept["choice"], kept["config"], kept["simulated"], kept["pool"]) == ("plain", "quick", 0, None)
+    assert "steps=7" in kept["settings"]
     said = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert said[-5:-2] == [[source, f"0.{number}00"] for number, source in enumerate(SOURCES, 1)]
     assert said[-2] == ["mean over sources", "0.200"]
@@ -127,3 +128,13 @@ def test_what_is_scored_so_far_is_kept_when_a_run_is_stopped(run, rows, tmp_path
     with pytest.raises(KeyboardInterrupt):
         run()
     assert list(json.loads((tmp_path / "results" / "left_out.json").read_text())["scores"]) == SOURCES[:2]
+    monkeypatch.setattr(left_out, "score", lambda held, network, use: {held[0][0]: 0.7})
+    assert run()["scores"] == dict(zip(SOURCES, [0.5, 0.5, 0.7], strict=True))
+    assert len(rows) == 4
+
+
+def test_a_record_of_another_choice_is_kept(run, rows):
+    run()
+    with pytest.raises(SystemExit, match="move it away"):
+        run("--choice", "real")
+    assert len(rows) == 3
