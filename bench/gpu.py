@@ -10,10 +10,10 @@
   PyTorch does by default, its convolutions in TF32, and ours in single precision.
 
 The network is the one of full width that ships, without its size regression. What cannot be measured is listed with
-the reason; a part for which there is no time left is not begun. The share of the network is the time of the network by
-itself, extrapolated from a part of the slide, in that of the whole run. Without a GPU the same is done on the CPU, with
-small sizes, as with --smoke. Writes results/gpu.json, after each part anew, and prints one table. Exit code 1: a part
-failed; 2: there was no GPU to measure.
+the reason; a part for which there is no time left is not begun. The share of the network is the time of the bare
+network, extrapolated from a part of the slide, in that of the whole run. Without a GPU the same is done on the CPU,
+with small sizes, as with --smoke. Writes results/gpu.json, after each part anew, and prints one table. Exit code 1: a
+part failed; 2: there was no GPU to measure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from bench.ceiling import ceilings, tile_operations
 from bench.mosaic import mosaic, network_like
 from bench.record import ROOT, print_table, write_record
 from bench.speed import measure
-from bench.stages import stages
+from bench.stages import resident, stages
 from export.cellpose import read_cellpose
 from export.onnx_file import write_onnx
 from export.parity import ParityError
@@ -59,7 +59,7 @@ from infer.metrics import matches
 from infer.nvml import gpu_count, gpu_name
 from infer.pipeline import segment_image
 from infer.session import CUDA, OnnxNetwork
-from infer.settings import Settings, parse_device
+from infer.settings import Settings
 from train.network import load
 from train.readers import read_labels, read_shared
 
@@ -120,7 +120,7 @@ class Bench:
     def write(self) -> Path:
         """Write the record of what has been measured so far."""
         about = {"device": self.device, "gpu": gpu_name(0), "small": self.small, "torch": torch.__version__}
-        about |= {"onnxruntime": onnxruntime.__version__, "providers": onnxruntime.get_available_providers()}
+        about |= {"onnxruntime": onnxruntime.get_build_info(), "providers": onnxruntime.get_available_providers()}
         record = {**about, "figures": self.figures, "left_out": self.left_out, "details": self.details}
         return write_record("gpu", record)
 
@@ -166,10 +166,9 @@ def measure_tiles(bench: Bench) -> None:
         rates: dict[int, dict[str, float]] = {}
         for batch in batches:
             tiles = random.normal(0.5, 0.3, (batch, network.contract.inputs, side, side)).astype(np.float32)
-            resident = _resident(network, tiles)
             rates[batch] = {
                 "copied": batch / _median(partial(network.maps, tiles)),
-                "resident": batch / _median(resident),
+                "resident": batch / _median(resident(network, tiles)),
             }
         bench.details[f"tiles of {side} px a second, {precision}"] = rates
         best = {way: max(rate[way] for rate in rates.values()) for way in ("copied", "resident")}
@@ -179,21 +178,6 @@ def measure_tiles(bench: Bench) -> None:
         if ceiling:
             used = best["resident"] * tile_operations(path, side)
             bench.figures[f"share of the ceiling, {precision}"] = used / (1e12 * ceiling)
-
-
-def _resident(network: OnnxNetwork, tiles: npt.NDArray[np.float32]) -> Callable[[], None]:
-    """Return what runs a network on tiles that lie on its device and leaves the maps there."""
-    kind, index = parse_device(network.device)
-    place = ("cpu", 0) if kind == "cpu" else ("cuda", index)
-    binding = network.session.io_binding()
-    binding.bind_ortvalue_input("image", onnxruntime.OrtValue.ortvalue_from_numpy(tiles, *place))
-    binding.bind_output("maps", *place)
-
-    def run() -> None:
-        network.session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
-
-    return run
 
 
 def _median(work: Callable[[], object], repeats: int = 15) -> float:
@@ -276,10 +260,10 @@ def run_slide(bench: Bench) -> None:
         found = stages(path, bench.open(precision), batch, 1.0 if bench.small else 0.2)
         bench.details[f"seconds of each stage by itself, {precision}"] = found
         for stage, seconds in found.items():
-            if precision == "fp32" or stage == "network":
+            if precision == "fp32" or stage.endswith("network"):
                 bench.figures[f"stage {stage}, {precision}, s"] = seconds
         whole = bench.figures[f"slide {precision}, s"]
-        bench.figures[f"slide {precision}, share of the network"] = found["network"] / (whole or np.inf)
+        bench.figures[f"slide {precision}, share of the network"] = found["bare network"] / (whole or np.inf)
 
 
 def _infer(bench: Bench, image: Path, precision: str) -> Any:
@@ -361,7 +345,7 @@ def device_to_measure(bench_device: str, left_out: dict[str, str]) -> str:
     """Return the device asked for, or cpu, with what is left out then and why."""
     if CUDA not in onnxruntime.get_available_providers():
         left_out["everything on a GPU"] = "this ONNX Runtime is built without CUDA; install onnxruntime-gpu"
-    elif gpu_count() == 0:
+    elif gpu_count() == 0 and not torch.cuda.is_available():
         left_out["everything on a GPU"] = "the driver shows no NVIDIA GPU"
     return "cpu" if left_out else bench_device
 

@@ -44,8 +44,8 @@ UNTOLD = 4 * 2**30
 """Bytes of a GPU's memory that are taken to be free where the driver does not tell."""
 CONTEXT = 2**30
 """Bytes of a GPU's memory for CUDA, cuDNN and cuBLAS themselves, outside ONNX Runtime's limit. Not measured."""
-LEAST = 2**28
-"""Bytes that ONNX Runtime needs of a GPU's memory for any network and the smallest tile."""
+LEAST = 2**29
+"""Bytes that ONNX Runtime needs of a GPU's memory for a network of full width and a tile."""
 PROBE = 64
 """Height and width in px of the tile that a GPU is tried with."""
 NO_ROOM = (
@@ -236,18 +236,15 @@ def network_threads(asked: int) -> int:
 def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime.InferenceSession, str | None]:
     """Return a session, on the CPU where ``auto`` finds nothing else, and why there is no GPU if there might be one."""
     kind, index = parse_device(device)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = network_threads(threads)
-    options.log_severity_level = FATAL  # the errors that it logs it raises too
     if kind == "cpu":
-        return _cpu_session(path, options), None
+        return _cpu_session(path, threads), None
     wanted = TENSORRT if kind == "tensorrt" else CUDA
     available = wanted in onnxruntime.get_available_providers()
     reason = f"this ONNX Runtime is built without {NAMES[wanted]}; install onnxruntime-gpu"
     if available and room < LEAST:
-        reason = "less than 1.3G of its memory may be taken; free some, or give a larger --gpu-memory"
+        reason = "less than 1.5G of its memory may be taken; free some, or give a larger --gpu-memory"
     elif available:
-        session = _gpu_session(path, options, wanted, index, room)
+        session = _gpu_session(path, threads, wanted, index, room)
         if not isinstance(session, str):
             return session, None
         reason = f"{NAMES[wanted]} did not load ({session}; it needs {DRIVER})"
@@ -255,7 +252,7 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
     if index >= gpus:
         found = f"only {gpus} NVIDIA GPU(s) can be seen" if gpus else "no NVIDIA GPU can be seen"
         reason = f"{found} (with Docker: --gpus), and {reason}"
-    session = _cpu_session(path, options)
+    session = _cpu_session(path, threads)
     if kind != "auto":
         raise SettingsError(f"--device {device}: {reason}, or use --device cpu.")
     if available or gpus:
@@ -275,9 +272,16 @@ def _missing_library(wanted: str) -> str | None:
     return None
 
 
-def _cpu_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = network_threads(threads)
+    options.log_severity_level = FATAL  # the errors that it logs it raises too
+    return options
+
+
+def _cpu_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[CPU])
+        return onnxruntime.InferenceSession(str(path), _options(threads), providers=[CPU])
     except Exception as error:  # ONNX Runtime's errors share no public base
         raise NetworkError(
             f"{path}: ONNX Runtime cannot open it ({one_line(error)}); export the network again."
@@ -291,27 +295,28 @@ def _try_out(session: onnxruntime.InferenceSession) -> None:
         session.run(None, {"image": np.zeros((1, image.shape[1], PROBE, PROBE), np.float32)})
 
 
-def _gpu_session(
-    path: Path, options: onnxruntime.SessionOptions, wanted: str, index: int, room: int
-) -> onnxruntime.InferenceSession | str:
+def _gpu_session(path: Path, threads: int, wanted: str, index: int, room: int) -> onnxruntime.InferenceSession | str:
     """Return a session whose first provider is ``wanted``, which has run a tile, or why that does not load.
 
     TF32 is off, so that single precision is what it is on the CPU; convolutions are chosen without trying them all.
     Without `use_tf32` no convolution runs on tensor cores, so that half precision, which TF32 has no part in, keeps it.
     TensorRT bounds its work space alone by ``room``.
     """
+    half, options = in_half_precision(path), _options(threads)
+    options.enable_mem_pattern = False  # it would take what the arena holds a second time
     cuda = {
         "device_id": str(index),
         "gpu_mem_limit": str(room),
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_algo_search": "HEURISTIC",
-        "use_tf32": "1" if in_half_precision(path) else "0",
+        "use_tf32": "1" if half else "0",
     }
     providers: list[Any] = [(CUDA, cuda), CPU]
     if wanted == TENSORRT:
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # it has no option of its own for it here
         kept = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "flowmask", "tensorrt")
         engines = {"trt_engine_cache_enable": "True", "trt_engine_cache_path": kept}
+        engines["trt_fp16_enable"] = str(half)
         providers.insert(0, (TENSORRT, {"device_id": str(index), "trt_max_workspace_size": str(room), **engines}))
     onnxruntime.set_default_logger_severity(FATAL)  # what does not load is said in a sentence of ours
     try:

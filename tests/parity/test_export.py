@@ -1,5 +1,6 @@
 """Our own networks as ONNX files: what the file says, what it computes, and when it is refused."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnxruntime  # noqa: E402
 from export import onnx_file  # noqa: E402
 from export.cli import main  # noqa: E402
 from export.parity import HALF_TOLERANCE, TOLERANCE, ParityError, check_parity  # noqa: E402
+from export.precision import HalfPrecision, rounded_outputs  # noqa: E402
 from export.source import SizeRegression, Source  # noqa: E402
 from infer.contract import Contract, from_metadata  # noqa: E402
 from infer.errors import NetworkError  # noqa: E402
@@ -170,6 +172,20 @@ def test_half_precision_computes_almost_the_same_from_single_precision_to_single
     for want, got in zip(single.run(None, {"image": image}), session.run(None, {"image": image}), strict=True):
         assert not np.array_equal(got, want)
         np.testing.assert_allclose(got, want, atol=2 * HALF_TOLERANCE * max(1.0, float(np.abs(want).max())))
+
+
+def test_rounding_in_single_precision_loses_what_half_precision_does():
+    network = HalfPrecision(make_source().network).eval()
+    tiles = np.random.default_rng(2).random((1, 3, 48, 32), np.float32)
+    with torch.inference_mode():
+        expected = [tensor.numpy() for tensor in network(torch.from_numpy(tiles))]
+        single = [tensor.numpy() for tensor in deepcopy(network.network).float()(torch.from_numpy(tiles))]
+    for want, got, exact in zip(expected, rounded_outputs(network, tiles), single, strict=True):
+        assert np.array_equal(got, got.astype(np.float16))
+        lost, expected_loss = np.linalg.norm(got - exact), np.linalg.norm(want - exact)
+        assert 0.7 * expected_loss < lost < 1.4 * expected_loss
+        assert np.linalg.norm(got - want) < lost
+    assert next(network.parameters()).dtype == torch.float16
 
 
 def test_a_network_that_half_precision_cannot_hold_is_refused(tmp_path):

@@ -8,7 +8,9 @@ from infer.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memory, 
 from infer.cli import MODEL
 from infer.errors import SettingsError
 from infer.memory import available_memory
+from infer.session import LEAST
 from infer.settings import parse_memory
+from infer.tiling import lattice
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,11 @@ def test_it_grows_with_the_width_and_not_with_the_height():
     one, wide, tall = (needed_memory(size, size, 224) for size in ((4000, 4000), (4000, 8000), (8000, 4000)))
     assert tall == one
     assert one < wide < 2 * one
+
+
+def test_a_gpu_that_is_taken_has_room_for_any_tile():
+    side = max(lattice(length, 224).tile for length in range(1, 10_000))
+    assert planned_batch(10**10, 0, (side, side), 0, LEAST) >= 1
 
 
 def test_the_batch_follows_the_budget():

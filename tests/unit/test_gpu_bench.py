@@ -49,7 +49,7 @@ def test_every_stage_of_a_slide_has_its_time(tmp_path):
     image = simulate("fluorescence_nuclei", (460, 300), 1, 30).image
     tifffile.imwrite(tmp_path / "a.tif", image)
     found = stages(tmp_path / "a.tif", OnnxNetwork(MODEL, "cpu"), 1, 1.0)
-    names = ["percentiles", "reading and tiles", "network", "blending", "dynamics", "label file"]
+    names = ["percentiles", "reading and tiles", "network", "bare network", "blending", "dynamics", "label file"]
     assert list(found) == names
     assert all(0 < seconds < 100 for seconds in found.values())
 

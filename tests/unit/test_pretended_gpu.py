@@ -60,6 +60,14 @@ def gpu(monkeypatch):
     return pretended
 
 
+def in_half(path):
+    """Write the network with a tensor of half precision in it, and return the path."""
+    model = onnx.load(MODEL)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(3, np.float16), "spare"))
+    onnx.save(model, path)
+    return path
+
+
 def test_cuda_is_asked_for_no_search_no_doubling_and_no_tf32(gpu):
     network = OnnxNetwork(MODEL, "cuda:1", gpu_memory="3G")
     (providers,) = gpu.asked
@@ -75,12 +83,16 @@ def test_cuda_is_asked_for_no_search_no_doubling_and_no_tf32(gpu):
 
 
 def test_half_precision_keeps_the_tensor_cores(gpu, tmp_path):
-    model = onnx.load(MODEL)
-    spare = np.zeros(3, np.float16)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(spare, "spare"))
-    onnx.save(model, tmp_path / "half.onnx")
-    OnnxNetwork(tmp_path / "half.onnx", "cuda")
+    OnnxNetwork(in_half(tmp_path / "half.onnx"), "cuda")
     assert gpu.asked[0][CUDA]["use_tf32"] == "1"
+
+
+@pytest.mark.parametrize(("half", "said"), [(False, "False"), (True, "True")])
+def test_tensorrt_may_compute_in_half_precision_where_the_network_does(gpu, tmp_path, monkeypatch, half, said):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    OnnxNetwork(in_half(tmp_path / "half.onnx") if half else MODEL, "tensorrt")
+    assert gpu.asked[0][TENSORRT]["trt_fp16_enable"] == said
 
 
 @pytest.mark.parametrize(
@@ -92,10 +104,10 @@ def test_nine_tenths_of_what_is_free_are_taken_at_most(gpu, limit, room):
 
 def test_a_gpu_without_room_is_refused_by_name_and_passed_over_by_auto(gpu, caplog):
     gpu.memory = GpuMemory(GIB, 8 * GIB)
-    with pytest.raises(SettingsError, match=r"--device cuda: less than 1.3G of its memory may be taken"):
+    with pytest.raises(SettingsError, match=r"--device cuda: less than 1.5G of its memory may be taken"):
         OnnxNetwork(MODEL, "cuda")
     assert OnnxNetwork(MODEL, "auto").device == "cpu"
-    assert "the network runs on the CPU: less than 1.3G" in caplog.text
+    assert "the network runs on the CPU: less than 1.5G" in caplog.text
 
 
 def test_tensorrt_keeps_its_engines_in_a_folder_that_is_made(gpu, tmp_path, monkeypatch):
