@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.record import RESULTS, earlier, folder_digest, named, print_table, write_record
-from bench.trainings import TRAININGS, pixels_of, prepared, unchanged
+from bench.trainings import TRAININGS, prepared, unchanged
 from infer.api import load_network
 from infer.cli import MODEL
-from infer.image import ArrayImage, Image
+from infer.image import Image
 from infer.labels import median_diameter
 from infer.metrics import f1_challenge
 from infer.pipeline import segment_image
@@ -48,11 +48,6 @@ TRAINED = "ablation_train"
 """Name of the record of trainings."""
 
 
-def grey(image: Image) -> Image:
-    """Return one channel, the mean of all."""
-    return ArrayImage(pixels_of(image).astype(np.float32).mean(axis=0, keepdims=True))
-
-
 @dataclass(frozen=True)
 class Use:
     """A way to use a network."""
@@ -67,7 +62,6 @@ USES = {
     "no diameter estimation": Use(diameter=NONE),
     "true diameter": Use(diameter=TRUE),
     "flow threshold 0": Use(Settings(flow_threshold=0.0)),
-    "colours as their mean": Use(image=grey),
     "average over mirror images": Use(Settings(augment=True)),
 }
 

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 from bench import ablation, record  # noqa: E402
 from bench.ablation import ESTIMATED, NONE, TRUE, USES, Use, held_images, score  # noqa: E402
-from bench.trainings import TRAININGS, Training, pixels_of  # noqa: E402
+from bench.trainings import TRAININGS, Training, merged, pixels_of  # noqa: E402
 from infer.image import ArrayImage  # noqa: E402
 from infer.labels import median_diameter  # noqa: E402
 from infer.settings import Settings  # noqa: E402
@@ -134,9 +134,9 @@ def test_the_true_diameter_is_that_of_each_image(seen):
 
 def test_a_use_changes_the_image_before_it_is_segmented(seen):
     image, truth = labelled(2)
-    score([("a", image, truth)], NETWORK, USES["colours as their mean"])
+    score([("a", image, truth)], NETWORK, Use(image=merged))
     ((given, _, _),) = seen
-    np.testing.assert_array_equal(pixels_of(given), pixels_of(ablation.grey(image)))
+    np.testing.assert_array_equal(pixels_of(given), pixels_of(merged(image)))
 
 
 def test_every_use_but_the_first_changes_one_thing():
@@ -145,12 +145,6 @@ def test_every_use_but_the_first_changes_one_thing():
     for use in others:
         fields = [field.name for field in dataclasses.fields(Use)]
         assert [getattr(use, name) != getattr(first, name) for name in fields].count(True) == 1
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3])
-def test_grey_is_one_channel_the_mean_of_all(channels):
-    pixels = np.array([250, 100, 51], np.uint8)[:channels].reshape(channels, 1, 1)
-    np.testing.assert_allclose(pixels_of(ablation.grey(ArrayImage(pixels))), [[[[250, 175, 401 / 3][channels - 1]]]])
 
 
 @pytest.mark.parametrize(
