@@ -63,7 +63,9 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train full_traced --data $(DATA) --pool checkpoints/pool --start checkpoints/full_mean.pt
 	.venv-dev/bin/python -m train full_jpeg --data $(DATA) --pool checkpoints/pool --start checkpoints/full_traced.pt
 	.venv-dev/bin/python -m train.soup full_jpeg checkpoints/full_traced.pt checkpoints/full_jpeg.pt --data $(DATA) \
-	    --pool checkpoints/pool -o models/cyto.pt
+	    --pool checkpoints/pool -o checkpoints/full_jpeg_mean.pt
+	.venv-dev/bin/python -m train full_long --data $(DATA) --pool checkpoints/pool --start checkpoints/full_jpeg_mean.pt
+	cp checkpoints/full_long.pt models/cyto.pt
 	.venv-dev/bin/python -m export models/cyto.pt -o models/cyto.onnx
 
 lock:

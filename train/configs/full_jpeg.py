@@ -1,6 +1,6 @@
 """`full_traced` trained on with what `specks` and `jpeg` brought: hot pixels, missed percentiles, JPEG files.
 
-What ships is the mean of its weights and those of `full_traced` (`train.soup`).
+The mean of its weights and those of `full_traced` (`train.soup`) shipped before; `full_long` began with it.
 
 Command:   python -m train.pool checkpoints/pool --first 160 --each 160
            python -m train full_jpeg --data ../shared/data --pool checkpoints/pool --start checkpoints/full_traced.pt

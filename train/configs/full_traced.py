@@ -1,6 +1,6 @@
 """The mean of `full` (full_mean.pt of `make train`) trained on with 1,920 more images of the simulator.
 
-Shipped by itself before; what ships is the mean of its weights and those of `full_jpeg`.
+Shipped by itself before; `full_long` began with the mean of its weights and those of `full_jpeg`.
 
 Command:   python -m train.pool checkpoints/pool --first 160 --each 160
            python -m train full_traced --data ../shared/data --pool checkpoints/pool --start checkpoints/full_mean.pt
