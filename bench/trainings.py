@@ -48,16 +48,16 @@ def merged(image: Image) -> Image:
     return ArrayImage(np.stack([(green + red) / 2, (blue + red) / 2]))
 
 
-def green_and_blue(image: Image) -> Image:
-    """Return two channels: green and blue; grey twice, since our augmentation takes an empty channel for a signal."""
-    pixels = pixels_of(image)
-    return ArrayImage(pixels[1:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 2, axis=0))
-
-
 def green_and_blue_of_colours(image: Image) -> Image:
     """Return green and blue of a colour image, as the seed; the policy leaves the second channel of grey empty."""
     pixels = pixels_of(image)
     return ArrayImage(pixels[1:3] if len(pixels) >= 3 else pixels[:1])
+
+
+def green_and_blue(image: Image) -> Image:
+    """Return two channels: green and blue; grey twice, since our augmentation takes an empty channel for a signal."""
+    pixels = pixels_of(green_and_blue_of_colours(image))
+    return ArrayImage(np.resize(pixels, (2, *pixels.shape[1:])))
 
 
 def optimised(network: FlowNetwork, config: Config, images: Sequence[Prepared]) -> FlowNetwork:

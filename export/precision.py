@@ -61,8 +61,7 @@ class _Rounded(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         with _Rounding():
-            maps, style = self.network(image.float())
-        return maps, style
+            return self.network(image.float())
 
 
 @torch.inference_mode()
