@@ -1,13 +1,14 @@
 """What each choice is worth on held-out sources: the seed's Tables 3 and 4 in shape, and choices of ours.
 
     python -m bench.ablation --data ../shared/data [--model models/cyto-small.onnx] [--config wider]
-    python -m bench.ablation --data ../shared/data --train [--config quick] [--pool POOL] [--steps 100]
-        [--seeds 3] [--only NAME ...]
+    python -m bench.ablation --data ../shared/data --train --pool POOL [--config quick] [--steps 100]
+        [--seeds 3] [--only NAME ...] [--device cuda]
 
 F1 at IoU 0.5 by the challenge's rules, mean over the images of a source, then over the sources that the config holds
 out. The first command changes how a finished network is used. The second trains networks from random weights, as the
 config says but for one choice each and ``--steps`` steps, and scores them with true diameters; few steps rank what
-learns quickly, not what is best in the end. Seeds change weights, crops and augmentation alike.
+learns quickly, not what is best in the end. Seeds change weights, crops and augmentation alike; on the CPU a seed gives
+the same network again with as many threads (OMP_NUM_THREADS) on the same kind of processor.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from bench.record import RESULTS, earlier, folder_digest, named, print_table, write_record
 from bench.trainings import TRAININGS, prepared, unchanged
@@ -106,8 +108,9 @@ def train_all(
                 continue
             chosen = TRAININGS[name]
             changed = replace(chosen.change(config), steps=args.steps, seed=seed)
-            given = images(chosen.image, changed.policy, chosen.simulated and args.pool is not None)
-            results[name].append(score(held, chosen.train(changed, given), Use(diameter=TRUE, image=chosen.image)))
+            given = images(chosen.image, changed.policy, chosen.simulated)
+            network = chosen.train(changed, given, args.device)
+            results[name].append(score(held, network, Use(diameter=TRUE, image=chosen.image)))
             print(f"{name}, seed {seed}: {mean(results[name][-1]):.3f}", flush=True)
             save(results)
 
@@ -139,7 +142,8 @@ def main() -> None:
     parser.add_argument("--config", default="wider", help="whose held-out images are scored, and how --train trains")
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--train", action="store_true", help="train networks instead of using --model")
-    parser.add_argument("--pool", type=Path, help="simulated images, as python -m train.pool writes them")
+    parser.add_argument("--pool", type=Path, help="simulated images for --train, as python -m train.pool writes them")
+    parser.add_argument("--device", default="cpu", help="PyTorch's name of where to train and score what was trained")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
@@ -151,11 +155,14 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=0, help="of each held-out source; 0: all")
     args = parser.parse_args()
+    if args.train and not args.pool:
+        parser.error("--train needs --pool: its rows differ in whether they see simulated images")
     config = load_config(args.config)
     held = held_images(args.data, config, args.images)
     about: dict[str, object] = {"config": config.name, "settings": repr(config), "images": len(held)}
     if args.train:
-        about |= {"steps": args.steps, "pool": folder_digest(args.pool) if args.pool else None}
+        about |= {"steps": args.steps, "pool": folder_digest(args.pool)}
+        about |= {"device": args.device, "threads": torch.get_num_threads()}
         results = defaultdict(list, earlier(TRAINED, about))
         train_all(args, config, held, results, lambda scores: write_record(TRAINED, {**about, "scores": scores}))
         path = RESULTS / f"{TRAINED}.json"

@@ -1,7 +1,7 @@
 """Leave one source out: networks trained without each source in turn, each scored on the source it has not seen.
 
     python -m bench.left_out --data ../shared/data [--config quick] [--pool POOL] [--steps 400] [--images 4]
-        [--choice NAME] [--only SOURCE ...]
+        [--choice NAME] [--only SOURCE ...] [--device cuda]
 
 F1 at IoU 0.5 by the challenge's rules with true diameters, mean over images. Networks begin with random weights and
 are trained as the config says, or a choice of `bench.ablation`, for ``--steps`` steps on all sources but one and those
@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from bench.ablation import TRUE, Scores, Use, held_images, mean, score
 from bench.record import RESULTS, earlier, folder_digest, print_table, write_record
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4, help="of each source; 0: all")
     parser.add_argument("--choice", choices=TRAININGS, metavar="NAME", default=next(iter(TRAININGS)))
     parser.add_argument("--only", nargs="*", metavar="SOURCE", help="sources to leave out; by default each in turn")
+    parser.add_argument("--device", default="cpu", help="PyTorch's name of where to train and score")
     args = parser.parse_args()
     chosen = TRAININGS[args.choice]
     base = load_config(args.config)
@@ -51,6 +54,8 @@ def main() -> None:
         "simulated": len(simulated),
         "pool": folder_digest(args.pool) if simulated else None,
         "images": args.images,
+        "device": args.device,
+        "threads": torch.get_num_threads(),
     }
     scores: Scores = earlier("left_out", about)
     for source in args.only or sources:
@@ -61,7 +66,7 @@ def main() -> None:
             print(f"{source}: none of its images has cells", flush=True)
             continue
         images = [image for image in real if image.source != source] + simulated
-        scores |= score(held, chosen.train(config, images), Use(diameter=TRUE, image=chosen.image))
+        scores |= score(held, chosen.train(config, images, args.device), Use(diameter=TRUE, image=chosen.image))
         print(f"{source}: {scores[source]:.3f}", flush=True)
         write_record("left_out", {**about, "scores": scores})
     print_table(["left out", "F1"], [*scores.items(), ("mean over sources", mean(scores))])

@@ -60,18 +60,21 @@ def green_and_blue(image: Image) -> Image:
     return ArrayImage(np.resize(pixels, (2, *pixels.shape[1:])))
 
 
-def optimised(network: FlowNetwork, config: Config, images: Sequence[Prepared]) -> FlowNetwork:
-    """Return the network, trained on as the config says; deterministic for its weights, config and images."""
+def optimised(network: FlowNetwork, config: Config, images: Sequence[Prepared], device: str = "cpu") -> FlowNetwork:
+    """Return the network, trained on as the config says and left on the device.
+
+    On the CPU it is the same each time for its weights, config, images, number of threads and kind of processor.
+    """
     with TemporaryDirectory() as folder:
         state = Path(folder) / "state"
-        fit(network, batch_maker(images, config), config, state, "", lambda _: "", config.steps)
+        fit(network, batch_maker(images, config), config, state, "", lambda _: "", config.steps, device=device)
     return network.eval()
 
 
-def one_network(config: Config, images: Sequence[Prepared]) -> Network:
+def one_network(config: Config, images: Sequence[Prepared], device: str = "cpu") -> Network:
     """Return a network trained from random weights."""
     torch.manual_seed(config.seed)
-    return TorchNetwork(optimised(starting_network(config, None), config, images), about(config))
+    return TorchNetwork(optimised(starting_network(config, None), config, images, device), about(config))
 
 
 class ByStyle(TorchNetwork):
@@ -87,14 +90,15 @@ class ByStyle(TorchNetwork):
 
     def _one(self, tile: torch.Tensor) -> Array:
         distances = np.linalg.norm(self._centres - style_of(self._base, tile), axis=1)
-        maps, _ = self._networks[int(distances.argmin())](tile)
-        return np.ascontiguousarray(maps.numpy())
+        network = self._networks[int(distances.argmin())]
+        maps, _ = network(tile.to(next(network.parameters()).device))
+        return np.ascontiguousarray(maps.cpu().numpy())
 
 
 @torch.inference_mode()
 def style_of(network: FlowNetwork, tile: torch.Tensor) -> Array:
     """Return the style (S,) of a tile (1, C, Y, X)."""
-    return np.asarray(network.encode(tile)[1].flatten())
+    return np.asarray(network.encode(tile.to(next(network.parameters()).device))[1].flatten().cpu())
 
 
 def _styles(network: FlowNetwork, images: Sequence[Prepared], config: Config) -> Array:
@@ -105,25 +109,24 @@ def _styles(network: FlowNetwork, images: Sequence[Prepared], config: Config) ->
     return np.stack([style_of(network, torch.from_numpy(crop)[None]) for crop in crops])
 
 
-def network_for_each_style(config: Config, images: Sequence[Prepared]) -> Network:
-    """Return `CLUSTERS` networks: one for all for half of the steps, then a copy for each cluster of styles."""
+def network_for_each_style(config: Config, images: Sequence[Prepared], device: str = "cpu") -> Network:
+    """Return up to `CLUSTERS` networks: one for all for half of the steps, then a copy for each cluster of styles."""
     torch.manual_seed(config.seed)
     half = replace(config, steps=config.steps // 2)
-    base = optimised(starting_network(half, None), half, images)
+    base = optimised(starting_network(half, None), half, images, device)
     styles = _styles(base, images, config).astype(np.float64)
-    centres, members = kmeans2(styles, CLUSTERS, minit="++", seed=config.seed, missing="raise")
-    networks = [
-        optimised(deepcopy(base), half, [image for image, member in zip(images, members, strict=True) if member == k])
-        for k in range(CLUSTERS)
-    ]
-    return ByStyle(base, centres.astype(np.float32), networks, config)
+    centres, members = kmeans2(styles, CLUSTERS, minit="++", seed=config.seed)
+    filled = np.unique(members)
+    alike = [[image for image, member in zip(images, members, strict=True) if member == k] for k in filled]
+    networks = [optimised(deepcopy(base), half, cluster, device) for cluster in alike]
+    return ByStyle(base, centres[filled].astype(np.float32), networks, config)
 
 
-def all_images_alike(config: Config, images: Sequence[Prepared]) -> Network:
+def all_images_alike(config: Config, images: Sequence[Prepared], device: str = "cpu") -> Network:
     """Return a network trained on images drawn with equal probability, whatever their source."""
     counts = Counter(image.source for image in images)
     shares = {source: n / math.sqrt(min(n, config.source_limit)) for source, n in counts.items()}
-    return one_network(replace(config, shares=shares), images)
+    return one_network(replace(config, shares=shares), images, device)
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Training:
     change: Callable[[Config], Config] = lambda config: config
     simulated: bool = True
     image: Callable[[Image], Image] = unchanged
-    train: Callable[[Config, Sequence[Prepared]], Network] = one_network
+    train: Callable[[Config, Sequence[Prepared], str], Network] = one_network
 
 
 def _wide_crops(config: Config) -> Config:
@@ -162,9 +165,9 @@ TRAININGS = {
     "full width": Training(lambda config: replace(config, widths=FULL)),
     "no simulator": Training(simulated=False),
     "pasting 0.3": Training(lambda config: replace(config, paste=0.3)),
-    "pasting 0.3, 20 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=20)),
-    "pasting 0.3, 100 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=100)),
-    "pasting 0.3, 1,000 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=1000)),
+    "pasting 0.3, at most 20 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=20)),
+    "pasting 0.3, at most 100 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=100)),
+    "pasting 0.3, at most 1,000 cells": Training(lambda config: replace(config, paste=0.3, paste_cells=1000)),
     "no average of the weights": Training(lambda config: replace(config, average=0.0)),
     "SGD at a rate of 0.1": Training(lambda config: replace(config, optimiser="sgd", rate=0.1)),
     "bfloat16": Training(lambda config: replace(config, bfloat16=True)),

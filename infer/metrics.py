@@ -25,8 +25,10 @@ MOST = 2000
 
 
 def sequential(labels: Labels) -> npt.NDArray[np.int32]:
-    """Return the labels (Y, X) renumbered 1..n in the order of their ids; 0 stays 0."""
+    """Return the labels (Y, X) renumbered 1..n in the order of their ids; 0 stays 0. ValueError for an id below it."""
     ids, inverse = np.unique(labels, return_inverse=True)
+    if ids.size and ids[0] < 0:
+        raise ValueError(f"a label image has no id below 0, this one has {ids[0]}")
     return (inverse + (0 if ids.size and ids[0] == 0 else 1)).reshape(labels.shape).astype(np.int32)
 
 
@@ -39,6 +41,7 @@ def drop_border(labels: Labels, width: int = BORDER) -> Labels:
 
 def iou_matrix(truth: Labels, prediction: Labels) -> npt.NDArray[np.float64]:
     """Return the (n, m) intersection over union of the n true and m predicted labels, in the order of ids."""
+    _alike(truth, prediction)
     truth, prediction = sequential(truth), sequential(prediction)
     n, m = int(truth.max(initial=0)), int(prediction.max(initial=0))
     pairs = np.bincount(truth.ravel().astype(np.int64) * (m + 1) + prediction.ravel(), minlength=(n + 1) * (m + 1))
@@ -76,8 +79,7 @@ def f1_challenge(truth: Labels, prediction: Labels, threshold: float = 0.5) -> f
     Labels that touch the outer 2-pixel frame do not count. An image of 25 Mpx and more is padded with zeros to
     multiples of 2,000 and scored by patches of that size, each with its own frame. 0 where nothing matches.
     """
-    if truth.shape != prediction.shape:
-        raise ValueError(f"the label images differ in shape: {truth.shape} and {prediction.shape}")
+    _alike(truth, prediction)
     patch = truth.shape if truth.size < LARGE else (PATCH, PATCH)
     height, width = (-(-length // step) * step for length, step in zip(truth.shape, patch, strict=True))
     hits = n = m = 0
@@ -91,6 +93,11 @@ def f1_challenge(truth: Labels, prediction: Labels, threshold: float = 0.5) -> f
         return 0.0
     precision, recall = hits / m, hits / n
     return 2 * precision * recall / (precision + recall)
+
+
+def _alike(truth: Labels, prediction: Labels) -> None:
+    if truth.shape != prediction.shape:
+        raise ValueError(f"the label images differ in shape: {truth.shape} and {prediction.shape}")
 
 
 def _padded(window: Labels, shape: tuple[int, ...]) -> Labels:
@@ -165,6 +172,7 @@ def dice(truth: Labels, prediction: Labels) -> float:
 
     It is the semantic F1 too: the harmonic mean of the pixels' precision and recall.
     """
+    _alike(truth, prediction)
     true, predicted = truth > 0, prediction > 0
     total = np.count_nonzero(true) + np.count_nonzero(predicted)
     return 2 * np.count_nonzero(true & predicted) / total if total else 1.0

@@ -101,7 +101,11 @@ def run(args: argparse.Namespace) -> None:
         )
     images = prepare_all(training, args.pool, config.policy)
     network = starting_network(config, args.start)
-    print(f"{len(images)} images to train on, {len(held_out)} held out, {parameters(network):,} parameters", flush=True)
+    where = args.device if args.device != "cpu" else f"{torch.get_num_threads()} threads"
+    print(
+        f"{len(images)} images to train on, {len(held_out)} held out, {parameters(network):,} parameters, {where}",
+        flush=True,
+    )
     validation = Validation(held_out, about(config), VALIDATE_IMAGES)
     seconds = fit(
         network,

@@ -53,9 +53,10 @@ def read_objects(path: Path) -> dict[str, CocoObjects]:
         for annotation in annotations.values() if isinstance(annotations, dict) else annotations:
             if not annotation.get("iscrowd"):
                 objects[annotation["image_id"]].append(annotation["segmentation"])
-        return {
+        images = content["images"]
+        found = {
             image["file_name"]: CocoObjects(path, (image["height"], image["width"]), tuple(objects[image["id"]]))
-            for image in content["images"]
+            for image in images
         }
     except OSError as error:
         raise InputError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
@@ -64,19 +65,26 @@ def read_objects(path: Path) -> dict[str, CocoObjects]:
             f"{path}: it is no COCO file with images and segmented annotations ({type(error).__name__}: {error}); "
             "export it again, or move it elsewhere."
         ) from error
+    if len(found) < len(images):
+        raise InputError(f"{path}: it has two images of one file_name; leave one of them, with the objects of both.")
+    return found
 
 
 def draw(segmentation: Any, shape: tuple[int, int]) -> Pixels:
     """Return the pixels of one object given as polygons, run lengths or compressed run lengths.
 
-    A list of polygons [x, y, x, y, ...] is their union; x = 0 is the left edge of the first pixel and a pixel belongs
-    to a polygon that holds its centre. Run lengths {"size": [Y, X], "counts"} go down the columns and begin with the
-    background. Raises ValueError, TypeError or KeyError for anything else.
+    A list of polygons [x, y, x, y, ...] is their union, fewer than three corners hold no pixel; x = 0 is the left edge
+    of the first pixel and a pixel belongs to a polygon that holds its centre or has it on its edge. Run lengths
+    {"size": [Y, X], "counts"} go down the columns and begin with the background. Raises ValueError, TypeError or
+    KeyError for anything else.
     """
     if isinstance(segmentation, list):
+        if not segmentation:
+            raise ValueError("it has no polygon at all")
         parts = [np.reshape(np.asarray(part, float), (-1, 2)) - 0.5 for part in segmentation]
-        inside = [polygon(part[:, 1], part[:, 0], shape) for part in parts]
-        return np.unique(np.concatenate([rows.astype(np.int64) * shape[1] + columns for rows, columns in inside]))
+        inside = [polygon(part[:, 1], part[:, 0], shape) for part in parts if len(part) > 2]
+        pixels = [rows.astype(np.int64) * shape[1] + columns for rows, columns in inside]
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *pixels]))
     counts = segmentation["counts"]
     runs = np.asarray(run_lengths(counts) if isinstance(counts, str) else counts, np.int64)
     if tuple(segmentation["size"]) != shape or runs.sum() != shape[0] * shape[1]:

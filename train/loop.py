@@ -50,7 +50,8 @@ def fit(
     them, or 1 / (1 - ``config.average``) where that is less. Returns the seconds spent in all. Checkpoints come
     every ``save_every`` steps. ``run`` is the fingerprint of all that decides the course of the training; SettingsError
     when the checkpoint is damaged or of another run, or the loss is no number. ``validate`` scores the network, in
-    evaluation mode, and returns a line to print. ``device``: PyTorch's name of where to train; the network stays there.
+    evaluation mode, and returns a line to print. On the CPU the weights come out the same with as many threads on the
+    same kind of processor. ``device``: PyTorch's name of where to train; the network stays there.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     kind = torch.device(device).type

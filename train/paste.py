@@ -1,8 +1,8 @@
 """Crop and paste: cells cut out by their masks from real images and placed on new backgrounds.
 
 The data extension of the project's fourth seed, which placed 20, 100 or 1,000 cells on grey and blamed its loss on
-pictures fuller than the cell type ever gets. So the background is that of another image of the same source, its own
-cells erased, and cells cover as much of it as they do of an image of that source, however many were asked for.
+pictures fuller than the cell type ever gets. So the background is that of an image of the same source, its own cells
+erased, and cells cover as much of it as they do of an image of that source, however many were asked for.
 """
 
 from __future__ import annotations
@@ -99,12 +99,12 @@ def halo_width(image: Prepared) -> float:
 def pasted(background: Prepared, same: Sequence[Real], span: float, cells: int, rng: np.random.Generator) -> Prepared:
     """Return a new image: a window of the background with cells of one image of ``same``, the images of its source.
 
-    The window is at most ``span`` diameters of these cells wide and gets about so many ``cells``, as long as it is no
-    fuller than the fullest of ``same``; 0: as full as any one of them. Each cell is turned by a multiple of 90 degrees,
-    mirrored or not, and shifted in level by what the backgrounds differ; nothing is interpolated. The result is
-    normalised and its flows are computed as for any other image; while another thread validates that takes one of
-    Numba's thread-safe layers, OpenMP or TBB. Where no image has a whole cell, or the background is
-    hidden by its own cells, ``background`` comes back. All depends on the arguments and the state of ``rng`` alone.
+    The window is at most ``span`` diameters of these cells wide and gets about so many ``cells``, or fewer, so that it
+    is no fuller than the fullest of ``same``; 0: as full as any one of them. Each cell is turned by a multiple of 90
+    degrees, mirrored or not, and shifted in level by what the backgrounds differ; nothing is interpolated. The result
+    is normalised and its flows are computed as for any other image; while another thread validates that takes one of
+    Numba's thread-safe layers, OpenMP or TBB. Where no image has a whole cell, or the background is hidden by its own
+    cells, ``background`` comes back. All depends on the arguments and the state of ``rng`` alone.
     """
     donors = [real for real in same if len(real.cells)]
     if not donors:

@@ -35,7 +35,7 @@ class Item:
 
 def read_folder(root: Path) -> list[Item]:
     """List the images of a folder in whichever of the four layouts it has. Raises InputError where it has none."""
-    if any(root.glob("*.json")):
+    if _seen(root.glob("*.json")):
         return read_coco(root)
     if (root / "images").is_dir():
         return read_challenge(root)
@@ -48,7 +48,7 @@ def read_shared(root: Path) -> list[Item]:
     """List ``root/SOURCE/NAME.png`` with ``NAME_label.png``: the layout of the project's own data folder."""
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; give the folder that holds one folder for each source.")
-    labels = sorted(root.glob("*/*_label.png"))
+    labels = _seen(root.glob("*/*_label.png"))
     if not labels:
         raise InputError(f"{root}: it holds no SOURCE/NAME.png with SOURCE/NAME_label.png beside it; add some.")
     return [Item(path.with_name(path.name.replace("_label.png", ".png")), path, path.parent.name) for path in labels]
@@ -79,11 +79,11 @@ def read_masks(root: Path) -> list[Item]:
     The whole folder is one source. Raises InputError where an ID has not one image or no mask.
     """
     items = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    for folder in _seen(path for path in root.iterdir() if path.is_dir()):
         images = _pictures(folder / "images") if (folder / "images").is_dir() else []
         if len(images) != 1:
             raise InputError(f"{folder}: it holds {len(images)} images in images/; leave one there or remove it.")
-        if not any((folder / "masks").glob("*.png")):
+        if not _seen((folder / "masks").glob("*.png")):
             raise InputError(
                 f"{folder}: it holds no PNG in masks/; add one for each object, a black one where there is none."
             )
@@ -103,7 +103,7 @@ def read_coco(root: Path) -> list[Item]:
     for path in root.rglob("*"):
         below[path.name].append(path)
     items: dict[Path, Item] = {}
-    for file in sorted(root.glob("*.json")):
+    for file in _seen(root.glob("*.json")):
         for name, objects in read_objects(file).items():
             found = [root / name] if (root / name).is_file() else below[Path(name).name]
             if len(found) != 1:
@@ -125,16 +125,20 @@ def read_labels(labels: Path | CocoObjects) -> npt.NDArray[np.int32]:
     """Read labels as (Y, X) int32 with sequential ids.
 
     From a PNG or TIFF label image, a folder of PNG masks of one object each (not 0 inside), or the objects of an
-    annotation file. Raises ImageError, naming the file, for what cannot be read so.
+    annotation file. An image of several equal channels, as many programs write masks, is taken for one of them. Raises
+    ImageError, naming the file, for what cannot be read so.
     """
     if isinstance(labels, CocoObjects):
         return paint(labels.shape, labels.pixels())
     if labels.is_dir():
-        masks = [_read_plane(path) != 0 for path in sorted(labels.glob("*.png"))]
+        masks = [_read_plane(path) != 0 for path in _seen(labels.glob("*.png"))]
         if len({mask.shape for mask in masks}) != 1:
             raise ImageError(f"{labels}: its masks differ in size; all must have that of the image.")
         return paint(masks[0].shape, map(np.flatnonzero, masks))
-    return sequential(_read_plane(labels))
+    ids = _read_plane(labels)
+    if ids.min() < 0:
+        raise ImageError(f"{labels}: its ids go below 0, as far as {ids.min()}; give the background 0, cells more.")
+    return sequential(ids)
 
 
 def read_item(item: Item) -> tuple[Image, npt.NDArray[np.int32]]:
@@ -163,10 +167,16 @@ def paint(shape: tuple[int, ...], objects: Iterable[Pixels]) -> npt.NDArray[np.i
 def _read_plane(path: Path) -> npt.NDArray[np.int64]:
     image = open_image(path)
     channels, height, width = image.shape
-    if channels != 1:
-        raise ImageError(f"{path}: a label image has one channel, this one has {channels}.")
-    return image.read(0, 0, height, width)[0].astype(np.int64)
+    pixels = image.read(0, 0, height, width)
+    if (pixels != pixels[:1]).any():
+        raise ImageError(f"{path}: a label image has one channel, or equal ones; the {channels} of this one differ.")
+    return pixels[0].astype(np.int64)
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return _seen(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def _seen(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths in order, without what a system or an editor puts beside data: hidden names and __MACOSX."""
+    return sorted(path for path in paths if not path.name.startswith((".", "__")))

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
     networks = [load(path)[0] for path in args.checkpoints]
     if len({(network.channels, network.widths) for network in networks}) > 1:
         raise SettingsError("the networks have different shapes; name checkpoints of one lineage.")
-    images = prepare_all(split(read_folder(args.data), config)[0], args.pool, config.policy)
+    items = [item for folder in args.data for item in read_folder(folder)]
+    images = prepare_all(split(items, config)[0], args.pool, config.policy)
     finish(args.output, mean_of(networks), images, config)
 
 
@@ -46,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m train.soup", description=__doc__)
     parser.add_argument("config", help="whose images the size regression is fitted to, and whose facts are written")
     parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="as for python -m train")
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="FOLDER", help="as for python -m train"
+    )
     parser.add_argument("--pool", type=Path, metavar="FOLDER", help="as for python -m train")
     parser.add_argument("-o", "--output", type=Path, required=True)
     return exit_code(run, parser.parse_args(argv))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from infer.contract import Contract
+from infer.errors import SettingsError
 from infer.image import Image, open_image
 from infer.labels import median_diameter
 from infer.metrics import f1_challenge
@@ -39,20 +40,21 @@ class TorchNetwork:
 
 
 class Validation:
-    """The mean over sources of the mean F1 (challenge's rules, true diameters) on images with cells."""
+    """The mean over sources of the mean F1 (challenge's rules, true diameters) on the first images with cells.
+
+    Raises SettingsError where no image has a cell.
+    """
 
     def __init__(self, items: Sequence[Item], contract: Contract, per_source: int) -> None:
-        chosen: dict[str, list[Item]] = defaultdict(list)
-        for item in items:
-            if len(chosen[item.source]) < per_source:
-                chosen[item.source].append(item)
         self._contract = contract
-        self._pairs: list[tuple[str, Image, npt.NDArray[np.int32]]] = [
-            (source, open_image(item.image), labels)
-            for source, few in chosen.items()
-            for item in few
-            if (labels := read_labels(item.labels)).any()
-        ]
+        self._pairs: list[tuple[str, Image, npt.NDArray[np.int32]]] = []
+        chosen: Counter[str] = Counter()
+        for item in items:
+            if chosen[item.source] < per_source and (labels := read_labels(item.labels)).any():
+                chosen[item.source] += 1
+                self._pairs.append((item.source, open_image(item.image), labels))
+        if not self._pairs:
+            raise SettingsError("none of the held-out images has a cell; let `held_out` of the config name some.")
 
     def __call__(self, network: nn.Module) -> str:
         """Return one line: the mean and the score of each source."""

@@ -28,7 +28,8 @@ def trained(tmp_path, monkeypatch):
     """The seeds of the trainings that take place; each scores its seed."""
     seeds = []
 
-    def train(config, images):
+    def train(config, images, device):
+        assert device == "cpu"
         assert config.steps == 2
         seeds.append(config.seed)
         return config.seed
@@ -42,7 +43,7 @@ def trained(tmp_path, monkeypatch):
 
 def train(seeds):
     results = defaultdict(list, record.earlier(ablation.TRAINED, ABOUT))
-    given = Namespace(data=None, pool=None, only=None, steps=2, seeds=seeds)
+    given = Namespace(data=None, pool=None, only=None, steps=2, seeds=seeds, device="cpu")
     ablation.train_all(
         given,
         load_config("quick"),
@@ -178,14 +179,14 @@ def test_every_row_is_trained_on_its_own_images_and_scored_on_images_changed_ali
     monkeypatch.setattr(ablation, "TRAININGS", training)
     monkeypatch.setattr(ablation, "score", lambda held, network, use: scored.append(use) or {"c": 0.5})
     config = dataclasses.replace(load_config("quick"), held_out=("a/*",))
-    given = Namespace(data=data, pool=data, only=None, steps=2, seeds=2)
+    given = Namespace(data=data, pool=data, only=None, steps=2, seeds=2, device="cuda")
     ablation.train_all(given, config, [], {name: [] for name in names}, lambda results: None)
     real, simulated = ["b", "b", "c"], ["simulated a"] * 6 + ["simulated b"] * 2 + ["simulated c"]
     ends = [read_item(item) for item in read_shared(data)[6::2]]
-    for number, ((changed, images), use) in enumerate(zip(trained, scored, strict=True)):
+    for number, ((changed, images, device), use) in enumerate(zip(trained, scored, strict=True)):
         row = TRAININGS[names[number % 4]]
         assert changed == dataclasses.replace(row.change(config), steps=2, seed=number // 4)
-        assert use == Use(diameter=TRUE, image=row.image)
+        assert (use, device) == (Use(diameter=TRUE, image=row.image), "cuda")
         assert [image.source for image in images] == (real + simulated if row.simulated else real)
         for one, (image, truth) in zip((images[0], images[-1]), ends, strict=True):
             np.testing.assert_array_equal(one.image, prepare(row.image(image), truth, "", changed.policy).image)

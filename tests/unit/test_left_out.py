@@ -36,7 +36,8 @@ def rows(tmp_path, monkeypatch):
     """The trainings that take place: config, images, their sources, those scored and the use; scores: 0.1, 0.2 ..."""
     done = []
 
-    def train(config, images):
+    def train(config, images, device):
+        assert device == "cpu"
         done.append(SimpleNamespace(config=config, images=images, trained=[image.source for image in images]))
         return len(done)
 

@@ -236,6 +236,13 @@ def test_sequential_keeps_zero_and_order():
     np.testing.assert_array_equal(sequential(np.array([[4, 7]])), [[1, 2]])
 
 
-def test_shapes_must_agree():
+def test_an_id_below_0_is_refused():
+    with pytest.raises(ValueError, match="no id below 0, this one has -32768"):
+        sequential(np.array([[0, -32768], [3, 7]], np.int16))
+
+
+@pytest.mark.parametrize("score", [f1, f1_challenge, dice, iou_matrix])
+@pytest.mark.parametrize("shape", [(6, 4), (1, 6), (4, 5)])
+def test_shapes_must_agree(score, shape):
     with pytest.raises(ValueError, match="differ in shape"):
-        f1_challenge(np.zeros((4, 4), int), np.zeros((4, 5), int))
+        score(np.zeros((4, 6), int), np.zeros(shape, int))

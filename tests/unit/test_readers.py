@@ -268,3 +268,52 @@ def test_each_layout_is_recognised(tmp_path):
         read_folder(tmp_path / "nothing")
     with pytest.raises(InputError, match="no such folder"):
         read_folder(tmp_path / "absent")
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    write_coco(tmp_path / "a.json", {"a.png": SAMPLE.labels})
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["images"].append(content["images"][0] | {"id": 8})
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="a.json: it has two images of one file_name"):
+        read_coco(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["._0001.png", ".ipynb_checkpoints/0001.png", "__MACOSX/0001.png"])
+def test_what_systems_and_editors_leave_beside_data_is_not_read(tmp_path, name):
+    bowl, challenge, coco = tmp_path / "bowl", tmp_path / "challenge", tmp_path / "coco"
+    write_masks(bowl / "one", SAMPLE.labels)
+    write_image(challenge / "images" / "one.png")
+    (challenge / "labels").mkdir()
+    tifffile.imwrite(challenge / "labels" / "one_label.tiff", SAMPLE.labels)
+    write_image(coco / "one.png")
+    write_coco(coco / "one.json", {"one.png": SAMPLE.labels})
+    before = [read_folder(folder) for folder in (bowl, challenge, coco)]
+    folders = (bowl, bowl / "one" / "images", bowl / "one" / "masks", challenge / "images", coco)
+    for path in [folder / name for folder in folders] + [coco / "._one.json"]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no image")
+    assert [read_folder(folder) for folder in (bowl, challenge, coco)] == before
+    assert same_partition(read_labels(before[0][0].labels), SAMPLE.labels)
+
+
+def test_masks_of_equal_channels_are_masks_and_of_others_not(tmp_path):
+    write_masks(tmp_path / "one", SAMPLE.labels)
+    masks = sorted((tmp_path / "one" / "masks").glob("*.png"))
+    for path in masks:
+        cv2.imwrite(str(path), cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), cv2.COLOR_GRAY2BGRA))
+    (item,) = read_folder(tmp_path)
+    assert same_partition(read_labels(item.labels), SAMPLE.labels)
+    coloured = cv2.imread(str(masks[0]))
+    coloured[0, 0] = 1, 2, 3
+    cv2.imwrite(str(masks[0]), coloured)
+    with pytest.raises(ImageError, match=f"{masks[0].name}: a label image has one channel, or equal ones"):
+        read_labels(item.labels)
+
+
+def test_ids_below_0_are_refused(tmp_path):
+    labels = np.zeros((9, 9), np.int16)
+    labels[3:5, 3:5] = -32768
+    tifffile.imwrite(tmp_path / "labels.tiff", labels)
+    with pytest.raises(ImageError, match="labels.tiff: its ids go below 0, as far as -32768"):
+        read_labels(tmp_path / "labels.tiff")

@@ -1,6 +1,7 @@
 """The training side: crops, sampling by source, loss, resuming, the size regression."""
 
 import dataclasses
+import re
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ torch = pytest.importorskip("torch")
 from infer.errors import NetworkError, SettingsError  # noqa: E402
 from infer.flows import labels_to_flows  # noqa: E402
 from infer.image import ArrayImage  # noqa: E402
-from train.__main__ import fingerprint, main, starting_network  # noqa: E402
+from train.__main__ import about, fingerprint, main, starting_network  # noqa: E402
 from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config, split  # noqa: E402
@@ -22,7 +23,9 @@ from train.optimise import halving, lecun_uniform, trapezoid  # noqa: E402
 from train.readers import read_shared  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 from train.size import fit_size, perceptron, ridge  # noqa: E402
+from train.soup import main as soup  # noqa: E402
 from train.soup import mean_of  # noqa: E402
+from train.validate import Validation  # noqa: E402
 from train.widen import largest_difference  # noqa: E402
 from train.widen import main as widen  # noqa: E402
 
@@ -271,6 +274,35 @@ def test_a_soup_is_the_mean_of_its_networks():
     one, other = (network.state_dict() for network in networks)
     for name, value in mean.items():
         torch.testing.assert_close(value, (one[name] + other[name]) / 2 if value.is_floating_point() else one[name])
+
+
+def test_a_soups_size_regression_is_fitted_to_the_images_of_every_folder(tmp_path, monkeypatch):
+    save(tmp_path / "a.pt", FlowNetwork(3, CONFIG.widths), about={}, size=None)
+    labels = np.zeros((20, 20), np.int32)
+    labels[4:14, 4:14] = 1
+    for name in ("one", "other"):
+        write_sample(tmp_path / name / f"lab_{name}", "cell", np.uint8(200 * labels), labels)
+    seen = []
+    monkeypatch.setattr("train.soup.load_config", lambda name: CONFIG)
+    monkeypatch.setattr("train.soup.finish", lambda path, network, images, config: seen.extend(images))
+    folders = ["--data", str(tmp_path / "one"), "--data", str(tmp_path / "other")]
+    assert soup(["tiny", str(tmp_path / "a.pt"), *folders, "-o", str(tmp_path / "b.pt")]) == 0
+    assert [image.source for image in seen] == ["lab_one", "lab_other"]
+
+
+def test_validation_takes_the_first_images_with_cells_of_each_source(tmp_path):
+    labels = np.zeros((20, 20), np.int32)
+    labels[4:14, 4:14] = 1
+    for number in range(5):
+        for source, empty in (("late", number < 3), ("full", False)):
+            truth = labels * (not empty)
+            write_sample(tmp_path / source, str(number), np.uint8(200 * truth + number), truth)
+    write_sample(tmp_path / "none", "0", np.uint8(labels), 0 * labels)
+    items = read_shared(tmp_path)
+    said = Validation(items, about(CONFIG), 2)(FlowNetwork(3, CONFIG.widths).eval())
+    assert re.fullmatch(r"F1 0\.\d{3}  \(full 0\.\d\d  late 0\.\d\d\)", said)
+    with pytest.raises(SettingsError, match="none of the held-out images has a cell"):
+        Validation([item for item in items if item.source == "none"], about(CONFIG), 2)
 
 
 def test_a_widened_network_gives_the_same_maps_and_its_copies_differ(tmp_path):

@@ -45,9 +45,9 @@ CHANGED = {
     "full width": "widths",
     "no simulator": "",
     "pasting 0.3": "paste",
-    "pasting 0.3, 20 cells": "paste paste_cells",
-    "pasting 0.3, 100 cells": "paste paste_cells",
-    "pasting 0.3, 1,000 cells": "paste paste_cells",
+    "pasting 0.3, at most 20 cells": "paste paste_cells",
+    "pasting 0.3, at most 100 cells": "paste paste_cells",
+    "pasting 0.3, at most 1,000 cells": "paste paste_cells",
     "no average of the weights": "average",
     "SGD at a rate of 0.1": "optimiser rate",
     "bfloat16": "bfloat16",
@@ -154,9 +154,9 @@ def test_style_clusters_share_half_of_the_steps_and_part_the_images(monkeypatch)
     images, runs = [prepared(seed, f"lab {seed}") for seed in range(6)], []
     optimised = trainings.optimised
 
-    def recorded(network, config, given):
+    def recorded(network, config, given, device):
         begun = network.output[2].weight.detach().clone()
-        trained = optimised(network, config, given)
+        trained = optimised(network, config, given, device)
         runs.append((begun, trained, config.steps, [image.source for image in given]))
         return trained
 
@@ -181,12 +181,19 @@ def test_a_clusters_network_is_trained_on_the_images_whose_tiles_it_gets(monkeyp
     images = [dataclasses.replace(image, source=str(number)) for number in range(8)]
     styles = np.random.default_rng(0).normal(0, 0.01, (8, 4)) + 5 * np.eye(4)[[2, 0, 1, 3, 0, 1, 2, 3]]
     monkeypatch.setattr(trainings, "_styles", lambda network, images, config: styles)
-    monkeypatch.setattr(trainings, "optimised", lambda network, config, part: parts.append(part))
+    monkeypatch.setattr(trainings, "optimised", lambda network, config, part, device: parts.append(part))
     monkeypatch.setattr(trainings, "ByStyle", lambda base, centres, networks, config: centres)
     centres = network_for_each_style(CONFIG, images)
     for centre, part in zip(centres, parts[1:], strict=True):
         near = np.flatnonzero(np.linalg.norm(styles - centre, axis=1) < 1)
         assert [image.source for image in part] == [str(number) for number in near]
+
+
+def test_a_cluster_that_no_image_falls_into_has_no_network(monkeypatch):
+    monkeypatch.setattr(trainings, "kmeans2", lambda styles, number, **_: (np.eye(4), np.array([0, 3, 3, 1])))
+    network = network_for_each_style(CONFIG, [prepared(source=str(number)) for number in range(4)])
+    assert len(network._networks) == 3
+    np.testing.assert_array_equal(network._centres, np.eye(4)[[0, 1, 3]])
 
 
 def test_styles_are_those_of_crops_whose_values_are_unchanged(monkeypatch):
@@ -206,7 +213,7 @@ def test_all_images_are_drawn_alike_whatever_their_source(monkeypatch):
     one = prepared()
     counts = {"a": 100, "b": 4, f"{SIMULATED}dic": 7}
     images = [dataclasses.replace(one, source=source) for source, n in counts.items() for _ in range(n)]
-    monkeypatch.setattr(trainings, "one_network", lambda config, images: (config, images))
+    monkeypatch.setattr(trainings, "one_network", lambda config, images, device: (config, images))
     config, given = all_images_alike(dataclasses.replace(CONFIG, shares={"b": 3.0}), images)
     assert given is images
     assert dataclasses.replace(config, shares={"b": 3.0}) == dataclasses.replace(CONFIG, shares={"b": 3.0})

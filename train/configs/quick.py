@@ -1,4 +1,4 @@
-"""`half_rgb` at a quarter of the width, with which `bench.ablation --train` compares. Nothing ships from here."""
+"""`half_rgb` at a quarter of the full width, with which `bench.ablation --train` compares. Nothing ships from here."""
 
 from dataclasses import replace
 
