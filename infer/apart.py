@@ -30,21 +30,26 @@ Segment = Callable[[Job], Outcome]
 def apart(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outcome]:
     """Yield the outcome of every job: what ``prepare()()`` returns for it in another process, or how that one died.
 
-    After a death a fresh process goes on with the next job. Raises what ``prepare`` raises, RunError when it dies.
-    Once the consumer stops, so does the process, and no file is left half written.
+    After a death, or an outcome that is its process's last, a fresh process goes on with the next job. Raises what
+    ``prepare`` raises, RunError when it dies. Once the consumer stops, so does the process, and no file is left half
+    written.
     """
     left = deque(jobs)
     while left:
+        died = True
         try:
             with _Worker(prepare, left) as worker:
                 for outcome in worker.outcomes():
                     left.popleft()
                     yield outcome
+                    if outcome.last:
+                        died = False
+                        break
         finally:
             for job in list(left)[:1]:
                 with suppress(FlowmaskError):  # the next run that makes these labels says so
                     remove_partial(job.target)
-        if left:
+        if left and died:
             job = left.popleft()
             yield Outcome(str(job.path), FAILED, f"{job.path}: {worker.obituary()}")
 

@@ -70,9 +70,12 @@ def finished_rows(
 
 
 def groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
-    """Return the starts in groups of ``batch`` at most, as few and as equal as can be."""
+    """Return the starts in groups of ``batch`` at most, as few and as equal as can be, the largest first.
+
+    So the room that a GPU makes for the first is enough for all.
+    """
     count = -(-len(starts) // batch)
-    bounds = [len(starts) * index // count for index in range(count + 1)]
+    bounds = [-(-len(starts) * index // count) for index in range(count + 1)]
     return [starts[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
 
 
@@ -93,21 +96,22 @@ def _runs(run: Run, tiles: Iterator[Array]) -> Iterator[Array]:
 
 
 def _once_for_glass(run: Run) -> Run:
-    """Return ``run`` with the maps of a tile of a single value kept, so that empty glass goes through only once."""
+    """Return ``run`` with the maps of a tile of a single value kept, so that groups of empty glass go through once.
+
+    A group that holds anything else goes through whole: a new number of tiles is dear on a GPU.
+    """
     known: dict[bytes, Array] = {}
 
     def maps(tiles: Array) -> Array:
         values = [_single_value(tile) for tile in tiles]
-        if not any(values):
-            return run(tiles)
-        fresh = [index for index, value in enumerate(values) if value is None or value not in known]
-        found = dict(zip(fresh, run(tiles[fresh]), strict=True)) if fresh else {}
-        result = np.stack([found[i] if i in found else known[value] for i, value in enumerate(values)])  # type: ignore[index]
-        for value, own in zip(values, result, strict=True):
+        if all(value in known for value in values):
+            return np.stack([known[value] for value in values if value])
+        found = run(tiles)
+        for value, own in zip(values, found, strict=True):
             if value is not None and value not in known:
                 known.clear()
                 known[value] = own.copy()
-        return result
+        return found
 
     return maps
 

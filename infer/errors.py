@@ -25,6 +25,10 @@ class NoRoomError(RunError, MemoryError):
     """The network has no memory for so many tiles at once."""
 
 
+class DeviceError(RunError):
+    """The GPU gives no result any more, to any run of this process."""
+
+
 class InputError(FlowmaskError, FileNotFoundError):
     """The input folder or file does not exist, or holds no image."""
 

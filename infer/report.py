@@ -49,6 +49,8 @@ class Outcome:
     """What ran the network: cpu, cuda:0, tensorrt ..."""
     fallback: str | None = None
     """Why that is not the GPU that there might be."""
+    last: bool = False
+    """Whether the process that worked on it can work on no other file: the GPU failed in a way that stays."""
     trace: str | None = None
     """Where it happened, for a failure that Flowmask did not expect."""
 

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from infer.contract import MAPS, Contract, from_metadata
 from infer.cores import cores, machine_cores, physical_cores, threads
-from infer.errors import NetworkError, NoRoomError, RunError, SettingsError, one_line
+from infer.errors import DeviceError, NetworkError, NoRoomError, RunError, SettingsError, one_line
 from infer.external import in_half_precision, refers_elsewhere
 from infer.nvml import gpu_count, gpu_memory, own_memory
 from infer.settings import parse_device, parse_memory
@@ -48,6 +48,8 @@ LEAST = 2**29
 """Bytes that ONNX Runtime needs of a GPU's memory for a network of full width and a tile."""
 PROBE = 64
 """Height and width in px of the tile that a GPU is tried with."""
+SHRINK = "memory.enable_memory_arena_shrinkage"
+"""ONNX Runtime's option for a run, after which the arena that it names gives back what it does not use."""
 NO_ROOM = (
     "failed to allocate", "smaller than requested bytes", "out of memory", "out_of_memory", "alloc_failed",
     "allocation_failed", "bad_alloc",
@@ -68,7 +70,8 @@ class Network(Protocol):
     def maps(self, tiles: Array) -> Array:
         """Return maps (B, 3, Y, X) = (dy * 5, dx * 5, logit) of tiles (B, C, Y, X) float32.
 
-        Raises NoRoomError where fewer tiles at once might do, RunError where nothing helps.
+        Raises NoRoomError where fewer tiles at once might do, DeviceError where the GPU is lost to this process,
+        RunError where nothing helps.
         """
         ...
 
@@ -123,7 +126,7 @@ class OnnxNetwork:
         """Return the bytes of the GPU that are in use; None on the CPU and where the driver does not tell.
 
         Those of this process if the driver can tell, otherwise all that came to be used since the network was opened.
-        What ONNX Runtime has taken it keeps while the session lasts, so that this is the most there has been.
+        What ONNX Runtime has taken it keeps until memory runs out, so that this is the most there has been.
         """
         if self.device == "cpu":
             return None
@@ -134,10 +137,11 @@ class OnnxNetwork:
 
 
 class BoundMaps:
-    """The maps of a session, whose tiles lie in a buffer on the device that is used again while tiles fit into it.
+    """The maps of a session, whose tiles lie in a buffer on the device that is used again while tiles fill half of it.
 
     Fewer tiles than it holds go through with what was there before: a new number of tiles would have cuDNN plan every
-    convolution anew. One thread at a time runs.
+    convolution anew. Where memory runs out, what tiles of other shapes have left in the session's arena is given back
+    first, once. One thread at a time runs.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, device: str, index: int) -> None:
@@ -153,25 +157,43 @@ class BoundMaps:
     def run(self, tiles: Array) -> Array:
         """Return the maps (B, 3, Y, X) of tiles (B, C, Y, X) float32, in memory of its own."""
         with self._lock:
-            if len(tiles) > self._shape[0] or tiles.shape[1:] != self._shape[1:]:
-                self._make_room(tiles.shape)
-            if tiles.shape == self._shape:
-                self._tiles.update_inplace(tiles)
-            else:
-                self._staged[: len(tiles)] = tiles
-                self._tiles.update_inplace(self._staged)
-            maps = np.empty((self._shape[0], MAPS, *self._shape[2:]), np.float32)
-            self._binding.bind_output("maps", "cpu", 0, np.float32, maps.shape, maps.ctypes.data)
             try:
-                self._session.run_with_iobinding(self._binding)
-            except Exception:
+                return self._run(tiles)
+            except Exception as error:
                 self._drop()  # fewer tiles, which may come next, are to have a smaller buffer
+                if not _no_room(error):
+                    raise
+            with suppress(Exception):  # whether it helps shows at once
+                self._give_back()
+            try:
+                return self._run(tiles)
+            except Exception:
+                self._drop()
                 raise
-            return maps[: len(tiles)]
+
+    def _run(self, tiles: Array) -> Array:
+        if not self._shape[0] // 2 < len(tiles) <= self._shape[0] or tiles.shape[1:] != self._shape[1:]:
+            self._make_room(tiles.shape)
+        if tiles.shape == self._shape:
+            self._tiles.update_inplace(tiles)
+        else:
+            self._staged[: len(tiles)] = tiles
+            self._tiles.update_inplace(self._staged)
+        maps = np.empty((self._shape[0], MAPS, *self._shape[2:]), np.float32)
+        self._binding.bind_output("maps", "cpu", 0, np.float32, maps.shape, maps.ctypes.data)
+        self._session.run_with_iobinding(self._binding)
+        return maps[: len(tiles)]
+
+    def _give_back(self) -> None:
+        """Have the session's arena give back what it does not use: it does so after a run."""
+        kind, index = self._device
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry(SHRINK, f"{'gpu' if kind == 'cuda' else kind}:{index}")
+        self._session.run(["maps"], {"image": _probe(self._session)}, options)
 
     def _make_room(self, shape: tuple[int, ...]) -> None:
         self._drop()
-        self._tiles = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, *self._device)
+        self._tiles = self._session.create_ortvalue_from_shape_and_type(shape, np.float32, *self._device)
         self._binding.bind_ortvalue_input("image", self._tiles)
         self._staged = np.zeros(shape, np.float32)
         self._shape = shape
@@ -193,10 +215,19 @@ def _tried(run: Callable[[Array], Array], tiles: Array) -> Array:
         return run(tiles)
     except Exception as error:  # ONNX Runtime's errors share no public base
         said = one_line(error)
-        no_room = isinstance(error, MemoryError) or any(words in said.lower() for words in NO_ROOM)
-        raise (NoRoomError if no_room else RunError)(
+        failure = CUDA_FAILURE.search(said)
+        if failure and not _no_room(error):
+            raise DeviceError(
+                f"the GPU failed while the network ran ({failure[0]}); try again, or use --device cpu."
+            ) from error
+        raise (NoRoomError if _no_room(error) else RunError)(
             f"the network cannot be run on {len(tiles)} tile(s) ({said}); try a smaller --batch."
         ) from error
+
+
+def _no_room(error: Exception) -> bool:
+    """Return whether memory ran out."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_ROOM)
 
 
 def _refuse_external_data(path: Path) -> None:
@@ -239,16 +270,16 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
     if kind == "cpu":
         return _cpu_session(path, threads), None
     wanted = TENSORRT if kind == "tensorrt" else CUDA
-    available = wanted in onnxruntime.get_available_providers()
+    available, gpus = wanted in onnxruntime.get_available_providers(), gpu_count()
     reason = f"this ONNX Runtime is built without {NAMES[wanted]}; install onnxruntime-gpu"
-    if available and room < LEAST:
+    if available and index < gpus and room < LEAST:
         reason = "less than 1.5G of its memory may be taken; free some, or give a larger --gpu-memory"
     elif available:
         session = _gpu_session(path, threads, wanted, index, room)
         if not isinstance(session, str):
             return session, None
-        reason = f"{NAMES[wanted]} did not load ({session}; it needs {DRIVER})"
-    gpus = gpu_count()
+        needs = "" if any(words in session.lower() for words in NO_ROOM) else f"; it needs {DRIVER}"
+        reason = f"{NAMES[wanted]} did not load ({session}{needs})"
     if index >= gpus:
         found = f"only {gpus} NVIDIA GPU(s) can be seen" if gpus else "no NVIDIA GPU can be seen"
         reason = f"{found} (with Docker: --gpus), and {reason}"
@@ -288,17 +319,23 @@ def _cpu_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         ) from error
 
 
+def _probe(session: onnxruntime.InferenceSession) -> Array:
+    """Return a small tile of zeros (1, C, Y, X) for the session's network."""
+    return np.zeros((1, session.get_inputs()[0].shape[1], PROBE, PROBE), np.float32)
+
+
 def _try_out(session: onnxruntime.InferenceSession) -> None:
-    """Run a tile of zeros, which needs all that opening a session does not ask for yet: cuDNN, kernels for the GPU."""
+    """Run a small tile, which needs all that opening a session does not ask for yet: cuDNN, kernels for the GPU."""
     image = session.get_inputs()[0]
     if image.name == "image" and isinstance(image.shape[1], int):
-        session.run(None, {"image": np.zeros((1, image.shape[1], PROBE, PROBE), np.float32)})
+        session.run(None, {"image": _probe(session)})
 
 
 def _gpu_session(path: Path, threads: int, wanted: str, index: int, room: int) -> onnxruntime.InferenceSession | str:
-    """Return a session whose first provider is ``wanted``, which has run a tile, or why that does not load.
+    """Return a session whose first provider is ``wanted``, CUDA having run a tile, or why that does not load.
 
-    TF32 is off, so that single precision is what it is on the CPU; convolutions are chosen without trying them all.
+    TF32 is off, so that single precision is what it is on the CPU (ONNX Runtime takes it all the same for a convolution
+    that cuDNN has no other plan for; `bench/gpu.py` would see it); convolutions are chosen without trying them all.
     Without `use_tf32` no convolution runs on tensor cores, so that half precision, which TF32 has no part in, keeps it.
     TensorRT bounds its work space alone by ``room``.
     """
@@ -325,7 +362,7 @@ def _gpu_session(path: Path, threads: int, wanted: str, index: int, room: int) -
         with redirect_stdout(io.StringIO()):  # it prints what it does not find
             onnxruntime.preload_dlls()
         session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
-        if session.get_providers()[0] == wanted:
+        if session.get_providers()[0] == CUDA:  # TensorRT would build an engine for that tile alone
             _try_out(session)
     except Exception as error:  # a driver that is too old, a GPU that is gone, or a file that the CPU refuses as well
         said = one_line(error)

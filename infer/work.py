@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from infer.errors import FlowmaskError, OutputError, one_line
+from infer.errors import DeviceError, FlowmaskError, OutputError, one_line
 from infer.finished import Made, description, finished, is_ours, says
 from infer.image import open_image
 from infer.jobs import Job
@@ -70,6 +70,8 @@ def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, o
         if not made:
             _check_own(job)
         outcome = _kept(job, made) if made else _segmented(job, network, settings, origin, resume)
+    except DeviceError as error:
+        outcome = replace(_failed(job, str(error)), last=True)
     except FlowmaskError as error:
         outcome = _failed(job, str(error))
     except MemoryError:

@@ -164,6 +164,17 @@ def test_every_death_is_an_outcome(how, reason):
     assert len({*a.labels, *c.labels, str(os.getpid())}) == 3
 
 
+def test_a_fresh_process_goes_on_after_an_outcome_that_is_the_last_of_its_process():
+    def segment(job):
+        failed = job.path.name == "b"
+        return Outcome(str(job.path), FAILED if failed else DONE, labels=(str(os.getpid()),), last=failed)
+
+    outcomes = list(apart(lambda: segment, JOBS))
+    assert [outcome.status for outcome in outcomes] == [DONE, FAILED, DONE]
+    a, b, c = (outcome.labels for outcome in outcomes)
+    assert a == b != c
+
+
 def test_what_cannot_be_prepared_is_raised_here():
     def refuse():
         raise NetworkError("n.onnx: no")

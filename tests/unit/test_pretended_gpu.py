@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -12,8 +13,11 @@ from infer import session
 from infer.backoff import Halving
 from infer.cli import MODEL
 from infer.errors import NoRoomError, SettingsError
+from infer.jobs import Job
 from infer.nvml import GpuMemory
-from infer.session import CONTEXT, CPU, CUDA, SHARE, TENSORRT, BoundMaps, OnnxNetwork
+from infer.report import FAILED
+from infer.session import CONTEXT, CPU, CUDA, SHARE, SHRINK, TENSORRT, BoundMaps, OnnxNetwork
+from infer.work import prepare
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
 GIB = 2**30
@@ -23,7 +27,7 @@ REAL = onnxruntime.InferenceSession
 @pytest.fixture
 def gpu(monkeypatch):
     """A GPU with 8 GiB free of 9: what sessions were asked for, and how many tiles at once there is memory for."""
-    pretended = SimpleNamespace(asked=[], most=99, runs=[], memory=GpuMemory(8 * GIB, GIB), own=None)
+    pretended = SimpleNamespace(asked=[], most=99, runs=[], given_back=[], memory=GpuMemory(8 * GIB, GIB), own=None)
 
     class Session(REAL):
         def __init__(self, path, options, providers, **others):
@@ -33,6 +37,11 @@ def gpu(monkeypatch):
 
         def get_providers(self):
             return self._pretended
+
+        def run(self, outputs, given, options=None):
+            if options:
+                pretended.given_back.append(options.get_run_config_entry(SHRINK))
+            return super().run(outputs, given, options)
 
         def run_with_iobinding(self, binding, options=None):
             tiles = binding.tiles
@@ -134,7 +143,8 @@ def test_a_session_that_refuses_gets_half_as_many_tiles_and_gives_the_same_maps(
     gpu.most = 2
     found = Halving(OnnxNetwork(MODEL, "cuda")).maps(tiles)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-    assert gpu.runs == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert gpu.runs == [7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert gpu.given_back == ["cpu:0"] * 2
     assert "no memory for 7 tiles at once: 3 for the rest of this image." in caplog.text
     gpu.most = 0
     with pytest.raises(NoRoomError, match="cannot be run on 1 tile"):
@@ -150,3 +160,58 @@ def test_an_image_has_the_labels_of_the_cpu_on_a_gpu_that_refuses(gpu):
     assert max(gpu.runs) > 2
     assert expected.max() > 50
     np.testing.assert_array_equal(found, expected)
+
+
+def test_what_tiles_of_other_shapes_left_is_given_back_before_fewer_go_through(gpu, monkeypatch, caplog):
+    tiles = np.random.default_rng(0).normal(0.5, 0.3, (4, 3, 64, 64)).astype(np.float32)
+    network = OnnxNetwork(MODEL, "cuda")
+    gpu.most = 2
+    give_back = network._bound._give_back
+    monkeypatch.setattr(network._bound, "_give_back", lambda: give_back() or setattr(gpu, "most", 4))
+    assert Halving(network).maps(tiles).shape == (4, 3, 64, 64)
+    assert gpu.runs == [4, 4]
+    assert caplog.text == ""
+
+
+def test_a_failure_that_stays_is_the_last_outcome_of_its_process(gpu, tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (90, 90), np.uint8))
+    segment = prepare(MODEL, infer.Settings(diameter=30, device="cuda"), False)
+    job = Job(tmp_path / "a.png", tmp_path / "a_label.tiff")
+    assert not segment(job).last
+
+    def fail(binding, options=None):
+        raise RuntimeError("CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=a")
+
+    monkeypatch.setattr(session.onnxruntime.InferenceSession, "run_with_iobinding", lambda self, *given: fail(*given))
+    outcome = segment(job)
+    assert (outcome.status, outcome.last) == (FAILED, True)
+    assert "a.png: the GPU failed while the network ran (CUDA failure 700: an illegal memory access" in outcome.reason
+    assert gpu.given_back == []
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_gpu_that_is_not_there_is_not_called_full(gpu, monkeypatch, gpus):
+    monkeypatch.setattr(session, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(session, "_gpu_session", lambda *given: "libcuda.so.1: cannot open shared object file")
+    with pytest.raises(SettingsError) as said:
+        OnnxNetwork(MODEL, "cuda:1", gpu_memory="1G")
+    assert "can be seen (with Docker: --gpus), and CUDA did not load (libcuda.so.1" in str(said.value)
+    assert "1.5G" not in str(said.value)
+
+
+def test_a_gpu_that_is_full_is_not_said_to_need_another_driver(gpu, monkeypatch):
+    monkeypatch.setattr(session, "_gpu_session", lambda *given: "CUDA failure 2: out of memory")
+    with pytest.raises(SettingsError, match=r"CUDA did not load \(CUDA failure 2: out of memory\), or use"):
+        OnnxNetwork(MODEL, "cuda")
+
+
+def test_the_largest_group_of_tiles_goes_first_so_that_room_is_made_once(gpu):
+    y, x = np.mgrid[:300, :1500]
+    image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)
+    image[:, 300:900] = 0
+    network, made = OnnxNetwork(MODEL, "cuda"), []
+    make_room = network._bound._make_room
+    network._bound._make_room = lambda shape: made.append(shape[0]) or make_room(shape)
+    infer.segment(image, network, infer.Settings(diameter=30, batch=3))
+    assert made == [3]
+    assert len(gpu.runs) > 2
