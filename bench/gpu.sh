@@ -6,6 +6,7 @@
 # are put together first. OUT: a folder that gets the record too. Exit code 2: there was no GPU to measure.
 # The network is models/cyto.pt, nothing else of models/ is needed. CUDA's libraries are best those of PyTorch, not two.
 set -eu
+begun=$(date +%s)
 export CUDA_DEVICE_ORDER=PCI_BUS_ID ORT_DISABLE_TELEMETRY=1
 if [ -n "${WHEELS:-}" ]; then WHEELS=$(cd "$WHEELS" && pwd); fi
 if [ -n "${OUT:-}" ]; then OUT=$(cd "$OUT" && pwd); fi
@@ -20,6 +21,10 @@ if [ -n "${WHEELS:-}" ]; then
         cat "$wheel".part-* >"$site/$(basename "$wheel")"
     done
     cp "$WHEELS"/*.whl "$site" 2>/dev/null || true
+    if ! ls "$site"/*.whl >/dev/null 2>&1; then
+        echo "bench/gpu.sh: $WHEELS holds no wheel and no first piece of one (NAME.whl.part-aa)" >&2
+        exit 2
+    fi
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$site/site" "$site"/*.whl
     PYTHONPATH=$site/site${PYTHONPATH:+:$PYTHONPATH}
     export PYTHONPATH
@@ -37,7 +42,7 @@ LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export LD_LIBRARY_PATH
 missing=$("$python" - <<'END'
 from importlib import import_module
-for name in ("torch", "onnx", "onnxruntime", "numba", "cv2", "tifffile", "imagecodecs", "skimage", "scipy", "psutil"):
+for name in ("torch", "onnx", "onnxruntime", "numba", "cv2", "tifffile", "imagecodecs", "skimage", "scipy"):
     try:
         import_module(name)
     except ImportError as error:
@@ -50,6 +55,7 @@ if [ -n "$missing" ]; then
 fi
 rm -f results/gpu.json
 code=0
-timeout 475 "$python" -m bench.gpu "$@" || code=$?
+spent=$(($(date +%s) - begun))
+timeout -k 5 $((475 - spent)) "$python" -m bench.gpu --limit $((450 - spent)) "$@" || code=$?
 if [ -n "${OUT:-}" ] && [ -e results/gpu.json ]; then cp results/gpu.json "$OUT/"; fi
 exit "$code"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,12 @@ COLUMNS = {
 }
 
 
+def environment_of(python: str | Path) -> dict[str, str]:
+    """Return the environment for a Python: without this one's packages and libraries where it is another."""
+    own = {} if str(python) == sys.executable else {"PYTHONPATH", "LD_LIBRARY_PATH"}
+    return {name: value for name, value in os.environ.items() if name not in own}
+
+
 def measure(
     python: str | Path,
     engine: str,
@@ -60,7 +67,8 @@ def measure(
     job.write_text(
         json.dumps({"network": str(network), "diameter": diameter, "device": device, "output": str(output), **images})
     )
-    subprocess.run([python, "-m", "bench.speed_side", engine, job], cwd=ROOT, check=True, timeout=limit)
+    command = [python, "-m", "bench.speed_side", engine, job]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=limit, env=environment_of(python))
     return json.loads(output.read_text())  # type: ignore[no-any-return]
 
 

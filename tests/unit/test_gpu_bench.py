@@ -1,5 +1,7 @@
 """The GPU benchmark's parts on the CPU, small: what they compute, and what they say of what they cannot measure."""
 
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from bench.ceiling import ceilings, tile_operations  # noqa: E402
-from bench.gpu import Bench, _infer, compare_labels, follow_paths, measure_tiles, report, run_slide  # noqa: E402
+from bench.gpu import Bench, _end, _infer, compare_labels, follow_paths, measure_tiles, report, run_slide  # noqa: E402
+from bench.speed import environment_of  # noqa: E402
 from bench.stages import stages  # noqa: E402
 from infer.cli import MODEL  # noqa: E402
 from infer.session import OnnxNetwork  # noqa: E402
@@ -67,8 +70,10 @@ def test_labels_tiles_and_slide_have_their_figures_in_both_precisions(tmp_path):
     made.networks, made.side = {"fp32": MODEL, "fp16": MODEL}, 400
     for work in (compare_labels, measure_tiles, run_slide):
         work(made)
-    assert all(made.figures[f"labels {precision}, F1 at IoU 0.9"] == 1 for precision in made.networks)
-    assert made.details["largest difference of maps, fp16"] == 0
+    assert all(made.figures[f"labels {precision}, simulated images, F1 at IoU 0.9"] == 1 for precision in made.networks)
+    assert "labels fp32, real images, F1 at IoU 0.9" not in made.figures
+    assert "labels of real images" in made.left_out
+    assert made.figures["largest difference of maps, fp16"] == 0
     assert made.details["cells that the labels are compared by"] > 50
     for precision in made.networks:
         rates = [f"tiles a second, {precision}, {way}" for way in ("copied", "resident")]
@@ -96,10 +101,11 @@ def test_a_part_that_fails_or_has_no_time_is_left_out_with_the_reason(tmp_path, 
         raise Fail("no such device")
 
     monkeypatch.setattr("bench.record.RESULTS", tmp_path / "results")
+    monkeypatch.setattr("bench.gpu.gpu_name", lambda index: "NVIDIA H100 80GB HBM3")
     made = bench(tmp_path)
     made.part("tiles", 10, broken)
     assert "no such device" in (tmp_path / "results" / "gpu.json").read_text()
-    made.small = False
+    made.small, made.side = False, 10_000
     made.part("slide", 10_000, broken)
     made.figures["times faster than cellpose"] = 12.0
     made.figures["slide fp32, s"] = 31.0
@@ -110,9 +116,39 @@ def test_a_part_that_fails_or_has_no_time_is_left_out_with_the_reason(tmp_path, 
     lines = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in said.splitlines() if "|" in line}
     assert lines["times faster than cellpose"] == "yes"
     assert lines["slide fp32, s"] == "no"
-    assert lines["labels fp16, F1 at IoU 0.9"] == ""
-    made.small = True
+    assert lines["labels fp16, real images, F1 at IoU 0.9"] == ""
+    for field, value in (("small", True), ("side", 2000)):
+        kept = getattr(made, field)
+        setattr(made, field, value)
+        report(made)
+        assert "yes" not in capsys.readouterr().out
+        setattr(made, field, kept)
+    monkeypatch.setattr("bench.gpu.gpu_name", lambda index: "NVIDIA A10G")
     report(made)
     assert "yes" not in capsys.readouterr().out
     assert (tmp_path / "results" / "gpu.json").exists()
     assert np.isfinite(made.details["seconds of the part: tiles"])
+
+
+def test_a_run_that_is_told_to_end_prints_what_it_has(tmp_path, capsys, monkeypatch):
+    def told(_):
+        _end(signal.SIGTERM, None)
+
+    monkeypatch.setattr("bench.record.RESULTS", tmp_path / "results")
+    made = bench(tmp_path)
+    made.figures["slide fp32, s"] = 31.0
+    made.part("paths", 10, told)
+    made.part("cellpose", 10, lambda _: pytest.fail("it was begun"))
+    assert report(made) == 0
+    said = capsys.readouterr().out
+    assert "31" in said
+    assert "left out: paths: it was not finished: the run was told to end" in said
+    assert "left out: cellpose: " in said
+
+
+def test_another_python_gets_none_of_this_ones_packages_and_libraries(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/wheels")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/cuda")
+    assert environment_of(sys.executable)["PYTHONPATH"] == "/wheels"
+    assert not {"PYTHONPATH", "LD_LIBRARY_PATH"} & environment_of("/elsewhere/python").keys()
+    assert "HOME" in environment_of("/elsewhere/python")
