@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -28,6 +28,10 @@ STEP = 1.5
 """Factor between the diameters that are tried."""
 PULL = 0.2
 """What a diameter loses, in mean flow length, by the square of its log distance from what the style says."""
+UNCLEAR = 0.5
+"""Mean flow length below which the best diameter nearby is none."""
+FAR = 3
+"""Steps to either side that are all tried then, with half the `PULL`, for the style may have been misled."""
 MEASURED = 0.7
 """Share, in the logarithm, of the diameter that is measured in the one that is sought by flow length."""
 Place = tuple[float, float]
@@ -41,10 +45,10 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels,
 
     The network's size regression (style vector to log diameter, Stringer et al. 2021) reads windows at the image's
     own scale. It leans towards the mean diameter, so other diameters are tried from there, `STEP` by `STEP` while
-    it gets better: where cells have the size that the network knows, its flows are the longest. The answer lies
-    between the top of the parabola through the best diameter and its neighbours and the median diameter of the
-    cells that are found at the best one, by default thresholds whatever the caller's, so that the network's maps stay
-    the same. ``threads`` as in `Settings`.
+    it gets better: where cells have the size that the network knows, its flows are the longest. Where they stay short
+    of `UNCLEAR`, all within `FAR` steps are tried. The answer lies between the top of the parabola through the best
+    diameter and its neighbours and the median diameter of the cells that are found at the best one, by default
+    thresholds whatever the caller's, so that the network's maps stay the same. ``threads`` as in `Settings`.
 
     Without a regression: the contract's training diameter; where no window has a style, as on an empty image: the
     mean diameter.
@@ -63,14 +67,16 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels,
         view = NormalisedView(image, plan, level, contract.mean_diameter / (said * STEP**step))
         return [network.maps(window[None])[0] for window in _windows(view, places[:LOOKS])]
 
-    def clearness(step: int) -> float:
+    def clearness(step: int, pull: float = PULL) -> float:
         if not SMALLEST <= said * STEP**step <= LARGEST:
             return -math.inf
-        return _flow_length(looks(step)) - PULL * (step * math.log(STEP)) ** 2
+        return _flow_length(looks(step)) - pull * (step * math.log(STEP)) ** 2
 
     best = 0
     while (better := max(best, best - 1, best + 1, key=clearness)) != best:
         best = better
+    if _flow_length(looks(best)) < UNCLEAR:
+        best = max(range(-FAR, FAR + 1), key=partial(clearness, pull=PULL / 2))
     sought = said * STEP ** (best + _top(*map(clearness, (best - 1, best, best + 1))))
     if shown := median_diameter(*(_labels(maps, Settings(threads=threads)) for maps in looks(best))):
         measured = said * STEP**best * shown / contract.mean_diameter
@@ -79,9 +85,9 @@ def estimate_diameter(image: Image, network: Network, plan: Plan, level: Levels,
 
 
 def _top(before: float, here: float, after: float) -> float:
-    """Return where the parabola through the values at -1, 0 and 1 is highest, ``here`` being the largest of them."""
+    """Return where in -1 to 1 the parabola through the values at -1, 0 and 1 is highest; 0 where it has no top."""
     bend = before - 2 * here + after
-    return 0.5 * (before - after) / bend if math.isfinite(bend) and bend < 0 else 0.0
+    return float(np.clip(0.5 * (before - after) / bend, -1, 1)) if math.isfinite(bend) and bend < 0 else 0.0
 
 
 def _style_diameter(network: Network, windows: list[Array]) -> float | None:

@@ -21,15 +21,18 @@ class Drawn:
     contract = CONTRACT
     gpu_memory = None
 
-    def __init__(self, said=30.0, fades=1.0):
-        self.said, self.fades = said, fades
+    def __init__(self, said=30.0, fades=1.0, trap=None):
+        self.said, self.fades, self.trap = said, fades, trap
 
     def maps(self, tiles):
         from scipy.ndimage import label
 
         discs, count = label(tiles[0, 0] > 0.5)
         discs = discs.astype(np.int32)
-        length = max(0.1, 1 - self.fades * abs(np.log(median_diameter(discs) / 30))) if count else 0
+        seen = median_diameter(discs) or 0
+        length = max(0.1, 1 - self.fades * abs(np.log(seen / 30))) if count else 0
+        if self.trap and abs(np.log(seen / self.trap)) < 0.2:
+            length = 0.45
         return np.concatenate([5 * length * labels_to_flows(discs), np.where(discs, 5, -5)[None]])[None].astype(
             np.float32
         )
@@ -58,6 +61,12 @@ def test_what_the_style_says_is_corrected_by_what_is_seen(diameter):
 @pytest.mark.parametrize("diameter", [20, 45])
 def test_where_flows_say_nothing_the_cells_that_are_found_are_measured(diameter):
     assert estimate(discs(diameter), Drawn(fades=0)) == pytest.approx(diameter**0.7 * 30**0.3, rel=0.04)
+
+
+@pytest.mark.parametrize("diameter", [12, 100])
+def test_a_style_that_misleads_is_found_out_by_flows_that_stay_short(diameter):
+    image = discs(diameter, (10 * diameter, 10 * diameter))
+    assert estimate(image, Drawn(trap=diameter)) == pytest.approx(diameter, rel=0.08)
 
 
 def test_a_style_that_is_right_is_kept():
