@@ -79,7 +79,7 @@ def test_every_source_is_left_out_once_and_scored_by_who_has_not_seen_it(run, ro
     assert "steps=7" in kept["settings"]
     said = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     assert said[-5:-2] == [[source, f"0.{number}00"] for number, source in enumerate(SOURCES, 1)]
-    assert said[-2] == ["mean over sources", "0.200"]
+    assert said[-2] == ["mean of these", "0.200"]
 
 
 def test_simulated_images_stay_whatever_is_left_out(run, rows, tmp_path):
@@ -107,6 +107,15 @@ def test_at_most_so_many_images_of_a_source_are_scored(run, rows, options, numbe
 def test_some_sources_may_be_left_out_alone(run, rows):
     assert run("--only", "lab2", "lab")["scores"] == {"lab2": 0.1, "lab": 0.2}
     assert [row.held[0] for row in rows] == ["lab2", "lab"]
+
+
+def test_sources_of_a_pattern_are_left_out_together(run, rows, monkeypatch):
+    monkeypatch.setattr(left_out, "score", lambda held, network, use: {source: network / 10 for source, *_ in held})
+    scores = run("--only", "lab*", "lab")["scores"]
+    assert scores == {"lab, with lab*": 0.1, "lab2, with lab*": 0.1, "lab": 0.2}
+    assert [set(row.trained) for row in rows] == [{SOURCES[0]}, {SOURCES[0], "lab2"}]
+    run("--only", "lab*", "lab")
+    assert len(rows) == 2
 
 
 @pytest.mark.parametrize("unknown", ["elsewhere", NEVER])
