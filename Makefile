@@ -54,7 +54,8 @@ train: .venv-dev/.ready
 	.venv-dev/bin/python -m train traced --data $(DATA) --pool checkpoints/pool --start checkpoints/bf16.pt
 	.venv-dev/bin/python -m train specks --data $(DATA) --pool checkpoints/pool --start checkpoints/traced.pt
 	.venv-dev/bin/python -m train jpeg --data $(DATA) --pool checkpoints/pool --start checkpoints/specks.pt
-	cp checkpoints/jpeg.pt models/cyto-small.pt
+	.venv-dev/bin/python -m train jpeg_long --data $(DATA) --pool checkpoints/pool --start checkpoints/jpeg.pt
+	cp checkpoints/jpeg_long.pt models/cyto-small.pt
 	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
 	.venv-dev/bin/python -m train.widen checkpoints/bf16.pt -o checkpoints/widened.pt
 	.venv-dev/bin/python -m train full --data $(DATA) --pool checkpoints/pool --start checkpoints/widened.pt
