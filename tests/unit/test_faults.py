@@ -195,7 +195,7 @@ def test_memory_that_runs_out_costs_the_image_that_needs_it(folder):
 @needs_network
 def test_a_network_that_gets_no_memory_for_many_tiles_gets_fewer(folder):
     """How much is too little for many tiles and enough for one depends on the cores: several amounts are tried."""
-    for spare in (100, 150, 200, 250, 300):
+    for spare in (60, 70, 80, 90, 100, 110, 120, 150, 200, 250, 300):
         outcomes, said = limited(folder, (1500, 1500), 256, spare)
         fewer = re.search(r"no memory for \d+ tiles at once: \d+ for the rest of this image", said)
         if fewer and [outcome["status"] for outcome in outcomes] == ["done"] * 3:
