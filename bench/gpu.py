@@ -87,8 +87,8 @@ TARGETS = {
 Figures = dict[str, float | int | None]
 
 
-class TimeUp(Exception):
-    """The run is to end."""
+class TimeUp(BaseException):
+    """The run is to end: no error, so that nothing on the way takes it for one."""
 
 
 class Bench:
@@ -355,13 +355,18 @@ def _cellpose_python() -> tuple[str | None, str]:
     """Return a Python that has cellpose 3.1: the one that is named, that of `make`, or this one; None, and why none."""
     said = []
     for python in (os.environ.get("FLOWMASK_CELLPOSE_PYTHON"), str(ROOT / ".venv-cellpose/bin/python"), sys.executable):
-        if not python or not Path(python).exists():
+        if not python:
             continue
         command = [python, "-c", CELLPOSE]
-        asked = subprocess.run(command, env=environment_of(python), stderr=subprocess.PIPE, text=True)
+        try:
+            asked = subprocess.run(command, env=environment_of(python), capture_output=True, text=True)
+        except OSError as error:
+            said.append(f"{python}: {error.strerror}")
+            continue
         if asked.returncode == 0:
             return python, ""
-        said.append(f"{python}: {asked.stderr.strip().splitlines()[-1:]}")
+        *_, last = ["it says nothing", *asked.stderr.splitlines()]
+        said.append(f"{python}: {last}")
     return None, "; ".join(said)
 
 

@@ -82,17 +82,15 @@ class ByStyle(TorchNetwork):
 
     def __init__(self, base: FlowNetwork, centres: Array, networks: Sequence[FlowNetwork], config: Config) -> None:
         super().__init__(base, about(config))
-        self._base, self._centres, self._networks = base, centres, networks
+        self._base, self._centres = base, centres
+        self._networks = [TorchNetwork(network, self.contract) for network in networks]
 
-    @torch.inference_mode()
     def maps(self, tiles: Array) -> Array:
-        return np.concatenate([self._one(torch.from_numpy(tile)[None]) for tile in tiles])
+        return np.concatenate([self._one(tile[None]) for tile in tiles])
 
-    def _one(self, tile: torch.Tensor) -> Array:
-        distances = np.linalg.norm(self._centres - style_of(self._base, tile), axis=1)
-        network = self._networks[int(distances.argmin())]
-        maps, _ = network(tile.to(next(network.parameters()).device))
-        return np.ascontiguousarray(maps.cpu().numpy())
+    def _one(self, tile: Array) -> Array:
+        distances = np.linalg.norm(self._centres - style_of(self._base, torch.from_numpy(tile)), axis=1)
+        return self._networks[int(distances.argmin())].maps(tile)
 
 
 @torch.inference_mode()

@@ -160,18 +160,25 @@ class BoundMaps:
             try:
                 return self._run(tiles)
             except Exception as error:
-                self._drop()  # fewer tiles, which may come next, are to have a smaller buffer
                 if not _no_room(error):
                     raise
             with suppress(Exception):  # whether it helps shows at once
                 self._give_back()
-            try:
-                return self._run(tiles)
-            except Exception:
-                self._drop()
-                raise
+            return self._run(tiles)
 
     def _run(self, tiles: Array) -> Array:
+        try:
+            self._fill(tiles)
+            maps = np.empty((self._shape[0], MAPS, *self._shape[2:]), np.float32)
+            self._binding.bind_output("maps", "cpu", 0, np.float32, maps.shape, maps.ctypes.data)
+            self._session.run_with_iobinding(self._binding)
+        except Exception:
+            self._drop()  # fewer tiles, which may come next, are to have a smaller buffer
+            raise
+        return maps[: len(tiles)]
+
+    def _fill(self, tiles: Array) -> None:
+        """Bring the tiles into the buffer, a new one where they do not fit or fill half of it at most."""
         if not self._shape[0] // 2 < len(tiles) <= self._shape[0] or tiles.shape[1:] != self._shape[1:]:
             self._make_room(tiles.shape)
         if tiles.shape == self._shape:
@@ -179,10 +186,6 @@ class BoundMaps:
         else:
             self._staged[: len(tiles)] = tiles
             self._tiles.update_inplace(self._staged)
-        maps = np.empty((self._shape[0], MAPS, *self._shape[2:]), np.float32)
-        self._binding.bind_output("maps", "cpu", 0, np.float32, maps.shape, maps.ctypes.data)
-        self._session.run_with_iobinding(self._binding)
-        return maps[: len(tiles)]
 
     def _give_back(self) -> None:
         """Have the session's arena give back what it does not use: it does so after a run."""
@@ -214,20 +217,24 @@ def _tried(run: Callable[[Array], Array], tiles: Array) -> Array:
     try:
         return run(tiles)
     except Exception as error:  # ONNX Runtime's errors share no public base
-        said = one_line(error)
+        said, no_room = one_line(error), _no_room(error)
         failure = CUDA_FAILURE.search(said)
-        if failure and not _no_room(error):
+        if failure and not no_room:
             raise DeviceError(
                 f"the GPU failed while the network ran ({failure[0]}); try again, or use --device cpu."
             ) from error
-        raise (NoRoomError if _no_room(error) else RunError)(
+        raise (NoRoomError if no_room else RunError)(
             f"the network cannot be run on {len(tiles)} tile(s) ({said}); try a smaller --batch."
         ) from error
 
 
 def _no_room(error: Exception) -> bool:
     """Return whether memory ran out."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_ROOM)
+    return isinstance(error, MemoryError) or _says_no_room(one_line(error))
+
+
+def _says_no_room(said: str) -> bool:
+    return any(words in said.lower() for words in NO_ROOM)
 
 
 def _refuse_external_data(path: Path) -> None:
@@ -278,7 +285,7 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
         session = _gpu_session(path, threads, wanted, index, room)
         if not isinstance(session, str):
             return session, None
-        needs = "" if any(words in session.lower() for words in NO_ROOM) else f"; it needs {DRIVER}"
+        needs = "" if _says_no_room(session) else f"; it needs {DRIVER}"
         reason = f"{NAMES[wanted]} did not load ({session}{needs})"
     if index >= gpus:
         found = f"only {gpus} NVIDIA GPU(s) can be seen" if gpus else "no NVIDIA GPU can be seen"

@@ -18,7 +18,7 @@ from train.data import Prepared, prepare_items, prepare_simulated
 from train.loop import fit
 from train.network import FlowNetwork, load, parameters, save
 from train.optimise import INITIALISATIONS
-from train.readers import Item, read_folder
+from train.readers import Item, read_folders
 from train.size import fit_size
 from train.validate import Validation
 
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
     if args.device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("--device cuda: PyTorch finds no GPU; leave it out, or install PyTorch with CUDA.")
     torch.manual_seed(config.seed)
-    training, held_out = split([item for folder in args.data for item in read_folder(folder)], config)
+    training, held_out = split(read_folders(args.data), config)
     if not training or not held_out:
         raise SettingsError(
             f"{args.config}: its held_out and left_out leave {len(training)} images to train on and {len(held_out)} "

@@ -44,6 +44,11 @@ def read_folder(root: Path) -> list[Item]:
     return read_shared(root)
 
 
+def read_folders(roots: Iterable[Path]) -> list[Item]:
+    """List the images of several folders, each as `read_folder` does."""
+    return [item for root in roots for item in read_folder(root)]
+
+
 def read_shared(root: Path) -> list[Item]:
     """List ``root/SOURCE/NAME.png`` with ``NAME_label.png``: the layout of the project's own data folder."""
     if not root.is_dir():
@@ -168,7 +173,7 @@ def _read_plane(path: Path) -> npt.NDArray[np.int64]:
     image = open_image(path)
     channels, height, width = image.shape
     pixels = image.read(0, 0, height, width)
-    if (pixels != pixels[:1]).any():
+    if (pixels[1:] != pixels[0]).any():
         raise ImageError(f"{path}: a label image has one channel, or equal ones; the {channels} of this one differ.")
     return pixels[0].astype(np.int64)
 

@@ -17,7 +17,7 @@ from infer.errors import SettingsError
 from train.__main__ import exit_code, finish, prepare_all
 from train.config import load_config, split
 from train.network import FlowNetwork, load
-from train.readers import read_folder
+from train.readers import read_folders
 
 
 def mean_of(networks: Sequence[FlowNetwork]) -> FlowNetwork:
@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> None:
     networks = [load(path)[0] for path in args.checkpoints]
     if len({(network.channels, network.widths) for network in networks}) > 1:
         raise SettingsError("the networks have different shapes; name checkpoints of one lineage.")
-    items = [item for folder in args.data for item in read_folder(folder)]
-    images = prepare_all(split(items, config)[0], args.pool, config.policy)
+    images = prepare_all(split(read_folders(args.data), config)[0], args.pool, config.policy)
     finish(args.output, mean_of(networks), images, config)
 
 
