@@ -114,8 +114,11 @@ class Bench:
 
     def part(self, name: str, seconds: float, work: Callable[[Bench], None]) -> None:
         """Do a part, unless less time is left than the ``seconds`` it may take."""
+        if self._ended:
+            self.left_out[name] = "the run was told to end before"
+            return
         left = self._end - time.monotonic()
-        if self._ended or (left < seconds and not self.small):
+        if left < seconds and not self.small:
             self.left_out[name] = f"{left:.0f} s were left, and it may take {seconds:.0f} s"
             return
         begun = time.monotonic()
