@@ -19,7 +19,7 @@ RUN python -m venv --without-pip /opt/venv \
 WORKDIR /opt/flowmask
 COPY infer infer
 # With the kernels compiled ahead a run imports neither Numba nor scikit-image, nor what only they need.
-RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/setuptools /opt/venv/bin/python -m infer.ahead \
+RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/setuptools /opt/venv/bin/python -m infer.kernels.build \
  && python -m pip --python /opt/venv/bin/python uninstall --yes --disable-pip-version-check \
     numba llvmlite scikit-image scipy networkx imageio pillow lazy-loader \
  && rm -r infer/__pycache__

@@ -21,15 +21,15 @@ from random import Random
 
 import numpy as np
 import torch
+from flowmask.api import load_network
+from flowmask.images.image import open_image
+from flowmask.labels.labels import median_diameter
+from flowmask.labels.metrics import f1
+from flowmask.options import Settings
+from flowmask.pipeline import segment_image
 
 from bench.environments import cellpose_python
 from bench.record import ROOT, print_table, write_record
-from infer.api import load_network
-from infer.image import open_image
-from infer.labels import median_diameter
-from infer.metrics import f1
-from infer.pipeline import segment_image
-from infer.settings import Settings
 from train.network import FULL, FlowNetwork, load
 from train.readers import Item, read_labels, read_shared
 

@@ -30,7 +30,7 @@ def ceilings(device: str, side: int, channels: int) -> Rates:
     """Return operations a second of a matrix product and a 3 x 3 convolution, in single and half precision.
 
     On random numbers; ``side``: of the matrices and, an eighth of it, of the feature maps. Single precision is without
-    TF32, as in `infer.session`. The median of `REPEATS` after three runs that do not count.
+    TF32, as in `flowmask.network.session`. The median of `REPEATS` after three runs that do not count.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     rates: Rates = {}

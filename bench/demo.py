@@ -15,17 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from flowmask.api import load_network, segment
+from flowmask.cli import MODEL
+from flowmask.labels.metrics import f1_challenge
+from flowmask.labels.paths import label_path
+from flowmask.labels.store import LabelStore
+from flowmask.labels.writers import write_labels
+from flowmask.options import Settings
 from skimage import data
 from skimage.segmentation import find_boundaries
 
 from bench.record import print_table
-from infer.api import load_network, segment
-from infer.cli import MODEL
-from infer.metrics import f1_challenge
-from infer.outputs import label_path
-from infer.settings import Settings
-from infer.store import LabelStore
-from infer.write import write_labels
 from train.simulate import simulate
 
 SIMULATED = {"brightfield": 1003, "fluorescence_wholecell": 1002, "phase": 1001, "dic": 1000}

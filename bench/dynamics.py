@@ -19,15 +19,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from flowmask.families.flow.strip import label_rows
+from flowmask.families.flow.targets import Flows
+from flowmask.labels.labels import Labels
+from flowmask.labels.metrics import matches
+from flowmask.options import Settings
 
 from bench.environments import cellpose_python
 from bench.mosaic import mosaic, network_like
 from bench.record import ROOT, print_table, write_record
-from infer.flows import Flows
-from infer.labels import Labels
-from infer.metrics import matches
-from infer.settings import Settings
-from infer.strip import label_rows
 
 DIAMETER = 30
 """Of the simulated cells, in px: 3,000 x 3,000 px hold about 8,000."""

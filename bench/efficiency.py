@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from flowmask.errors import FlowmaskError, ImageError, one_line
+from flowmask.images.image import SUFFIXES, open_image
+from flowmask.labels.metrics import f1_challenge
+from flowmask.labels.paths import label_path
 
 from bench.record import RESULTS, ROOT, print_table, write_record
 from bench.watched import Run, run_container, run_process
-from infer.errors import FlowmaskError, ImageError, one_line
-from infer.image import SUFFIXES, open_image
-from infer.metrics import f1_challenge
-from infer.outputs import label_path
 from train.readers import read_labels
 
 COLUMNS = ("Img Name", "Real Running Time", "Rank Running Time")

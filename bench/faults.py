@@ -27,9 +27,9 @@ from pathlib import Path
 from random import Random
 
 import cv2
+from flowmask.labels.paths import label_path
 
 from bench.record import ROOT, print_table, write_record
-from infer.outputs import label_path
 from train.simulate import simulate
 
 SIZES = {"a": 200, "b": 330, "c": 150}

@@ -27,14 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from flowmask.errors import ImageError
+from flowmask.images.image import open_image
+from flowmask.runs.jobs import Job
+from flowmask.runs.record import DONE, FAILED, Outcome
+from flowmask.runs.worker import Segment, apart
+from flowmask.system.memory import peak_memory
+
 from bench.record import print_table, write_record
 from bench.samples import samples
-from infer.apart import Segment, apart
-from infer.errors import ImageError
-from infer.image import open_image
-from infer.jobs import Job
-from infer.memory import peak_memory
-from infer.report import DONE, FAILED, Outcome
 
 SECONDS = 20
 MEMORY = 2**31

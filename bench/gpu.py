@@ -39,6 +39,17 @@ import numpy.typing as npt
 import onnxruntime
 import tifffile
 import torch
+from flowmask.cli import MODEL
+from flowmask.families.flow.follow import follow, inner_field
+from flowmask.families.flow.targets import Labels
+from flowmask.images.image import open_image
+from flowmask.labels.labels import median_diameter
+from flowmask.labels.metrics import matches
+from flowmask.network.session import CUDA, OnnxNetwork
+from flowmask.options import Settings
+from flowmask.pipeline import segment_image
+from flowmask.system.cpu import cores
+from flowmask.system.nvml import gpu_count, gpu_name
 
 from bench.agreement import cellpose_state, choose
 from bench.ceiling import ceilings, tile_operations
@@ -51,17 +62,6 @@ from export.onnx_file import write_onnx
 from export.parity import ParityError
 from export.paths import paths_model
 from export.precision import simulated_tiles
-from infer.cli import MODEL
-from infer.cores import cores
-from infer.flows import Labels
-from infer.follow import follow, inner_field
-from infer.image import open_image
-from infer.labels import median_diameter
-from infer.metrics import matches
-from infer.nvml import gpu_count, gpu_name
-from infer.pipeline import segment_image
-from infer.session import CUDA, OnnxNetwork
-from infer.settings import Settings
 from train.network import load
 from train.readers import read_labels, read_shared
 
@@ -250,7 +250,7 @@ def _pictures(bench: Bench) -> Iterable[tuple[str, str, Any, float]]:
 
 
 def _segmented(network: OnnxNetwork, image: Any, diameter: float) -> Labels:
-    from infer.image import as_image
+    from flowmask.images.image import as_image
 
     opened = open_image(image) if isinstance(image, Path) else as_image(image)
     return segment_image(opened, network, Settings(diameter=diameter)).labels

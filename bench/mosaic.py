@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
+from flowmask.families.flow.targets import Flows, labels_to_flows
+from flowmask.labels.labels import Labels
 
-from infer.flows import Flows, labels_to_flows
-from infer.labels import Labels
 from train.simulate import simulate
 
 FIELD = 500

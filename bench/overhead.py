@@ -19,16 +19,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from flowmask import cli
+from flowmask.api import load_network
+from flowmask.images.image import open_image
+from flowmask.network.session import Network
+from flowmask.tiles.grid import lattice
+from flowmask.tiles.normalise import channel_plan, levels
+from flowmask.tiles.rescale import NormalisedView
 
 from bench.mosaic import mosaic
 from bench.record import print_table, write_record
-from infer import cli
-from infer.api import load_network
-from infer.image import open_image
-from infer.normalise import channel_plan, levels
-from infer.rescale import NormalisedView
-from infer.session import Network
-from infer.tiling import lattice
 
 WARM_UP = 300
 """Height and width in px of the image that goes first, so that no time holds a first call."""

@@ -1,4 +1,4 @@
-"""Every score of `infer.metrics` for each held-out source, with estimated and with true diameters.
+"""Every score of `flowmask.labels.metrics` for each held-out source, with estimated and with true diameters.
 
     python -m bench.quality --data ../shared/data [--model models/cyto-small.onnx] [--config wider] [--augment]
         [--simulated N] [--plot FILE.png]
@@ -22,18 +22,18 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 import numpy.typing as npt
+from flowmask.api import load_network
+from flowmask.cli import MODEL
+from flowmask.images.image import Image, as_image
+from flowmask.labels.labels import Labels, median_diameter
+from flowmask.labels.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
+from flowmask.map_cache import MapsFile
+from flowmask.network.session import Network
+from flowmask.options import Settings
+from flowmask.pipeline import segment_image, segment_rows
+from flowmask.tiles.rescale import network_length
 
 from bench.record import named, print_table, write_record
-from infer.api import load_network
-from infer.cli import MODEL
-from infer.image import Image, as_image
-from infer.labels import Labels, median_diameter
-from infer.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
-from infer.pipeline import segment_image, segment_rows
-from infer.rescale import network_length
-from infer.resume import MapsFile
-from infer.session import Network
-from infer.settings import Settings
 from train.config import load_config, split
 from train.data import SIMULATED
 from train.readers import Item, read_item, read_shared

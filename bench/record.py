@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infer.cores import cores
-from infer.sniff import digest
+from flowmask.images.file_type import digest
+from flowmask.system.cpu import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"

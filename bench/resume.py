@@ -21,9 +21,9 @@ from typing import Any
 import cv2
 import numpy as np
 import tifffile
+from flowmask.labels.paths import label_path, maps_path
 
 from bench.record import ROOT, print_table, write_record
-from infer.outputs import label_path, maps_path
 from train.simulate import simulate
 
 DIAMETER = 26

@@ -16,6 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from flowmask.api import load_network
+from flowmask.cli import MODEL
+from flowmask.images.image import Image, as_image
+from flowmask.labels.labels import Labels
 from numpy.random import Generator, default_rng
 from skimage.segmentation import expand_labels
 
@@ -23,10 +27,6 @@ from bench.ablation import Scores, Use, held_images, score
 from bench.quality import simulated
 from bench.record import named, print_table, write_record
 from bench.trainings import pixels_of
-from infer.api import load_network
-from infer.cli import MODEL
-from infer.image import Image, as_image
-from infer.labels import Labels
 from train.config import load_config
 from train.data import SIMULATED
 

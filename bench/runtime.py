@@ -20,16 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from flowmask.api import load_network, segment
+from flowmask.cli import MODEL
+from flowmask.network.session import network_threads
+from flowmask.options import Settings
+from flowmask.system.cpu import cores
 
 from bench.mosaic import mosaic
 from bench.overhead import WARM_UP, clocks
 from bench.record import ROOT, named, print_table, write_record
 from bench.resident import forget_peak, peak, resident
-from infer.api import load_network, segment
-from infer.cli import MODEL
-from infer.cores import cores
-from infer.session import network_threads
-from infer.settings import Settings
 
 
 @dataclass(frozen=True)

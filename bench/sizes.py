@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from flowmask.api import load_network
+from flowmask.cli import MODEL
+from flowmask.images.image import as_image
+from flowmask.labels.labels import Labels
+from flowmask.labels.metrics import sequential
+from flowmask.network.session import Network
+from flowmask.options import Settings
+from flowmask.pipeline import segment_image
 
 from bench.quality import FRESH, score
 from bench.record import named, print_table, write_record
-from infer.api import load_network
-from infer.cli import MODEL
-from infer.image import as_image
-from infer.labels import Labels
-from infer.metrics import sequential
-from infer.pipeline import segment_image
-from infer.session import Network
-from infer.settings import Settings
 from train.simulate import MODALITIES, simulate
 
 Pixels = npt.NDArray[np.uint8]

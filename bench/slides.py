@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tifffile
+from flowmask.cli import MODEL
 
 from bench.record import RESULTS, print_table, write_record
 from bench.watched import run_process
-from infer.cli import MODEL
 from train.simulate.slide import write_slide
 from train.simulate.slide_plan import DIAMETER
 

@@ -18,8 +18,8 @@ from bench.resident import forget_peak, peak, resident
 
 def ours(network: str, diameter: float, device: str) -> Callable[[str], np.ndarray]:
     """Return a function from an image's path to its labels (Y, X)."""
-    from infer.api import load_network, segment
-    from infer.settings import Settings
+    from flowmask.api import load_network, segment
+    from flowmask.options import Settings
 
     opened, settings = load_network(network, device), Settings(diameter=diameter)
     return lambda path: segment(path, opened, settings).labels

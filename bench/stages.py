@@ -11,19 +11,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from flowmask.families.flow.strip import label_rows
+from flowmask.images.image import open_image
+from flowmask.labels.store import LabelStore
+from flowmask.labels.writers import write_labels
+from flowmask.network.session import OnnxNetwork
+from flowmask.options import Settings, parse_device
+from flowmask.tiles.blend import finished_rows, groups
+from flowmask.tiles.grid import Lattice, lattice
+from flowmask.tiles.normalise import channel_plan, levels
+from flowmask.tiles.rescale import NormalisedView
 
 from bench.dynamics import parts
 from bench.mosaic import mosaic, network_like
-from infer.blend import finished_rows, groups
-from infer.image import open_image
-from infer.normalise import channel_plan, levels
-from infer.rescale import NormalisedView
-from infer.session import OnnxNetwork
-from infer.settings import Settings, parse_device
-from infer.store import LabelStore
-from infer.strip import label_rows
-from infer.tiling import Lattice, lattice
-from infer.write import write_labels
 
 Array = npt.NDArray[np.float32]
 TEMPLATE = 1000

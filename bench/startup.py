@@ -27,12 +27,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from flowmask.cli import MODEL
+from flowmask.tiles.grid import lattice
 
 from bench.agreement import CHECKPOINT, cellpose_state, widened
 from bench.environments import cellpose_python
 from bench.record import ROOT, print_table, write_record
-from infer.cli import MODEL
-from infer.tiling import lattice
 from train.network import load
 from train.simulate import simulate
 

@@ -1,7 +1,7 @@
-"""Path following as an ONNX graph: what `infer.follow.follow` computes, for any device that ONNX Runtime knows.
+"""Path following as an ONNX graph: what `flowmask.families.flow.follow.follow` computes, for any device that ONNX Runtime knows.
 
 The same sums in the same order and in float64, all cell pixels side by side: on the CPU provider the ends are those
-of `infer.follow` bit for bit. The engine follows paths with Numba on all CPU cores; `bench.gpu` measures both.
+of `flowmask.families.flow.follow` bit for bit. The engine follows paths with Numba on all CPU cores; `bench.gpu` measures both.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import warnings
 
 import onnx
 import torch
+from flowmask.families.flow.constants import LONGEST, STEPS
+from flowmask.families.flow.follow import ARRIVED, CHECK, NOWHERE
 from torch import Tensor, nn
 
 from export.onnx_file import OPSET
-from infer.follow import ARRIVED, CHECK, NOWHERE
-from infer.reach import LONGEST, STEPS
 
 INPUTS = ("maps", "top", "height", "rows", "columns", "threshold")
 ROUNDS = STEPS // CHECK
@@ -33,7 +33,7 @@ def _corners(at: Tensor, top: Tensor, last: Tensor, width: Tensor) -> tuple[list
 
 @torch.jit.script
 def _value(values: Tensor, at: Tensor, top: Tensor, last: Tensor, width: Tensor) -> Tensor:
-    """Interpolate flattened rows (n * X,) at positions (2, P), as `infer.follow.sample` does."""
+    """Interpolate flattened rows (n * X,) at positions (2, P), as `flowmask.families.flow.follow.sample` does."""
     places, part = _corners(at, top, last, width)
     upper = values.index_select(0, places[0]).double() * (1 - part[1])
     upper = upper + values.index_select(0, places[1]).double() * part[1]
@@ -71,7 +71,7 @@ def _ends(
 class Paths(nn.Module):
     """maps (3, n, X) float32, top, height () int64, rows (R,), columns (K,), threshold () float64 -> (R, K) int32.
 
-    The inputs and the result are those of `infer.follow.follow`, the field made of the maps as by `inner_field`;
+    The inputs and the result are those of `flowmask.families.flow.follow.follow`, the field made of the maps as by `inner_field`;
     the maps are (3, n, X), as a network gives them.
     """
 

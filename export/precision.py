@@ -6,13 +6,13 @@ from copy import deepcopy
 
 import numpy as np
 import torch
+from flowmask.images.image import as_image
+from flowmask.network.contract import Contract
+from flowmask.tiles.normalise import channel_plan, levels
+from flowmask.tiles.rescale import NormalisedView
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from infer.contract import Contract
-from infer.image import as_image
-from infer.normalise import channel_plan, levels
-from infer.rescale import NormalisedView
 from train.simulate import simulate
 
 PRECISIONS = ("fp32", "fp16")

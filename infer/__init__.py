@@ -1,25 +1,25 @@
-"""Flowmask: instance labels from microscopy images with flow networks on ONNX Runtime."""
+"""Flowmask: instance labels from microscopy images, with networks on ONNX Runtime."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from infer.errors import FlowmaskError as FlowmaskError
-from infer.errors import ImageError as ImageError
-from infer.errors import InputError as InputError
-from infer.errors import NetworkError as NetworkError
-from infer.errors import OutputError as OutputError
-from infer.errors import RunError as RunError
-from infer.errors import SettingsError as SettingsError
+from .errors import FlowmaskError as FlowmaskError
+from .errors import ImageError as ImageError
+from .errors import InputError as InputError
+from .errors import NetworkError as NetworkError
+from .errors import OutputError as OutputError
+from .errors import RunError as RunError
+from .errors import SettingsError as SettingsError
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from infer.api import load_network as load_network
-    from infer.api import segment as segment
-    from infer.pipeline import Result as Result
-    from infer.settings import Settings as Settings
+    from .api import load_network as load_network
+    from .api import segment as segment
+    from .options import Settings as Settings
+    from .pipeline import Result as Result
 
-__version__ = "0.1.0"
-_HOMES = {"Result": "pipeline", "Settings": "settings", "load_network": "api", "segment": "api"}
+_MODULES = {"Result": "pipeline", "Settings": "options", "load_network": "api", "segment": "api"}
 __all__ = [
     "FlowmaskError",
     "ImageError",
@@ -30,15 +30,16 @@ __all__ = [
     "RunError",
     "Settings",
     "SettingsError",
+    "__version__",
     "load_network",
     "segment",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `python -m infer --help` stays quick."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'infer' has no attribute {name!r}")
+    """Import a public name when it is first used, so that `flowmask --help` starts quickly."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"infer.{_HOMES[name]}"), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

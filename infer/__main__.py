@@ -2,6 +2,6 @@
 
 import sys
 
-from infer.cli import main
+from .cli import main
 
 sys.exit(main(own_process=True))

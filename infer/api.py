@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from infer.image import as_image, open_image
-from infer.pipeline import Result, segment_image
-from infer.session import Network, OnnxNetwork
-from infer.settings import Settings
+from .images.image import as_image, open_image
+from .network.session import Network, OnnxNetwork
+from .options import Settings
+from .pipeline import Result, segment_image
 
 
 def load_network(
     path: str | Path, device: str = "auto", threads: int = 0, gpu_memory: str | None = None
 ) -> OnnxNetwork:
-    """Open a network file once, for any number of images; see `infer.session.OnnxNetwork` for the errors."""
+    """Open a network file once, for any number of images; see `flowmask.network.session.OnnxNetwork` for the errors."""
     return OnnxNetwork(Path(path), device, threads, gpu_memory)
 
 

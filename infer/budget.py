@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from infer.blend import ROWS
-from infer.contract import MAPS
-from infer.disk import CACHE
-from infer.errors import SettingsError
-from infer.overlap import DEPTH
-from infer.reach import REACH
-from infer.session import CONTEXT
+from .errors import SettingsError
+from .families.flow.constants import REACH
+from .images.memmap import CACHE
+from .network.contract import MAPS
+from .network.session import CONTEXT
+from .system.prefetch import DEPTH
+from .tiles.blend import ROWS
 
 RUNTIME = 320 * 2**20
 """Bytes of the interpreter, its libraries and an open network of full width. Not measured with CUDA's libraries."""

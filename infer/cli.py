@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from infer.apart import Segment, apart
-from infer.errors import FlowmaskError, printable
-from infer.jobs import Job, find_images, plan
-from infer.outputs import make_folder
-from infer.report import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_report
-from infer.settings import Settings
-from infer.stop import Stopped, stoppable
+from .errors import FlowmaskError, printable
+from .options import Settings
+from .runs.jobs import Job, find_images, plan
+from .runs.record import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_report
+from .runs.signals import Stopped, stoppable
+from .runs.worker import Segment, apart
+from .system.atomic_write import make_folder
 
 MODEL = Path(__file__).parent.parent / "models" / "cyto-small.onnx"
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace, outcomes: list[Outcome], own_process: bool) ->
 
 def _segmented(args: argparse.Namespace, settings: Settings, jobs: list[Job], own_process: bool) -> Outcomes:
     def prepare() -> Segment:
-        from infer.work import prepare
+        from .runs.process_file import prepare
 
         return prepare(args.model, settings, args.resume)
 
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
     """Parse, run, write the record of the run where one is asked for, and return the exit code.
 
     An error that stops everything becomes one sentence and exit code 2. With ``own_process`` the work is done in a
-    process apart from this one, which must not have imported more than this file; see `infer.apart`.
+    process apart from this one, which must not have imported more than this file; see `flowmask.runs.worker`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

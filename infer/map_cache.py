@@ -13,44 +13,18 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from infer import __version__
-from infer.blend import Array
-from infer.contract import MAPS
-from infer.errors import OutputError
-from infer.settings import Settings
+from .errors import OutputError
+from .labels.provenance import Origin
+from .network.contract import MAPS
+from .tiles.blend import Array
 
-Origin = dict[str, Any]
-"""All that decides a result, in values that JSON gives back unchanged."""
-UNHEEDED = ("batch", "memory", "threads", "device", "gpu_memory")
-"""Settings on which the labels do not depend; what the device comes to is part of the runtime."""
-OF_DYNAMICS = ("flow_threshold", "cellprob_threshold", "min_size", "ids")
-"""Settings on which the labels depend and the maps do not."""
 Payload = npt.NDArray[np.uint8]
 PREFIX = struct.Struct("=QI")
-
-
-def labels_origin(image: str, network: str, runtime: str, settings: Settings) -> Origin:
-    """Return all that decides the labels of an image: image and network by the digest of their contents."""
-    return {
-        "image": image,
-        "network": network,
-        "runtime": runtime,
-        "engine": __version__,
-        **{name: value for name, value in asdict(settings).items() if name not in UNHEEDED},
-        "channels": settings.channels and list(settings.channels),
-    }
-
-
-def maps_origin(origin: Origin) -> Origin:
-    """Return all that decides the maps, of what decides the labels."""
-    return {name: value for name, value in origin.items() if name not in OF_DYNAMICS}
 
 
 def discard(path: Path) -> None:

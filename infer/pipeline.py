@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infer.backoff import Halving
-from infer.blend import Array, finished_rows
-from infer.budget import needed_memory, planned_batch
-from infer.diameter import estimate_diameter
-from infer.errors import RunError
-from infer.image import Image
-from infer.labels import Labels
-from infer.memory import available_memory
-from infer.mirror import Mirrored
-from infer.normalise import channel_plan, levels
-from infer.overlap import ahead
-from infer.rescale import NormalisedView, network_length
-from infer.resume import MapsFile
-from infer.session import Network
-from infer.settings import Settings, parse_memory
-from infer.tiling import Lattice, lattice
+from .budget import needed_memory, planned_batch
+from .errors import RunError
+from .families.flow.diameter import estimate_diameter
+from .images.image import Image
+from .labels.labels import Labels
+from .map_cache import MapsFile
+from .network.halving import Halving
+from .network.session import Network
+from .network.tta import Mirrored
+from .options import Settings, parse_memory
+from .system.memory import available_memory
+from .system.prefetch import ahead
+from .tiles.blend import Array, finished_rows
+from .tiles.grid import Lattice, lattice
+from .tiles.normalise import channel_plan, levels
+from .tiles.rescale import NormalisedView, network_length
 
 Progress = Callable[[float], None]
 """Told, now and then, the finished fraction of the image."""
@@ -124,6 +124,8 @@ def _labels(
     maps: Iterator[Array], network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings
 ) -> Iterator[Labels]:
     """Yield the labels of the maps."""
-    from infer.strip import label_rows  # where nothing is compiled ahead, that takes longer than opening the network
+    from .families.flow.strip import (
+        label_rows,  # where nothing is compiled ahead, that takes longer than opening the network
+    )
 
     yield from label_rows(maps, network_shape, shape, settings)

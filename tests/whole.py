@@ -1,12 +1,11 @@
 """The dynamics of a whole image at once, with SciPy: slow, and sharing no more with the engine than path following."""
 
 import numpy as np
+from flowmask.families.flow.follow import NOWHERE, follow, inner_field
+from flowmask.families.flow.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS
+from flowmask.families.flow.targets import labels_to_flows
+from flowmask.tiles.rescale import positions
 from scipy import ndimage
-
-from infer.flows import labels_to_flows
-from infer.follow import NOWHERE, follow, inner_field
-from infer.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS
-from infer.rescale import positions
 
 
 def whole_labels(maps, shape, settings):

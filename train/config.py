@@ -6,7 +6,8 @@ import importlib
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
-from infer.errors import SettingsError
+from flowmask.errors import SettingsError
+
 from train.augment import Augmentation
 from train.readers import Item
 

@@ -9,9 +9,8 @@ import pickle
 from pathlib import Path
 
 import torch
+from flowmask.errors import NetworkError
 from torch import Tensor, nn
-
-from infer.errors import NetworkError
 
 # What torch.load raises for a file that is no checkpoint: no zip or pickle, cut short, or of forbidden types.
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, UnicodeDecodeError)

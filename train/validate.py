@@ -8,22 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from flowmask.errors import SettingsError
+from flowmask.images.image import Image, open_image
+from flowmask.labels.labels import median_diameter
+from flowmask.labels.metrics import f1_challenge
+from flowmask.network.contract import Contract
+from flowmask.options import Settings
+from flowmask.pipeline import segment_image
 from torch import nn
 
-from infer.contract import Contract
-from infer.errors import SettingsError
-from infer.image import Image, open_image
-from infer.labels import median_diameter
-from infer.metrics import f1_challenge
-from infer.pipeline import segment_image
-from infer.settings import Settings
 from train.readers import Item, read_labels
 
 Array = npt.NDArray[np.float32]
 
 
 class TorchNetwork:
-    """A PyTorch flow network as the engine's `infer.session.Network`; it estimates no diameters."""
+    """A PyTorch flow network as the engine's `flowmask.network.session.Network`; it estimates no diameters."""
 
     def __init__(self, network: nn.Module, contract: Contract) -> None:
         self._network, self.contract = network, contract

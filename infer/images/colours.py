@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG
 
-from infer.disk import Pixels
-from infer.errors import ImageError
+from ..errors import ImageError
+from .memmap import Pixels
 
 ALPHA = (1, 2)
 """TIFF's ExtraSamples values of associated and unassociated alpha."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from infer.errors import InputError
+from ..errors import InputError
 
 HEAD = 16
 """Bytes from which a format is known."""

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from infer.disk import Pixels, keep
-from infer.errors import ImageError
-from infer.sniff import HEAD, kind_of, other_kind
+from ..errors import ImageError
+from .file_type import HEAD, kind_of, other_kind
+from .memmap import Pixels, keep
 
 SUFFIXES = (".tif", ".tiff", ".svs", ".png", ".jpg", ".jpeg", ".bmp")
 """Of files that are images by their name; what a file is, its contents say."""
@@ -71,8 +71,8 @@ def open_image(path: Path) -> Image:
     """Open a TIFF, PNG, JPEG or BMP file, by its contents and not by its name; alpha channels are left out.
 
     Pixels come as they are stored, so that labels lie on the pixels that other programs of the trade show: a rotation
-    that EXIF or TIFF's orientation tag asks for is left alone. TIFF is decoded by window, as it is read (`infer.tiff`);
-    the others are decoded here (`infer.picture`), and kept on disk when large. Raises ImageError, naming the file, when
+    that EXIF or TIFF's orientation tag asks for is left alone. TIFF is decoded by window, as it is read (`flowmask.images.tiff`);
+    the others are decoded here (`flowmask.images.raster`), and kept on disk when large. Raises ImageError, naming the file, when
     it cannot be decoded or is a stack of several images.
     """
     try:
@@ -82,10 +82,10 @@ def open_image(path: Path) -> Image:
         if kind is None:
             raise ImageError(_refusal(head))
         if kind != "TIFF":
-            from infer.picture import read_picture
+            from .raster import read_picture
 
             return keep(read_picture(path, kind))
-        from infer.tiff import TiffImage
+        from .tiff import TiffImage
 
         image = TiffImage(path)
         _check(image.shape, image.dtype)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from infer.errors import ImageError
+from ..errors import ImageError
 
 Pixels = npt.NDArray[np.generic]
 LARGE = 256 * 2**20

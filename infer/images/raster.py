@@ -10,9 +10,9 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from infer.claim import ADVICE, check_memory, check_size
-from infer.disk import Pixels
-from infer.errors import ImageError, one_line
+from ..errors import ImageError, one_line
+from .memmap import Pixels
+from .size_limits import ADVICE, check_memory, check_size
 
 # OpenCV writes several lines on stderr about a damaged file unless told otherwise before it is loaded.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from infer.errors import ImageError
-from infer.memory import available_memory
+from ..errors import ImageError
+from ..system.memory import available_memory
 
 MAX_PIXELS = 2**36
 """Pixels of the largest image: four times the largest slides."""

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from infer.claim import ADVICE, check_memory, check_size
-from infer.colours import Colours
-from infer.disk import CACHE, HeldPixels, Pixels, map_file, release, room
-from infer.errors import ImageError, one_line
+from ..errors import ImageError, one_line
+from .colours import Colours
+from .memmap import CACHE, HeldPixels, Pixels, map_file, release, room
+from .size_limits import ADVICE, check_memory, check_size
 
 MAX_UNNAMED_CHANNELS = 4
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
@@ -28,7 +28,7 @@ PLANES = "save each plane as a file of its own, or as OME-TIFF with the axis C i
 
 
 class TiffImage:
-    """The first image of a TIFF file at full resolution: (C, Y, X), its colours resolved (`infer.colours`).
+    """The first image of a TIFF file at full resolution: (C, Y, X), its colours resolved (`flowmask.images.colours`).
 
     Uncompressed pixels are read from where they lie, tiles and strips decoded when a window needs them; what can be
     read neither way is decoded once, when the file is opened. Several threads may read.
@@ -274,7 +274,7 @@ def _segment_shape(page: Any) -> tuple[int, int]:
 
 
 def _decode_whole(series: Any) -> HeldPixels:
-    """Decode everything, above `infer.disk.LARGE` bytes into a temporary file."""
+    """Decode everything, above `flowmask.images.memmap.LARGE` bytes into a temporary file."""
     space, mapping = room(series.shape, series.dtype)
     pixels = series.asarray(out=space)
     release(mapping)

@@ -1,7 +1,7 @@
-"""Compile the kernels ahead of time: `python -m infer.ahead`. Needs gcc, g++ and setuptools.
+"""Compile the kernels ahead of time: `python -m infer.kernels.build`. Needs gcc, g++ and setuptools.
 
 The module, which needs no Numba, lies beside this file and is found there until a file with kernels changes; see
-`infer.compiled`. It runs on any processor of this kind: `generic` code gives the labels that code for one processor
+`flowmask.kernels.compiled`. It runs on any processor of this kind: `generic` code gives the labels that code for one processor
 gives.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from infer.compiled import AHEAD, DIGEST, HOMES, KERNELS, PREFIX
+from .compiled import AHEAD, DIGEST, HOMES, KERNELS, PACKAGE, PREFIX
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
         print(f"{AHEAD.__file__}: it is there already and up to date.")
         return 0
     for home in HOMES:
-        import_module(f"infer.{home}")
+        import_module(f"{PACKAGE}.{home}")
     numba: Any = import_module("numba.core.compiler")
     pycc: Any = import_module("numba.pycc")
 

@@ -1,4 +1,4 @@
-"""Loops in machine code: compiled ahead of time where `python -m infer.ahead` has been run, otherwise by Numba now.
+"""Loops in machine code: compiled ahead of time where `python -m infer.kernels.build` has been run, otherwise by Numba now.
 
 Importing Numba and the code that it has kept takes longer than a small image does; a module compiled ahead takes a
 millisecond. What is kept is named after the sources it was made of, so that none is found that was made of others.
@@ -20,10 +20,14 @@ from zlib import crc32
 Function = TypeVar("Function", bound=Callable[..., Any])
 PREFIX = "_ahead_"
 """What the names of modules begin with that were compiled ahead."""
-HOMES = ("flows", "follow", "masks", "ids")
-"""Files with kernels."""
-SOURCES = (*HOMES, "compiled", "bands", "cores", "labels", "metrics", "reach")
-"""Files that decide what the kernels do."""
+HOMES = ("families.flow.targets", "families.flow.follow", "families.flow.masks", "labels.challenge", "labels.measure")
+"""Modules of the package with kernels."""
+SOURCES = (
+    *HOMES, "families.flow.constants", "kernels.compiled", "labels.labels", "system.cpu", "system.parallel",
+)  # fmt: skip
+"""Modules that decide what the kernels do."""
+PACKAGE = __name__.split(".")[0]
+"""The name under which this package was imported: flowmask, or infer in a checkout."""
 ARRAY = re.compile(r"(?P<dtype>[bif]\d)\[(?P<axes>[:,]*)::1\]|[^\s,()]+\([^)]*\)|[^\s,()]+")
 """One argument of a signature: an array, contiguous in the order of C, or something else."""
 KERNELS: list[tuple[str, Callable[..., Any]]] = []
@@ -33,7 +37,8 @@ log = logging.getLogger(__name__)
 
 def sources_digest() -> str:
     """Return a digest of `SOURCES` as they are."""
-    sources = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in SOURCES]
+    package = Path(__file__).parents[1]
+    sources = [package.joinpath(*name.split(".")).with_suffix(".py").read_bytes() for name in SOURCES]
     return f"{crc32(b''.join(sources)):08x}"
 
 
@@ -41,7 +46,7 @@ DIGEST = sources_digest()
 
 
 def _compiled_ahead() -> ModuleType | None:
-    name = f"infer.{PREFIX}{DIGEST}"
+    name = f"{PACKAGE}.kernels.{PREFIX}{DIGEST}"
     try:
         return import_module(name) if find_spec(name) else None
     except ImportError as error:

@@ -11,10 +11,13 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
-from infer.compiled import kernel
-from infer.labels import INT16_CELLS, Boxes
-from infer.metrics import LARGE, PATCH
+from ..kernels.compiled import kernel
+from .labels import INT16_CELLS, Boxes
 
+LARGE = 25_000_000
+"""Pixels from which the challenge scores an image in patches."""
+PATCH = 2000
+"""Side of a patch in px."""
 Ids = npt.NDArray[np.int16]
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .challenge import LARGE, PATCH
+
 Labels = npt.NDArray[np.integer]
 BORDER = 2
-LARGE = 25_000_000
-PATCH = 2000
 IOUS = np.linspace(0.5, 0.95, 10)
 """LIVECell's thresholds on the intersection over union."""
 RECALLS = np.linspace(0, 1, 101)

@@ -10,13 +10,22 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
 
-from infer.labels import INT16_CELLS
-from infer.outputs import full_path
-from infer.resume import Origin
+from ..options import Settings
+from ..version import __version__
+from .labels import INT16_CELLS
+from .paths import full_path
+
+Origin = dict[str, Any]
+"""All that decides a result, in values that JSON gives back unchanged."""
+UNHEEDED = ("batch", "memory", "threads", "device", "gpu_memory")
+"""Settings on which the labels do not depend; what the device comes to is part of the runtime."""
+OF_DYNAMICS = ("flow_threshold", "cellprob_threshold", "min_size", "ids")
+"""Settings on which the labels depend and the maps do not."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,23 @@ class Made:
     cells: int
     diameter: float
     """In px of the image."""
+
+
+def labels_origin(image: str, network: str, runtime: str, settings: Settings) -> Origin:
+    """Return all that decides the labels of an image: image and network by the digest of their contents."""
+    return {
+        "image": image,
+        "network": network,
+        "runtime": runtime,
+        "engine": __version__,
+        **{name: value for name, value in asdict(settings).items() if name not in UNHEEDED},
+        "channels": settings.channels and list(settings.channels),
+    }
+
+
+def maps_origin(origin: Origin) -> Origin:
+    """Return all that decides the maps, of what decides the labels."""
+    return {name: value for name, value in origin.items() if name not in OF_DYNAMICS}
 
 
 def description(origin: Origin, cells: int, diameter: float) -> str:

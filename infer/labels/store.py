@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from infer.errors import OutputError
-from infer.labels import INT16_CELLS, Boxes, Labels
+from ..errors import OutputError
+from .labels import INT16_CELLS, Boxes, Labels
+from .measure import measure
 
 Integers = npt.NDArray[np.signedinteger]
 Width = type[np.signedinteger]
@@ -55,8 +56,6 @@ class LabelStore:
 
     def append(self, rows: Labels) -> None:
         """Add rows (n, X) int32 below."""
-        from infer.masks import measure
-
         self.cells = max(self.cells, int(rows.max(initial=0)))
         if self.cells > len(self._areas):
             grown = 2 * self.cells

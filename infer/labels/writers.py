@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.labels import INT16_CELLS
-from infer.outputs import full_path, whole
-from infer.store import STRIP, LabelStore, Width, pack
+from ..system.atomic_write import atomic_write
+from .labels import INT16_CELLS
+from .paths import full_path
+from .store import STRIP, LabelStore, Width, pack
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def write_labels(path: Path, store: LabelStore, ids: str, about: str | None = No
     if store.cells <= INT16_CELLS:
         write_strips(path, store.strips(np.int16), store.shape, np.int16, about)
         return [path]
-    from infer.ids import needs_reuse, reused_ids
+    from .challenge import needs_reuse, reused_ids
 
     reused = (
         reused_ids(store.boxes, store.shape) if ids == "challenge" and needs_reuse(store.shape, store.cells) else None
@@ -53,7 +54,7 @@ def write_strips(
     import tifffile
 
     big = shape[0] * shape[1] * np.dtype(dtype).itemsize > 2**31
-    with whole(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<") as file:
+    with atomic_write(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<") as file:
         file.write(
             strips,
             shape=shape,

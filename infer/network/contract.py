@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-from infer.errors import NetworkError
+from ..errors import NetworkError
 
 FAMILY = "flowmask-flow"
 VERSION = 1

@@ -7,8 +7,8 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
-from infer.errors import NoRoomError
-from infer.session import Network
+from ..errors import NoRoomError
+from .session import Network
 
 Array = npt.NDArray[np.float32]
 log = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from infer.contract import MAPS, Contract, from_metadata
-from infer.cores import cores, machine_cores, physical_cores, threads
-from infer.errors import DeviceError, NetworkError, NoRoomError, RunError, SettingsError, one_line
-from infer.external import in_half_precision, refers_elsewhere
-from infer.nvml import gpu_count, gpu_memory, own_memory
-from infer.settings import parse_device, parse_memory
+from ..errors import DeviceError, NetworkError, NoRoomError, RunError, SettingsError, one_line
+from ..options import parse_device, parse_memory
+from ..system.cpu import cores, machine_cores, physical_cores, threads
+from ..system.nvml import gpu_count, gpu_memory, own_memory
+from .contract import MAPS, Contract, from_metadata
+from .onnx_scan import in_half_precision, refers_elsewhere
 
 # From 1.29 on ONNX Runtime reports its use to its makers unless told otherwise before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from infer.session import Network
+from .session import Network
 
 Array = npt.NDArray[np.float32]
 Y, X = 2, 3

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infer.errors import InputError
-from infer.outputs import FULL_SUFFIX, LABEL_SUFFIX, label_path
-from infer.report import FAILED, Outcome
-from infer.sniff import read_kind
+from ..errors import InputError
+from ..images.file_type import read_kind
+from ..labels.paths import FULL_SUFFIX, LABEL_SUFFIX, label_path
+from .record import FAILED, Outcome
 
 SIDE_FILES = ("thumbs.db", "desktop.ini")
 """Files that file managers leave in folders, in lower case."""

@@ -12,22 +12,31 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from infer.errors import DeviceError, FlowmaskError, OutputError, one_line
-from infer.finished import Made, description, finished, is_ours, says
-from infer.image import open_image
-from infer.jobs import Job
-from infer.memory import forget_peak, peak_memory
-from infer.normalise import check_choice
-from infer.outputs import full_path, maps_path, remove_partial
-from infer.pipeline import segment_rows
-from infer.progress import ProgressBar
-from infer.report import DONE, FAILED, SKIPPED, Outcome
-from infer.resume import MapsFile, Origin, discard, labels_origin, maps_origin
-from infer.session import OnnxNetwork
-from infer.settings import Settings
-from infer.sniff import digest
-from infer.store import LabelStore
-from infer.write import write_labels
+from ..errors import DeviceError, FlowmaskError, OutputError, one_line
+from ..images.file_type import digest
+from ..images.image import open_image
+from ..labels.paths import full_path, maps_path, remove_partials
+from ..labels.provenance import (
+    Made,
+    Origin,
+    description,
+    finished,
+    is_ours,
+    labels_origin,
+    maps_origin,
+    says,
+)
+from ..labels.store import LabelStore
+from ..labels.writers import write_labels
+from ..map_cache import MapsFile, discard
+from ..network.session import OnnxNetwork
+from ..options import Settings
+from ..pipeline import segment_rows
+from ..system.memory import forget_peak, peak_memory
+from ..tiles.normalise import check_choice
+from .jobs import Job
+from .progress import ProgressBar
+from .record import DONE, FAILED, SKIPPED, Outcome
 
 OriginOf = Callable[[str], Origin]
 """From the digest of an image."""
@@ -54,7 +63,7 @@ def _load_dynamics() -> None:
         sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
     try:
         with suppress(Exception):  # what is the matter shows again where they are needed
-            import infer.strip  # noqa: F401
+            import flowmask.families.flow.strip  # noqa: F401
     finally:
         if hidden:
             del sys.modules["scipy.linalg"]
@@ -64,7 +73,7 @@ def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, o
     begun = time.perf_counter()
     forget_peak()
     try:
-        remove_partial(job.target)
+        remove_partials(job.target)
         origin = origin_of(digest(job.path))
         made = finished(job.target, origin) if resume else None
         if not made:

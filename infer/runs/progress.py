@@ -6,7 +6,7 @@ import math
 import sys
 import time
 
-from infer.errors import printable
+from ..errors import printable
 
 WIDTH = 30
 INTERVAL = 0.1

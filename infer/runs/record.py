@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infer import __version__
-from infer.errors import InputError, OutputError
-from infer.outputs import whole
-from infer.sniff import digest
+from ..errors import InputError, OutputError
+from ..images.file_type import digest
+from ..system.atomic_write import atomic_write
+from ..version import __version__
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 INTERRUPTED, NOT_REACHED = "interrupted", "not reached"
@@ -74,7 +74,7 @@ def make_room(path: Path) -> None:
     Raises OutputError, before any work, where a new one cannot be written or something else is there.
     """
     _check_free(path)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.touch()
     path.unlink()
 
@@ -119,7 +119,7 @@ def write_report(
         "files": [asdict(outcome) for outcome in outcomes],
     }
     _check_free(path)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n")
 
 

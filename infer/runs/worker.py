@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 
-from infer import errors
-from infer.errors import FlowmaskError, RunError
-from infer.jobs import Job
-from infer.outputs import remove_partial
-from infer.report import FAILED, Outcome
-from infer.stop import HEEDED
+from .. import errors
+from ..errors import FlowmaskError, RunError
+from ..labels.paths import remove_partials
+from .jobs import Job
+from .record import FAILED, Outcome
+from .signals import HEEDED
 
 Segment = Callable[[Job], Outcome]
 
@@ -48,7 +48,7 @@ def apart(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outco
         finally:
             for job in list(left)[:1]:
                 with suppress(FlowmaskError):  # the next run that makes these labels says so
-                    remove_partial(job.target)
+                    remove_partials(job.target)
         if left and died:
             job = left.popleft()
             yield Outcome(str(job.path), FAILED, f"{job.path}: {worker.obituary()}")

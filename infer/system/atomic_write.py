@@ -1,4 +1,4 @@
-"""What the files of a run are called, and how they come to be: whole, or not at all."""
+"""Files that appear complete or not at all, and the folder that they go into."""
 
 from __future__ import annotations
 
@@ -9,25 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infer.errors import OutputError
-
-LABEL_SUFFIX = "_label.tiff"
-FULL_SUFFIX = "_label_int32.tiff"
-
-
-def label_path(folder: Path, name: str) -> Path:
-    """Return ``folder/NAME_label.tiff``, NAME being the file name up to its first dot, as the challenge reads it."""
-    return folder / f"{name.split('.')[0]}{LABEL_SUFFIX}"
-
-
-def full_path(target: Path) -> Path:
-    """Return the file of all cells beside ``target``, which `label_path` gave and which cannot number them all."""
-    return target.with_name(target.name.removesuffix(LABEL_SUFFIX) + FULL_SUFFIX)
-
-
-def maps_path(target: Path) -> Path:
-    """Return where the maps are kept while the labels ``target`` are made."""
-    return target.with_name(f".{target.name}.maps")
+from ..errors import OutputError
 
 
 def partial_path(path: Path) -> Path:
@@ -44,22 +26,18 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: it cannot be written into ({error.strerror}); give another with -o.") from error
 
 
-def remove_partial(target: Path) -> None:
-    """Remove what a run that was killed while it wrote the labels ``target`` has left; kept maps stay.
-
-    Raises OutputError when it cannot be removed.
-    """
-    for path in (target, full_path(target)):
-        with _refused(path):
-            try:
-                partial_path(path).unlink(missing_ok=True)
-            except OSError as error:
-                if error.errno != errno.ENAMETOOLONG:  # a file with such a name cannot be there
-                    raise
+def remove_partial(path: Path) -> None:
+    """Remove the partial file that a killed run left while it wrote ``path``. Raises OutputError when that fails."""
+    with _refused(path):
+        try:
+            partial_path(path).unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # a file with such a name cannot exist
+                raise
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give the name of a file to write, which takes the place of ``path`` once it is written and on the disk.
 
     Nothing is left when writing fails; raises OutputError when the system refuses it.

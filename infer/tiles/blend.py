@@ -8,10 +8,10 @@ from contextlib import closing
 import numpy as np
 import numpy.typing as npt
 
-from infer.contract import MAPS
-from infer.overlap import ahead
-from infer.rescale import NormalisedView
-from infer.tiling import Lattice
+from ..network.contract import MAPS
+from ..system.prefetch import ahead
+from .grid import Lattice
+from .rescale import NormalisedView
 
 Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from infer.contract import GRAIN
+from ..network.contract import GRAIN
 
 OVERLAP = 0.1
 MARGIN = 8

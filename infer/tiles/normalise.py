@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from infer.contract import CHANNEL_POLICIES
-from infer.disk import Pixels
-from infer.errors import SettingsError
-from infer.image import Image
-from infer.percentiles import of_floats, of_histogram
+from ..errors import SettingsError
+from ..images.image import Image
+from ..images.memmap import Pixels
+from ..network.contract import CHANNEL_POLICIES
+from .percentiles import of_floats, of_histogram
 
 Array = npt.NDArray[np.float32]
 Levels = npt.NDArray[np.float64]

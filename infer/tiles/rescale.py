@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from infer.image import Image
-from infer.normalise import Array, Levels, Plan, mix, normalise
+from ..images.image import Image
+from .normalise import Array, Levels, Plan, mix, normalise
 
 
 def network_length(length: int, scale: float) -> int:

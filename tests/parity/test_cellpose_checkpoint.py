@@ -11,8 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from flowmask.network.contract import from_metadata  # noqa: E402
+
 from export.cli import main  # noqa: E402
-from infer.contract import from_metadata  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flowmask.families.flow.masks import fill_holes, flow_errors, renumber
+from flowmask.families.flow.targets import label_boxes, labels_to_flows
+from flowmask.images.image import ArrayImage
+from flowmask.labels.labels import median_diameter
+from flowmask.labels.metrics import IOUS, false_negative_ratio, matches, ranked, sequential
+from flowmask.tiles.blend import taper
+from flowmask.tiles.normalise import levels, mix, normalise
+from flowmask.tiles.rescale import positions
 
-from infer.blend import taper
-from infer.flows import label_boxes, labels_to_flows
-from infer.image import ArrayImage
-from infer.labels import median_diameter
-from infer.masks import fill_holes, flow_errors, renumber
-from infer.metrics import IOUS, false_negative_ratio, matches, ranked, sequential
-from infer.normalise import levels, mix, normalise
-from infer.rescale import positions
 from tests.partition import same_partition
 from train.simulate import simulate
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import cv2
 import pytest
+from flowmask.cli import MODEL, SOME_FAILED, main
+from flowmask.errors import NetworkError, RunError
+from flowmask.runs.jobs import Job
+from flowmask.runs.record import DONE, FAILED, Outcome
+from flowmask.runs.worker import apart
 
-from infer.apart import apart
-from infer.cli import MODEL, SOME_FAILED, main
-from infer.errors import NetworkError, RunError
-from infer.jobs import Job
-from infer.report import DONE, FAILED, Outcome
 from train.simulate import simulate
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
@@ -101,7 +101,7 @@ def test_a_worker_does_not_outlive_the_run(folder):
 
 def test_the_process_that_minds_the_run_imports_none_of_the_heavy_packages(folder):
     """It is forked, which its threads would not survive, and lives on when memory runs out."""
-    code = "import sys; from infer.cli import main; main(own_process=True); print(sorted(sys.modules))"
+    code = "import sys; from flowmask.cli import main; main(own_process=True); print(sorted(sys.modules))"
     words = [sys.executable, "-c", code, "-i", folder / "in" / "a.png", "-o", folder / "out", "--diameter", "20"]
     modules = subprocess.run(words, cwd=MODEL.parents[1], capture_output=True, text=True, check=True).stdout
     assert "a.png: " in modules

@@ -12,7 +12,8 @@ from skimage.data import immunohistochemistry
 
 torch = pytest.importorskip("torch")
 
-from infer.flows import labels_to_flows  # noqa: E402
+from flowmask.families.flow.targets import labels_to_flows  # noqa: E402
+
 from train.augment import augmented, photometric  # noqa: E402
 from train.config import load_config  # noqa: E402
 

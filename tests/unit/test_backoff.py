@@ -2,13 +2,12 @@
 
 import logging
 
+import flowmask
 import numpy as np
 import pytest
-
-import infer
-from infer.backoff import Halving
-from infer.contract import Contract
-from infer.errors import NoRoomError, RunError
+from flowmask.errors import NoRoomError, RunError
+from flowmask.network.contract import Contract
+from flowmask.network.halving import Halving
 
 CONTRACT = Contract("fake", "rgb", 30.0, 30.0, False, "BSD-3-Clause", "nothing")
 
@@ -72,11 +71,11 @@ def test_another_error_is_not_tried_again():
 def test_an_image_has_the_same_labels_whatever_there_is_room_for(augment, caplog):
     y, x = np.mgrid[:500, :900]
     image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)
-    settings = infer.Settings(diameter=30, augment=augment)
+    settings = flowmask.Settings(diameter=30, augment=augment)
     roomy, tight = Refusing(99), Refusing(2)
-    expected = infer.segment(image, roomy, settings).labels
+    expected = flowmask.segment(image, roomy, settings).labels
     assert expected.max() > 200
     assert max(roomy.asked) > 2  # as many as suit a GPU
     with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(infer.segment(image, tight, settings).labels, expected)
+        np.testing.assert_array_equal(flowmask.segment(image, tight, settings).labels, expected)
     assert "no memory for" in caplog.text

@@ -3,8 +3,7 @@
 import threading
 
 import pytest
-
-from infer.bands import in_bands
+from flowmask.system.parallel import in_bands
 
 
 @pytest.mark.parametrize(("count", "size", "threads"), [(0, 4, 2), (1, 4, 2), (4, 4, 3), (1000, 7, 3), (1000, 7, 1)])

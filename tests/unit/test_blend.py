@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-
-from infer.blend import finished_rows, taper
-from infer.image import ArrayImage
-from infer.rescale import NormalisedView
-from infer.tiling import lattice
+from flowmask.images.image import ArrayImage
+from flowmask.tiles.blend import finished_rows, taper
+from flowmask.tiles.grid import lattice
+from flowmask.tiles.rescale import NormalisedView
 
 PLAN = ((0,), (0,), (0,))
 LEVEL = np.array([[0, 1]] * 3, np.float32)

@@ -1,9 +1,9 @@
 """A folder in which every third file is broken: check 2 of `bench.broken`, on fewer files."""
 
 import pytest
+from flowmask.cli import MODEL
 
 from bench.broken import by_hand, complaints
-from infer.cli import MODEL
 
 FILES = 48
 

@@ -1,16 +1,15 @@
 """Memory is counted before work begins."""
 
+import flowmask
 import numpy as np
 import pytest
-
-import infer
-from infer.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memory, planned_batch
-from infer.cli import MODEL
-from infer.errors import SettingsError
-from infer.memory import available_memory
-from infer.session import LEAST
-from infer.settings import parse_memory
-from infer.tiling import lattice
+from flowmask.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memory, planned_batch
+from flowmask.cli import MODEL
+from flowmask.errors import SettingsError
+from flowmask.network.session import LEAST
+from flowmask.options import parse_memory
+from flowmask.system.memory import available_memory
+from flowmask.tiles.grid import lattice
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,7 @@ def test_what_is_no_amount(text):
     with pytest.raises(SettingsError, match="--memory .* is no amount of memory"):
         parse_memory(text)
     with pytest.raises(SettingsError, match="--gpu-memory .* is no amount of memory"):
-        infer.Settings(gpu_memory=text)
+        flowmask.Settings(gpu_memory=text)
 
 
 def test_it_grows_with_the_width_and_not_with_the_height():
@@ -77,4 +76,4 @@ def test_there_is_memory():
 @pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
 def test_an_image_that_cannot_fit_is_refused_with_the_figure_that_would_do():
     with pytest.raises(SettingsError, match="it takes about .*G of memory and may use 0.1G"):
-        infer.segment(np.zeros((50, 60), np.uint8), MODEL, infer.Settings(diameter=30, memory="100M"))
+        flowmask.segment(np.zeros((50, 60), np.uint8), MODEL, flowmask.Settings(diameter=30, memory="100M"))

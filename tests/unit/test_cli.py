@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from flowmask.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
+from flowmask.errors import SettingsError
+from flowmask.labels.metrics import f1
+from flowmask.labels.paths import maps_path
+from flowmask.options import Settings
+from flowmask.runs.jobs import find_images
 
-from infer.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
-from infer.errors import SettingsError
-from infer.jobs import find_images
-from infer.metrics import f1
-from infer.outputs import maps_path
-from infer.settings import Settings
 from train.simulate import simulate
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")

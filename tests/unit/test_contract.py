@@ -4,9 +4,8 @@ import dataclasses
 import json
 
 import pytest
-
-from infer.contract import KEY, Contract, from_metadata
-from infer.errors import FlowmaskError, NetworkError
+from flowmask.errors import FlowmaskError, NetworkError
+from flowmask.network.contract import KEY, Contract, from_metadata
 
 CONTRACT = Contract("n", "green-blue", 30.0, 27.5, True, "CC0", "nothing")
 
@@ -48,7 +47,7 @@ def test_foreign_metadata(metadata):
 
 
 def test_every_error_is_also_a_builtin():
-    import infer.errors as errors
+    import flowmask.errors as errors
 
     leaves = [e for e in vars(errors).values() if isinstance(e, type) and e is not FlowmaskError]
     assert leaves

@@ -3,10 +3,9 @@
 import os
 
 import pytest
-
-from infer import cores as module
-from infer.cores import cores, physical_cores
-from infer.session import network_threads
+from flowmask.network.session import network_threads
+from flowmask.system import cpu as module
+from flowmask.system.cpu import cores, physical_cores
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from infer.contract import Contract
-from infer.diameter import LARGEST, SMALLEST, estimate_diameter
-from infer.flows import labels_to_flows
-from infer.image import ArrayImage
-from infer.labels import median_diameter
-from infer.normalise import channel_plan, levels
+from flowmask.families.flow.diameter import LARGEST, SMALLEST, estimate_diameter
+from flowmask.families.flow.targets import labels_to_flows
+from flowmask.images.image import ArrayImage
+from flowmask.labels.labels import median_diameter
+from flowmask.network.contract import Contract
+from flowmask.tiles.normalise import channel_plan, levels
 
 CONTRACT = Contract("n", "rgb", 30.0, 27.5, True, "CC0", "nothing")
 

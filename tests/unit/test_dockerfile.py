@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-from infer import __version__
+from flowmask import __version__
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

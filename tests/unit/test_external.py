@@ -2,12 +2,11 @@
 
 import onnx
 import pytest
+from flowmask.cli import MODEL
+from flowmask.errors import NetworkError
+from flowmask.network.onnx_scan import WITHIN, refers_elsewhere
+from flowmask.network.session import OnnxNetwork
 from onnx import TensorProto, helper
-
-from infer.cli import MODEL
-from infer.errors import NetworkError
-from infer.external import WITHIN, refers_elsewhere
-from infer.session import OnnxNetwork
 
 MESSAGES = {
     "model": onnx.ModelProto,

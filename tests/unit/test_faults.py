@@ -15,13 +15,13 @@ import numpy as np
 import onnx
 import pytest
 import tifffile
+from flowmask.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
+from flowmask.errors import ImageError
+from flowmask.images.image import open_image
+from flowmask.network.contract import KEY
+from flowmask.system.memory import forget_peak, peak_memory
 
 from bench.encode import bmp, png_chunk, tiff, tiff_tags
-from infer.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
-from infer.contract import KEY
-from infer.errors import ImageError
-from infer.image import open_image
-from infer.memory import forget_peak, peak_memory
 from train.simulate import simulate
 
 SAMPLE = simulate("fluorescence_nuclei", (90, 110), 3, 26).image
@@ -99,7 +99,7 @@ def test_a_header_that_claims_too_much_is_refused_before_anything_is_allocated(t
 def test_more_than_the_memory_at_once_is_refused_with_the_way_out(tmp_path, monkeypatch):
     cv2.imwrite(str(tmp_path / "a.png"), SAMPLE)
     tifffile.imwrite(tmp_path / "a.tif", SAMPLE, compression="zlib", rowsperstrip=90)
-    monkeypatch.setattr("infer.claim.available_memory", lambda: 5000)
+    monkeypatch.setattr("flowmask.images.size_limits.available_memory", lambda: 5000)
     for name in ("a.png", "a.tif"):
         with pytest.raises(ImageError, match=f"{name}: .* must be decoded at once, .*; save it as tiled TIFF"):
             open_image(tmp_path / name)
@@ -154,9 +154,9 @@ LIMITED = """
 import json, re, resource, sys
 from dataclasses import asdict
 from pathlib import Path
-from infer.jobs import Job
-from infer.settings import Settings
-from infer.work import prepare
+from flowmask.runs.jobs import Job
+from flowmask.options import Settings
+from flowmask.runs.process_file import prepare
 
 source, output, spare, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 segment = prepare(Path(sys.argv[5]), Settings(diameter=26, batch=batch, device="cpu"), False)

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from flowmask.cli import ALL_DONE, MODEL, main
+from flowmask.labels.paths import full_path
+from flowmask.labels.provenance import Made, description, finished
+from flowmask.labels.store import LabelStore
+from flowmask.labels.writers import write_labels
 
-from infer.cli import ALL_DONE, MODEL, main
-from infer.finished import Made, description, finished
-from infer.outputs import full_path
-from infer.store import LabelStore
-from infer.write import write_labels
 from train.simulate import simulate
 
 ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}

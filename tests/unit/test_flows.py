@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from infer.flows import label_boxes, labels_to_flows
+from flowmask.families.flow.targets import label_boxes, labels_to_flows
 
 
 def disc(shape=(40, 50), centre=(20, 24), radius=11):

@@ -1,10 +1,9 @@
 """Path following against SciPy's interpolation and a plain loop."""
 
 import numpy as np
+from flowmask.families.flow.constants import LONGEST, STEPS
+from flowmask.families.flow.follow import ARRIVED, CHECK, NOWHERE, follow, inner_field, sample
 from scipy.ndimage import gaussian_filter, map_coordinates
-
-from infer.follow import ARRIVED, CHECK, NOWHERE, follow, inner_field, sample
-from infer.reach import LONGEST, STEPS
 
 RNG = np.random.default_rng(6)
 HEIGHT, WIDTH = 60, 71

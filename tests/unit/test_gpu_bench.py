@@ -11,12 +11,13 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from flowmask.cli import MODEL  # noqa: E402
+from flowmask.network.session import OnnxNetwork  # noqa: E402
+
 from bench.ceiling import ceilings, tile_operations  # noqa: E402
 from bench.gpu import Bench, _end, _infer, compare_labels, follow_paths, measure_tiles, report, run_slide  # noqa: E402
 from bench.speed import environment_of  # noqa: E402
 from bench.stages import stages  # noqa: E402
-from infer.cli import MODEL  # noqa: E402
-from infer.session import OnnxNetwork  # noqa: E402
 from train.network import load  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-
-from infer.errors import ImageError
-from infer.image import as_image, open_image
+from flowmask.errors import ImageError
+from flowmask.images.image import as_image, open_image
 
 RNG = np.random.default_rng(11)
 GREY = RNG.integers(0, 255, (37, 53)).astype(np.uint8)
@@ -194,7 +193,7 @@ def test_memory_that_runs_out_is_no_damage(tmp_path, monkeypatch):
 def test_what_is_large_lies_on_disk(tmp_path, monkeypatch):
     cv2.imwrite(str(tmp_path / "a.png"), COLOUR[..., ::-1])
     made = []
-    monkeypatch.setattr("infer.disk.LARGE", 1000)
+    monkeypatch.setattr("flowmask.images.memmap.LARGE", 1000)
     monkeypatch.setattr("tempfile.TemporaryFile", lambda real=tempfile.TemporaryFile: made.append(real()) or made[-1])
     image = open_image(tmp_path / "a.png")
     assert len(made) == 1
@@ -207,7 +206,7 @@ def test_a_disk_without_room_is_named(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     cv2.imwrite(str(tmp_path / "a.png"), COLOUR)
-    monkeypatch.setattr("infer.disk.LARGE", 1000)
+    monkeypatch.setattr("flowmask.images.memmap.LARGE", 1000)
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(ImageError, match="a.png: decoded it takes 0.0 GiB.*No space left on device.*TMPDIR"):
         open_image(tmp_path / "a.png")

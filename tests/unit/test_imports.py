@@ -95,12 +95,12 @@ def test_onnxruntime_has_one_door():
 
 
 def test_help_needs_none_of_the_heavy_packages():
-    code = "import sys, infer.cli; infer.cli.build_parser().format_help(); print(sorted(sys.modules))"
+    code = "import sys, flowmask.cli; flowmask.cli.build_parser().format_help(); print(sorted(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for heavy in ("numba", "onnxruntime", "cv2", "tifffile", "skimage", "scipy"):
         assert f"'{heavy}'" not in modules
 
 
 def test_a_run_can_begin_before_numba_is_there():
-    code = "import sys, infer.work, infer.cli; sys.exit('numba' in sys.modules or 'skimage' in sys.modules)"
+    code = "import sys, flowmask.runs.process_file, flowmask.cli; sys.exit('numba' in sys.modules or 'skimage' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -4,14 +4,14 @@ import os
 import shutil
 
 import cv2
+import flowmask
 import numpy as np
 import pytest
 import tifffile
+from flowmask.cli import ALL_DONE, MODEL, SOME_FAILED, main
+from flowmask.labels.metrics import f1
+from flowmask.runs.jobs import find_images
 
-import infer
-from infer.cli import ALL_DONE, MODEL, SOME_FAILED, main
-from infer.jobs import find_images
-from infer.metrics import f1
 from train.simulate import simulate
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
@@ -107,7 +107,7 @@ def test_a_folder_that_holds_the_output_folder_and_old_outputs(folder, capsys):
 def test_a_pipe_or_device_alone_is_no_image(folder):
     os.mkfifo(folder / "pipe.png")
     for path in (folder / "pipe.png", "/dev/zero"):
-        with pytest.raises(infer.InputError, match="there is no such file or folder"):
+        with pytest.raises(flowmask.InputError, match="there is no such file or folder"):
             find_images(type(folder)(path))
 
 
@@ -165,7 +165,7 @@ def test_an_image_in_several_files_is_refused(folder, capsys):
 
 @pytest.fixture(scope="module")
 def network():
-    return infer.load_network(MODEL, device="cpu")
+    return flowmask.load_network(MODEL, device="cpu")
 
 
 WORTHLESS = {
@@ -181,7 +181,7 @@ WORTHLESS = {
 
 @pytest.mark.parametrize("name", WORTHLESS)
 def test_values_of_no_use_make_no_cells(network, name):
-    result = infer.segment(WORTHLESS[name], network)
+    result = flowmask.segment(WORTHLESS[name], network)
     assert result.labels.shape == (60, 70)
     assert result.cells == result.labels.max() == 0
 
@@ -190,8 +190,8 @@ def test_values_of_no_use_make_no_cells(network, name):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_images_of_hardly_any_pixel(network, shape, dtype):
     pixels = np.random.default_rng(1).integers(0, 255, shape).astype(dtype)
-    for settings in (infer.Settings(), infer.Settings(diameter=1), infer.Settings(diameter=10_000)):
-        result = infer.segment(pixels, network, settings)
+    for settings in (flowmask.Settings(), flowmask.Settings(diameter=1), flowmask.Settings(diameter=10_000)):
+        result = flowmask.segment(pixels, network, settings)
         assert result.labels.shape == shape[:2]
         assert result.cells == result.labels.max()
 
@@ -200,7 +200,7 @@ def test_what_is_not_finite_takes_no_part(network):
     clean = GREY.astype(np.float32) / 1000
     spoilt = clean.copy()
     spoilt[100:103, 60:63] = np.nan, np.inf, -np.inf
-    one, other = (infer.segment(pixels, network, infer.Settings(diameter=18)) for pixels in (clean, spoilt))
+    one, other = (flowmask.segment(pixels, network, flowmask.Settings(diameter=18)) for pixels in (clean, spoilt))
     assert one.cells >= 3
     assert f1(one.labels[:80], other.labels[:80]) > 0.9
 
@@ -209,5 +209,7 @@ def test_sixty_channels_of_which_three_are_chosen(folder, network):
     stack = np.random.default_rng(2).integers(0, 255, (60, *GREY.shape)).astype(np.uint8)
     stack[[41, 42, 43]] = COLOUR.transpose(2, 0, 1)
     tifffile.imwrite(folder / "a.ome.tif", stack, ome=True, metadata={"axes": "CYX"})
-    chosen = infer.segment(folder / "a.ome.tif", network, infer.Settings(diameter=18, channels=(42, 43, 44)))
-    np.testing.assert_array_equal(chosen.labels, infer.segment(COLOUR, network, infer.Settings(diameter=18)).labels)
+    chosen = flowmask.segment(folder / "a.ome.tif", network, flowmask.Settings(diameter=18, channels=(42, 43, 44)))
+    np.testing.assert_array_equal(
+        chosen.labels, flowmask.segment(COLOUR, network, flowmask.Settings(diameter=18)).labels
+    )

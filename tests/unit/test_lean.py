@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import pytest
 import tifffile
+from flowmask.cli import MODEL
 
-from infer.cli import MODEL
 from train.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,9 @@ def test_predict_segments_without_torch(tmp_path):
 def test_nothing_is_reported_home(tmp_path):
     """ONNX Runtime's telemetry leaves a device id and a queue in the home folder; ours must leave neither."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
-    code = f"from infer.session import OnnxNetwork; from pathlib import Path; OnnxNetwork(Path({str(MODEL)!r}))"
+    code = (
+        f"from flowmask.network.session import OnnxNetwork; from pathlib import Path; OnnxNetwork(Path({str(MODEL)!r}))"
+    )
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([PYTHON, "-c", code], check=True, cwd=ROOT, env=environment)
     assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower()]

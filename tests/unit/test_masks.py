@@ -3,14 +3,14 @@
 import cv2
 import numpy as np
 import pytest
+from flowmask.families.flow.masks import fill_holes, flow_errors, grow, peaks, renumber
+from flowmask.families.flow.strip import label_rows
+from flowmask.families.flow.targets import label_boxes, labels_to_flows
+from flowmask.labels.metrics import f1
+from flowmask.options import Settings
+from flowmask.tiles.rescale import positions
 from scipy import ndimage
 
-from infer.flows import label_boxes, labels_to_flows
-from infer.masks import fill_holes, flow_errors, grow, peaks, renumber
-from infer.metrics import f1
-from infer.rescale import positions
-from infer.settings import Settings
-from infer.strip import label_rows
 from train.simulate import simulate
 
 

@@ -4,14 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
-from scipy.spatial import distance
-from skimage.measure import label
-from skimage.metrics import contingency_table
-from skimage.segmentation import clear_border
-
-from infer.metrics import (
+from flowmask.labels.metrics import (
     IOUS,
     LARGE,
     average_precision,
@@ -25,6 +18,13 @@ from infer.metrics import (
     ranked,
     sequential,
 )
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+from scipy.spatial import distance
+from skimage.measure import label
+from skimage.metrics import contingency_table
+from skimage.segmentation import clear_border
+
 from train.simulate import simulate
 
 
@@ -218,16 +218,16 @@ def test_large_images_are_scored_by_patches():
 def test_patches_are_summed_whether_they_hold_true_cells_false_ones_both_or_none(monkeypatch, seed):
     """Patches of 80 px: one shows only false cells, one only missed ones, one none."""
     truth, guess = found(seed)
-    monkeypatch.setattr("infer.metrics.PATCH", 80)
+    monkeypatch.setattr("flowmask.labels.metrics.PATCH", 80)
     first, second, below = np.s_[:80, :80], np.s_[:80, 80:160], np.s_[80:160, :80]
     truth[first] = guess[second] = truth[below] = guess[below] = 0
     assert inner_cells(guess[first], 80)
     assert inner_cells(truth[second], 80)
     whole, expected = f1_challenge(truth, guess), f1_of_patches(truth, guess, 80)
     assert 0.2 < expected < 0.9
-    monkeypatch.setattr("infer.metrics.LARGE", truth.size + 1)
+    monkeypatch.setattr("flowmask.labels.metrics.LARGE", truth.size + 1)
     assert f1_challenge(truth, guess) == whole != expected
-    monkeypatch.setattr("infer.metrics.LARGE", truth.size)
+    monkeypatch.setattr("flowmask.labels.metrics.LARGE", truth.size)
     assert f1_challenge(truth, guess) == pytest.approx(expected)
 
 

@@ -1,13 +1,13 @@
 """Averages over mirror images: against plain NumPy, and where there is nothing to average out."""
 
+import flowmask
 import numpy as np
 import pytest
+from flowmask.cli import MODEL
+from flowmask.labels.metrics import f1
+from flowmask.network.contract import Contract
+from flowmask.network.tta import Mirrored
 
-import infer
-from infer.cli import MODEL
-from infer.contract import Contract
-from infer.metrics import f1
-from infer.mirror import Mirrored
 from train.simulate import simulate
 
 CONTRACT = Contract("fake", "rgb", 30.0, 30.0, False, "BSD-3-Clause", "nothing")
@@ -69,7 +69,7 @@ def test_diameters_are_those_of_the_tiles():
 def test_a_network_that_is_the_same_in_a_mirror_gives_the_same_labels():
     image, truth = blobs()
     plain, averaged = (
-        infer.segment(image, Fake(towards_the_light), infer.Settings(diameter=30, augment=augment))
+        flowmask.segment(image, Fake(towards_the_light), flowmask.Settings(diameter=30, augment=augment))
         for augment in (False, True)
     )
     assert f1(truth, plain.labels) > 0.95
@@ -83,9 +83,9 @@ def test_labels_change_where_the_network_is_not_and_not_with_the_batch():
         """Sees every cell 4 px too far to the right, and so, in the mirror, to the left."""
         return np.roll(towards_the_light(tiles), 4, axis=3)
 
-    plain = infer.segment(image, Fake(shifted), infer.Settings(diameter=30))
+    plain = flowmask.segment(image, Fake(shifted), flowmask.Settings(diameter=30))
     one, three, seven = (
-        infer.segment(image, Fake(shifted), infer.Settings(diameter=30, augment=True, batch=batch)).labels
+        flowmask.segment(image, Fake(shifted), flowmask.Settings(diameter=30, augment=True, batch=batch)).labels
         for batch in (1, 3, 7)
     )
     np.testing.assert_array_equal(one, three)
@@ -96,9 +96,9 @@ def test_labels_change_where_the_network_is_not_and_not_with_the_batch():
 @pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
 def test_the_network_that_ships_gives_the_same_bits_again():
     sample = simulate("fluorescence_nuclei", (200, 330), 7, 26)
-    network = infer.load_network(MODEL, device="cpu")
+    network = flowmask.load_network(MODEL, device="cpu")
     plain, one, two = (
-        infer.segment(sample.image, network, infer.Settings(diameter=26, **settings)).labels
+        flowmask.segment(sample.image, network, flowmask.Settings(diameter=26, **settings)).labels
         for settings in ({}, {"augment": True}, {"augment": True, "batch": 4})
     )
     np.testing.assert_array_equal(one, two)

@@ -5,9 +5,8 @@ import re
 
 import numpy as np
 import pytest
-
-from infer.api import load_network
-from infer.cli import MODEL
+from flowmask.api import load_network
+from flowmask.cli import MODEL
 
 README = MODEL.with_name("README.md").read_text()
 LISTED = dict(re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", README, re.MULTILINE))

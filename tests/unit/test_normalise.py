@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-
-from infer.errors import SettingsError
-from infer.image import ArrayImage
-from infer.normalise import channel_plan, levels, mix, normalise
+from flowmask.errors import SettingsError
+from flowmask.images.image import ArrayImage
+from flowmask.tiles.normalise import channel_plan, levels, mix, normalise
 
 RNG = np.random.default_rng(3)
 

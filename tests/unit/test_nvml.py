@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from infer.nvml import gpu_count, gpu_memory, gpu_name, own_memory
+from flowmask.system.nvml import gpu_count, gpu_memory, gpu_name, own_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +52,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t d, unsigned int *n, nvm
 """
 ASK = """
 import json, os
-from infer.nvml import gpu_count, gpu_memory, gpu_name, own_memory
+from flowmask.system.nvml import gpu_count, gpu_memory, gpu_name, own_memory
 os.environ["HOLDER"] = os.environ["HOLDER"] or str(os.getpid())
 print(json.dumps([gpu_count()] + [[gpu_name(i), m and [m.free, m.used], own_memory(i)]
                                   for i in range(3) for m in [gpu_memory(i)]]))

@@ -4,8 +4,7 @@ import gc
 import threading
 
 import pytest
-
-from infer.overlap import ahead
+from flowmask.system.prefetch import ahead
 
 
 def counting(stop, ended=None):

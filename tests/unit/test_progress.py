@@ -2,7 +2,7 @@
 
 import io
 
-from infer.progress import ProgressBar
+from flowmask.runs.progress import ProgressBar
 
 
 class Terminal(io.StringIO):

@@ -2,12 +2,11 @@
 
 import numpy as np
 import tifffile
+from flowmask.images.image import open_image
+from flowmask.labels.store import LabelStore
+from flowmask.labels.writers import write_labels
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from infer.image import open_image
-from infer.store import LabelStore
-from infer.write import write_labels
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIDES = st.integers(1, 70)

@@ -9,14 +9,15 @@ from scipy import ndimage
 
 pytest.importorskip("torch")
 
+from flowmask.families.flow.targets import labels_to_flows  # noqa: E402
+from flowmask.images.image import ArrayImage  # noqa: E402
+from flowmask.labels.labels import median_diameter  # noqa: E402
+from flowmask.labels.metrics import average_precision  # noqa: E402
+from flowmask.network.contract import Contract  # noqa: E402
+from flowmask.options import Settings  # noqa: E402
+
 from bench import quality  # noqa: E402
 from bench.quality import COLUMNS, Group, cell_confidence, score, segmented, summary, table  # noqa: E402
-from infer.contract import Contract  # noqa: E402
-from infer.flows import labels_to_flows  # noqa: E402
-from infer.image import ArrayImage  # noqa: E402
-from infer.labels import median_diameter  # noqa: E402
-from infer.metrics import average_precision  # noqa: E402
-from infer.settings import Settings  # noqa: E402
 from train.data import write_sample  # noqa: E402
 from train.readers import read_shared  # noqa: E402
 from train.simulate import MODALITIES  # noqa: E402

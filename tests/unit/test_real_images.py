@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from flowmask.cli import MODEL
+from flowmask.labels.metrics import f1_challenge
 
-from infer.cli import MODEL
-from infer.metrics import f1_challenge
 from train.config import load_config, split
 from train.readers import read_labels, read_shared
 

@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import tifffile
+from flowmask import __version__
+from flowmask.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
 
-from infer import __version__
-from infer.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
 from train.simulate import simulate
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")

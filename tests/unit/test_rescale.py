@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-
-from infer.image import ArrayImage
-from infer.rescale import NormalisedView, network_length, positions
+from flowmask.images.image import ArrayImage
+from flowmask.tiles.rescale import NormalisedView, network_length, positions
 
 RNG = np.random.default_rng(5)
 PLAN = ((0,), (1,))

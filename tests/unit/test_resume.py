@@ -4,15 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from flowmask.cli import MODEL
+from flowmask.errors import OutputError
+from flowmask.images.image import ArrayImage
+from flowmask.labels.paths import maps_path
+from flowmask.labels.provenance import labels_origin, maps_origin
+from flowmask.map_cache import MapsFile, discard
+from flowmask.network.session import OnnxNetwork
+from flowmask.options import Settings
+from flowmask.pipeline import segment_rows
 
-from infer.cli import MODEL
-from infer.errors import OutputError
-from infer.image import ArrayImage
-from infer.outputs import maps_path
-from infer.pipeline import segment_rows
-from infer.resume import MapsFile, discard, labels_origin, maps_origin
-from infer.session import OnnxNetwork
-from infer.settings import Settings
 from train.simulate import simulate
 
 ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}

@@ -5,8 +5,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from flowmask.images.image import ArrayImage  # noqa: E402
+
 from bench.robustness import CHANGES, changed  # noqa: E402
-from infer.image import ArrayImage  # noqa: E402
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from infer.rolling import SPARE, Rolling
+from flowmask.system.rolling import SPARE, Rolling
 
 
 @pytest.mark.parametrize("leading", [(), (3,)])

@@ -6,12 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-
-from infer.cli import MODEL, WRONG_USAGE, main
-from infer.contract import KEY
-from infer.errors import NetworkError, NoRoomError, RunError, SettingsError
-from infer.nvml import gpu_count
-from infer.session import CPU, CUDA, BoundMaps, OnnxNetwork, _tried
+from flowmask.cli import MODEL, WRONG_USAGE, main
+from flowmask.errors import NetworkError, NoRoomError, RunError, SettingsError
+from flowmask.network.contract import KEY
+from flowmask.network.session import CPU, CUDA, BoundMaps, OnnxNetwork, _tried
+from flowmask.system.nvml import gpu_count
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
 

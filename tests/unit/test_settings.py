@@ -3,10 +3,9 @@
 from dataclasses import fields
 
 import pytest
-
-from infer.cli import build_parser
-from infer.errors import SettingsError
-from infer.settings import Settings, parse_device
+from flowmask.cli import build_parser
+from flowmask.errors import SettingsError
+from flowmask.options import Settings, parse_device
 
 
 @pytest.mark.parametrize("knob", [knob for knob in fields(Settings) if knob.metadata["low"] is not None])

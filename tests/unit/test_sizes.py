@@ -5,8 +5,9 @@ import pytest
 
 pytest.importorskip("torch")
 
+from flowmask.labels.labels import median_diameter  # noqa: E402
+
 from bench import sizes  # noqa: E402
-from infer.labels import median_diameter  # noqa: E402
 from train.simulate import MODALITIES  # noqa: E402
 
 

@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("resource", reason="the benchmark needs a Unix")
 
+from flowmask.cli import MODEL
+
 from bench.slides import Run, figures, measure, slide, with_ratios
-from infer.cli import MODEL
 from train.simulate.slide import count_cells
 
 

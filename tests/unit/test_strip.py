@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from flowmask.families.flow.constants import REACH
+from flowmask.families.flow.strip import label_rows
+from flowmask.families.flow.targets import labels_to_flows
+from flowmask.options import Settings
 
-from infer.flows import labels_to_flows
-from infer.reach import REACH
-from infer.settings import Settings
-from infer.strip import label_rows
 from tests.whole import whole_labels
 from train.simulate import simulate
 
@@ -95,7 +95,7 @@ def test_a_cell_taller_than_every_strip_is_whole():
 
 def test_few_rows_are_held():
     """What is held follows the reach of the paths, not the height of the image."""
-    from infer.strip import _Strip
+    from flowmask.families.flow.strip import _Strip
 
     maps = noisy_maps(simulate("dense_tissue", (6000, 64), 1, 24).labels, 1.0, 0.1)
     strip = _Strip(maps.shape[1:], (6000, 64), Settings())
@@ -110,8 +110,8 @@ def test_several_callers_may_label_at_once():
     code = """
 import threading
 import numpy as np
-from infer.settings import Settings
-from infer.strip import label_rows
+from flowmask.options import Settings
+from flowmask.families.flow.strip import label_rows
 maps = np.random.default_rng(1).normal(size=(3, 300, 400)).astype(np.float32)
 def work():
     for _ in range(5):

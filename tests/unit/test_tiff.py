@@ -7,10 +7,9 @@ import threading
 import numpy as np
 import pytest
 import tifffile
-
-from infer import tiff
-from infer.errors import ImageError
-from infer.image import open_image
+from flowmask.errors import ImageError
+from flowmask.images import tiff
+from flowmask.images.image import open_image
 
 RNG = np.random.default_rng(5)
 HEIGHT, WIDTH = 131, 203
@@ -198,7 +197,7 @@ def test_the_cache_is_bounded(tmp_path, monkeypatch):
 def test_a_huge_strip_is_decoded_once_onto_the_disk(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", COLOUR, rowsperstrip=HEIGHT, **ZLIB, **RGB)
     monkeypatch.setattr(tiff, "CACHE", 1000)
-    monkeypatch.setattr("infer.disk.LARGE", 1000)
+    monkeypatch.setattr("flowmask.images.memmap.LARGE", 1000)
     decoded = count_decoded(monkeypatch)
     image = open_image(tmp_path / "a.tif")
     assert_windows(image, FIRST)

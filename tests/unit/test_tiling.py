@@ -1,11 +1,10 @@
 """The lattice covers every axis once and keeps its overlap."""
 
 import numpy as np
+from flowmask.network.contract import GRAIN
+from flowmask.tiles.grid import MARGIN, Lattice, lattice
 from hypothesis import given
 from hypothesis import strategies as st
-
-from infer.contract import GRAIN
-from infer.tiling import MARGIN, Lattice, lattice
 
 
 @given(length=st.integers(1, 20_000), tile=st.sampled_from([64, 224, 256]))

@@ -8,6 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from flowmask.images.image import ArrayImage  # noqa: E402
+from flowmask.tiles.normalise import channel_plan, mix  # noqa: E402
+
 from bench import trainings  # noqa: E402
 from bench.trainings import (  # noqa: E402
     TRAININGS,
@@ -21,8 +24,6 @@ from bench.trainings import (  # noqa: E402
     pixels_of,
     style_of,
 )
-from infer.image import ArrayImage  # noqa: E402
-from infer.normalise import channel_plan, mix  # noqa: E402
 from train.augment import Augmentation, augmented, photometric  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config  # noqa: E402

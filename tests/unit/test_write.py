@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import tifffile
-
-from infer.errors import OutputError
-from infer.flows import label_boxes
-from infer.ids import reused_ids
-from infer.metrics import f1_challenge
-from infer.outputs import label_path
-from infer.store import LabelStore, pack
-from infer.write import write_labels, write_strips
+from flowmask.errors import OutputError
+from flowmask.families.flow.targets import label_boxes
+from flowmask.labels.challenge import reused_ids
+from flowmask.labels.metrics import f1_challenge
+from flowmask.labels.paths import label_path
+from flowmask.labels.store import LabelStore, pack
+from flowmask.labels.writers import write_labels, write_strips
 
 
 def test_the_name_ends_at_the_first_dot(tmp_path):

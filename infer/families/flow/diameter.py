@@ -7,13 +7,13 @@ from functools import cache, partial
 
 import numpy as np
 
-from infer.contract import GRAIN
-from infer.image import Image
-from infer.labels import Labels, median_diameter
-from infer.normalise import Array, Levels, Plan
-from infer.rescale import NormalisedView
-from infer.session import Network
-from infer.settings import Settings
+from ...images.image import Image
+from ...labels.labels import Labels, median_diameter
+from ...network.contract import GRAIN
+from ...network.session import Network
+from ...options import Settings
+from ...tiles.normalise import Array, Levels, Plan
+from ...tiles.rescale import NormalisedView
 
 WINDOW = 320
 """Largest side of a window in network pixels."""
@@ -105,7 +105,7 @@ def _flow_length(looks: list[Array]) -> float:
 
 def _labels(maps: Array, settings: Settings) -> Labels:
     """Return the labels (Y, X) of maps (3, Y, X) at the network's resolution."""
-    from infer.strip import label_rows  # where nothing is compiled ahead, that takes longer than opening the network
+    from .strip import label_rows  # where nothing is compiled ahead, that takes longer than opening the network
 
     shape = maps.shape[1], maps.shape[2]
     return np.concatenate(list(label_rows([maps], shape, shape, settings)))

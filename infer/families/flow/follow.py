@@ -13,9 +13,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from infer.bands import in_bands
-from infer.compiled import inlined, kernel, part
-from infer.reach import LONGEST, STEPS
+from ...kernels.compiled import inlined, kernel, part
+from ...system.parallel import in_bands
+from .constants import LONGEST, STEPS
 
 Maps = npt.NDArray[np.float32]
 Ends = npt.NDArray[np.int32]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from infer.bands import in_bands
-from infer.compiled import kernel, part
-from infer.flows import cell_flows
-from infer.follow import NOWHERE, Ends, Maps, Positions, sample
-from infer.labels import Boxes, Labels
+from ...kernels.compiled import kernel, part
+from ...labels.labels import Boxes, Labels
+from ...system.parallel import in_bands
+from .follow import NOWHERE, Ends, Maps, Positions, sample
+from .targets import cell_flows
 
 SEED_PIXELS = 10
 SPREAD_PIXELS = 2
@@ -94,22 +94,6 @@ def label(ends: Ends, bases: npt.NDArray[np.int64], basins: Labels, top: int, la
             end = ends[i, j]
             if end != NOWHERE:
                 labels[i, j] = basins[bases[i] + end // width - top, end % width]
-
-
-@kernel("void(i4[:,::1], i8, i4[:,::1], i8[::1])")
-def measure(labels: Labels, top: int, boxes: Boxes, areas: npt.NDArray[np.int64]) -> None:
-    """Add rows of labels to the cells' boxes (n, 4) (top, left, bottom, right; ends excluded) and areas (n,)."""
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            cell = labels[y, x] - 1
-            if cell >= 0:
-                box = boxes[cell]
-                if areas[cell] == 0:
-                    box[0], box[1], box[3] = top + y, x, x + 1
-                box[1] = min(box[1], x)
-                box[2] = top + y + 1
-                box[3] = max(box[3], x + 1)
-                areas[cell] += 1
 
 
 @kernel("void(i8[::1], i4[:,::1], i4[:,::1], i8, f4[:,:,::1], i8, i8, f8[::1], f8[::1], f8[::1])")

@@ -19,11 +19,16 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from infer.bands import in_bands
-from infer.cores import threads
-from infer.follow import Maps, follow, inner_field, pile_up
-from infer.labels import Labels
-from infer.masks import (
+from ...labels.labels import Labels
+from ...labels.measure import measure
+from ...options import Settings
+from ...system.cpu import threads
+from ...system.parallel import in_bands
+from ...system.rolling import Rolling
+from ...tiles.rescale import positions
+from .constants import REACH
+from .follow import Maps, follow, inner_field, pile_up
+from .masks import (
     GROWTH,
     PEAK,
     SEED_PIXELS,
@@ -32,14 +37,9 @@ from infer.masks import (
     flow_errors,
     grow,
     label,
-    measure,
     peaks,
     renumber,
 )
-from infer.reach import REACH
-from infer.rescale import positions
-from infer.rolling import Rolling
-from infer.settings import Settings
 
 BAND = 64
 """Source rows that a thread labels before it takes others."""

@@ -10,35 +10,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from infer.bands import in_bands
-from infer.compiled import kernel, part
-from infer.cores import cores
-from infer.labels import Labels
+from ...kernels.compiled import kernel, part
+from ...labels.labels import Labels
+from ...labels.measure import label_boxes
+from ...system.cpu import cores
+from ...system.parallel import in_bands
 
 BAND = 16
 """Cells that a thread works on before it takes others."""
 Flows = npt.NDArray[np.float32]
-
-
-@kernel("i4[:,::1](i4[:,::1], i8)")
-def label_boxes(labels: Labels, count: int) -> npt.NDArray[np.int32]:
-    """Return (count, 4) int32 boxes (top, left, bottom, right; ends excluded) of the ids 1..count.
-
-    An id without a pixel has a box of zeros.
-    """
-    boxes = np.zeros((count, 4), np.int32)
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            label = labels[y, x]
-            if label > 0:
-                box = boxes[label - 1]
-                if box[2] == 0:
-                    box[0], box[1], box[2], box[3] = y, x, y + 1, x + 1
-                else:
-                    box[1] = min(box[1], x)
-                    box[2] = y + 1
-                    box[3] = max(box[3], x + 1)
-    return boxes
 
 
 @part

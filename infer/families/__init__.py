@@ -1,0 +1,1 @@
+"""Network families: how the maps of a network become cells."""

@@ -1,0 +1,1 @@
+"""Image files as windowed readers of (C, Y, X) pixels."""

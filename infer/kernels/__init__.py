@@ -1,0 +1,1 @@
+"""Loops in machine code: how Numba compiles them and how a build compiles them ahead of time."""

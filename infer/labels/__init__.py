@@ -1,0 +1,1 @@
+"""Label images: their types, storage, files and scores."""

@@ -1,0 +1,1 @@
+"""From an image to network tiles, and from tiles back to rows of maps."""
