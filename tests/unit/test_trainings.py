@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from flowmask.images.image import ArrayImage  # noqa: E402
-from flowmask.tiles.normalise import channel_plan, mix  # noqa: E402
+from flowmask.tiles.normalise import channel_map, mix  # noqa: E402
 
 from bench import trainings  # noqa: E402
 from bench.trainings import (  # noqa: E402
@@ -127,7 +127,7 @@ def test_the_network_gets_green_and_blue_of_a_colour_image(change):
 def test_the_seeds_network_gets_the_first_channel_and_an_empty_one_where_there_is_no_colour(channels):
     image, _ = squares(channels=channels)
     left = pixels_of(green_and_blue_of_colours(image))
-    seen = mix(left, channel_plan("green-blue", len(left)))
+    seen = mix(left, channel_map("green-blue", len(left)))
     np.testing.assert_array_equal(seen, [pixels_of(image)[0], np.zeros(image.shape[1:])])
 
 
