@@ -90,7 +90,7 @@ def test_a_slide_that_fails_says_why(tmp_path):
     made = bench(tmp_path)
     made.networks = {"fp32": MODEL}
     (tmp_path / "a.tif").write_bytes(b"II*\0 no more")
-    with pytest.raises(RuntimeError, match="a.tif: it is cut short"):
+    with pytest.raises(RuntimeError, match="a.tif: it is incomplete"):
         _infer(made, tmp_path / "a.tif", "fp32")
     made.networks["fp32"] = tmp_path / "absent.onnx"
     with pytest.raises(RuntimeError, match="there is no such network file"):

@@ -143,7 +143,7 @@ def test_a_name_does_nothing_to_the_terminal(folder, capsys):
     (folder / "two\nlines\x1b[31m.tif").write_bytes(b"notes")
     assert run(folder) == SOME_FAILED
     said = capsys.readouterr().err
-    assert r"two\nlines\x1b[31m.tif: it is no TIFF, PNG, JPEG or BMP image" in said
+    assert r"two\nlines\x1b[31m.tif: it is not a TIFF, PNG, JPEG or BMP image" in said
     assert "\x1b" not in said
 
 
@@ -160,7 +160,9 @@ def test_an_image_in_several_files_is_refused(folder, capsys):
         )
         tifffile.imwrite(name, GREY, description=xml, metadata=None)
     assert run(folder) == SOME_FAILED
-    assert "a.ome.tif: its pixels lie in several files (OME-TIFF); save it as one file." in capsys.readouterr().err
+    assert (
+        "a.ome.tif: its pixels are stored in several files (OME-TIFF); save it as one file." in capsys.readouterr().err
+    )
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_all_that_was_asked_for_and_all_that_became_of_it(folder):
     assert (good["device"], good["fallback"], good["peak_gpu_memory"]) == ("cpu", None, None)
     assert (same_name["status"], bad["status"]) == ("failed", "failed")
     assert "has the same name up to its first dot" in same_name["reason"]
-    assert "b.tif: it is cut short" in bad["reason"]
+    assert "b.tif: it is incomplete" in bad["reason"]
     assert bad["cells"] is None
 
 
