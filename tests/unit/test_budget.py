@@ -6,7 +6,7 @@ import pytest
 from flowmask.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memory, planned_batch
 from flowmask.cli import MODEL
 from flowmask.errors import SettingsError
-from flowmask.network.session import LEAST
+from flowmask.network.gpu import LEAST
 from flowmask.options import parse_memory
 from flowmask.system.memory import available_memory
 from flowmask.tiles.grid import tile_grid
@@ -43,7 +43,7 @@ def test_the_batch_follows_the_budget():
     assert each > 5
     assert planned_batch(10**9, 0, (224, 224), 3) == 3
     assert planned_batch(10**9, 0, (448, 224), 1000) == each // 2
-    with pytest.raises(SettingsError, match=r"takes about 1.1G of memory and may use 1.0G; give --memory 1.1G"):
+    with pytest.raises(SettingsError, match=r"needs about 1.1G of memory and the limit is 1.0G; give --memory 1.1G"):
         planned_batch(2**30, 2**30, (224, 224), 8)
 
 
@@ -58,7 +58,7 @@ def test_the_batch_follows_the_memory_of_the_gpu():
     fits = planned_batch(10**11, 0, (336, 336), 500, room)
     assert GPU_NETWORK + fits * 336**2 * GPU_TILE_BYTES <= room < GPU_NETWORK + (fits + 1) * 336**2 * GPU_TILE_BYTES
     assert planned_batch(10**11, 0, (336, 336), 2, room) == 2
-    with pytest.raises(SettingsError, match=r"and a tile take about 1.4G of the GPU's memory and may use 1.2G"):
+    with pytest.raises(SettingsError, match=r"and one tile need about 1.4G of GPU memory and the limit is 1.2G"):
         planned_batch(10**11, 0, (336, 336), 1, 2**30 // 5)
 
 
@@ -75,5 +75,5 @@ def test_there_is_memory():
 
 @pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
 def test_an_image_that_cannot_fit_is_refused_with_the_figure_that_would_do():
-    with pytest.raises(SettingsError, match="it takes about .*G of memory and may use 0.1G"):
+    with pytest.raises(SettingsError, match="the image needs about .*G of memory and the limit is 0.1G"):
         flowmask.segment(np.zeros((50, 60), np.uint8), MODEL, flowmask.Settings(diameter=30, memory="100M"))

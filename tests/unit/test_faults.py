@@ -197,7 +197,7 @@ def test_a_network_that_gets_no_memory_for_many_tiles_gets_fewer(folder):
     """How much is too little for many tiles and enough for one depends on the cores: several amounts are tried."""
     for spare in (60, 70, 80, 90, 100, 110, 120, 150, 200, 250, 300):
         outcomes, said = limited(folder, (1500, 1500), 256, spare)
-        fewer = re.search(r"no memory for \d+ tiles at once: \d+ for the rest of this image", said)
+        fewer = re.search(r"not enough memory for \d+ tiles at once; the rest of this image uses \d+", said)
         if fewer and [outcome["status"] for outcome in outcomes] == ["done"] * 3:
             break
     else:
@@ -220,10 +220,10 @@ def bare():
 
 
 NETWORKS = {
-    "cut short": (lambda: MODEL.read_bytes()[: MODEL.stat().st_size // 2], "it is no ONNX file, or it is damaged"),
-    "cut at the end": (lambda: MODEL.read_bytes()[:-1], "it is no ONNX file, or it is damaged"),
-    "empty": (lambda: b"", "it is no ONNX file, or it is damaged"),
-    "a picture": (lambda: cv2.imencode(".png", SAMPLE)[1].tobytes(), "it is no ONNX file, or it is damaged"),
+    "cut short": (lambda: MODEL.read_bytes()[: MODEL.stat().st_size // 2], "it is not an ONNX file, or it is damaged"),
+    "cut at the end": (lambda: MODEL.read_bytes()[:-1], "it is not an ONNX file, or it is damaged"),
+    "empty": (lambda: b"", "it is not an ONNX file, or it is damaged"),
+    "a picture": (lambda: cv2.imencode(".png", SAMPLE)[1].tobytes(), "it is not an ONNX file, or it is damaged"),
     "a text": (lambda: b"the network", "n.onnx: "),
     "of another family": (lambda: changed(family="other"), "it is of family 'other' version 1"),
     "of another version": (lambda: changed(version=2), "version 2, and this engine runs .* version 1"),
@@ -249,7 +249,7 @@ def test_a_network_that_cannot_be_opened_in_a_process_apart_says_so_here(folder)
     (folder / "n.onnx").write_bytes(MODEL.read_bytes()[:100_000])
     done = infer(folder, "-m", folder / "n.onnx")
     assert done.returncode == WRONG_USAGE
-    assert done.stderr.startswith(f"error: {folder / 'n.onnx'}: it is no ONNX file, or it is damaged")
+    assert done.stderr.startswith(f"error: {folder / 'n.onnx'}: it is not an ONNX file, or it is damaged")
     assert len(done.stderr.splitlines()) == 1
 
 
