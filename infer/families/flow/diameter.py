@@ -85,7 +85,7 @@ def estimate_diameter(
         return contract.mean_diameter
 
     def diameter(step: float) -> float:
-        return first * SEARCH.step**step
+        return float(first * SEARCH.step**step)
 
     @cache
     def window_maps(step: int) -> list[Array]:
