@@ -53,7 +53,7 @@ def _pairs(prediction: Path, truth: Path) -> list[tuple[str, Path | None, Path]]
     """Return (name, predicted file, true file) for each true label image; the predicted file is None if missing."""
     for path in (prediction, truth):
         if not path.exists():
-            raise InputError(f"{path}: this file or folder does not exist; give two label files or two folders.")
+            raise InputError(f"{path}: there is no such file or folder; give two label files or two folders.")
     if truth.is_file():
         predicted = prediction if prediction.is_file() else None
         return [(truth.name, predicted, truth)]
