@@ -1,10 +1,10 @@
-"""Same weights, two engines: labels and time of cellpose 3.1 and of ours on the same real images.
+"""Agreement of Flowmask's labels with those of cellpose 3.1, with the same weights, on the same real images.
 
-    python -m bench.agreement --data ../shared/data [--checkpoint CHECKPOINT.pt] [--images 32]
+    python -m bench.quality.agreement --data ../shared/data [--checkpoint CHECKPOINT.pt] [--images 32]
 
-The checkpoint is written in cellpose's own format, exported from there with `python -m export --cellpose`, and
-loaded by the `cellpose` package in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default).
-Both get the same image, the true diameter and the default thresholds.
+The weights are written in cellpose's own format, exported from there with `python -m export --cellpose`, and loaded by
+the package `cellpose` in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default). Both engines get
+the same images, the true diameters and the default thresholds. The time of both is reported too.
 """
 
 from __future__ import annotations
@@ -15,120 +15,84 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import chain, islice, zip_longest
 from pathlib import Path
-from random import Random
 
 import numpy as np
-import torch
-from flowmask.api import load_network
-from flowmask.images.image import open_image
-from flowmask.labels.labels import median_diameter
+from flowmask.api import load_network, segment
+from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import f1
-from flowmask.options import Settings
-from flowmask.pipeline import segment_image
 
-from bench.environments import cellpose_python
-from bench.record import ROOT, print_table, write_record
-from train.network import FULL, FlowNetwork, load
-from train.readers import Item, read_labels, read_shared
+from bench.environments import cellpose_python, run_task
+from bench.images import Item, choose, read_labels, read_shared
+from bench.record import ROOT, Record, table, write_record
+from bench.same_weights import CHECKPOINT, write_cellpose_weights
 
-MIN_CELLS = 5
 THRESHOLDS = (0.5, 0.75, 0.9)
-CHECKPOINT = ROOT / "models" / "cyto-small.pt"
+"""IoU from which two cells count as the same."""
+HEADER = (
+    "image", "cells, cellpose", "cells, Flowmask", *(f"F1 at {t}" for t in THRESHOLDS), "s, cellpose", "s, Flowmask",
+)  # fmt: skip
 
 
-def widened(network: FlowNetwork) -> FlowNetwork:
-    """Return the full-width network that computes the same maps: further channels that stay zero.
-
-    cellpose's own pipeline takes no other width.
-    """
-    wide = FlowNetwork(network.channels, FULL)
-    state = {key: torch.zeros_like(value) for key, value in wide.state_dict().items()}
-    for key, value in network.state_dict().items():
-        if key.endswith("running_var"):
-            state[key] += 1
-        state[key][tuple(slice(0, size) for size in value.shape)] = value
-    wide.load_state_dict(state)
-    return wide.eval()
+def by_cellpose(items: list[Item], diameters: list[float], weights: Path, folder: Path) -> list[tuple[Labels, float]]:
+    """Return cellpose's labels (Y, X) of each image, and the seconds it took; ``diameters`` in px."""
+    images = [{"path": str(item.image), "diameter": d} for item, d in zip(items, diameters, strict=True)]
+    run_task(cellpose_python(), "segment", {"weights": str(weights), "images": images}, folder)
+    labels = np.load(folder / "labels.npz")
+    seconds = json.loads((folder / "seconds.json").read_text())
+    return [(labels[str(index)].astype(np.int32), seconds[index]) for index in range(len(items))]
 
 
-def cellpose_state(network: FlowNetwork, diameter: float) -> dict[str, torch.Tensor]:
-    """Return the weights under the names and in the shapes of cellpose 3.1's state dict."""
-    state = {"diam_mean": torch.tensor([diameter]), "diam_labels": torch.tensor([diameter])}
-    for key, value in network.state_dict().items():
-        side, level, part, *rest = key.split(".")
-        if side == "output":
-            state[key] = value
-        elif part == "proj":
-            state[f"{side}sample.{side}.res_{side}_{level}.proj.{'.'.join(rest)}"] = value
-        elif part == "style":
-            name = f"upsample.up.res_up_{level}.conv.conv_{int(rest[0]) + 1}.full.{rest[1]}"
-            state[name] = value[:, :, 0, 0] if rest[1] == "weight" else value
-        else:
-            inner = "conv." if side == "up" and rest[0] != "0" else ""
-            name = f"{side}sample.{side}.res_{side}_{level}.conv.conv_{rest[0]}.{inner}{'.'.join(rest[1:])}"
-            state[name] = value
-    return state
+def by_flowmask(items: list[Item], diameters: list[float], network: Path) -> list[tuple[Labels, float]]:
+    """Return Flowmask's labels (Y, X) of each image, and the seconds it took; ``diameters`` in px."""
+    opened = load_network(network)
+    segment(items[0].image, opened, diameter=diameters[0])  # so that no time includes a first call
+    results = []
+    for item, diameter in zip(items, diameters, strict=True):
+        begun = time.perf_counter()
+        labels = segment(item.image, opened, diameter=diameter).labels
+        results.append((labels, time.perf_counter() - begun))
+    return results
 
 
-def choose(items: list[Item], count: int) -> list[Item]:
-    """Return ``count`` images with five cells or more: one of each source after the other, in a shuffled order."""
-    sources: dict[str, list[Item]] = {}
-    for item in items:
-        sources.setdefault(item.source, []).append(item)
-    for few in sources.values():
-        Random(0).shuffle(few)
-    turns = chain.from_iterable(zip_longest(*sources.values()))
-    usable = (item for item in turns if item and read_labels(item.labels).max() >= MIN_CELLS)
-    return list(islice(usable, count))
+def compared(items: list[Item], checkpoint: Path) -> list[Record]:
+    """Segment the images with both engines and return a row for each image."""
+    diameters = [median_diameter(read_labels(item.labels)) for item in items]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights, network = folder / "cellpose_weights", folder / "same.onnx"
+        write_cellpose_weights(checkpoint, weights)
+        export = [sys.executable, "-m", "export", "--cellpose", str(weights), "-o", str(network)]
+        subprocess.run(export, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        theirs = by_cellpose(items, diameters, weights, folder)
+        ours = by_flowmask(items, diameters, network)
+    rows = []
+    for item, (reference, seconds), (labels, own_seconds) in zip(items, theirs, ours, strict=True):
+        scores = [f1(reference, labels, threshold) for threshold in THRESHOLDS]
+        row = [item.name, int(reference.max()), int(labels.max()), *scores, seconds, own_seconds]
+        rows.append(dict(zip(HEADER, row, strict=True)))
+    return rows
 
 
-def run_cellpose(python: Path, weights: Path, jobs: list[dict[str, object]], folder: Path) -> None:
-    """Have the cellpose environment segment the jobs; see `bench/cellpose_side.py` for what it writes."""
-    job = folder / "job.json"
-    job.write_text(json.dumps({"weights": str(weights), "images": jobs, "output": str(folder)}))
-    subprocess.run([python, ROOT / "bench" / "cellpose_side.py", job], check=True)
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown."""
+    rows = [[row[column] for column in HEADER] for row in record["images"]]
+    means = [float(np.mean([row[column] for row in record["images"]])) for column in HEADER[3:]]
+    speed = f"cellpose takes {record['time_ratio']:.2f} times as long as Flowmask on these {len(rows)} images."
+    return f"{table(HEADER, [*rows, ['mean', None, None, *means]])}\n\n{speed}"
 
 
 def main() -> None:
+    """Compare both engines, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="a checkpoint of train/ (three channels)")
     parser.add_argument("--images", type=int, default=32)
     args = parser.parse_args()
-    python = cellpose_python()
-    network, extras = load(args.checkpoint)
-    diameter = float(extras["about"]["mean_diameter"])  # type: ignore[index]
-    items = choose(read_shared(args.data), args.images)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        weights, onnx = folder / "cellpose_weights", folder / "same.onnx"
-        torch.save(cellpose_state(widened(network), diameter), weights)
-        export = [sys.executable, "-m", "export", "--cellpose", weights, "-o", onnx]
-        subprocess.run(export, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        diameters = [median_diameter(read_labels(item.labels)) for item in items]
-        jobs = [{"path": str(item.image), "diameter": d} for item, d in zip(items, diameters, strict=True)]
-        run_cellpose(python, weights, jobs, folder)
-        theirs = np.load(folder / "labels.npz")
-        seconds = json.loads((folder / "seconds.json").read_text())
-        engine = load_network(onnx)
-        segment_image(open_image(items[0].image), engine, Settings(diameter=diameters[0]))
-        rows, agreements, times = [], [], []
-        for index, item in enumerate(items):
-            begun = time.perf_counter()
-            ours = segment_image(open_image(item.image), engine, Settings(diameter=diameters[index]))
-            times.append(time.perf_counter() - begun)
-            reference = theirs[str(index)].astype(np.int32)
-            agreements.append([f1(reference, ours.labels, t) for t in THRESHOLDS])
-            rows.append([item.name, int(reference.max()), ours.cells, *agreements[-1], seconds[index], times[-1]])
-    header = ["image", "cells, cellpose", "cells, ours", *(f"F1 at {t}" for t in THRESHOLDS), "s, cellpose", "s, ours"]
-    mean = [float(m) for m in np.mean(agreements, axis=0)]
-    rows.append(["mean", "", "", *mean, float(np.mean(seconds)), float(np.mean(times))])
-    print_table(header, rows)
-    ratio = sum(seconds) / sum(times)
-    print(f"ours takes 1/{ratio:.2f} of cellpose's time on these {len(items)} images")
-    figures = {"images": [dict(zip(header, row, strict=True)) for row in rows], "time_ratio": ratio}
+    rows = compared(choose(read_shared(args.data), args.images), args.checkpoint)
+    ratio = sum(row["s, cellpose"] for row in rows) / sum(row["s, Flowmask"] for row in rows)
+    figures = {"images": rows, "time_ratio": ratio}
+    print(text(figures))
     print(write_record("agreement", figures))
 
 

@@ -1,49 +1,40 @@
-"""Every score of `flowmask.labels.metrics` for each held-out source, with estimated and with true diameters.
+"""Accuracy for each held-out source, with estimated and with true cell diameters.
 
-    python -m bench.quality --data ../shared/data [--model models/cyto-small.onnx] [--config wider] [--augment]
+    python -m bench.quality.scores --data ../shared/data [--model FILE.onnx] [--config wider] [--augment]
         [--simulated N] [--plot FILE.png]
 
-The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95 and Dice (which is the
-semantic F1) with the estimated one. Cells are ordered by their mean cell probability for AP. Mean and median are
-over the images of a source; LIVECell's own way, all images of a source together, stands in a table of its own, and
-so do simulated images of every modality, which no network has been trained on. Of images without cells it says how
-many cells are found there.
+The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95, and Dice (which is the
+semantic F1), with the estimated diameter. AP orders cells by their mean cell probability. Mean and median are over the
+images of a source. LIVECell itself scores all images of a source together; these scores have a table of their own.
+--simulated adds images of every modality that no network was trained on. For images without cells, the script reports
+how many cells the engine finds there.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from flowmask.api import load_network
-from flowmask.cli import MODEL
-from flowmask.images.image import Image, as_image
+from flowmask.families import family_of
+from flowmask.images.image import Image
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
-from flowmask.map_cache import MapCache
+from flowmask.network.registry import default_network
 from flowmask.network.session import Network
-from flowmask.options import Settings
-from flowmask.pipeline import segment_image, segment_rows
-from flowmask.tiles.rescale import network_length
+from flowmask.options import Runtime, Segmentation
+from flowmask.pipeline import plan_image, run_tiles, segment_image
 
-from bench.record import named, print_table, write_record
-from train.config import load_config, split
-from train.data import SIMULATED
-from train.readers import Item, read_item, read_shared
-from train.simulate import MODALITIES, simulate
+from bench.images import SIMULATED, Labelled, held_out, simulated
+from bench.record import Record, named, table, write_record
 
 Scores = dict[str, float]
-Labelled = tuple[str, str, Image, Labels]
-"""An image to score: its source and name, its pixels and its true labels (Y, X)."""
-FRESH = 1_000_000
-"""The first seed of the simulated images; the pools that networks are trained on begin with 0."""
 COLUMNS = {
     "f1_estimated": "F1, estimated diameter",
     "f1_true": "F1, true diameter",
@@ -56,47 +47,37 @@ KEYS = ("true_diameter", "diameter")
 TOGETHER = {"ap": "AP", "afnr": "AFNR"}
 
 
-def cell_confidence(labels: Labels, maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return (n,) the mean cell probability, 0 to 1, of each label 1..n of (Y, X); maps (3, y, x) as the network's."""
-    logit = cv2.resize(maps[2], labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    total = np.bincount(labels.ravel(), 1 / (1 + np.exp(-logit.astype(np.float64))).ravel())
-    return (total / np.bincount(labels.ravel()))[1:]
+def cell_confidence(labels: Labels, logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return (n,) the mean cell probability, 0 to 1, of each label 1..n of (Y, X).
+
+    logit: (y, x) float32, the logit of the cell probability at network resolution.
+    """
+    resized = cv2.resize(logit, labels.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float64)
+    total = np.bincount(labels.ravel(), 1 / (1 + np.exp(-resized)).ravel())
+    means: npt.NDArray[np.float64] = (total / np.bincount(labels.ravel()))[1:]
+    return means
 
 
-def segmented(image: Image, network: Network, settings: Settings) -> tuple[Labels, float, npt.NDArray[np.float64]]:
-    """Return the labels (Y, X) of an image, the diameter in px that was used and the confidence of each cell."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "maps"
-        with MapCache(path, {}) as kept:
-            diameter, parts = segment_rows(image, network, settings, kept=kept)
-            labels = np.concatenate(list(parts))
-        with MapCache(path, {}) as kept:
-            width = network_length(image.shape[2], network.contract.mean_diameter / diameter)
-            maps = np.concatenate(list(kept.parts(width)), axis=1)
-    return labels, diameter, cell_confidence(labels, maps)
+def segmented(image: Image, network: Network, options: Segmentation) -> tuple[Labels, float, npt.NDArray[np.float64]]:
+    """Return the labels (Y, X) of an image, the diameter in px that was used and the confidence (n,) of each cell.
+
+    The last map channel of a network is taken as the logit of the cell probability.
+    """
+    plan = plan_image(image, network, options, Runtime())
+    maps = list(run_tiles(image, network, plan))
+    labels = np.concatenate(list(family_of(network.contract).label_rows(maps, plan)))
+    return labels, plan.diameter, cell_confidence(labels, np.concatenate([part[-1] for part in maps]))
 
 
-def held_out(items: Sequence[Item]) -> Iterator[Labelled]:
-    for item in items:
-        yield item.source, item.image.stem, *read_item(item)
-
-
-def simulated(each: int) -> Iterator[Labelled]:
-    """Yield so many images of each modality."""
-    for modality in MODALITIES:
-        for seed in range(FRESH, FRESH + each):
-            sample = simulate(modality, seed=seed)
-            yield SIMULATED + modality, str(seed), as_image(sample.image), sample.labels
-
-
-def score(image: Image, truth: Labels, network: Network, settings: Settings) -> tuple[Scores, Ranked]:
+def score(image: Image, truth: Labels, network: Network, options: Segmentation) -> tuple[Scores, Ranked]:
     """Return the scores of one image with cells, and its cells as AP ranks them."""
     diameter = median_diameter(truth)
-    labels, estimated, confidence = segmented(image, network, settings)
+    labels, estimated, confidence = segmented(image, network, options)
+    with_truth = segment_image(image, network, replace(options, diameter=diameter)).labels
     cells = ranked(truth, labels, confidence)
     scores = {
         "f1_estimated": f1_challenge(truth, labels),
-        "f1_true": f1_challenge(truth, segmented(image, network, replace(settings, diameter=diameter))[0]),
+        "f1_true": f1_challenge(truth, with_truth),
         "ap": average_precision([cells]),
         "afnr": false_negative_ratio([cells]),
         "dice": dice(truth, labels),
@@ -112,94 +93,110 @@ def summary(images: Sequence[Scores], over: Callable[[list[float]], np.floating]
     return {column: float(over([image[column] for image in images])) for column in images[0]}
 
 
-def draw(images: dict[str, dict[str, Scores]], path: Path) -> None:
-    """Draw the estimated against the true diameter of every image, a colour for each source, simulated ones crosses."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 6), layout="constrained")
-    axes = figure.subplots()
-    axes.set_prop_cycle(color=colormaps["tab20"].colors)
-    for source, few in images.items():
-        true, estimated = zip(*((one["true_diameter"], one["diameter"]) for one in few.values()), strict=True)
-        axes.loglog(true, estimated, "x" if source.startswith(SIMULATED) else "o", label=source, markersize=4)
-    low, high = (
-        edge(one[key] for few in images.values() for one in few.values() for key in KEYS) for edge in (min, max)
-    )
-    axes.plot([low, high], [low, high], "-", color="grey")
-    axes.set(xlabel="true diameter, px", ylabel="estimated diameter, px", aspect="equal")
-    figure.legend(fontsize="small", loc="outside right upper")
-    figure.savefig(path, dpi=100)
-
-
-def table(title: str, columns: dict[str, str], sources: dict[str, Scores], counts: dict[str, int]) -> Scores:
-    """Print a table with a row for each source and return its last row, the means over sources."""
-    overall = summary(list(sources.values()), np.mean)
-    rows = [[source, counts[source], *(scores[c] for c in columns)] for source, scores in sources.items()]
-    rows.append(["mean over sources", sum(counts.values()), *(overall[c] for c in columns)])
-    print(f"\n{title}\n")
-    print_table(["source", "images", *columns.values()], rows)
-    return overall
-
-
 class Group:
-    """Images scored together: the scores by source and name, and how many cells are found on empty ones."""
+    """Images that are scored together: the scores by source and name, and the cells found on empty images."""
 
-    def __init__(self, images: Iterable[Labelled], network: Network, settings: Settings) -> None:
+    def __init__(self, images: Iterable[Labelled], network: Network, options: Segmentation) -> None:
         self.images: dict[str, dict[str, Scores]] = defaultdict(dict)
         self._cells: dict[str, list[Ranked]] = defaultdict(list)
         self.on_empty: dict[str, int] = {}
         for source, name, image, truth in images:
             if truth.any():
-                self.images[source][name], one = score(image, truth, network, settings)
-                self._cells[source].append(one)
+                self.images[source][name], cells = score(image, truth, network, options)
+                self._cells[source].append(cells)
             else:
-                self.on_empty[f"{source}/{name}"] = int(segment_image(image, network, settings).labels.max())
+                self.on_empty[f"{source}/{name}"] = segment_image(image, network, options).cells
 
-    def report(self, what: str) -> dict[str, object]:
-        """Print the tables and return their figures; ends the program where no image has cells."""
-        if not self.images:
-            raise SystemExit(f"None of the {what} has cells: there is nothing to score.")
-        counts = {source: len(few) for source, few in self.images.items()}
+    def figures(self) -> Record:
+        """Return all scores of the group: for each source, and the mean over sources."""
         means, medians = (
-            {source: summary(list(few.values()), over) for source, few in self.images.items()}
+            {source: summary(list(scores.values()), over) for source, scores in self.images.items()}
             for over in (np.mean, np.median)
         )
         together = {
-            source: {"ap": average_precision(few), "afnr": false_negative_ratio(few)}
-            for source, few in self._cells.items()
+            source: {"ap": average_precision(cells), "afnr": false_negative_ratio(cells)}
+            for source, cells in self._cells.items()
         }
-        figures: dict[str, object] = {
-            "mean": table(f"Mean over the {what} of each source", COLUMNS, means, counts),
-            "median": table(f"Median over the {what} of each source", COLUMNS, medians, counts),
-            "together": table(f"LIVECell's scores of all {what} of a source together", TOGETHER, together, counts),
-        }
-        if self.on_empty:
-            print(f"\n{len(self.on_empty)} {what} without cells: {sum(self.on_empty.values())} cells found on them.")
-        sources = {s: {"mean": means[s], "median": medians[s], "together": together[s]} for s in self.images}
-        return {**figures, "sources": sources, "images": self.images, "on_empty": self.on_empty}
+        kinds = {"mean": means, "median": medians, "together": together}
+        overall = {kind: summary(list(scores.values()), np.mean) for kind, scores in kinds.items() if scores}
+        sources = {source: {kind: scores[source] for kind, scores in kinds.items()} for source in self.images}
+        return {**overall, "sources": sources, "images": self.images, "on_empty": self.on_empty}
+
+
+TABLES = {
+    "mean": ("Mean over the {} of each source", COLUMNS),
+    "median": ("Median over the {} of each source", COLUMNS),
+    "together": ("LIVECell's scores of all {} of a source together", TOGETHER),
+}
+"""Title and columns of each table."""
+
+
+def text(record: Record) -> str:
+    """Return the tables of a record as Markdown."""
+    parts = [record["model"]]
+    for what in (what for what in ("images", "simulated images") if what in record):
+        group = record[what]
+        for kind, (title, columns) in TABLES.items():
+            scores = {source: own[kind] for source, own in group["sources"].items()}
+            counts = {source: len(group["images"][source]) for source in scores}
+            parts += [title.format(what), source_table(columns, scores, counts)]
+        if group["on_empty"]:
+            found = sum(group["on_empty"].values())
+            parts.append(f"Cells found on the {len(group['on_empty'])} {what} without cells: {found}.")
+    return "\n\n".join(parts)
+
+
+def source_table(columns: dict[str, str], scores: dict[str, Scores], counts: dict[str, int]) -> str:
+    """Return a table with a row for each source and their mean; each source has the same weight."""
+    rows = [[source, counts[source], *(own[column] for column in columns)] for source, own in scores.items()]
+    overall = summary(list(scores.values()), np.mean)
+    rows.append(["mean over sources", sum(counts.values()), *(overall[column] for column in columns)])
+    return table(["source", "images", *columns.values()], rows)
+
+
+def draw(images: dict[str, dict[str, Scores]], path: Path) -> None:
+    """Draw the estimated against the true diameter of every image: a colour for each source, crosses if simulated."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_prop_cycle(color=colormaps["tab20"](range(20)))
+    for source, scores in images.items():
+        true, estimated = zip(*((one["true_diameter"], one["diameter"]) for one in scores.values()), strict=True)
+        axes.loglog(true, estimated, "x" if source.startswith(SIMULATED) else "o", label=source, markersize=4)
+    diameters = [one[key] for scores in images.values() for one in scores.values() for key in KEYS]
+    ends = [min(diameters), max(diameters)]
+    axes.plot(ends, ends, "-", color="grey")
+    axes.set(xlabel="true diameter, px", ylabel="estimated diameter, px", aspect="equal")
+    figure.legend(fontsize="small", loc="outside right upper")
+    figure.savefig(path, dpi=100)
 
 
 def main() -> None:
+    """Score the images, print the tables and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
-    parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--config", default="wider", help="the config whose held-out images are scored")
+    parser.add_argument("--model", type=Path, default=default_network())
+    parser.add_argument("--config", default="wider", help="the training config whose held-out images are scored")
     parser.add_argument("--augment", action="store_true", help="average over mirror images, as the engine's --augment")
-    parser.add_argument("--simulated", type=int, default=0, metavar="N", help="score N images of each modality too")
-    parser.add_argument("--plot", type=Path, help="PNG to draw estimated against true diameters into")
+    parser.add_argument("--simulated", type=int, default=0, metavar="N", help="also score N images of each modality")
+    parser.add_argument("--plot", type=Path, help="PNG file for a plot of estimated against true diameters")
     args = parser.parse_args()
-    settings = Settings(augment=args.augment)
+    options = Segmentation(augment=args.augment)
     network = load_network(args.model)
-    items = split(read_shared(args.data), load_config(args.config))[1]
-    groups = {"images": Group(held_out(items), network, settings)}
+    groups = {"images": Group(held_out(args.data, args.config), network, options)}
     if args.simulated:
-        groups["simulated images"] = Group(simulated(args.simulated), network, settings)
+        groups["simulated images"] = Group(simulated(args.simulated), network, options)
+    for what, group in groups.items():
+        if not group.images:
+            raise SystemExit(f"None of the {what} has cells: there is nothing to score.")
     if args.plot:
-        draw({source: few for group in groups.values() for source, few in group.images.items()}, args.plot)
-    print(named(args.model))
-    figures = {what: group.report(what) for what, group in groups.items()}
-    print(write_record("quality", {"model": named(args.model), "settings": asdict(settings), **figures}))
+        draw({source: scores for group in groups.values() for source, scores in group.images.items()}, args.plot)
+    figures: Record = {"model": named(args.model), "options": asdict(options)}
+    figures |= {what: group.figures() for what, group in groups.items()}
+    print(text(figures))
+    print(write_record("scores", figures))
 
 
 if __name__ == "__main__":

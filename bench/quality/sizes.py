@@ -1,11 +1,11 @@
-"""Diameters where they are hard to tell: tiny and very large cells, two sizes in one image, none at all.
+"""Diameter estimation in hard cases: tiny and very large cells, two sizes in one image, no cells at all.
 
-    python -m bench.sizes [--model models/cyto-small.onnx]
+    python -m bench.quality.sizes [--model FILE.onnx]
 
-Simulated images of every modality with cells of a given diameter, of seeds that no network was trained on; the
-simulated images of the training have cells of 12 to 90 px. Printed for each case: the mean log error of the estimated
-diameter, and F1 at IoU 0.5 by the challenge's rules with the estimated and with the true one. On images without cells
-it counts the cells that are found.
+Simulated images of every modality with cells of a given diameter, with seeds that no network was trained on; the
+simulated training images have cells of 12 to 90 px. For each case the script prints the mean log error of the
+estimated diameter, and F1 at IoU 0.5 by the challenge's rules with the estimated and with the true diameter. On images
+without cells it counts the cells that are found.
 """
 
 from __future__ import annotations
@@ -16,49 +16,51 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from flowmask.api import load_network
-from flowmask.cli import MODEL
+from flowmask.api import load_network, segment
 from flowmask.images.image import as_image
 from flowmask.labels.labels import Labels
 from flowmask.labels.metrics import sequential
+from flowmask.network.registry import default_network
 from flowmask.network.session import Network
-from flowmask.options import Settings
-from flowmask.pipeline import segment_image
+from flowmask.options import Segmentation
 
-from bench.quality import FRESH, score
-from bench.record import named, print_table, write_record
+from bench.images import FRESH
+from bench.quality.scores import COLUMNS, score
+from bench.record import Record, named, table, write_record
 from train.simulate import MODALITIES, simulate
 
 Pixels = npt.NDArray[np.uint8]
-Made = tuple[Pixels, Labels]
+Sample = tuple[Pixels, Labels]
 """Pixels (Y, X) or (Y, X, 3) and labels (Y, X)."""
 SIDE = 400
-COLUMNS = ("diameter_error", "f1_estimated", "f1_true")
+SHOWN = ("diameter_error", "f1_estimated", "f1_true")
 
 
-def of_one_size(modality: str, diameter: float, side: int = SIDE) -> Made:
-    made = simulate(modality, (side, side), FRESH, diameter)
-    return made.image, made.labels
+def of_one_size(modality: str, diameter: float, side: int = SIDE) -> Sample:
+    """Return a simulated image of ``side`` x ``side`` px with cells of a diameter in px."""
+    sample = simulate(modality, (side, side), FRESH, diameter)
+    return sample.image, sample.labels
 
 
-def side_by_side(modality: str, few: float, many: float) -> Made:
-    """Return two images beside each other, with cells of two diameters."""
-    (left, labels), (right, others) = of_one_size(modality, few), of_one_size(modality, many)
+def side_by_side(modality: str, small: float, large: float) -> Sample:
+    """Return two simulated images beside each other, with cells of two diameters in px."""
+    (left, labels), (right, others) = of_one_size(modality, small), of_one_size(modality, large)
     others = np.where(others, others + labels.max(), 0)
     return np.concatenate([left, right], axis=1), np.concatenate([labels, others], axis=1)
 
 
-CASES: dict[str, Callable[[str], Made]] = {
+CASES: dict[str, Callable[[str], Sample]] = {
     "cells of 8 px": lambda modality: of_one_size(modality, 8.0, 250),
     "of 30 px": lambda modality: of_one_size(modality, 30.0),
     "of 130 px": lambda modality: of_one_size(modality, 130.0, 900),
     "of 220 px": lambda modality: of_one_size(modality, 220.0, 1200),
     "of 20 px beside 60 px": lambda modality: side_by_side(modality, 20.0, 60.0),
 }
+"""For each case, a function from a modality to a simulated image."""
 
 
 def empty_images() -> dict[str, Pixels]:
-    """Return images without cells: one value, noise of two kinds, a gradient, a vignette."""
+    """Return images (Y, X) without cells: a single value, two kinds of noise, a gradient, a vignette."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
     return {
@@ -71,30 +73,34 @@ def empty_images() -> dict[str, Pixels]:
 
 
 def scored(case: str, network: Network) -> dict[str, float]:
-    """Return the mean over modalities of each of `COLUMNS`, and the number of images with cells."""
-    found = []
+    """Return the mean over modalities of each score in `SHOWN`, and the number of images with cells."""
+    scores = []
     for modality in MODALITIES:
         pixels, labels = CASES[case](modality)
         if labels.any():
-            found.append(score(as_image(pixels), sequential(labels), network, Settings())[0])
-    return {"images": len(found)} | {column: float(np.mean([one[column] for one in found])) for column in COLUMNS}
+            scores.append(score(as_image(pixels), sequential(labels), network, Segmentation())[0])
+    return {"images": len(scores)} | {column: float(np.mean([own[column] for own in scores])) for column in SHOWN}
+
+
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown."""
+    header = ["", "images", *(COLUMNS[column] for column in SHOWN)]
+    rows = [[case, *own.values()] for case, own in record["cases"].items()]
+    empty = ", ".join(f"{name} {cells}" for name, cells in record["empty"].items())
+    return f"{record['model']}\n\n{table(header, rows)}\n\nCells found on images without any: {empty}."
 
 
 def main() -> None:
+    """Score the cases, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--model", type=Path, default=default_network())
     args = parser.parse_args()
     network = load_network(args.model)
     cases = {case: scored(case, network) for case in CASES}
-    empty = {
-        name: int(segment_image(as_image(pixels), network, Settings()).labels.max())
-        for name, pixels in empty_images().items()
-    }
-    print(f"{named(args.model)}\n")
-    header = ["", "images", "log error of diameter", "F1, estimated diameter", "F1, true diameter"]
-    print_table(header, [[case, *found.values()] for case, found in cases.items()])
-    print(f"\nCells found on images without any: {', '.join(f'{name} {n}' for name, n in empty.items())}.")
-    print(write_record("sizes", {"model": named(args.model), "cases": cases, "empty": empty}))
+    empty = {name: segment(pixels, network).cells for name, pixels in empty_images().items()}
+    figures = {"model": named(args.model), "cases": cases, "empty": empty}
+    print(text(figures))
+    print(write_record("sizes", figures))
 
 
 if __name__ == "__main__":

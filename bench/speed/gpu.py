@@ -1,20 +1,19 @@
-"""All that a GPU is to be measured by, in one run of under eight minutes: labels, speed, memory, and cellpose.
+"""All GPU measurements in one run of less than eight minutes: labels, speed, memory, and cellpose.
 
     sh bench/gpu.sh [--smoke] [--data ../shared/data] [--side 10000] [--limit 450]
 
-* labels: the CPU's against the GPU's in single and in half precision, on simulated images and, apart from them, on real
-  ones, if they are there; maps in single precision, which differ by some 0.001 where they were computed in TF32;
-* tiles a second, with tiles and maps copied and with both left on the GPU, and the share of the device's ceiling;
+* labels: those of the CPU against those of the GPU in single and in half precision, on simulated and, if there are any,
+  on real images; also the maps in single precision, which would differ by some 0.001 if they were computed in TF32;
+* tiles per second, with tiles and maps copied, and with both left on the GPU;
 * the command line on a slide at scale 1: seconds, host and device memory; each stage by itself;
-* path following by Numba on all CPU cores against the ONNX graph of `export.paths` on the GPU;
-* cellpose 3.1 with the same weights on the same GPU, if its package is there (FLOWMASK_CELLPOSE_PYTHON); it computes as
-  PyTorch does by default, its convolutions in TF32, and ours in single precision.
+* cellpose 3.1 with the same weights on the same GPU, if its package is installed (FLOWMASK_CELLPOSE_PYTHON); it
+  computes as PyTorch does by default, with convolutions in TF32, and Flowmask computes in single precision.
 
-The network is the one of full width that ships, without its size regression. What cannot be measured is listed with
-the reason; a part for which there is no time left is not begun. The share of the network is the time of the bare
-network, extrapolated from a part of the slide, in that of the whole run. Without a GPU the same is done on the CPU,
-with small sizes, as with --smoke. Writes results/gpu.json, after each part anew, and prints one table, of what there is
-by then where it is told to end. Targets are held against nothing but an H100 and the slide that they are meant for.
+The network is the full-width one that ships, without its size regression. What cannot be measured is listed with the
+reason, and a part does not start if too little time is left for it. The share of the network is the time of the bare
+network, extrapolated from a part of the slide, divided by that of the whole run. Without a GPU the same runs on the
+CPU at small sizes, as with --smoke. The script writes results/gpu.json after each part and prints one table at the end,
+also if it is stopped earlier. The targets apply only to an H100 and the slide that they are set for.
 Exit code 1: a part failed; 2: there was no GPU to measure.
 """
 
@@ -31,45 +30,35 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 import tifffile
 import torch
-from flowmask.cli import MODEL
-from flowmask.families.flow.follow import follow, inner_field
-from flowmask.families.flow.targets import Labels
-from flowmask.images.image import open_image
-from flowmask.labels.labels import median_diameter
+from flowmask.api import AnyImage, segment
+from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import matches
+from flowmask.network.registry import default_network
 from flowmask.network.session import CUDA, OnnxNetwork
-from flowmask.options import Settings
-from flowmask.pipeline import segment_image
-from flowmask.system.cpu import cores
 from flowmask.system.nvml import gpu_count, gpu_name
 
-from bench.agreement import cellpose_state, choose
-from bench.ceiling import ceilings, tile_operations
-from bench.mosaic import mosaic, network_like
-from bench.record import ROOT, print_table, write_record
-from bench.speed import environment_of, measure
-from bench.stages import resident, stages
+from bench.environments import environment_of
+from bench.images import choose, read_labels, read_shared
+from bench.mosaic import mosaic, repeated
+from bench.record import ROOT, Record, table, write_record
+from bench.same_weights import cellpose_state, load_checkpoint
+from bench.speed.against_cellpose import Engine, measure
+from bench.speed.profile import on_device, stages
 from export.cellpose import read_cellpose
 from export.onnx_file import write_onnx
 from export.parity import ParityError
-from export.paths import paths_model
 from export.precision import simulated_tiles
-from train.network import load
-from train.readers import read_labels, read_shared
 
 CELLPOSE = "from importlib.metadata import version; import cellpose; assert version('cellpose').startswith('3.1.')"
-FULL = MODEL.with_name("cyto.pt")
-"""The weights of full width that ship."""
+FULL = default_network().with_name("cyto.pt")
+"""The full-width weights that ship."""
 IOU = 0.9
-TEMPLATE = 1000
 SIDE, GPU = 10_000, "H100"
 """Height and width in px of the slide, and the GPU, that `TARGETS` are meant for."""
 TARGETS = {
@@ -83,39 +72,41 @@ TARGETS = {
     "slide fp32, share of the network": (0.5, "at least"),
     "times faster than cellpose": (10.0, "at least"),
 }
-"""As issue 7 sets them, and one by which TF32 would show."""
+"""Set before there was a GPU to measure. The one for the maps would be missed if they were computed in TF32."""
 Figures = dict[str, float | int | None]
 
 
 class TimeUp(BaseException):
-    """The run is to end: no error, so that nothing on the way takes it for one."""
+    """The run must end. It is not an Exception, so that no code on the way handles it as an error."""
 
 
 class Bench:
-    """The device, the sizes, the clock, and what came of each part."""
+    """The device, the sizes, the time that is left, and the figures so far."""
 
     def __init__(self, device: str, small: bool, side: int, limit: float, data: Path, folder: Path) -> None:
         self.device, self.small, self.data, self.folder = device, small, data, folder
         self.side = min(side, 900) if small else side
         self.figures: Figures = {}
-        self.details: dict[str, Any] = {}
+        self.details: Record = {}
         self.left_out: dict[str, str] = {}
+        """Name of a part or figure that is missing, and the reason."""
         self.failed = False
         self._end, self._ended = time.monotonic() + limit, False
         self.networks: dict[str, Path] = {}
-        """The network's file in each precision."""
+        """The network file in each precision."""
         self.weights = folder / "cellpose_weights"
         self.diameter = 30.0
+        """Of the simulated cells, in px: the network's own."""
 
     @property
-    def meant(self) -> bool:
-        """Whether this is what `TARGETS` are meant for."""
+    def has_targets(self) -> bool:
+        """Whether `TARGETS` apply to this GPU and this slide."""
         return not self.small and self.side == SIDE and GPU in (gpu_name(0) or "")
 
     def part(self, name: str, seconds: float, work: Callable[[Bench], None]) -> None:
-        """Do a part, unless less time is left than the ``seconds`` it may take."""
+        """Measure a part, unless less time is left than the ``seconds`` it may take."""
         if self._ended:
-            self.left_out[name] = "the run was told to end before"
+            self.left_out[name] = "the run was stopped before"
             return
         left = self._end - time.monotonic()
         if left < seconds and not self.small:
@@ -127,7 +118,7 @@ class Bench:
         except TimeUp as error:
             self._ended = True
             self.left_out[name] = f"it was not finished: {error}"
-        except Exception as error:  # ONNX Runtime's errors share no base; the other parts are to be measured
+        except Exception as error:  # ONNX Runtime's errors share no base; the other parts are still measured
             self.failed = True
             self.left_out[name] = f"it failed: {type(error).__name__}: {error}"
         self.details[f"seconds of the part: {name}"] = time.monotonic() - begun
@@ -136,24 +127,28 @@ class Bench:
 
     @property
     def left(self) -> float:
-        """Seconds until no part is begun any more that may not end."""
+        """Seconds until the run must end, at least 1."""
         return max(1.0, self._end - time.monotonic())
 
-    def write(self) -> Path:
-        """Write the record of what has been measured so far."""
+    def record(self) -> Record:
+        """Return the figures so far, with device and versions."""
         about = {"device": self.device, "gpu": gpu_name(0), "small": self.small, "torch": torch.__version__}
         about |= {"onnxruntime": onnxruntime.get_build_info(), "providers": onnxruntime.get_available_providers()}
-        record = {**about, "figures": self.figures, "left_out": self.left_out, "details": self.details}
-        return write_record("gpu", record)
+        about |= {"has_targets": self.has_targets}
+        return {**about, "figures": self.figures, "left_out": self.left_out, "details": self.details}
+
+    def write(self) -> Path:
+        """Write the record of the figures so far."""
+        return write_record("gpu", self.record())
 
     def open(self, precision: str, device: str | None = None) -> OnnxNetwork:
+        """Return the network in a precision, opened on the device of the run or another one."""
         return OnnxNetwork(self.networks[precision], device or self.device)
 
 
 def make_networks(bench: Bench) -> None:
     """Write the network in cellpose's format and, from there, as ONNX files in both precisions."""
-    network, extras = load(FULL)
-    bench.diameter = float(extras["about"]["mean_diameter"])  # type: ignore[index]
+    network, bench.diameter = load_checkpoint(FULL)
     torch.save(cellpose_state(network, bench.diameter), bench.weights)
     for precision in ("fp32", "fp16"):
         path = bench.folder / f"{precision}.onnx"
@@ -167,43 +162,27 @@ def make_networks(bench: Bench) -> None:
         bench.details[f"{precision}: relative difference from PyTorch"] = differences
 
 
-def measure_ceiling(bench: Bench) -> None:
-    device = "cpu" if bench.device == "cpu" else "cuda"
-    if device == "cuda" and not torch.cuda.is_available():
-        bench.left_out["ceiling"] = "this PyTorch sees no GPU"
-        return
-    rates = ceilings(device, 512 if bench.small else 8192, 32 if bench.small else 256)
-    bench.details["operations a second that PyTorch reaches"] = rates
-    for precision in bench.networks:
-        best = max(rate for name, rate in rates.items() if name.endswith(precision))
-        bench.figures[f"ceiling {precision}, TFLOP/s"] = best / 1e12
-
-
 def measure_tiles(bench: Bench) -> None:
-    """Tiles a second of the bare network for each batch; the best with copies and the best without count."""
+    """Tiles per second of the network for each batch size; the best with copies and the best without count."""
     side, batches = (64, (1, 2)) if bench.small else (224, (1, 4, 8, 16, 32))
     random = np.random.default_rng(0)
-    for precision, path in bench.networks.items():
+    for precision in bench.networks:
         network = bench.open(precision)
         rates: dict[int, dict[str, float]] = {}
         for batch in batches:
             tiles = random.normal(0.5, 0.3, (batch, network.contract.inputs, side, side)).astype(np.float32)
             rates[batch] = {
                 "copied": batch / _median(partial(network.maps, tiles)),
-                "resident": batch / _median(resident(network, tiles)),
+                "resident": batch / _median(on_device(network, tiles)),
             }
         bench.details[f"tiles of {side} px a second, {precision}"] = rates
         best = {way: max(rate[way] for rate in rates.values()) for way in ("copied", "resident")}
         for way, rate in best.items():
             bench.figures[f"tiles a second, {precision}, {way}"] = rate
-        ceiling = bench.figures.get(f"ceiling {precision}, TFLOP/s")
-        if ceiling:
-            used = best["resident"] * tile_operations(path, side)
-            bench.figures[f"share of the ceiling, {precision}"] = used / (1e12 * ceiling)
 
 
 def _median(work: Callable[[], object], repeats: int = 15) -> float:
-    """Return the median of the seconds that some work takes, after three times that do not count."""
+    """Return the median seconds of some work, after three runs that do not count."""
     times = []
     for _ in range(repeats + 3):
         begun = time.perf_counter()
@@ -213,8 +192,10 @@ def _median(work: Callable[[], object], repeats: int = 15) -> float:
 
 
 def compare_labels(bench: Bench) -> None:
-    """F1 of the device's labels against the CPU's in single precision, all cells of a kind of images together."""
+    """F1 of the device's labels against the CPU's in single precision; all cells of a kind of images together."""
     pictures = list(_pictures(bench))
+    kinds = np.array([kind for kind, *_ in pictures])
+    names = [name for _, name, _, _ in pictures]
     on_cpu = bench.open("fp32", "cpu")
     tiles = simulated_tiles(on_cpu.contract)
     maps = on_cpu.maps(tiles)
@@ -227,39 +208,37 @@ def compare_labels(bench: Bench) -> None:
         found = [_segmented(network, image, diameter) for _, _, image, diameter in pictures]
         counts = np.array([matches(one, two, IOU) for one, two in zip(expected, found, strict=True)])
         each = 2 * counts[:, 0] / np.maximum(1, counts[:, 1] + counts[:, 2])
-        kinds = np.array([kind for kind, *_ in pictures])
         for kind in dict.fromkeys(kinds.tolist()):
             total = counts[kinds == kind].sum(axis=0)
             bench.figures[f"labels {precision}, {kind}, F1 at IoU 0.9"] = float(2 * total[0] / (total[1] + total[2]))
-        names = [name for _, name, _, _ in pictures]
         bench.details[f"labels {precision}, F1 of each image"] = dict(zip(names, each.tolist(), strict=True))
     bench.details["cells that the labels are compared by"] = int(sum(labels.max() for labels in expected))
 
 
-def _pictures(bench: Bench) -> Iterable[tuple[str, str, Any, float]]:
+def _pictures(bench: Bench) -> Iterable[tuple[str, str, AnyImage, float]]:
     """Yield kind, name, image and diameter in px of simulated and of real images."""
     for seed in range(1 if bench.small else 3):
         side = 400 if bench.small else 1024
         image = mosaic(side, side, bench.diameter, 1000 * seed)[0]
         yield "simulated images", f"simulated {seed}", image, bench.diameter
     if not bench.data.is_dir():
-        bench.left_out["labels of real images"] = f"{bench.data} is not there; name a folder with --data"
+        bench.left_out["labels of real images"] = f"there is no folder {bench.data}; name one with --data"
         return
     for item in choose(read_shared(bench.data), 2 if bench.small else 16):
         yield "real images", item.name, item.image, median_diameter(read_labels(item.labels))
 
 
-def _segmented(network: OnnxNetwork, image: Any, diameter: float) -> Labels:
-    from flowmask.images.image import as_image
-
-    opened = open_image(image) if isinstance(image, Path) else as_image(image)
-    return segment_image(opened, network, Settings(diameter=diameter)).labels
+def _segmented(network: OnnxNetwork, image: AnyImage, diameter: float) -> Labels:
+    return segment(image, network, diameter=diameter).labels
 
 
 def slide(bench: Bench) -> Path:
-    """Write a slide of simulated cells, the same field over and over, uncompressed and in tiles; return its path."""
+    """Write a slide of simulated cells, the same field again and again, uncompressed and tiled; return its path.
+
+    ``folder``/small.png shows its first 300 x 300 px.
+    """
     path, small = bench.folder / "slide.tif", bench.folder / "small.png"
-    pixels = _tiled(bench.diameter, bench.side)
+    pixels = repeated(bench.side, bench.diameter)
     tifffile.imwrite(path, pixels, photometric="rgb", tile=(512, 512))
     cv2.imwrite(str(small), pixels[:300, :300])
     return path
@@ -268,7 +247,7 @@ def slide(bench: Bench) -> Path:
 def run_slide(bench: Bench) -> None:
     """The command line on a slide in both precisions, then every stage by itself."""
     path = slide(bench)
-    _infer(bench, bench.folder / "small.png", "fp32")  # so that no time holds Numba's first compilation
+    _infer(bench, bench.folder / "small.png", "fp32")  # so that no time includes Numba's first compilation
     for precision in bench.networks:
         begun = time.perf_counter()
         file = _infer(bench, path, precision)
@@ -288,93 +267,65 @@ def run_slide(bench: Bench) -> None:
         bench.figures[f"slide {precision}, share of the network"] = found["bare network"] / (whole or np.inf)
 
 
-def _infer(bench: Bench, image: Path, precision: str) -> Any:
-    """Segment an image by the command line and return what the record of the run says of it."""
+def _infer(bench: Bench, image: Path, precision: str) -> Record:
+    """Segment an image with the command line and return its entry in the record of the run."""
     report = bench.folder / "run.json"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "infer", "-i", image, "-o", bench.folder / "labels", "--report", report]
-    command += ["-m", bench.networks[precision], "--device", bench.device, "--diameter", f"{bench.diameter:g}"]
-    command += ["--gpu-memory", "10G"]
+    words = ["-i", image, "-o", bench.folder / "labels", "--report", report, "-m", bench.networks[precision]]
+    words += ["--device", bench.device, "--diameter", f"{bench.diameter:g}", "--gpu-memory", "10G"]
+    command = [sys.executable, "-m", "infer", *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=bench.left)
-    files = json.loads(report.read_text())["files"] if report.exists() else []
+    files: list[Record] = json.loads(report.read_text())["files"] if report.exists() else []
     if not files:
-        raise RuntimeError(f"the command line says: {done.stderr.strip()}")
+        raise RuntimeError(f"the command line failed: {done.stderr.strip()}")
     (file,) = files
     if file["status"] != "done":
         raise RuntimeError(file["reason"])
     return file
 
 
-def follow_paths(bench: Bench) -> None:
-    """Numba on all CPU cores against the graph on the device: seconds a megapixel, and ends that differ."""
-    rows, width = (60, 200) if bench.small else (500, 4000)
-    template = network_like(mosaic(TEMPLATE, TEMPLATE, bench.diameter)[1])
-    maps = np.ascontiguousarray(np.tile(template, (1, 1, -(-width // TEMPLATE)))[:, :rows, :width])
-    at_rows, at_columns = np.arange(float(rows)), np.arange(float(width))
-    by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
-    numba = partial(follow, by_row, inner_field(by_row, 0.0), 0, rows, at_rows, at_columns, 0.0, cores())
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    providers = [CUDA, "CPUExecutionProvider"] if bench.device != "cpu" else ["CPUExecutionProvider"]
-    model = paths_model().SerializeToString()
-    session = onnxruntime.InferenceSession(model, options, providers=providers)
-    if session.get_providers()[0] != providers[0]:
-        raise RuntimeError("the graph of path following does not run on the GPU")
-    numbers = {"top": np.array(0), "height": np.array(rows), "threshold": np.array(0.0)}
-    given = {"maps": maps, "rows": at_rows, "columns": at_columns, **numbers}
-    megapixels = rows * width / 1e6
-    bench.figures["paths by Numba on the CPU, s a megapixel"] = _median(numba, 3) / megapixels
-    bench.figures["paths by the graph, s a megapixel"] = _median(lambda: session.run(None, given), 3) / megapixels
-    bench.details["ends of paths that differ"] = int((session.run(None, given)[0] != numba()).sum())
-
-
 def run_cellpose(bench: Bench) -> None:
-    """The same weights, image and device in cellpose and here, each in a process of its own."""
-    python, why = _cellpose_python()
+    """The same weights, image and device in cellpose and in Flowmask, each in a process of its own."""
+    python, reason = _cellpose_python()
     if python is None:
-        bench.left_out["cellpose"] = f"no Python with cellpose 3.1 ({why}); name one with FLOWMASK_CELLPOSE_PYTHON"
+        bench.left_out["cellpose"] = f"no Python with cellpose 3.1 ({reason}); name one with FLOWMASK_CELLPOSE_PYTHON"
         return
     side = 500 if bench.small else 4096
     for stem, length in (("small", 300), ("image", side)):
-        cv2.imwrite(str(bench.folder / f"{stem}.png"), _tiled(bench.diameter, length))
-    runs = {
-        engine: measure(*how, bench.folder, bench.diameter, bench.device, bench.left)
-        for engine, how in (
-            ("cellpose", (python, "cellpose", bench.weights)),
-            ("ours", (sys.executable, "ours", bench.networks["fp32"])),
-        )
+        cv2.imwrite(str(bench.folder / f"{stem}.png"), repeated(length, bench.diameter))
+    engines: dict[str, Engine] = {
+        "cellpose": (python, "cellpose", bench.weights),
+        "Flowmask": (sys.executable, "ours", bench.networks["fp32"]),
     }
-    bench.details[f"cellpose and ours, {side} x {side} px"] = runs
-    bench.figures["times faster than cellpose"] = runs["cellpose"]["seconds"] / runs["ours"]["seconds"]
-
-
-def _tiled(diameter: float, side: int) -> npt.NDArray[np.uint8]:
-    field = mosaic(TEMPLATE, TEMPLATE, diameter)[0]
-    times = -(-side // TEMPLATE)
-    return np.tile(field, (times, times, 1))[:side, :side]
+    runs = {
+        name: measure(engine, bench.folder, bench.diameter, bench.device, bench.left)
+        for name, engine in engines.items()
+    }
+    bench.details[f"cellpose and Flowmask, {side} x {side} px"] = runs
+    bench.figures["times faster than cellpose"] = runs["cellpose"]["seconds"] / runs["Flowmask"]["seconds"]
 
 
 def _cellpose_python() -> tuple[str | None, str]:
-    """Return a Python that has cellpose 3.1: the one that is named, that of `make`, or this one; None, and why none."""
-    said = []
+    """Return a Python that has cellpose 3.1: the one named, that of `make`, or this one; None, and the reason."""
+    reasons = []
     for python in (os.environ.get("FLOWMASK_CELLPOSE_PYTHON"), str(ROOT / ".venv-cellpose/bin/python"), sys.executable):
         if not python:
             continue
         command = [python, "-c", CELLPOSE]
         try:
-            asked = subprocess.run(command, env=environment_of(python), capture_output=True, text=True)
+            done = subprocess.run(command, env=environment_of(python), capture_output=True, text=True)
         except OSError as error:
-            said.append(f"{python}: {error.strerror}")
+            reasons.append(f"{python}: {error.strerror}")
             continue
-        if asked.returncode == 0:
+        if done.returncode == 0:
             return python, ""
-        *_, last = ["it says nothing", *asked.stderr.splitlines()]
-        said.append(f"{python}: {last}")
-    return None, "; ".join(said)
+        *_, last = ["no message", *done.stderr.splitlines()]
+        reasons.append(f"{python}: {last}")
+    return None, "; ".join(reasons)
 
 
 def device_to_measure(bench_device: str, left_out: dict[str, str]) -> str:
-    """Return the device asked for, or cpu, with what is left out then and why."""
+    """Return ``bench_device``, or cpu if there is no GPU; the reason is then added to ``left_out``."""
     if CUDA not in onnxruntime.get_available_providers():
         left_out["everything on a GPU"] = "this ONNX Runtime is built without CUDA; install onnxruntime-gpu"
     elif gpu_count() == 0 and not torch.cuda.is_available():
@@ -383,8 +334,8 @@ def device_to_measure(bench_device: str, left_out: dict[str, str]) -> str:
 
 
 def _end(*_: object) -> None:
-    """Give up the part that is being measured, and begin no other."""
-    raise TimeUp("the run was told to end")
+    """Stop the part that is being measured, and start no other."""
+    raise TimeUp("the run was stopped")
 
 
 def _data() -> Path:
@@ -394,14 +345,13 @@ def _data() -> Path:
 
 
 def main() -> int:
+    """Measure all parts, print the table, write the record and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="the first GPU, or none")
-    parser.add_argument("--smoke", action="store_true", help="small sizes: whether it runs, not how fast")
+    parser.add_argument("--smoke", action="store_true", help="small sizes, to see whether all parts run")
     parser.add_argument("--data", type=Path, default=_data(), help="folder of real images")
     parser.add_argument("--side", type=int, default=SIDE, help="height and width of the slide in px")
-    parser.add_argument(
-        "--limit", type=float, default=450, help="seconds, after which no part is begun that may not end"
-    )
+    parser.add_argument("--limit", type=float, default=450, help="seconds for all parts together")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
     left_out: dict[str, str] = {}
@@ -411,33 +361,33 @@ def main() -> int:
         bench.left_out |= left_out
         bench.part("networks", 60, make_networks)
         if "fp32" in bench.networks:
-            bench.part("ceiling", 20, measure_ceiling)
             bench.part("tiles", 40, measure_tiles)
             bench.part("labels", 60, compare_labels)
             bench.part("slide", 120, run_slide)
-            bench.part("paths", 30, follow_paths)
             bench.part("cellpose", 90, run_cellpose)
     code = report(bench)
     return 2 if left_out and not args.smoke else code
 
 
-def report(bench: Bench) -> int:
-    """Print the table and what was left out, write the record, and return the exit code.
-
-    Only what the targets are meant for is held against them.
-    """
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown, and what was left out; targets only where they apply."""
     rows = []
-    for name, value in bench.figures.items():
+    for name, value in record["figures"].items():
         limit, direction = TARGETS.get(name, (None, ""))
         met = ""
-        if bench.meant and limit is not None and value is not None:
+        if record["has_targets"] and limit is not None and value is not None:
             met = "yes" if (value >= limit if direction == "at least" else value <= limit) else "no"
         rows.append([name, "" if value is None else f"{value:.4g}", f"{direction} {limit:g}" if limit else "", met])
-    for name in TARGETS.keys() - bench.figures.keys():
+    for name in (name for name in TARGETS if name not in record["figures"]):
         rows.append([name, "not measured", f"{TARGETS[name][1]} {TARGETS[name][0]:g}", ""])
-    print_table(["figure", "value", f"target, {SIDE:,} x {SIDE:,} px on an {GPU}", "met"], rows)
-    for name, reason in bench.left_out.items():
-        print(f"left out: {name}: {reason}")
+    header = ["figure", "value", f"target, {SIDE:,} x {SIDE:,} px on an {GPU}", "met"]
+    left_out = [f"left out: {name}: {reason}" for name, reason in record["left_out"].items()]
+    return table(header, rows) + "\n\n" + "  \n".join(left_out)
+
+
+def report(bench: Bench) -> int:
+    """Print the table and what was left out, write the record, and return the exit code."""
+    print(text(bench.record()))
     print(bench.write())
     return int(bench.failed)
 

@@ -1,12 +1,12 @@
-"""Time and memory of the command line on simulated slides: how both grow with the slide.
+"""Time and memory of the command line on simulated slides, and how both grow with the size of the slide.
 
-    python -m bench.slides --size 2000 5000 10000 [--network NET.onnx] [--diameter 20] [--memory 4G] [--seed 0]
+    python -m bench.speed.slides --size 2000 5000 10000 [--network FILE.onnx] [--diameter 20] [--memory 4G] [--seed 0]
 
-Each slide is a run of its own, `python -m infer`; the peak is the kernel's for the largest of its processes (VmHWM:
-Linux only) and counts mapped files too, such as a store on disk. The idle runtime is what the same command takes for a
-slide of 64 x 64 px in the same run: it imports, opens the network and segments one tile. Processor time beside wall
-time tells how far other work on the machine disturbed the figures. Slides are kept in the --work folder and used
-again; remove it when the simulator changes.
+Each slide is a run of its own, `python -m infer`. The peak is the kernel's figure for the largest process of the run
+(VmHWM, Linux only); it includes mapped files. The idle runtime is the same command on a slide of 64 x 64 px: it
+imports, opens the network and segments one tile. The processor time, compared with the wall time, shows how far other
+work on the machine disturbed the figures. The slides stay in the --work folder for later runs; remove it when the
+simulator changes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tifffile
-from flowmask.cli import MODEL
+from flowmask.network.registry import default_network
 
-from bench.record import RESULTS, print_table, write_record
+from bench.record import RESULTS, Record, table, write_record
 from bench.watched import run_process
 from train.simulate.slide import write_slide
 from train.simulate.slide_plan import DIAMETER
@@ -45,7 +45,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took: wall and processor time in s, peak resident memory in MB; the cells that it reported."""
+    """Wall and processor time in s and peak resident memory in MB of one run, and the number of cells it reported."""
 
     seconds: float
     cpu_seconds: float
@@ -54,7 +54,7 @@ class Run:
 
 
 def slide(work: Path, side: int, seed: int) -> tuple[Path, int]:
-    """Return the path of a slide of ``side`` x ``side`` px, written unless it is there, and its number of cells."""
+    """Return the path of a slide of ``side`` x ``side`` px, written if it is missing, and its number of cells."""
     path = work / f"slide_{side}_{seed}.tif"
     if path.exists():
         with tifffile.TiffFile(path) as file:
@@ -70,7 +70,7 @@ def cpu_of_children() -> float:
 
 
 def measure(image: Path, options: list[str]) -> Run:
-    """Segment one image by the command line; raises RuntimeError when that fails."""
+    """Segment one image with the command line. Raises RuntimeError when that fails."""
     output, report = image.parent / "labels", image.parent / "run.json"
     command = [sys.executable, "-m", "infer", "-i", str(image), "-o", str(output), "--report", str(report), *options]
     before = cpu_of_children()
@@ -109,33 +109,50 @@ def with_ratios(slides: list[dict[str, float]]) -> list[dict[str, float]]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, nargs="+", default=[2000], help="sides of the slides in px")
-    parser.add_argument("--network", type=Path, default=MODEL)
-    parser.add_argument("--diameter", type=float, default=DIAMETER, help="px; the simulated nuclei's when not given")
-    parser.add_argument("--memory", help="handed to the command line, such as 4G")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, default=RESULTS / "slides", help="folder of the slides and their labels")
-    args = parser.parse_args()
-    args.work = args.work.resolve()
+def measure_slides(args: argparse.Namespace) -> Record:
+    """Segment a slide of each size and return the figures; the record is written after each slide."""
     options = ["--model", str(args.network.resolve()), "--diameter", f"{args.diameter:g}"]
     options += ["--memory", args.memory] if args.memory else []
     tiny, _ = slide(args.work, IDLE_SIDE, args.seed)
-    # On a machine's first run Numba compiles: that is no part of the idle runtime.
-    measure(tiny, options)
+    measure(tiny, options)  # Numba compiles in a machine's first run: that is not part of the idle runtime
     idle = measure(tiny, options)
+    record: Record = {
+        "network": args.network.name,
+        "diameter": args.diameter,
+        "memory": args.memory,
+        "seed": args.seed,
+        "idle": {"seconds": idle.seconds, "cpu_seconds": idle.cpu_seconds, "peak_mb": idle.peak_mb},
+    }
     slides: list[dict[str, float]] = []
     for side in args.size:
         path, placed = slide(args.work, side, args.seed)
         slides.append(figures(side, placed, measure(path, options), idle))
-        about = {"network": args.network.name, "diameter": args.diameter, "memory": args.memory, "seed": args.seed}
-        idle_figures = {"seconds": idle.seconds, "cpu_seconds": idle.cpu_seconds, "peak_mb": idle.peak_mb}
-        record = write_record("slides", {**about, "idle": idle_figures, "slides": with_ratios(slides)})
-    rows = [[f"{one[c]:.2f}" if "ratio" in c else f"{one[c]:,.0f}" for c in COLUMNS] for one in with_ratios(slides)]
-    print_table(list(COLUMNS.values()), rows)
-    print(f"idle runtime: {idle.peak_mb:.0f} MB, {idle.seconds:.1f} s")
-    print(record)
+        record["slides"] = with_ratios(slides)
+        write_record("slides", record)
+    return record
+
+
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown."""
+    rows = [[f"{one[c]:.2f}" if "ratio" in c else f"{one[c]:,.0f}" for c in COLUMNS] for one in record["slides"]]
+    idle = record["idle"]
+    return f"{table(list(COLUMNS.values()), rows)}\n\nIdle runtime: {idle['peak_mb']:.0f} MB, {idle['seconds']:.1f} s"
+
+
+def main() -> None:
+    """Measure, print the table and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, nargs="+", default=[2000], help="sides of the slides in px")
+    parser.add_argument("--network", type=Path, default=default_network())
+    parser.add_argument("--diameter", type=float, default=DIAMETER, help="px; default: that of the simulated nuclei")
+    parser.add_argument("--memory", help="the command line's --memory, such as 4G")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=RESULTS / "slides", help="folder of the slides and their labels")
+    args = parser.parse_args()
+    args.work = args.work.resolve()
+    record = measure_slides(args)
+    print(text(record))
+    print(RESULTS / "slides.json")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""Check 2 of the container: `sh predict.sh` on one image against the least that could segment it.
+"""Time of `sh predict.sh` for one image against the shortest script that runs the same network on the same tiles.
 
-    python -m bench.startup [--size 512] [--pairs 10] [--checkpoint CHECKPOINT.pt]
-    python -m bench.startup --image flowmask:latest [--engine podman]
+    python -m bench.speed.startup [--size 512] [--pairs 10] [--checkpoint CHECKPOINT.pt]
+    python -m bench.speed.startup --image flowmask:latest [--engine podman]
 
-The least is a script that imports NumPy and ONNX Runtime, opens the same file and the same network, and runs the same
-tiles: neither reading by window, nor flow dynamics, nor labels. Both run in pairs, from exec to exit, the diameter
-given; the median of the ratios counts. The first pair is told apart: it finds the disk's cache as it is. cellpose runs
-beside them, from exec to exit too, in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default), with
-the same weights, widened by channels that stay zero, as it takes no other width. With --image both are measured inside
-one container, as an ordinary user of it (uid 12345), without cellpose; its own start is in neither. predict.sh goes
-first in a pair, so that in the first one it finds nothing that the other has already read from the disk.
+The shortest script imports NumPy and ONNX Runtime, opens the same image and network, and runs the same tiles; it reads
+no windows and makes no labels. Both run in pairs, from the start of the process to its end, with the diameter given;
+the median of the ratios counts. The first pair is reported separately, because it finds the disk cache as it is.
+predict.sh runs first in each pair, so that in the first one nothing has been read from the disk for it.
+
+cellpose runs beside them in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default), with the same
+weights, widened by channels that stay zero, as it takes no other width. With --image, both are measured inside one
+container as an ordinary user (uid 12345), without cellpose; the start of the container is in neither time.
 """
 
 from __future__ import annotations
@@ -21,22 +22,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from flowmask.cli import MODEL
+from flowmask.api import load_network
+from flowmask.network.registry import default_network
 from flowmask.tiles.grid import tile_grid
 
-from bench.agreement import CHECKPOINT, cellpose_state, widened
 from bench.environments import cellpose_python
-from bench.record import ROOT, print_table, write_record
-from train.network import load
+from bench.record import ROOT, Record, table, write_record
+from bench.same_weights import CHECKPOINT, write_cellpose_weights
 from train.simulate import simulate
 
 DIAMETER = 30
+"""Of the cells, in px."""
 LEAST = """
 import sys
 import numpy as np
@@ -45,13 +48,15 @@ import cv2
 image = cv2.imread(sys.argv[1], cv2.IMREAD_UNCHANGED)
 session = onnxruntime.InferenceSession(sys.argv[2], providers=["CPUExecutionProvider"])
 tile, starts = int(sys.argv[3]), [int(word) for word in sys.argv[4].split(",")]
+inputs, heads = int(sys.argv[5]), sys.argv[6].split(",")
 pixels = np.pad(image.astype(np.float32) / image.max(), ((-starts[0], tile),) * 2)
 begin = [start - starts[0] for start in starts]
 for top in begin:
     for left in begin:
         part = pixels[top : top + tile, left : left + tile]
-        session.run(["maps"], {"image": np.repeat(part[None, None], 3, axis=1)})
+        session.run(heads, {"image": np.repeat(part[None, None], inputs, axis=1)})
 """
+"""The shortest script: image, network, side of a tile, starts of the tiles, number of inputs, names of the heads."""
 CELLPOSE = """
 import sys
 import cv2
@@ -60,8 +65,6 @@ model = models.CellposeModel(gpu=False, pretrained_model=sys.argv[2], nchan=3)
 image = cv2.imread(sys.argv[1], cv2.IMREAD_COLOR)
 model.eval(image, channels=None, channel_axis=-1, diameter=float(sys.argv[3]))
 """
-
-
 PAIRS = """
 import json, subprocess, sys, time
 def seconds(command):
@@ -71,43 +74,99 @@ def seconds(command):
 commands = json.loads(sys.argv[1])
 print(json.dumps([[seconds(command) for command in commands[::-1]][::-1] for _ in range(int(sys.argv[2]))]))
 """
+"""Runs the commands in turn, the last one first, and prints their times."""
 
 
-def prepared(folder: Path, size: int) -> tuple[str, str]:
-    """Write ``inputs``/image.png and an empty ``outputs`` for anybody to use; return tile and starts for `LEAST`."""
+@dataclass(frozen=True)
+class Place:
+    """Where the commands run: on this machine or in a container."""
+
+    before: Sequence[str]
+    """Words of the command line that come before the Python."""
+    python: str
+    script: str
+    """predict.sh."""
+    model: str
+    data: str
+    """Folder of the images and labels, as the commands see it."""
+
+
+def write_image(folder: Path, size: int) -> None:
+    """Write ``inputs``/image.png (size, size) and an empty folder ``outputs`` that every user may use."""
     for part in (folder, folder / "inputs", folder / "outputs"):
         part.mkdir(exist_ok=True)
         part.chmod(0o777)
     image = simulate("fluorescence_nuclei", (size, size), 1, DIAMETER).image
     cv2.imwrite(str(folder / "inputs" / "image.png"), image)
-    axis = tile_grid(size, 224)
-    return str(axis.tile), ",".join(map(str, axis.starts))
 
 
-def cellpose(folder: Path, checkpoint: Path) -> list[str]:
-    """Return the command of cellpose with the weights of a checkpoint."""
-    weights = folder / "cellpose_weights"
-    torch.save(cellpose_state(widened(load(checkpoint)[0]), DIAMETER), weights)
-    return [str(cellpose_python()), "-c", CELLPOSE, str(folder / "inputs" / "image.png"), str(weights), str(DIAMETER)]
+def shortest_arguments(size: int) -> list[str]:
+    """Return the last arguments of `LEAST` for an image of ``size`` x ``size`` px and the default network."""
+    contract = load_network(device="cpu").contract
+    axis = tile_grid(size, contract.tile, contract.grain)
+    heads = ",".join(head.name for head in contract.heads)
+    return [str(axis.tile), ",".join(map(str, axis.starts)), str(contract.inputs), heads]
 
 
-def interpreter() -> str:
-    """Return the Python that predict.sh takes: the one of .venv, or this one, which is put first on the PATH."""
+def on_this_machine(folder: Path) -> Place:
+    """Return this machine as a place, with the Python that predict.sh takes: that of .venv, or this one."""
     own = ROOT / ".venv" / "bin" / "python"
-    if own.exists():
-        return str(own)
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return sys.executable
+    if not own.exists():
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    python = str(own) if own.exists() else sys.executable
+    return Place((), python, str(ROOT / "predict.sh"), str(default_network()), str(folder))
 
 
-def measured(before: list[str], python: str, commands: list[list[str]], runs: int) -> npt.NDArray[np.float64]:
-    """Return (runs, commands) wall times in s, taken by an interpreter that ``before`` may put into a container."""
-    call = [*before, python, "-c", PAIRS, json.dumps(commands), str(runs)]
+def in_container(engine: str, image: str, folder: Path) -> Place:
+    """Return a container as a place; ``folder`` is /data there."""
+    before = [engine, "container", "run", "--rm", "--network", "none", "--user", "12345:12345", f"-v{folder}:/data"]
+    return Place([*before, image], "python", "predict.sh", f"models/{default_network().name}", "/data")
+
+
+def measured(place: Place, commands: list[list[str]], runs: int) -> npt.NDArray[np.float64]:
+    """Return (runs, commands) wall times in s."""
+    call = [*place.before, place.python, "-c", PAIRS, json.dumps(commands), str(runs)]
     done = subprocess.run(call, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return np.array(json.loads(done.stdout))
 
 
+def compared(place: Place, args: argparse.Namespace, folder: Path) -> Record:
+    """Run all commands and return the figures."""
+    image = f"{place.data}/inputs/image.png"
+    predict = ["sh", place.script, f"{place.data}/inputs", f"{place.data}/outputs", "--diameter", str(DIAMETER)]
+    commands = {
+        "shortest": [place.python, "-c", LEAST, image, place.model, *shortest_arguments(args.size)],
+        "predict.sh": predict,
+    }
+    if not args.image:
+        weights = folder / "cellpose_weights"
+        write_cellpose_weights(args.checkpoint, weights)
+        commands["cellpose"] = [str(cellpose_python()), "-c", CELLPOSE, image, str(weights), str(DIAMETER)]
+    times = measured(place, list(commands.values()), args.pairs + 1)
+    ratios = times[:, 1] / times[:, 0]
+    figures = {"size": args.size, "commands": list(commands), "container": args.image, "times_s": times.tolist()}
+    figures |= {"ratio": float(np.median(ratios[1:])), "first_ratio": float(ratios[0])}
+    if not args.image:
+        figures["faster"] = float(np.median(times[1:, 2] / times[1:, 1]))
+    return figures
+
+
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown."""
+    rows = [[index or "first", *run, run[1] / run[0]] for index, run in enumerate(record["times_s"])]
+    header = ["run", *(f"s, {name}" for name in record["commands"]), "predict.sh / shortest"]
+    where = f"In {record['container']}" if record["container"] else "Outside a container, without precompiled kernels,"
+    lines = [
+        f"{where} predict.sh takes {record['ratio']:.2f} times as long as the shortest script "
+        f"({record['first_ratio']:.2f} in the first run)."
+    ]
+    if "faster" in record:
+        lines.append(f"cellpose with the widened network takes {record['faster']:.2f} times as long as predict.sh.")
+    return table(header, rows) + "\n\n" + "  \n".join(lines)
+
+
 def main() -> None:
+    """Measure, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=512, help="height and width of the image in px")
     parser.add_argument("--pairs", type=int, default=10)
@@ -117,34 +176,12 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tiles = prepared(folder, args.size)
-        if args.image:
-            before = [args.engine, "container", "run", "--rm", "--network", "none", "--user", "12345:12345"]
-            before += [f"-v{folder}:/data", args.image]
-            python, script, model, at = "python", "predict.sh", "models/cyto-small.onnx", "/data"
-        else:
-            before = []
-            python, script, model, at = interpreter(), str(ROOT / "predict.sh"), str(MODEL), name
-        commands = [
-            [python, "-c", LEAST, f"{at}/inputs/image.png", model, *tiles],
-            ["sh", script, f"{at}/inputs", f"{at}/outputs", "--diameter", str(DIAMETER)],
-        ]
-        names = ["least", "predict.sh"]
-        if not args.image:
-            commands.append(cellpose(folder, args.checkpoint))
-            names.append("cellpose")
-        times = measured(before, python, commands, args.pairs + 1)
-    ratios = times[:, 1] / times[:, 0]
-    rows = [[index or "first", *run, ratios[index]] for index, run in enumerate(times.tolist())]
-    print_table(["run", *(f"s, {name}" for name in names), "predict.sh over least"], rows)
-    ratio, first = float(np.median(ratios[1:])), float(ratios[0])
-    where = f"in {args.image}" if args.image else "outside a container, where no loops are compiled ahead,"
-    print(f"{where} predict.sh takes {ratio:.2f} times as long as the least ({first:.2f} in the first run)")
-    figures = {"size": args.size, "times_s": times.tolist(), "ratio": ratio, "first_ratio": first}
-    if not args.image:
-        figures["faster"] = float(np.median(times[1:, 2] / times[1:, 1]))
-        print(f"cellpose, the network widened by zeros, takes {figures['faster']:.2f} times as long as predict.sh")
-    print(write_record("startup_container" if args.image else "startup", figures))
+        write_image(folder, args.size)
+        place = in_container(args.engine, args.image, folder) if args.image else on_this_machine(folder)
+        figures = compared(place, args, folder)
+    print(text(figures))
+    name = "startup_container" if args.image else "startup"
+    print(write_record(name, figures))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Check 2 of trust: a folder in which every third file is broken, each in a way of its own.
+"""A folder in which every third file is broken, each in its own way.
 
-    python -m bench.broken [--files 200]
+    python -m bench.trust.broken [--files 200]
 
-All good files must be done, with the labels that they have in a folder without broken ones; the record must name each
-bad one with its reason, and the exit code say that some failed.
+All good files must be segmented, with the labels that they have in a folder without broken files. The record must name
+each broken file with the reason, and the exit code must be that of a run in which some files failed.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from flowmask.runs.record import DONE, FAILED
 from PIL import Image
 
 from bench.encode import tiff, tiff_tags
-from bench.fuzz import mutated
-from bench.record import ROOT, print_table, write_record
+from bench.record import ROOT, Record, table, write_record
 from bench.samples import samples
+from bench.trust.fuzz import mutated
 from train.simulate import simulate
 
 DIAMETER = 24
 SIZE = 96
 SUFFIXES = ("png", "tif", "bmp")
 KINDS = 4
-"""Different good images."""
+"""Number of different good images."""
 
 
 def by_hand() -> Iterator[tuple[str, bytes]]:
-    """Yield files that are no images, no single image, or none that can be segmented, with what is the matter."""
+    """Yield files that are not images, hold several images, or cannot be segmented; each with a name for the reason."""
     grey = np.zeros((40, 50), np.uint8)
     yield from (("empty", b""), ("text", b"notes of the day"), ("zeros", bytes(5000)), ("zip", b"PK\x03\x04"))
     yield "stack", _written(np.zeros((5, 40, 50), np.uint8), imagej=True, metadata={"axes": "ZYX"})
@@ -54,7 +54,7 @@ def by_hand() -> Iterator[tuple[str, bytes]]:
 
 
 def broken(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield ever more files, broken in different ways, with names that say how; ``folder`` takes one at a time."""
+    """Yield files without end, each broken in another way, with a name for it; ``folder`` holds one at a time."""
     yield from by_hand()
     originals = samples()
     for name, data in originals.items():
@@ -67,7 +67,7 @@ def broken(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def write_folder(folder: Path, files: int) -> tuple[list[str], list[str]]:
-    """Write so many files, every third of them broken, and return the names of good and of bad ones."""
+    """Write ``files`` files, every third one broken, and return the names of the good and of the broken ones."""
     good, bad = [], []
     images = [simulate("fluorescence_nuclei", (SIZE, SIZE), seed, DIAMETER).image for seed in range(KINDS)]
     with tempfile.TemporaryDirectory() as name:
@@ -83,39 +83,55 @@ def write_folder(folder: Path, files: int) -> tuple[list[str], list[str]]:
     return good, bad
 
 
-def run(images: Path, output: Path, report: Path) -> tuple[int, list[str], dict[str, Any]]:
-    """Run on a folder and return the exit code, the lines on stderr and the record."""
-    words = ["-i", images, "-o", output, "--diameter", str(DIAMETER), "--report", report]
-    done = subprocess.run([sys.executable, "-m", "infer", *words], cwd=ROOT, capture_output=True, text=True)
+def run(images: Path, output: Path, report: Path) -> tuple[int, list[str], Record]:
+    """Segment a folder and return the exit code, the lines on stderr and the record of the run."""
+    words = ["-i", images, "-o", output, "--diameter", DIAMETER, "--report", report]
+    command = [sys.executable, "-m", "infer", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stderr.splitlines(), json.loads(report.read_text())
 
 
-def complaints(folder: Path, files: int) -> list[str]:
-    """Segment so many files, written into the empty ``folder``, and return all that is wrong with what came out."""
+def problems(folder: Path, files: int) -> list[str]:
+    """Segment so many files, written into the empty ``folder``, and return everything that is wrong."""
     images, output = folder / "images", folder / "labels"
     images.mkdir()
     good, bad = write_folder(images, files)
     code, lines, record = run(images, output, folder / "run.json")
-    status = {Path(entry["file"]).name: entry for entry in record["files"]}
-    wrong = [f"{name}: {status[name]['reason']}" for name in good if status[name]["status"] != DONE]
-    wrong += [f"{name}: {status[name]['status']}" for name in bad if status[name]["status"] != FAILED]
-    wrong += [f"{name}: no reason" for name in bad if name not in str(status[name]["reason"])]
-    wrong += [f"{name}: no line" for name in bad if sum(f"{images / name}: " in line for line in lines) != 1]
+    wrong = [*record_problems(images, good, bad, record, lines)]
     if code != 1 or record["exit_code"] != 1:
         wrong.append(f"the exit code is {code}, and {record['exit_code']} in the record")
     if {path.name for path in output.iterdir()} != {f"{Path(name).stem}_label.tiff" for name in good}:
-        wrong.append("other files than the labels of good images are there")
-    alone = folder / "alone"
+        wrong.append("the output folder holds other files than the labels of the good images")
+    return [*wrong, *label_problems(folder, good)]
+
+
+def record_problems(images: Path, good: list[str], bad: list[str], record: Record, lines: list[str]) -> Iterator[str]:
+    """Yield what is wrong with the record of a run and with its ``lines`` on stderr."""
+    entries = {Path(entry["file"]).name: entry for entry in record["files"]}
+    for name in good:
+        if entries[name]["status"] != DONE:
+            yield f"{name}: {entries[name]['reason']}"
+    for name in bad:
+        if entries[name]["status"] != FAILED:
+            yield f"{name}: {entries[name]['status']}"
+        if name not in str(entries[name]["reason"]):
+            yield f"{name}: no reason"
+        if sum(f"{images / name}: " in line for line in lines) != 1:
+            yield f"{name}: no line"
+
+
+def label_problems(folder: Path, good: list[str]) -> Iterator[str]:
+    """Yield the good images whose labels differ from those in a folder without broken files."""
+    alone, expected_folder = folder / "alone", folder / "expected"
     alone.mkdir()
     for name in good[:KINDS]:
-        (images / name).rename(alone / name)
-    run(alone, folder / "expected", folder / "alone.json")
-    expected = {path.stem.split("_")[1]: tifffile.imread(path) for path in (folder / "expected").iterdir()}
+        (folder / "images" / name).rename(alone / name)
+    run(alone, expected_folder, folder / "alone.json")
+    expected = {path.stem.split("_")[1]: tifffile.imread(path) for path in expected_folder.iterdir()}
     for name in good:
-        labels = tifffile.imread(output / f"{Path(name).stem}_label.tiff")
+        labels = tifffile.imread(folder / "labels" / f"{Path(name).stem}_label.tiff")
         if not np.array_equal(labels, expected[Path(name).stem.split("_")[1]]):
-            wrong.append(f"{name}: other labels than alone")
-    return wrong
+            yield f"{name}: other labels than alone"
 
 
 def _can_be_read(path: Path) -> bool:
@@ -139,17 +155,26 @@ def _saved(image: Image.Image, kind: str) -> bytes:
     return file.getvalue()
 
 
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown."""
+    wrong = record["problems"]
+    row = [record["files"], record[DONE], record[FAILED], len(wrong)]
+    fine = "All good files were segmented, and each broken one was named with its reason."
+    return f"{table(['files', DONE, FAILED, 'problems'], [row])}\n\n" + ("  \n".join(wrong) or fine)
+
+
 def main() -> int:
+    """Segment the folder, print the table, write the record; return 1 if something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=200)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        wrong = complaints(Path(name), args.files)
+        wrong = problems(Path(name), args.files)
         files = json.loads((Path(name) / "run.json").read_text())["files"]
     count = {status: sum(entry["status"] == status for entry in files) for status in (DONE, FAILED)}
-    print_table(["files", *count, "complaints"], [[len(files), *count.values(), len(wrong)]])
-    print("\n".join(wrong) or "all good files done, each bad one named with its reason")
-    print(write_record("broken", {"files": args.files, **count, "complaints": wrong}))
+    record = {"files": len(files), **count, "problems": wrong}
+    print(text(record))
+    print(write_record("broken", record))
     return 1 if wrong else 0
 
 

@@ -1,12 +1,12 @@
-"""Mutated files of every format through the readers: each ends with pixels or one clear error.
+"""Damaged files of every format through the readers: each must give pixels or one clear error.
 
-    python -m bench.fuzz [--files 20000] [--seed 0] [--first 0] [--keep FOLDER]
+    python -m bench.trust.fuzz [--files 20000] [--seed 0] [--first 0] [--keep FOLDER]
 
-File number N of a seed is always the same: a sample of which bits are flipped, bytes replaced by numbers that break
-things, parts removed, doubled or taken from another sample, or which is cut short; half of the PNG files get the right
-checksums afterwards, or nothing but a checksum would be tested. It is read to the end in a process apart, with
-`SECONDS` and `MEMORY` to do so. Crashes, deaths by the clock, errors that name no file and exceptions that are none of
-ours are failures, kept in FOLDER.
+File number N of a seed is always the same: a sample in which bits are flipped, bytes are replaced by critical numbers,
+parts are removed, doubled or taken from another sample, or which is cut short. Half of the PNG files get correct
+checksums afterwards, because otherwise only the checksums would be tested. Each file is read to its end in a separate
+process, with `SECONDS` and `MEMORY` as limits. Failures are crashes, timeouts, errors that do not name the file, and
+exceptions other than ImageError; these files are kept in FOLDER.
 """
 
 from __future__ import annotations
@@ -34,27 +34,28 @@ from flowmask.runs.record import DONE, FAILED, Outcome
 from flowmask.runs.worker import Segment, in_worker
 from flowmask.system.memory import peak_memory
 
-from bench.record import print_table, write_record
+from bench.record import Record, table, write_record
 from bench.samples import samples
 
 SECONDS = 20
 MEMORY = 2**31
-"""Bytes that reading one file may take beyond what the process has at the start."""
+"""Bytes that reading one file may take in addition to those of the process at its start."""
 ROWS = 256
 EXTREMES = (0, 1, 2, 3, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 10**6)
 HEAD = 400
-"""Bytes in which headers lie, where every other mutation is made."""
+"""Length in bytes of the part that holds the headers; half of the mutations are made there."""
 Mutation = Callable[[bytearray, bytes, Random], bytearray]
 
 
-def flip(data: bytearray, _: bytes, random: Random) -> bytearray:
+def flip(data: bytearray, other: bytes, random: Random) -> bytearray:
+    """Flip some bits."""
     for _ in range(random.randint(1, 12)):
         data[_place(data, random)] ^= 1 << random.randrange(8)
     return data
 
 
-def number(data: bytearray, _: bytes, random: Random) -> bytearray:
-    """Replace a number of two, four or eight bytes, of either byte order."""
+def number(data: bytearray, other: bytes, random: Random) -> bytearray:
+    """Replace some numbers of two, four or eight bytes, in either byte order."""
     for _ in range(random.randint(1, 3)):
         code = random.choice("HIQ")
         value = random.choice(EXTREMES) & (256 ** struct.calcsize(code) - 1)
@@ -63,17 +64,20 @@ def number(data: bytearray, _: bytes, random: Random) -> bytearray:
     return data
 
 
-def cut(data: bytearray, _: bytes, random: Random) -> bytearray:
+def cut(data: bytearray, other: bytes, random: Random) -> bytearray:
+    """Cut the file short."""
     return data[: random.randrange(len(data))]
 
 
-def remove(data: bytearray, _: bytes, random: Random) -> bytearray:
+def remove(data: bytearray, other: bytes, random: Random) -> bytearray:
+    """Remove some bytes."""
     at = _place(data, random)
     del data[at : at + random.randint(1, 64)]
     return data
 
 
-def double(data: bytearray, _: bytes, random: Random) -> bytearray:
+def double(data: bytearray, other: bytes, random: Random) -> bytearray:
+    """Insert a copy of some bytes."""
     at = _place(data, random)
     data[at:at] = data[at : at + random.randint(1, 64)]
     return data
@@ -101,7 +105,7 @@ def _place(data: bytearray, random: Random) -> int:
 
 
 def mutated(originals: dict[str, bytes], seed: int, index: int) -> tuple[str, bytes]:
-    """Return the name of the sample that file ``index`` comes from, and the file."""
+    """Return the name of the sample that file ``index`` of a seed is made from, and the file."""
     random = Random(f"{seed} {index}")
     name = random.choice(list(originals))
     alike = [other for other in originals if other.split()[0] == name.split()[0]]
@@ -112,7 +116,7 @@ def mutated(originals: dict[str, bytes], seed: int, index: int) -> tuple[str, by
 
 
 def _checked(data: bytearray) -> bytes:
-    """Return a PNG file whose chunks, as far as they can be followed, have the checksums of their contents."""
+    """Return a PNG file in which the chunks, as far as they can be followed, have correct checksums."""
     at = 8
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
@@ -125,7 +129,7 @@ def _checked(data: bytearray) -> bytes:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutated file."""
+    """The result for one damaged file."""
 
     index: int
     sample: str
@@ -140,7 +144,7 @@ FAILURES = ("crash", "clock", "no sentence", "exception")
 
 
 def fuzz(first: int, count: int, seed: int, folder: Path) -> Iterator[Verdict]:
-    """Yield the verdicts on the files ``first`` to ``first + count - 1`` of a seed; ``folder`` takes one at a time."""
+    """Yield the verdicts on the files ``first`` to ``first + count - 1`` of a seed; ``folder`` holds one at a time."""
     originals = samples()
     jobs = [Job(folder / str(index), folder / "none") for index in range(first, first + count)]
 
@@ -163,7 +167,7 @@ def _size() -> int:
 
 
 def _read(name: Path, data: bytes) -> Outcome:
-    """Read a file to its end and say how that ended, in no more than `SECONDS`."""
+    """Read a file to its end in no more than `SECONDS`, and return the outcome."""
     path = name.with_name("file")
     path.write_bytes(data)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -187,7 +191,7 @@ def _read(name: Path, data: bytes) -> Outcome:
 
 
 def _judged(outcome: Outcome) -> tuple[str, str | None]:
-    """Return the kind of an outcome and what there is to say about it."""
+    """Return the kind of an outcome and its details."""
     if outcome.status == DONE:
         return "pixels", None
     if outcome.trace:
@@ -200,7 +204,46 @@ def _judged(outcome: Outcome) -> tuple[str, str | None]:
     return ("refused" if clear else "no sentence"), outcome.reason
 
 
+def measured(args: argparse.Namespace) -> Record:
+    """Read all files and return the counts; files that fail are kept in ``args.keep``."""
+    counts: Counter[str] = Counter()
+    failures: list[int] = []
+    slowest, largest, begun = 0.0, 0, time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        for verdict in fuzz(args.first, args.files, args.seed, Path(name)):
+            counts[f"{verdict.sample.split()[0]} {verdict.kind}"] += 1
+            slowest, largest = max(slowest, verdict.seconds or 0), max(largest, verdict.peak or 0)
+            if verdict.kind in FAILURES:
+                failures.append(verdict.index)
+                args.keep.mkdir(parents=True, exist_ok=True)
+                path = args.keep / f"{args.seed}_{verdict.index}"
+                path.write_bytes(mutated(samples(), args.seed, verdict.index)[1])
+                print(f"{verdict.index} ({verdict.sample}): {verdict.kind}: {verdict.detail}", file=sys.stderr)
+    return {
+        "files": args.files,
+        "first": args.first,
+        "seed": args.seed,
+        "seconds": time.perf_counter() - begun,
+        "slowest_s": slowest,
+        "peak_bytes": largest,
+        "counts": dict(sorted(counts.items())),
+        "failures": failures,
+    }
+
+
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown."""
+    kinds = ("pixels", "refused", "no memory", *FAILURES)
+    formats = sorted({name.split()[0] for name in record["counts"]})
+    rows = [[name, *(record["counts"].get(f"{name} {kind}", 0) for kind in kinds)] for name in formats]
+    return (
+        f"{table(['format', *kinds], rows)}\n\n{record['files']} files in {record['seconds']:.0f} s; the slowest took "
+        f"{record['slowest_s']:.2f} s, the largest {record['peak_bytes'] / 1e6:.0f} MB of memory."
+    )
+
+
 def main() -> int:
+    """Read the files, print the table, write the record; return 1 if a file failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -208,37 +251,10 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=Path("results/fuzz"), help="folder for files that fail")
     args = parser.parse_args()
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    counts: Counter[tuple[str, str]] = Counter()
-    failures: list[Verdict] = []
-    slowest, largest, begun = 0.0, 0, time.perf_counter()
-    with tempfile.TemporaryDirectory() as name:
-        for verdict in fuzz(args.first, args.files, args.seed, Path(name)):
-            counts[verdict.sample.split()[0], verdict.kind] += 1
-            slowest, largest = max(slowest, verdict.seconds or 0), max(largest, verdict.peak or 0)
-            if verdict.kind in FAILURES:
-                failures.append(verdict)
-                args.keep.mkdir(parents=True, exist_ok=True)
-                (args.keep / f"{args.seed}_{verdict.index}").write_bytes(
-                    mutated(samples(), args.seed, verdict.index)[1]
-                )
-                print(f"{verdict.index} ({verdict.sample}): {verdict.kind}: {verdict.detail}", file=sys.stderr)
-    kinds = ("pixels", "refused", "no memory", *FAILURES)
-    formats = sorted({kind for kind, _ in counts})
-    print_table(["format", *kinds], [[kind, *(counts[kind, verdict] for verdict in kinds)] for kind in formats])
-    seconds = time.perf_counter() - begun
-    print(f"{args.files} files in {seconds:.0f} s; the slowest {slowest:.2f} s, most memory {largest / 1e6:.0f} MB")
-    record = {
-        "files": args.files,
-        "first": args.first,
-        "seed": args.seed,
-        "seconds": seconds,
-        "slowest_s": slowest,
-        "peak_bytes": largest,
-        "counts": {f"{kind} {verdict}": count for (kind, verdict), count in sorted(counts.items())},
-        "failures": [verdict.index for verdict in failures],
-    }
+    record = measured(args)
+    print(text(record))
     print(write_record("fuzz", record))
-    return 1 if failures else 0
+    return 1 if record["failures"] else 0
 
 
 if __name__ == "__main__":
