@@ -56,7 +56,7 @@ def _pictures(colour: npt.NDArray[Any], grey: npt.NDArray[Any], deep: npt.NDArra
 
 
 def _tiffs(colour: npt.NDArray[Any], grey: npt.NDArray[Any], deep: npt.NDArray[Any]) -> dict[str, bytes]:
-    rgb = {"photometric": "rgb"}
+    rgb: dict[str, Any] = {"photometric": "rgb"}
     channels = np.stack([deep, deep // 2, deep // 3])
     made = {
         f"TIFF {compression} {name}": _written(

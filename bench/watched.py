@@ -81,7 +81,7 @@ def run_process(command: Sequence[str], limit: float) -> Run:
     own = psutil.Process()
 
     def tree() -> list[psutil.Process]:
-        return own.children(recursive=True)
+        return list(own.children(recursive=True))
 
     def peak() -> int:
         for process in tree():

@@ -112,18 +112,18 @@ def measured(side: int, repeats: int, large: bool) -> Record:
     time_ours(np.ascontiguousarray(maps[:, :CROP, :CROP]), CROP, 1)
     runs = [("Flowmask", side, *time_ours(maps, side, repeats))]
     ours = np.concatenate(list(rows_of_labels(maps, side)))
-    theirs, *times = time_cellpose(maps)
-    runs.append(("cellpose", side, int(theirs.max()), *times))
+    theirs, seconds, cpu = time_cellpose(maps)
+    runs.append(("cellpose", side, int(theirs.max()), seconds, cpu))
     for length in (TEMPLATE, LARGE) if large else (TEMPLATE,):
         wide = np.tile(template, (1, 1, length // TEMPLATE))
         runs.append(("Flowmask", length, *time_ours(wide, length, 1 if length == LARGE else repeats)))
-    rows = [[*run, 1e9 * run[3] / run[1] ** 2] for run in runs]
+    per_pixel = [1e9 * run[3] / run[1] ** 2 for run in runs]
     return {
-        "runs": [dict(zip(HEADER, row, strict=True)) for row in rows],
+        "runs": [dict(zip(HEADER, (*run, ns), strict=True)) for run, ns in zip(runs, per_pixel, strict=True)],
         "times_faster": runs[1][3] / runs[0][3],
         "times_less_cpu": runs[1][4] / runs[0][4],
         "f1": f1_by_patches(theirs, ours),
-        "ns_per_px_large_over_small": rows[3][-1] / rows[2][-1] if large else None,
+        "ns_per_px_large_over_small": per_pixel[3] / per_pixel[2] if large else None,
     }
 
 

@@ -39,7 +39,7 @@ def discs(cells: int, seed: int = 0) -> tuple[npt.NDArray[np.uint8], Labels]:
     across = int(np.ceil(np.sqrt(cells)))
     rng = np.random.default_rng(seed)
     labels = np.zeros((across * PITCH, across * PITCH), np.int32)
-    places = np.stack(np.mgrid[:across, :across], -1).reshape(-1, 2)[:, ::-1] * PITCH + PITCH // 2
+    places = np.moveaxis(np.mgrid[:across, :across], 0, -1).reshape(-1, 2)[:, ::-1] * PITCH + PITCH // 2
     places += rng.integers(-JITTER, JITTER + 1, places.shape)
     radii = DIAMETER // 2 + rng.integers(-1, 2, len(places))
     for number, ((x, y), radius) in enumerate(zip(places.tolist(), radii.tolist(), strict=True), 1):
@@ -47,7 +47,8 @@ def discs(cells: int, seed: int = 0) -> tuple[npt.NDArray[np.uint8], Labels]:
     bright = rng.integers(110, 200, len(places) + 1, dtype=np.uint8)
     bright[0] = 20
     image = cv2.GaussianBlur(bright[labels], (0, 0), 1.5)
-    return cv2.add(image, rng.integers(0, 12, image.shape, dtype=np.uint8)), labels
+    noise: npt.NDArray[np.uint8] = rng.integers(0, 12, labels.shape, dtype=np.uint8)
+    return cv2.add(image, noise).astype(np.uint8), labels
 
 
 def measure(cells: int) -> Record:

@@ -1,4 +1,4 @@
-"""The efficiency benchmark: what it times, and what it makes of entries that go wrong."""
+"""The efficiency benchmark: what it times, and how it reports entries that go wrong."""
 
 import json
 import subprocess
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from bench import efficiency
-from bench.efficiency import rank_time
+from bench.speed import efficiency
+from bench.speed.efficiency import rank_time
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = """#!{python}
@@ -69,7 +69,7 @@ def rows(tmp_path_factory):
     engine.write_text(ENGINE.format(python=sys.executable))
     engine.chmod(0o755)
     code = (
-        "import sys, pathlib, bench.efficiency as e, bench.record as r, bench.watched as w; "
+        "import sys, pathlib, bench.speed.efficiency as e, bench.record as r, bench.watched as w; "
         "e.RESULTS = r.RESULTS = pathlib.Path(sys.argv.pop(1)); w.GRACE = 1; e.main()"
     )
     options = ["--engine", engine, "--labels", folder / "labels", "--limit", "8"]
@@ -85,22 +85,22 @@ def rows(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "reason"),
     [
         ("fails", "exit code 1: no room for it"),
         ("hangs", "stopped after 8 s"),
         ("names", "no names_label.tiff but labels.tiff"),
-        ("noise", "the labels (float32) are no integers from 0 on"),
+        ("noise", "the labels (float32) are not integers from 0 on"),
         ("many", "4096 cells are more than can be scored"),
         ("shape", "the labels have the shape (7, 7), the image (64, 64)"),
     ],
 )
-def test_what_goes_wrong_is_said_and_costs_the_others_nothing(rows, image, said):
-    assert rows[f"{image}.png"]["wrong"] == said
+def test_a_run_that_goes_wrong_is_reported_and_costs_the_others_nothing(rows, image, reason):
+    assert rows[f"{image}.png"]["wrong"] == reason
     assert rows[f"{image}.png"]["f1"] is None
 
 
-def test_labels_that_cannot_be_read_are_said(rows):
+def test_labels_that_cannot_be_read_are_reported(rows):
     assert rows["odd.png"]["wrong"].startswith("odd_label.tiff cannot be read")
 
 

@@ -1,4 +1,4 @@
-"""Some of the mutated files of `bench.fuzz`, which makes as many as one likes by hand; and that it sees failures."""
+"""Some of the damaged files of `bench.trust.fuzz`; and that it sees failures."""
 
 import faulthandler
 import os
@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from bench import fuzz
 from bench.samples import samples
+from bench.trust import fuzz
 
 FILES = 3000
 

@@ -1,4 +1,4 @@
-"""The images by which `bench.sizes` judges diameters: what they show and what it says of them."""
+"""The images of `bench.quality.sizes`, and its scores."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 
 from flowmask.labels.labels import median_diameter  # noqa: E402
 
-from bench import sizes  # noqa: E402
+from bench.quality import sizes  # noqa: E402
 from train.simulate import MODALITIES  # noqa: E402
 
 
@@ -27,17 +27,15 @@ def test_a_case_is_the_mean_over_the_modalities_with_cells(monkeypatch):
         labels[2:5, 2:5] = 7 * (at > 0)  # the first modality has no cell
         return np.full((9, 9), at, np.uint8), labels
 
-    def scores(image, truth, network, settings):
+    def scores(image, truth, network, options):
         assert set(np.unique(truth)) == {0, 1}
-        assert settings.diameter is None
-        return dict.fromkeys(sizes.COLUMNS, float(image.read(0, 0, 1, 1)[0, 0, 0])), None
+        assert options.diameter is None
+        return dict.fromkeys(sizes.SHOWN, float(image.read(0, 0, 1, 1)[0, 0, 0])), None
 
     monkeypatch.setattr(sizes, "CASES", {"case": made})
     monkeypatch.setattr(sizes, "score", scores)
     others = len(MODALITIES) - 1
-    assert sizes.scored("case", None) == {"images": others} | dict.fromkeys(
-        sizes.COLUMNS, np.mean(range(1, others + 1))
-    )
+    assert sizes.scored("case", None) == {"images": others} | dict.fromkeys(sizes.SHOWN, np.mean(range(1, others + 1)))
 
 
 def test_images_without_cells_differ_but_for_the_one_of_one_value():

@@ -1,4 +1,4 @@
-"""The slide benchmark's arithmetic and its view of a process, without the network."""
+"""The arithmetic of the slide benchmark, and how it measures a process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import pytest
 
 pytest.importorskip("resource", reason="the benchmark needs a Unix")
 
-from flowmask.cli import MODEL
+from flowmask.network.registry import default_network
 
-from bench.slides import Run, figures, measure, slide, with_ratios
+from bench.speed.slides import Run, figures, measure, slide, with_ratios
 from train.simulate.slide import count_cells
+
+MODEL = default_network()
 
 
 def test_start_up_and_the_idle_runtime_are_taken_off() -> None:
@@ -28,7 +30,7 @@ def test_start_up_and_the_idle_runtime_are_taken_off() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
-@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")
 def test_the_peak_is_that_of_the_process_that_does_the_work(tmp_path: Path) -> None:
     path, _ = slide(tmp_path, 64, 0)
     run = measure(path, ["--diameter", "30", "--device", "cpu"])

@@ -1,4 +1,4 @@
-"""What a machine does to a run: rights, full disks, too little memory; and files that claim what they do not hold."""
+"""Runs without permissions, disk space or memory, and files whose headers claim more than they hold."""
 
 import ctypes
 import json
@@ -15,17 +15,20 @@ import numpy as np
 import onnx
 import pytest
 import tifffile
-from flowmask.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
+from flowmask.cli import main
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.network.contract import KEY
+from flowmask.network.registry import default_network
+from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.system.memory import forget_peak, peak_memory
 
 from bench.encode import bmp, png_chunk, tiff, tiff_tags
 from train.simulate import simulate
 
+MODEL = default_network()
 SAMPLE = simulate("fluorescence_nuclei", (90, 110), 3, 26).image
-needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")
 DROP_FROM_BOUNDING_SET, OVERRIDE_RIGHTS, READ_ANYTHING = 24, 1, 2
 
 
@@ -155,11 +158,12 @@ import json, re, resource, sys
 from dataclasses import asdict
 from pathlib import Path
 from flowmask.runs.jobs import Job
-from flowmask.options import Settings
+from flowmask.options import Options, Runtime, Segmentation
 from flowmask.runs.process_file import prepare
 
 source, output, spare, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-segment = prepare(Path(sys.argv[5]), Settings(diameter=26, batch=batch, device="cpu"), False)
+options = Options(Segmentation(diameter=26), Runtime(batch=batch, device="cpu"))
+segment = prepare(Path(sys.argv[5]), options, False)
 jobs = [Job(path, output / f"{path.stem}_label.tiff") for path in sorted(source.iterdir())]
 outcomes = [segment(jobs[-1])]
 size = 1024 * int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
@@ -255,7 +259,7 @@ def test_a_network_that_cannot_be_opened_in_a_process_apart_says_so_here(folder)
 
 def test_nothing_of_ours_unpickles():
     """What Numba keeps of its own compiled code is its own affair."""
-    for path in (MODEL.parents[1] / "infer").glob("*.py"):
+    for path in (MODEL.parents[1] / "infer").rglob("*.py"):
         text = path.read_text()
         for word in ("pickle", "np.load", "numpy.load", "marshal", "shelve", "eval(", "exec("):
             assert word not in text, path
