@@ -22,11 +22,13 @@ SIMULATED = "simulated "
 FRESH = 1_000_000
 """The first seed of the simulated images; trainings use seeds from 0 on."""
 MIN_CELLS = 5
+CONFIG = "wider"
+"""The training config that holds out the images to score."""
 
 
-def held_out(data: Path, config: str) -> Iterator[Labelled]:
-    """Yield the images of a data folder that a training config holds out."""
-    return opened(split(read_shared(data), load_config(config))[1])
+def held_out(data: Path) -> Iterator[Labelled]:
+    """Yield the images of a data folder that no network that ships was trained on."""
+    return opened(split(read_shared(data), load_config(CONFIG))[1])
 
 
 def opened(items: Sequence[Item]) -> Iterator[Labelled]:

@@ -1,6 +1,6 @@
 """Accuracy on images changed the way other cameras, file formats and fields of view differ.
 
-    python -m bench.quality.robustness --data ../shared/data [--model FILE.onnx] [--config wider] [--each 6]
+    python -m bench.quality.robustness --data ../shared/data [--model FILE.onnx] [--each 6]
 
 F1 at IoU 0.5 by the challenge's rules on some held-out images of each source and one simulated image of each modality,
 with all options at their defaults. "One cell on a wide ground" keeps one cell of a fluorescence image, on noise of four
@@ -163,11 +163,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--model", type=Path, default=default_network())
-    parser.add_argument("--config", default="wider", help="the training config whose held-out images are scored")
     parser.add_argument("--each", type=int, default=6, help="held-out images of each source (default 6)")
     args = parser.parse_args()
     network = load_network(args.model)
-    images = at_most(held_out(args.data, args.config), args.each)
+    images = at_most(held_out(args.data), args.each)
     images += [(SIMULATED.strip(), *image[1:]) for image in simulated(1) if image[3].any()]
     scores = {change: mean_f1(images, network, change) for change in CHANGES}
     figures = {"model": named(args.model), "images": len(images), "scores": scores}

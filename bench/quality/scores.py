@@ -1,7 +1,7 @@
 """Accuracy for each held-out source, with estimated and with true cell diameters.
 
-    python -m bench.quality.scores --data ../shared/data [--model FILE.onnx] [--config wider] [--augment]
-        [--simulated N] [--plot FILE.png]
+    python -m bench.quality.scores --data ../shared/data [--model FILE.onnx] [--augment] [--simulated N]
+        [--plot FILE.png]
 
 The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95, and Dice (which is the
 semantic F1), with the estimated diameter. AP orders cells by their mean cell probability. Mean and median are over the
@@ -178,14 +178,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--model", type=Path, default=default_network())
-    parser.add_argument("--config", default="wider", help="the training config whose held-out images are scored")
     parser.add_argument("--augment", action="store_true", help="average over mirror images, as the engine's --augment")
     parser.add_argument("--simulated", type=int, default=0, metavar="N", help="also score N images of each modality")
     parser.add_argument("--plot", type=Path, help="PNG file for a plot of estimated against true diameters")
     args = parser.parse_args()
     options = Segmentation(augment=args.augment)
     network = load_network(args.model)
-    groups = {"images": Group(held_out(args.data, args.config), network, options)}
+    groups = {"images": Group(held_out(args.data), network, options)}
     if args.simulated:
         groups["simulated images"] = Group(simulated(args.simulated), network, options)
     for what, group in groups.items():

@@ -42,7 +42,10 @@ def test_a_pixel_and_a_type_are_differences(tmp_path):
         (tmp_path / "images" / f"{name}.png").touch()
         tifffile.imwrite(tmp_path / "before" / f"{name}_label.tiff", labels)
         tifffile.imwrite(tmp_path / "after" / f"{name}_label.tiff", other)
-    assert list(differences(*(tmp_path / folder for folder in ("images", "before", "after")))) == ["pixel", "type"]
+    assert list(differences(*(tmp_path / folder for folder in ("images", "before", "after")))) == [
+        "pixel.png",
+        "type.png",
+    ]
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")
