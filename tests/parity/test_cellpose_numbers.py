@@ -14,7 +14,7 @@ from flowmask.tiles.blend import blend_weights
 from flowmask.tiles.normalise import intensity_ranges, mix, normalise
 from flowmask.tiles.rescale import positions
 
-from tests.partition import same_partition
+from tests.reference.partition import same_partition
 from train.simulate import simulate
 
 SHAPE = (190, 230)

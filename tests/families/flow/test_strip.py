@@ -12,7 +12,7 @@ from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.options import Settings
 
-from tests.whole import whole_labels
+from tests.reference.whole import whole_labels
 from train.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
