@@ -4,12 +4,13 @@ import flowmask
 import numpy as np
 import pytest
 from flowmask.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memory, planned_batch
-from flowmask.cli import MODEL
 from flowmask.errors import SettingsError
 from flowmask.network.session import LEAST
 from flowmask.options import parse_memory
 from flowmask.system.memory import available_memory
 from flowmask.tiles.grid import tile_grid
+
+from tests.conftest import MODEL, needs_network
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_there_is_memory():
     assert available_memory() > 2**20
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+@needs_network
 def test_an_image_that_cannot_fit_is_refused_with_the_figure_that_would_do():
     with pytest.raises(SettingsError, match="it takes about .*G of memory and may use 0.1G"):
         flowmask.segment(np.zeros((50, 60), np.uint8), MODEL, flowmask.Settings(diameter=30, memory="100M"))

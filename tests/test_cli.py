@@ -9,16 +9,18 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from flowmask.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
+from flowmask.cli import main
 from flowmask.errors import SettingsError
 from flowmask.labels.metrics import f1
 from flowmask.labels.paths import maps_path
 from flowmask.options import Settings
+from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.runs.jobs import find_images
 
+from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
 
-pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+pytestmark = needs_network
 SAMPLE = simulate("fluorescence_nuclei", (160, 180), 3, 26)
 
 
@@ -122,7 +124,7 @@ def test_a_name_that_is_no_utf8_costs_nothing(folders):
     (folders[0] / name).write_bytes(cv2.imencode(".png", SAMPLE.image)[1].tobytes())
     environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     command = [sys.executable, "-m", "infer", "-i", folders[0], "-o", folders[1], "--diameter", "26"]
-    done = subprocess.run(command, cwd=MODEL.parents[1], env=environment, capture_output=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
     assert done.returncode == ALL_DONE, done.stderr
     assert rb"a\udcff.png: 4 cells" in done.stdout
 
@@ -168,7 +170,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_labels(large, tmp_path, fractio
     target = tmp_path / "a_label.tiff"
     maps = maps_path(target)
     command = [sys.executable, "-m", "infer", "-i", image, "-o", tmp_path, "--diameter", "20", "--resume"]
-    running = subprocess.Popen(command, cwd=MODEL.parents[1], stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     while not maps.exists() or maps.stat().st_size <= fraction * whole:
         assert running.poll() is None
         time.sleep(0.002)

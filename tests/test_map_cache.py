@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from flowmask.cli import MODEL
 from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
 from flowmask.labels.paths import maps_path
@@ -14,6 +13,7 @@ from flowmask.network.session import OnnxNetwork
 from flowmask.options import Settings
 from flowmask.pipeline import segment_rows
 
+from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 
 ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}
@@ -150,7 +150,7 @@ class Counting:
         return self._network.diameters(tiles)
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+@needs_network
 def test_kept_rows_go_through_the_network_no_more(tmp_path):
     image = ArrayImage(simulate("fluorescence_nuclei", (330, 120), 4, 26).image[None])
     network = OnnxNetwork(MODEL, "cpu")

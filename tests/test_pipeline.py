@@ -3,14 +3,14 @@
 import flowmask
 import numpy as np
 import pytest
-from flowmask.cli import MODEL
 from flowmask.labels.metrics import f1
 from flowmask.system.cpu import cores
 from flowmask.system.parallel import in_parallel
 
+from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 
-pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+pytestmark = needs_network
 SAMPLE = simulate("fluorescence_nuclei", (300, 417), 7, 26)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import NetworkError
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
 FOLDERS = (PACKAGE / "models", PACKAGE.parent / "models")
 """Where the networks lie: in the installed package, or beside ``infer/`` in a checkout."""
 TABLE = "registry.toml"

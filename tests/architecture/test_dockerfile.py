@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from flowmask import __version__
 
-ROOT = Path(__file__).parents[2]
+from tests.conftest import ROOT
+
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 FINAL = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
 

@@ -3,11 +3,11 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", "tests", "cellpose", "pandas"}
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
 ORDER = """

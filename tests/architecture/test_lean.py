@@ -7,18 +7,17 @@ from pathlib import Path
 import cv2
 import pytest
 import tifffile
-from flowmask.cli import MODEL
 
+from tests.conftest import MODEL, ROOT, needs_network
 from train.simulate import simulate
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMED = os.environ.get("FLOWMASK_LEAN_PYTHON")
 PYTHON = Path(NAMED or ROOT / ".venv/bin/python")
 pytestmark = [
     pytest.mark.skipif(
         not NAMED and not PYTHON.exists(), reason=f"no run-time environment at {PYTHON}; `make test` makes it"
     ),
-    pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built"),
+    needs_network,
 ]
 
 

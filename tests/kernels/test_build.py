@@ -6,12 +6,10 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from flowmask.kernels.compiled import HOMES, SOURCES
 
-ROOT = Path(__file__).resolve().parents[2]
 LABELS = """
 import sys, numpy as np
 from flowmask.kernels.compiled import AHEAD
@@ -19,6 +17,7 @@ from flowmask.labels.challenge import reused_ids
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.options import Settings
 from flowmask.families.flow.strip import label_rows
+from tests.conftest import ROOT
 maps = np.random.default_rng(5).normal(size=(3, 700, 300)).astype(np.float32)
 for axis in (1, 2):
     maps = sum(np.roll(maps, shift, axis) for shift in range(-4, 5)) / 3

@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from flowmask.cli import ALL_DONE, MODEL, main
+from flowmask.cli import main
 from flowmask.labels.paths import full_path
 from flowmask.labels.provenance import Made, description, finished
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
+from flowmask.runs.batch import ALL_DONE
 
+from tests.conftest import needs_network
 from train.simulate import simulate
 
 ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}
@@ -77,7 +79,7 @@ def test_made_takes_what_json_gives():
     assert Made(**json.loads(description(ORIGIN, 3, 0.1))).diameter == 0.1
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+@needs_network
 def test_resume_skips_what_it_would_make_again(tmp_path, capsys):
     source, labels = tmp_path / "in", tmp_path / "out"
     source.mkdir()

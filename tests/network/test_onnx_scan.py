@@ -2,11 +2,12 @@
 
 import onnx
 import pytest
-from flowmask.cli import MODEL
 from flowmask.errors import NetworkError
 from flowmask.network.onnx_scan import WITHIN, refers_elsewhere
 from flowmask.network.session import OnnxNetwork
 from onnx import TensorProto, helper
+
+from tests.conftest import MODEL, needs_network
 
 MESSAGES = {
     "model": onnx.ModelProto,
@@ -80,7 +81,7 @@ def test_a_tensor_that_lies_elsewhere_is_found_and_refused(tmp_path, place):
         OnnxNetwork(path, "cpu")
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+@needs_network
 def test_the_network_that_ships_as_one_file_and_as_two(tmp_path):
     assert not refers_elsewhere(MODEL)
     onnx.save(onnx.load(MODEL), tmp_path / "a.onnx", save_as_external_data=True, location="weights", size_threshold=0)

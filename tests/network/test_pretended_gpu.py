@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from flowmask.cli import MODEL
 from flowmask.errors import NoRoomError, SettingsError
 from flowmask.network import session
 from flowmask.network.halving import Halving
@@ -18,7 +17,9 @@ from flowmask.runs.process_file import prepare
 from flowmask.runs.record import FAILED
 from flowmask.system.nvml import GpuMemory
 
-pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+from tests.conftest import MODEL, needs_network
+
+pytestmark = needs_network
 GIB = 2**30
 REAL = onnxruntime.InferenceSession
 

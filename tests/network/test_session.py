@@ -6,13 +6,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from flowmask.cli import MODEL, WRONG_USAGE, main
+from flowmask.cli import main
 from flowmask.errors import NetworkError, NoRoomError, RunError, SettingsError
 from flowmask.network.contract import KEY
 from flowmask.network.session import CPU, CUDA, BoundMaps, OnnxNetwork, _tried
+from flowmask.runs.batch import WRONG_USAGE
 from flowmask.system.nvml import gpu_count
 
-pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+from tests.conftest import MODEL, needs_network
+
+pytestmark = needs_network
 
 
 @pytest.fixture(scope="module")

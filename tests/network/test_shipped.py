@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 from flowmask.api import load_network
-from flowmask.cli import MODEL
+
+from tests.conftest import MODEL
 
 README = MODEL.with_name("README.md").read_text()
 LISTED = dict(re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", README, re.MULTILINE))

@@ -2,12 +2,11 @@
 
 import flowmask
 import numpy as np
-import pytest
-from flowmask.cli import MODEL
 from flowmask.labels.metrics import f1
 from flowmask.network.contract import Contract
 from flowmask.network.tta import Mirrored
 
+from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 
 CONTRACT = Contract("fake", "rgb", 30.0, 30.0, False, "BSD-3-Clause", "nothing")
@@ -93,7 +92,7 @@ def test_labels_change_where_the_network_is_not_and_not_with_the_batch():
     assert f1(truth, one, 0.75) > f1(truth, plain.labels, 0.75)
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+@needs_network
 def test_the_network_that_ships_gives_the_same_bits_again():
     sample = simulate("fluorescence_nuclei", (200, 330), 7, 26)
     network = flowmask.load_network(MODEL, device="cpu")

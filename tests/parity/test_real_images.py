@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from flowmask.cli import MODEL
 from flowmask.labels.metrics import f1_challenge
 
+from tests.conftest import DATA, ROOT, needs_data, needs_network
 from train.config import load_config, split
 from train.readers import read_labels, read_shared
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
 pytestmark = [
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"the labelled images are not at {DATA}"),
-    pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built"),
+    needs_data,
+    needs_network,
 ]
 IMAGES = 4
 

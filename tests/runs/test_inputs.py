@@ -8,13 +8,15 @@ import flowmask
 import numpy as np
 import pytest
 import tifffile
-from flowmask.cli import ALL_DONE, MODEL, SOME_FAILED, main
+from flowmask.cli import main
 from flowmask.labels.metrics import f1
+from flowmask.runs.batch import ALL_DONE, SOME_FAILED
 from flowmask.runs.jobs import find_images
 
+from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 
-pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+pytestmark = needs_network
 GREY = simulate("fluorescence_nuclei", (110, 100), 5, 18).image
 COLOUR = np.dstack([GREY, GREY // 2, 255 - GREY])
 

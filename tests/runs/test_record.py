@@ -9,11 +9,13 @@ import onnxruntime
 import pytest
 import tifffile
 from flowmask import __version__
-from flowmask.cli import ALL_DONE, MODEL, SOME_FAILED, WRONG_USAGE, main
+from flowmask.cli import main
+from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 
+from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 
-pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+pytestmark = needs_network
 SAMPLE = simulate("fluorescence_nuclei", (90, 110), 3, 26)
 
 

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import cv2
 import pytest
-from flowmask.cli import MODEL, SOME_FAILED, main
+from flowmask.cli import main
 from flowmask.errors import NetworkError, RunError
+from flowmask.runs.batch import SOME_FAILED
 from flowmask.runs.jobs import Job
 from flowmask.runs.record import DONE, FAILED, Outcome
 from flowmask.runs.worker import in_worker
 
+from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
 
-pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+pytestmark = needs_network
 SAMPLE = simulate("fluorescence_nuclei", (700, 690), 5, 20)
 
 
@@ -43,7 +45,7 @@ def start(folder, *options):
     words = [sys.executable, "-m", "infer", "-i", folder / "in", "-o", folder / "out", "--diameter", "20", *options]
     words += ["--report", folder / "run.json"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(words, cwd=MODEL.parents[1], preexec_fn=heed_interrupts, **pipes)
+    return subprocess.Popen(words, cwd=ROOT, preexec_fn=heed_interrupts, **pipes)
 
 
 def files(folder):
@@ -103,7 +105,7 @@ def test_the_process_that_minds_the_run_imports_none_of_the_heavy_packages(folde
     """It is forked, which its threads would not survive, and lives on when memory runs out."""
     code = "import sys; from flowmask.cli import main; main(own_process=True); print(sorted(sys.modules))"
     words = [sys.executable, "-c", code, "-i", folder / "in" / "a.png", "-o", folder / "out", "--diameter", "20"]
-    modules = subprocess.run(words, cwd=MODEL.parents[1], capture_output=True, text=True, check=True).stdout
+    modules = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "a.png: " in modules
     for heavy in ("numpy", "numba", "onnxruntime", "cv2", "tifffile", "skimage", "scipy"):
         assert f"'{heavy}'" not in modules

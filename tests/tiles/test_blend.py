@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from flowmask.images.image import ArrayImage
-from flowmask.tiles.blend import finished_rows, blend_weights
+from flowmask.tiles.blend import blend_weights, finished_rows
 from flowmask.tiles.grid import tile_grid
 from flowmask.tiles.rescale import NormalisedView
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flowmask.errors import SettingsError
 from flowmask.images.image import ArrayImage
-from flowmask.tiles.normalise import channel_map, levels, mix, normalise
+from flowmask.tiles.normalise import channel_map, mix, normalise
 
 RNG = np.random.default_rng(3)
 
@@ -85,9 +85,13 @@ def test_small_floats_keep_their_contrast():
 def test_a_large_offset_costs_no_contrast(dtype):
     small = RNG.integers(0, 200, (1, 30, 30))
     plan = ((0,),)
-    near = normalise(mix(small.astype(np.uint8), plan), intensity_ranges(ArrayImage(small.astype(np.uint8)), plan, (1.0, 99.0)))
+    near = normalise(
+        mix(small.astype(np.uint8), plan), intensity_ranges(ArrayImage(small.astype(np.uint8)), plan, (1.0, 99.0))
+    )
     far = (small + 2**31).astype(dtype)
-    np.testing.assert_allclose(normalise(mix(far, plan), intensity_ranges(ArrayImage(far), plan, (1.0, 99.0))), near, atol=1e-6)
+    np.testing.assert_allclose(
+        normalise(mix(far, plan), intensity_ranges(ArrayImage(far), plan, (1.0, 99.0))), near, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

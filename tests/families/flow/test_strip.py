@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,10 +11,9 @@ from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.options import Settings
 
+from tests.conftest import ROOT
 from tests.reference.whole import whole_labels
 from train.simulate import simulate
-
-ROOT = Path(__file__).parents[2]
 
 
 def noisy_maps(labels, scale, noise, seed=0):
