@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from flowmask.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memory, planned_batch
 from flowmask.errors import SettingsError
+from flowmask.families.flow import family as flow
+from flowmask.families.semantic import family as semantic
 from flowmask.network.session import LEAST
 from flowmask.options import parse_memory
 from flowmask.system.memory import available_memory
@@ -22,52 +24,56 @@ def test_amounts(text, amount):
 
 @pytest.mark.parametrize("text", ["", "much", "-4G", "4X", "G"])
 def test_what_is_no_amount(text):
-    with pytest.raises(SettingsError, match="--memory .* is no amount of memory"):
+    with pytest.raises(SettingsError, match="--memory .* is not an amount of memory"):
         parse_memory(text)
-    with pytest.raises(SettingsError, match="--gpu-memory .* is no amount of memory"):
-        flowmask.Settings(gpu_memory=text)
+    with pytest.raises(SettingsError, match="--gpu-memory .* is not an amount of memory"):
+        flowmask.Runtime(gpu_memory=text)
 
 
-def test_it_grows_with_the_width_and_not_with_the_height():
-    one, wide, tall = (needed_memory(size, size, 224) for size in ((4000, 4000), (4000, 8000), (8000, 4000)))
+@pytest.mark.parametrize("family", [flow.FAMILY, semantic.FAMILY], ids=["flow", "semantic"])
+def test_it_grows_with_the_width_and_not_with_the_height(family):
+    one, wide, tall = (
+        needed_memory(size, size, 224, 3, family.row_bytes(size, size))
+        for size in ((4000, 4000), (4000, 8000), (8000, 4000))
+    )
     assert tall == one
     assert one < wide < 2 * one
 
 
 def test_a_gpu_that_is_taken_has_room_for_any_tile():
     side = max(tile_grid(length, 224).tile for length in range(1, 10_000))
-    assert planned_batch(10**10, 0, (side, side), 0, LEAST) >= 1
+    assert planned_batch(10**10, 0, (side, side), 3, 0, LEAST) >= 1
 
 
 def test_the_batch_follows_the_budget():
-    each = planned_batch(10**9, 0, (224, 224), 1000)
+    each = planned_batch(10**9, 0, (224, 224), 3, 1000)
     assert each > 5
-    assert planned_batch(10**9, 0, (224, 224), 3) == 3
-    assert planned_batch(10**9, 0, (448, 224), 1000) == each // 2
+    assert planned_batch(10**9, 0, (224, 224), 3, 3) == 3
+    assert planned_batch(10**9, 0, (448, 224), 3, 1000) == each // 2
     with pytest.raises(SettingsError, match=r"takes about 1.1G of memory and may use 1.0G; give --memory 1.1G"):
-        planned_batch(2**30, 2**30, (224, 224), 8)
+        planned_batch(2**30, 2**30, (224, 224), 3, 8)
 
 
 def test_one_tile_at_once_is_good_on_the_cpu_and_several_on_a_gpu():
-    assert planned_batch(10**10, 0, (224, 224), 0) == 1
-    assert planned_batch(10**10, 0, (224, 224), 0, 10**10) == GPU_BATCH
-    assert planned_batch(10**10, 0, (224, 224), 500, 10**11) == 500
+    assert planned_batch(10**10, 0, (224, 224), 3, 0) == 1
+    assert planned_batch(10**10, 0, (224, 224), 3, 0, 10**10) == GPU_BATCH
+    assert planned_batch(10**10, 0, (224, 224), 3, 500, 10**11) == 500
 
 
 def test_the_batch_follows_the_memory_of_the_gpu():
     room = 2**30
-    fits = planned_batch(10**11, 0, (336, 336), 500, room)
+    fits = planned_batch(10**11, 0, (336, 336), 3, 500, room)
     assert GPU_NETWORK + fits * 336**2 * GPU_TILE_BYTES <= room < GPU_NETWORK + (fits + 1) * 336**2 * GPU_TILE_BYTES
-    assert planned_batch(10**11, 0, (336, 336), 2, room) == 2
+    assert planned_batch(10**11, 0, (336, 336), 3, 2, room) == 2
     with pytest.raises(SettingsError, match=r"and a tile take about 1.4G of the GPU's memory and may use 1.2G"):
-        planned_batch(10**11, 0, (336, 336), 1, 2**30 // 5)
+        planned_batch(10**11, 0, (336, 336), 3, 1, 2**30 // 5)
 
 
 def test_tiles_on_a_gpu_count_little_in_the_hosts_memory():
-    assert planned_batch(10**8, 0, (224, 224), 16) < 4
-    assert planned_batch(10**8, 0, (224, 224), 16, 10**10) == 16
+    assert planned_batch(10**8, 0, (224, 224), 3, 16) < 4
+    assert planned_batch(10**8, 0, (224, 224), 3, 16, 10**10) == 16
     with pytest.raises(SettingsError, match="give --memory"):
-        planned_batch(10**6, 0, (224, 224), 16, 10**10)
+        planned_batch(10**6, 0, (224, 224), 3, 16, 10**10)
 
 
 def test_there_is_memory():
@@ -77,4 +83,4 @@ def test_there_is_memory():
 @needs_network
 def test_an_image_that_cannot_fit_is_refused_with_the_figure_that_would_do():
     with pytest.raises(SettingsError, match="it takes about .*G of memory and may use 0.1G"):
-        flowmask.segment(np.zeros((50, 60), np.uint8), MODEL, flowmask.Settings(diameter=30, memory="100M"))
+        flowmask.segment(np.zeros((50, 60), np.uint8), MODEL, runtime=flowmask.Runtime(memory="100M"), diameter=30)

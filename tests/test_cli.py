@@ -13,7 +13,7 @@ from flowmask.cli import main
 from flowmask.errors import SettingsError
 from flowmask.labels.metrics import f1
 from flowmask.labels.paths import maps_path
-from flowmask.options import Settings
+from flowmask.options import Runtime, Segmentation
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.runs.jobs import find_images
 
@@ -139,7 +139,7 @@ def test_results_in_the_images_folder_are_no_images(folders):
 def test_folders_inside_are_left_alone(folders):
     (folders[0] / "sub").mkdir()
     (folders[0] / "a.png").write_bytes(b"")
-    assert [p.name for p in find_images(folders[0])] == ["a.png"]
+    assert [p.name for p in find_images([folders[0]])] == ["a.png"]
 
 
 def test_a_finished_run_leaves_no_kept_maps(folders):
@@ -186,6 +186,6 @@ def test_a_killed_run_goes_on_and_gives_the_same_labels(large, tmp_path, fractio
 
 def test_settings_have_ranges():
     with pytest.raises(SettingsError, match="--diameter 0 is out of range"):
-        Settings(diameter=0)
+        Segmentation(diameter=0)
     with pytest.raises(ValueError, match="--batch"):
-        Settings(batch=-1)
+        Runtime(batch=-1)

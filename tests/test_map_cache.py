@@ -1,6 +1,7 @@
 """Kept maps: what is whole is taken over, what is torn, damaged or of another origin is not."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -9,11 +10,9 @@ from flowmask.images.image import ArrayImage
 from flowmask.labels.paths import maps_path
 from flowmask.labels.provenance import labels_origin, maps_origin
 from flowmask.map_cache import MapCache, discard
-from flowmask.network.session import OnnxNetwork
-from flowmask.options import Settings
-from flowmask.pipeline import segment_rows
+from flowmask.options import Options, Output, Runtime, Segmentation
+from flowmask.pipeline import label_rows, plan_image
 
-from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 
 ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}
@@ -34,7 +33,7 @@ def write(path, parts=PARTS, diameter=1 / 3):
 
 def read(path, origin=ORIGIN):
     with MapCache(path, origin) as kept:
-        return kept.diameter, list(kept.parts(WIDTH))
+        return kept.diameter, list(kept.parts(WIDTH, 3))
 
 
 def assert_same(parts, expected):
@@ -62,7 +61,7 @@ def test_a_file_torn_anywhere_keeps_what_is_whole_and_goes_on(tmp_path):
             assert kept.diameter == (None if size < sizes[0] else 1 / 3)
             if kept.diameter is None:
                 kept.begin(1 / 3)
-            count = len(list(kept.parts(WIDTH)))
+            count = len(list(kept.parts(WIDTH, 3)))
             assert count == sum(end <= size for end in sizes[1:])
             for part in PARTS[count:]:
                 kept.append(part)
@@ -104,14 +103,21 @@ def test_a_file_that_is_none_of_ours_is_dropped(tmp_path):
 
 
 def test_the_origin_says_what_decides_a_result_and_nothing_else():
-    def origin(image="i", network="n", runtime="1 CPU", **settings):
-        return labels_origin(image, network, runtime, Settings(**settings))
+    def origins(image="i", network="n", runtime="1 CPU", **options):
+        """Return the origin of the labels and that of the maps."""
+        records = [
+            record(**{item.name: options.pop(item.name) for item in fields(record) if item.name in options})
+            for record in (Segmentation, Runtime, Output)
+        ]
+        assert not options
+        return tuple(origin(image, network, runtime, Options(*records)) for origin in (labels_origin, maps_origin))
 
+    labels, maps = origins()
     for same in ({"batch": 4}, {"threads": 2}, {"memory": "4G"}, {"device": "cpu"}, {"gpu_memory": "4G"}):
-        assert origin(**same) == origin()
+        assert origins(**same) == (labels, maps)
     for other in ({"flow_threshold": 0.2}, {"cellprob_threshold": 1.0}, {"min_size": 3}, {"ids": "challenge"}):
-        assert origin(**other) != origin()
-        assert maps_origin(origin(**other)) == maps_origin(origin())
+        assert origins(**other)[0] != labels
+        assert origins(**other)[1] == maps
     for other in (
         {"image": "j"},
         {"network": "m"},
@@ -120,8 +126,10 @@ def test_the_origin_says_what_decides_a_result_and_nothing_else():
         {"channels": (1, 2, 3)},
         {"augment": True},
     ):
-        assert maps_origin(origin(**other)) != maps_origin(origin())
-    assert json.loads(json.dumps(origin(channels=(1, 2, 3)))) == origin(channels=(1, 2, 3))
+        assert origins(**other)[0] != labels
+        assert origins(**other)[1] != maps
+    chosen = list(origins(channels=(1, 2, 3)))
+    assert json.loads(json.dumps(chosen)) == chosen
 
 
 def test_a_file_that_cannot_be_kept_is_named(tmp_path):
@@ -150,15 +158,13 @@ class Counting:
         return self._network.diameters(tiles)
 
 
-@needs_network
-def test_kept_rows_go_through_the_network_no_more(tmp_path):
+def test_kept_rows_go_through_the_network_no_more(network, tmp_path):
     image = ArrayImage(simulate("fluorescence_nuclei", (330, 120), 4, 26).image[None])
-    network = OnnxNetwork(MODEL, "cpu")
 
     def labels(kept=None):
         counting = Counting(network)
-        diameter, parts = segment_rows(image, counting, Settings(), kept=kept)
-        return diameter, np.concatenate(list(parts)), counting
+        plan = plan_image(image, counting, Segmentation(), Runtime(), kept.diameter if kept else None)
+        return plan.diameter, np.concatenate(list(label_rows(image, counting, plan, cache=kept))), counting
 
     diameter, whole, all_tiles = labels()
     path = tmp_path / "maps"

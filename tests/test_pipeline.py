@@ -14,13 +14,8 @@ pytestmark = needs_network
 SAMPLE = simulate("fluorescence_nuclei", (300, 417), 7, 26)
 
 
-@pytest.fixture(scope="module")
-def network():
-    return flowmask.load_network(MODEL, device="cpu")
-
-
 def test_cells_are_found(network):
-    result = flowmask.segment(SAMPLE.image, network, flowmask.Settings(diameter=26))
+    result = flowmask.segment(SAMPLE.image, network, flowmask.Segmentation(diameter=26))
     assert result.labels.shape == SAMPLE.labels.shape
     assert result.labels.dtype == np.int32
     assert result.cells == result.labels.max()
@@ -32,11 +27,11 @@ def test_the_diameter_is_estimated_within_a_third(network):
     assert 26 / 1.34 < result.diameter < 26 * 1.34
 
 
-@pytest.mark.parametrize("settings", [{"batch": 3}, {"batch": 7, "threads": 1}, {"threads": 2}])
-def test_the_same_bits_whatever_the_batch_and_the_threads(network, settings):
-    one = flowmask.segment(SAMPLE.image, network, flowmask.Settings(diameter=20))
-    fresh = flowmask.load_network(MODEL, device="cpu", threads=settings.get("threads", 0))
-    other = flowmask.segment(SAMPLE.image, fresh, flowmask.Settings(diameter=20, **settings))
+@pytest.mark.parametrize("runtime", [{"batch": 3}, {"batch": 7, "threads": 1}, {"threads": 2}])
+def test_the_same_bits_whatever_the_batch_and_the_threads(network, runtime):
+    one = flowmask.segment(SAMPLE.image, network, diameter=20)
+    fresh = flowmask.load_network(MODEL, device="cpu", threads=runtime.get("threads", 0))
+    other = flowmask.segment(SAMPLE.image, fresh, flowmask.Segmentation(diameter=20), flowmask.Runtime(**runtime))
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
@@ -46,7 +41,7 @@ def test_as_many_threads_work_as_were_asked_for_and_there_are_cores(network, mon
         "flowmask.families.flow.follow.in_parallel", lambda *given: seen.append(given[2]) or in_parallel(*given)
     )
     for threads, used in ((0, cores()), (1, 1), (999, cores())):
-        flowmask.segment(SAMPLE.image[:64, :64], network, flowmask.Settings(threads=threads))
+        flowmask.segment(SAMPLE.image[:64, :64], network, runtime=flowmask.Runtime(threads=threads))
         assert set(seen) == {used}
         seen.clear()
 
@@ -73,6 +68,6 @@ def test_files_and_paths_are_taken_too(network, tmp_path):
     import tifffile
 
     tifffile.imwrite(tmp_path / "a.tif", SAMPLE.image)
-    from_file = flowmask.segment(tmp_path / "a.tif", MODEL, flowmask.Settings(diameter=26, device="cpu"))
-    from_array = flowmask.segment(SAMPLE.image, network, flowmask.Settings(diameter=26))
+    from_file = flowmask.segment(tmp_path / "a.tif", MODEL, runtime=flowmask.Runtime(device="cpu"), diameter=26)
+    from_array = flowmask.segment(SAMPLE.image, network, flowmask.Segmentation(diameter=26))
     np.testing.assert_array_equal(from_file.labels, from_array.labels)

@@ -10,19 +10,20 @@ from importlib.util import find_spec
 import pytest
 from flowmask.kernels.compiled import HOMES, SOURCES
 
+from tests.conftest import ROOT
+
 LABELS = """
 import sys, numpy as np
-from flowmask.kernels.compiled import AHEAD
-from flowmask.labels.challenge import reused_ids
-from flowmask.families.flow.targets import labels_to_flows
-from flowmask.options import Settings
-from flowmask.families.flow.strip import label_rows
-from tests.conftest import ROOT
+from infer.kernels.compiled import AHEAD
+from infer.labels.challenge import reused_ids
+from infer.families.flow.targets import labels_to_flows
+from infer.options import Segmentation
+from infer.families.flow.strip import label_rows
 maps = np.random.default_rng(5).normal(size=(3, 700, 300)).astype(np.float32)
 for axis in (1, 2):
     maps = sum(np.roll(maps, shift, axis) for shift in range(-4, 5)) / 3
 parts = [maps[:, :400], maps[:, 400:]]
-labels = np.concatenate(list(label_rows(parts, (700, 300), (900, 350), Settings(flow_threshold=2.0))))
+labels = np.concatenate(list(label_rows(parts, (700, 300), (900, 350), Segmentation(flow_threshold=2.0))))
 ids = reused_ids(np.array([[0, 0, 9, 9], [3000, 0, 3009, 9]], np.int32), (5000, 5000))
 np.savez(sys.argv[1], labels=labels, flows=labels_to_flows(labels), ids=ids)
 print(AHEAD is not None, "numba" in sys.modules, labels.max() > 20)
@@ -73,7 +74,7 @@ def test_what_kernels_are_made_of_counts(home):
     "array", ["np.zeros((4, 4), np.int64)", "np.zeros((4, 8), np.int32)[:, ::2]", "np.zeros(4, 'i4')"]
 )
 def test_an_array_of_another_kind_is_refused(copy, array):
-    code = f"import numpy as np; from flowmask.families.flow.targets import label_boxes; label_boxes({array}, 1)"
+    code = f"import numpy as np; from infer.families.flow.targets import label_boxes; label_boxes({array}, 1)"
     done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True)
     assert "TypeError: label_boxes: argument 1 is no contiguous array of 2 axes, i4" in done.stderr
 
@@ -82,7 +83,7 @@ def test_a_damaged_module_is_not_used(copy, tmp_path):
     shutil.copytree(copy, tmp_path / "damaged")
     (module,) = (tmp_path / "damaged" / "infer").glob("_ahead_*")
     module.write_bytes(b"no module")
-    code = "import flowmask.kernels.compiled; print(flowmask.kernels.compiled.AHEAD)"
+    code = "import infer.kernels.compiled; print(infer.kernels.compiled.AHEAD)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "damaged", capture_output=True, text=True)
     assert done.stdout == "None\n"
     assert "cannot be loaded" in done.stderr
@@ -91,7 +92,7 @@ def test_a_damaged_module_is_not_used(copy, tmp_path):
 def test_code_that_is_kept_is_not_that_of_other_sources(tmp_path):
     """Numba looks at the file of a kernel alone; what the kernel calls lies in another one here."""
     code = (
-        "import numpy as np; from flowmask.labels.challenge import reused_ids\n"
+        "import numpy as np; from infer.labels.challenge import reused_ids\n"
         "print(reused_ids(np.array([[0, 0, 5, 5], [9, 9, 14, 14]], np.int32), (5000, 5000)))"
     )
     folder = copied(tmp_path)
@@ -110,5 +111,5 @@ def test_once_is_enough_and_a_changed_source_is_not_overlooked(copy):
     assert "up to date" in again.stdout
     with (copy / "infer" / "reach.py").open("a") as file:
         file.write("\n")
-    code = "import flowmask.kernels.compiled; print(flowmask.kernels.compiled.AHEAD)"
+    code = "import infer.kernels.compiled; print(infer.kernels.compiled.AHEAD)"
     assert subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True).stdout == "None\n"

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from flowmask.cli import main
 from flowmask.labels.paths import full_path
-from flowmask.labels.provenance import Made, description, finished
+from flowmask.labels.provenance import Provenance, description, finished
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
 from flowmask.runs.batch import ALL_DONE
@@ -76,7 +76,7 @@ def test_reused_ids_are_finished_with_the_file_of_all_cells_alone(tmp_path):
 
 
 def test_made_takes_what_json_gives():
-    assert Made(**json.loads(description(ORIGIN, 3, 0.1))).diameter == 0.1
+    assert Provenance(**json.loads(description(ORIGIN, 3, 0.1))).diameter == 0.1
 
 
 @needs_network

@@ -71,11 +71,11 @@ def test_another_error_is_not_tried_again():
 def test_an_image_has_the_same_labels_whatever_there_is_room_for(augment, caplog):
     y, x = np.mgrid[:500, :900]
     image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)
-    settings = flowmask.Settings(diameter=30, augment=augment)
+    options = flowmask.Segmentation(diameter=30, augment=augment)
     roomy, tight = Refusing(99), Refusing(2)
-    expected = flowmask.segment(image, roomy, settings).labels
+    expected = flowmask.segment(image, roomy, options).labels
     assert expected.max() > 200
     assert max(roomy.asked) > 2  # as many as suit a GPU
     with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(flowmask.segment(image, tight, settings).labels, expected)
+        np.testing.assert_array_equal(flowmask.segment(image, tight, options).labels, expected)
     assert "no memory for" in caplog.text

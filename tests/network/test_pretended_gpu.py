@@ -10,8 +10,10 @@ import onnxruntime
 import pytest
 from flowmask.errors import NoRoomError, SettingsError
 from flowmask.network import session
+from flowmask.network.bound_maps import SHRINK, BoundMaps
 from flowmask.network.halving import Halving
-from flowmask.network.session import CONTEXT, CPU, CUDA, SHARE, SHRINK, TENSORRT, BoundMaps, OnnxNetwork
+from flowmask.network.session import CONTEXT, CPU, CUDA, SHARE, TENSORRT, OnnxNetwork
+from flowmask.options import Options
 from flowmask.runs.jobs import Job
 from flowmask.runs.process_file import prepare
 from flowmask.runs.record import FAILED
@@ -51,9 +53,9 @@ def gpu(monkeypatch):
             super().run_with_iobinding(binding, options)
 
     class Bound(BoundMaps):
-        def __init__(self, opened, device, index):
+        def __init__(self, opened, device, index, heads):
             assert device == "cuda"
-            super().__init__(opened, "cpu", 0)
+            super().__init__(opened, "cpu", 0, heads)
 
         def _make_room(self, shape):
             super()._make_room(shape)
@@ -154,9 +156,9 @@ def test_a_session_that_refuses_gets_half_as_many_tiles_and_gives_the_same_maps(
 def test_an_image_has_the_labels_of_the_cpu_on_a_gpu_that_refuses(gpu):
     y, x = np.mgrid[:230, :1000]
     image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)
-    expected = flowmask.segment(image, OnnxNetwork(MODEL, "cpu"), flowmask.Settings(diameter=30)).labels
+    expected = flowmask.segment(image, OnnxNetwork(MODEL, "cpu"), flowmask.Segmentation(diameter=30)).labels
     gpu.most = 2
-    found = flowmask.segment(image, OnnxNetwork(MODEL, "cuda"), flowmask.Settings(diameter=30)).labels
+    found = flowmask.segment(image, OnnxNetwork(MODEL, "cuda"), flowmask.Segmentation(diameter=30)).labels
     assert max(gpu.runs) > 2
     assert expected.max() > 50
     np.testing.assert_array_equal(found, expected)
@@ -175,7 +177,7 @@ def test_what_tiles_of_other_shapes_left_is_given_back_before_fewer_go_through(g
 
 def test_a_failure_that_stays_is_the_last_outcome_of_its_process(gpu, tmp_path, monkeypatch):
     cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (90, 90), np.uint8))
-    segment = prepare(MODEL, flowmask.Settings(diameter=30, device="cuda"), False)
+    segment = prepare(MODEL, Options(flowmask.Segmentation(diameter=30), flowmask.Runtime(device="cuda")), False)
     job = Job(tmp_path / "a.png", tmp_path / "a_label.tiff")
     assert not segment(job).last
 
@@ -212,6 +214,6 @@ def test_the_largest_group_of_tiles_goes_first_so_that_room_is_made_once(gpu):
     network, made = OnnxNetwork(MODEL, "cuda"), []
     make_room = network._bound._make_room
     network._bound._make_room = lambda shape: made.append(shape[0]) or make_room(shape)
-    flowmask.segment(image, network, flowmask.Settings(diameter=30, batch=3))
+    flowmask.segment(image, network, runtime=flowmask.Runtime(batch=3), diameter=30)
     assert made == [3]
     assert len(gpu.runs) > 2

@@ -8,19 +8,15 @@ import onnxruntime
 import pytest
 from flowmask.cli import main
 from flowmask.errors import NetworkError, NoRoomError, RunError, SettingsError
-from flowmask.network.contract import KEY
-from flowmask.network.session import CPU, CUDA, BoundMaps, OnnxNetwork, _tried
+from flowmask.network.bound_maps import BoundMaps
+from flowmask.network.contract import FLOW_HEADS, KEY
+from flowmask.network.session import CPU, CUDA, OnnxNetwork, _tried
 from flowmask.runs.batch import WRONG_USAGE
 from flowmask.system.nvml import gpu_count
 
 from tests.conftest import MODEL, needs_network
 
 pytestmark = needs_network
-
-
-@pytest.fixture(scope="module")
-def network():
-    return OnnxNetwork(MODEL, "cpu")
 
 
 def test_outputs_have_the_shapes_of_the_contract(network):
@@ -97,7 +93,7 @@ def test_auto_runs_on_the_cpu_and_says_so_where_there_might_be_a_gpu(caplog):
 def test_a_bound_buffer_gives_the_bits_of_a_plain_run(network):
     random = np.random.default_rng(1)
     session = onnxruntime.InferenceSession(MODEL, providers=[CPU])
-    bound = BoundMaps(session, "cpu", 0)
+    bound = BoundMaps(session, "cpu", 0, FLOW_HEADS)
     shapes = [(3, 3, 64, 64), (3, 3, 64, 64), (2, 3, 64, 64), (1, 3, 64, 64), (4, 3, 64, 64), (2, 3, 96, 64)]
     batches = [random.normal(0.5, 0.3, shape).astype(np.float32) for shape in shapes]
     found = [bound.run(tiles) for tiles in batches]
@@ -106,7 +102,7 @@ def test_a_bound_buffer_gives_the_bits_of_a_plain_run(network):
 
 
 def test_a_run_that_fails_leaves_a_bound_buffer_usable(network):
-    bound = BoundMaps(onnxruntime.InferenceSession(MODEL, providers=[CPU]), "cpu", 0)
+    bound = BoundMaps(onnxruntime.InferenceSession(MODEL, providers=[CPU]), "cpu", 0, FLOW_HEADS)
     tiles = np.random.default_rng(1).normal(0.5, 0.3, (2, 3, 64, 64)).astype(np.float32)
     bound.run(tiles)
     with pytest.raises(Exception, match="dimension|shape|Concat|Add"):

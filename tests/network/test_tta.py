@@ -6,7 +6,7 @@ from flowmask.labels.metrics import f1
 from flowmask.network.contract import Contract
 from flowmask.network.tta import Mirrored
 
-from tests.conftest import MODEL, needs_network
+from tests.conftest import needs_network
 from train.simulate import simulate
 
 CONTRACT = Contract("fake", "rgb", 30.0, 30.0, False, "BSD-3-Clause", "nothing")
@@ -68,7 +68,7 @@ def test_diameters_are_those_of_the_tiles():
 def test_a_network_that_is_the_same_in_a_mirror_gives_the_same_labels():
     image, truth = blobs()
     plain, averaged = (
-        flowmask.segment(image, Fake(towards_the_light), flowmask.Settings(diameter=30, augment=augment))
+        flowmask.segment(image, Fake(towards_the_light), flowmask.Segmentation(diameter=30, augment=augment))
         for augment in (False, True)
     )
     assert f1(truth, plain.labels) > 0.95
@@ -82,9 +82,11 @@ def test_labels_change_where_the_network_is_not_and_not_with_the_batch():
         """Sees every cell 4 px too far to the right, and so, in the mirror, to the left."""
         return np.roll(towards_the_light(tiles), 4, axis=3)
 
-    plain = flowmask.segment(image, Fake(shifted), flowmask.Settings(diameter=30))
+    plain = flowmask.segment(image, Fake(shifted), flowmask.Segmentation(diameter=30))
     one, three, seven = (
-        flowmask.segment(image, Fake(shifted), flowmask.Settings(diameter=30, augment=True, batch=batch)).labels
+        flowmask.segment(
+            image, Fake(shifted), flowmask.Segmentation(diameter=30, augment=True), flowmask.Runtime(batch=batch)
+        ).labels
         for batch in (1, 3, 7)
     )
     np.testing.assert_array_equal(one, three)
@@ -93,12 +95,13 @@ def test_labels_change_where_the_network_is_not_and_not_with_the_batch():
 
 
 @needs_network
-def test_the_network_that_ships_gives_the_same_bits_again():
+def test_the_network_that_ships_gives_the_same_bits_again(network):
     sample = simulate("fluorescence_nuclei", (200, 330), 7, 26)
-    network = flowmask.load_network(MODEL, device="cpu")
     plain, one, two = (
-        flowmask.segment(sample.image, network, flowmask.Settings(diameter=26, **settings)).labels
-        for settings in ({}, {"augment": True}, {"augment": True, "batch": 4})
+        flowmask.segment(
+            sample.image, network, runtime=flowmask.Runtime(batch=batch), diameter=26, augment=augment
+        ).labels
+        for augment, batch in ((False, 0), (True, 0), (True, 4))
     )
     np.testing.assert_array_equal(one, two)
     assert (one != plain).any()

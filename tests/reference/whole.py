@@ -8,11 +8,11 @@ from flowmask.tiles.rescale import positions
 from scipy import ndimage
 
 
-def whole_labels(maps, shape, settings):
+def whole_labels(maps, shape, options):
     """Return the labels (Y, X) int32 of maps (3, y, x) for an image of ``shape``, numbered by first pixel."""
     height, width = maps.shape[1:]
     rows, columns = positions(0, shape[0], shape[0], height), positions(0, shape[1], shape[1], width)
-    threshold, by_row = settings.cellprob_threshold, np.ascontiguousarray(maps.transpose(1, 0, 2))
+    threshold, by_row = options.cellprob_threshold, np.ascontiguousarray(maps.transpose(1, 0, 2))
     ends = follow(by_row, inner_field(by_row, threshold), 0, height, rows, columns, threshold).astype(np.int64)
     inside = ends != NOWHERE
     ends = ends + rows.astype(np.int64)[:, None] * width
@@ -21,15 +21,15 @@ def whole_labels(maps, shape, settings):
     basin_of = basins(pile, SEED_PIXELS / area, SPREAD_PIXELS / area)
     labels = np.zeros(shape, np.int32)
     labels[inside] = basin_of.ravel()[ends[inside]]
-    labels = _without(labels, np.bincount(labels.ravel()) < settings.min_size)
-    if settings.flow_threshold:
+    labels = _without(labels, np.bincount(labels.ravel()) < options.min_size)
+    if options.flow_threshold:
         grid = np.meshgrid(rows, columns, indexing="ij")
         seen = [ndimage.map_coordinates(m.astype(np.float64), grid, order=1) / 5 for m in maps[:2]]
         apart = sum((true - found) ** 2 for true, found in zip(labels_to_flows(labels), seen, strict=True))
         present = np.unique(labels)
         errors = np.zeros(labels.max() + 1)
         errors[present] = ndimage.mean(apart, labels, present)
-        labels = _without(labels, errors > settings.flow_threshold)
+        labels = _without(labels, errors > options.flow_threshold)
     return _filled(_by_first_pixel(labels))
 
 

@@ -13,7 +13,7 @@ from flowmask.labels.metrics import f1
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED
 from flowmask.runs.jobs import find_images
 
-from tests.conftest import MODEL, needs_network
+from tests.conftest import needs_network
 from train.simulate import simulate
 
 pytestmark = needs_network
@@ -110,7 +110,7 @@ def test_a_pipe_or_device_alone_is_no_image(folder):
     os.mkfifo(folder / "pipe.png")
     for path in (folder / "pipe.png", "/dev/zero"):
         with pytest.raises(flowmask.InputError, match="there is no such file or folder"):
-            find_images(type(folder)(path))
+            find_images([type(folder)(path)])
 
 
 def test_a_link_that_cannot_even_be_looked_at_costs_the_others_nothing(folder, capsys):
@@ -165,11 +165,6 @@ def test_an_image_in_several_files_is_refused(folder, capsys):
     assert "a.ome.tif: its pixels lie in several files (OME-TIFF); save it as one file." in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def network():
-    return flowmask.load_network(MODEL, device="cpu")
-
-
 WORTHLESS = {
     "constant": np.full((60, 70), 7, np.uint16),
     "saturated": np.full((60, 70, 3), 255, np.uint8),
@@ -192,8 +187,8 @@ def test_values_of_no_use_make_no_cells(network, name):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_images_of_hardly_any_pixel(network, shape, dtype):
     pixels = np.random.default_rng(1).integers(0, 255, shape).astype(dtype)
-    for settings in (flowmask.Settings(), flowmask.Settings(diameter=1), flowmask.Settings(diameter=10_000)):
-        result = flowmask.segment(pixels, network, settings)
+    for diameter in (None, 1, 10_000):
+        result = flowmask.segment(pixels, network, diameter=diameter)
         assert result.labels.shape == shape[:2]
         assert result.cells == result.labels.max()
 
@@ -202,7 +197,7 @@ def test_what_is_not_finite_takes_no_part(network):
     clean = GREY.astype(np.float32) / 1000
     spoilt = clean.copy()
     spoilt[100:103, 60:63] = np.nan, np.inf, -np.inf
-    one, other = (flowmask.segment(pixels, network, flowmask.Settings(diameter=18)) for pixels in (clean, spoilt))
+    one, other = (flowmask.segment(pixels, network, diameter=18) for pixels in (clean, spoilt))
     assert one.cells >= 3
     assert f1(one.labels[:80], other.labels[:80]) > 0.9
 
@@ -211,7 +206,5 @@ def test_sixty_channels_of_which_three_are_chosen(folder, network):
     stack = np.random.default_rng(2).integers(0, 255, (60, *GREY.shape)).astype(np.uint8)
     stack[[41, 42, 43]] = COLOUR.transpose(2, 0, 1)
     tifffile.imwrite(folder / "a.ome.tif", stack, ome=True, metadata={"axes": "CYX"})
-    chosen = flowmask.segment(folder / "a.ome.tif", network, flowmask.Settings(diameter=18, channels=(42, 43, 44)))
-    np.testing.assert_array_equal(
-        chosen.labels, flowmask.segment(COLOUR, network, flowmask.Settings(diameter=18)).labels
-    )
+    chosen = flowmask.segment(folder / "a.ome.tif", network, diameter=18, channels=(42, 43, 44))
+    np.testing.assert_array_equal(chosen.labels, flowmask.segment(COLOUR, network, diameter=18).labels)

@@ -9,6 +9,8 @@ import sys
 import pytest
 from flowmask.system.nvml import gpu_count, gpu_memory, gpu_name, own_memory
 
+from tests.conftest import ROOT
+
 # Types and constants as in NVIDIA's nvml.h; two GPUs, of which the second holds a process whose number it is told.
 SOURCE = r"""
 #include <stdlib.h>
@@ -50,7 +52,6 @@ int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t d, unsigned int *n, nvm
 ASK = """
 import json, os
 from flowmask.system.nvml import gpu_count, gpu_memory, gpu_name, own_memory
-from tests.conftest import ROOT
 os.environ["HOLDER"] = os.environ["HOLDER"] or str(os.getpid())
 print(json.dumps([gpu_count()] + [[gpu_name(i), m and [m.free, m.used], own_memory(i)]
                                   for i in range(3) for m in [gpu_memory(i)]]))

@@ -15,7 +15,7 @@ def blended(shape, run, batch):
     pixels = np.random.default_rng(7).random((1, *shape)).astype(np.float32)
     view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
     rows, columns = (tile_grid(length, 64) for length in shape)
-    parts = list(finished_rows(view, run, rows, columns, 64, batch))
+    parts = list(finished_rows(view, run, 3, rows, columns, 64, batch))
     tops = [top for top, _ in parts]
     assert tops == list(np.cumsum([0] + [part.shape[1] for _, part in parts])[:-1])
     return pixels, np.concatenate([part for _, part in parts], axis=1)
@@ -70,10 +70,10 @@ def test_rows_from_anywhere_on_are_those_of_the_whole(shape):
         ran.append(len(tiles))
         return tiles * np.linspace(0.1, 1, tiles.shape[-2], dtype=np.float32)[:, None]
 
-    whole = np.concatenate([part for _, part in finished_rows(view, blurred, rows, columns, 64, 2)], axis=1)
+    whole = np.concatenate([part for _, part in finished_rows(view, blurred, 3, rows, columns, 64, 2)], axis=1)
     for done in range(shape[0] + 1):
         ran.clear()
-        parts = list(finished_rows(view, blurred, rows, columns, 64, 2, done))
+        parts = list(finished_rows(view, blurred, 3, rows, columns, 64, 2, done))
         assert [top for top, _ in parts] == list(np.cumsum([done] + [part.shape[1] for _, part in parts])[:-1])
         np.testing.assert_array_equal(np.concatenate([whole[:, :done], *(part for _, part in parts)], axis=1), whole)
         touching = sum(top + rows.tile > done for top in rows.starts) if done < shape[0] else 0
@@ -100,10 +100,10 @@ def test_groups_of_tiles_of_one_value_go_through_the_network_once(batch, share):
         ran.append(tiles)
         return tiles * np.linspace(0.1, 1, tiles.shape[-2], dtype=np.float32)[:, None]
 
-    maps = np.concatenate([part for _, part in finished_rows(view, blurred, rows, columns, 64, batch)], axis=1)
+    maps = np.concatenate([part for _, part in finished_rows(view, blurred, 3, rows, columns, 64, batch)], axis=1)
     assert [(tiles == tiles[0, 0, 0, 0]).all() for tiles in ran].count(True) <= 1
     assert sum(map(len, ran)) < share * len(rows.starts) * len(columns.starts)
     assert len(ran[0]) == max(map(len, ran))
     pixels += np.random.default_rng(4).normal(0, 1e-7, pixels.shape).astype(np.float32)
-    noisy = np.concatenate([part for _, part in finished_rows(view, blurred, rows, columns, 64, batch)], axis=1)
+    noisy = np.concatenate([part for _, part in finished_rows(view, blurred, 3, rows, columns, 64, batch)], axis=1)
     np.testing.assert_allclose(maps, noisy, atol=1e-5)

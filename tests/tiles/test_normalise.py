@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from flowmask.errors import SettingsError
 from flowmask.images.image import ArrayImage
-from flowmask.tiles.normalise import channel_map, mix, normalise
+from flowmask.tiles.channels import channel_map
+from flowmask.tiles.normalise import intensity_ranges, mix, normalise
 
 RNG = np.random.default_rng(3)
 

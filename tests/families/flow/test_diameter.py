@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from flowmask.families.flow.diameter import LARGEST, SMALLEST, estimate_diameter
+from flowmask.families.flow.diameter import SEARCH, estimate_diameter
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.images.image import ArrayImage
 from flowmask.labels.labels import median_diameter
 from flowmask.network.contract import Contract
-from flowmask.tiles.normalise import channel_map, intensity_ranges
+from flowmask.tiles.channels import channel_map
+from flowmask.tiles.normalise import intensity_ranges
 
 CONTRACT = Contract("n", "rgb", 30.0, 27.5, True, "CC0", "nothing")
 
@@ -78,7 +79,7 @@ def test_without_cells_the_style_stands_and_without_a_style_the_mean_diameter():
     assert estimate(empty, Drawn(np.nan)) == 30
 
 
-@pytest.mark.parametrize(("said", "kept"), [(1e6, LARGEST), (1e-6, SMALLEST)])
+@pytest.mark.parametrize(("said", "kept"), [(1e6, SEARCH.largest), (1e-6, SEARCH.smallest)])
 def test_the_estimate_stays_within_bounds(said, kept):
     assert estimate(ArrayImage(np.zeros((1, 100, 90), np.uint8)), Drawn(said)) == kept
 

@@ -7,15 +7,15 @@ from flowmask.families.flow.masks import fill_holes, flow_errors, grow, peaks, r
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import label_boxes, labels_to_flows
 from flowmask.labels.metrics import f1
-from flowmask.options import Settings
+from flowmask.options import Segmentation
 from flowmask.tiles.rescale import positions
 from scipy import ndimage
 
 from train.simulate import simulate
 
 
-def instances(maps, shape, settings):
-    labels = np.concatenate(list(label_rows([maps], maps.shape[1:], shape, settings)))
+def instances(maps, shape, options):
+    labels = np.concatenate(list(label_rows([maps], maps.shape[1:], shape, options)))
     return labels, labels.max()
 
 
@@ -27,7 +27,7 @@ def perfect_maps(labels):
 @pytest.mark.parametrize("modality", ["fluorescence_nuclei", "dense_tissue", "rods", "phase"])
 def test_true_flows_lead_back_to_the_true_partition(modality):
     labels = simulate(modality, (200, 231), seed=4, diameter=28).labels
-    found, cells = instances(perfect_maps(labels), labels.shape, Settings(min_size=0))
+    found, cells = instances(perfect_maps(labels), labels.shape, Segmentation(min_size=0))
     assert cells == found.max()
     assert f1(labels, found, 0.95) > 0.98  # a sliver of a cell at the image border may be too small for a seed
 
@@ -37,7 +37,7 @@ def test_cells_keep_the_sources_resolution_at_any_network_scale(scale):
     labels = simulate("yeast", (240, 260), seed=2, diameter=36).labels
     size = (int(260 * scale), int(240 * scale))
     maps = np.stack([cv2.resize(m, size) for m in perfect_maps(labels)])
-    found, _ = instances(maps, labels.shape, Settings())
+    found, _ = instances(maps, labels.shape, Segmentation())
     assert found.shape == labels.shape
     assert f1(labels, found, 0.8) > 0.95
 
@@ -76,16 +76,16 @@ def test_a_cell_with_foreign_flows_is_removed_and_a_threshold_of_zero_keeps_it()
     assert errors[1] > 3
     weak = perfect_maps(labels)
     weak[:2, :, 40:] *= 0.3
-    kept, _ = instances(weak, labels.shape, Settings())
+    kept, _ = instances(weak, labels.shape, Segmentation())
     np.testing.assert_array_equal(kept, np.where(labels == 1, 1, 0))
-    assert instances(weak, labels.shape, Settings(flow_threshold=0))[1] == 2
+    assert instances(weak, labels.shape, Segmentation(flow_threshold=0))[1] == 2
 
 
 def test_small_cells_are_dropped():
     labels = np.zeros((30, 60), np.int32)
     labels[10:15, 10:15] = 1
     labels[10:14, 40:44] = 2
-    found, cells = instances(perfect_maps(labels), labels.shape, Settings(min_size=20))
+    found, cells = instances(perfect_maps(labels), labels.shape, Segmentation(min_size=20))
     assert cells == 1
     np.testing.assert_array_equal(found, labels == 1)
 
