@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from ..errors import OutputError
 from .labels import INT16_CELLS, Boxes, Labels
-from .measure import measure
 
 Integers = npt.NDArray[np.signedinteger]
 Width = type[np.signedinteger]
@@ -56,6 +55,8 @@ class LabelStore:
 
     def append(self, rows: Labels) -> None:
         """Add rows (n, X) int32 below."""
+        from .measure import measure  # where nothing is compiled ahead, this takes longer than opening an image
+
         self.cells = max(self.cells, int(rows.max(initial=0)))
         if self.cells > len(self._areas):
             grown = 2 * self.cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from contextlib import nullcontext, suppress
@@ -66,8 +67,16 @@ def prepare(model: Path, options: Options, resume: bool) -> Segment:
 
 
 def _preload() -> None:
-    with suppress(Exception):  # the import fails again where its result is needed, and that error is reported
-        preload()
+    # Numba loads SciPy's linear algebra where there is one: unused here, slow, and where memory is short it never ends.
+    hidden = "scipy.linalg" not in sys.modules
+    if hidden:
+        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    try:
+        with suppress(Exception):  # the import fails again where its result is needed, and that error is reported
+            preload()
+    finally:
+        if hidden:
+            del sys.modules["scipy.linalg"]
 
 
 def _outcome(setup: Setup, job: Job) -> Outcome:

@@ -5,55 +5,140 @@ import subprocess
 import sys
 
 import pytest
+from flowmask.families import FAMILIES, family_of
+from flowmask.network.contract import Contract
 
 from tests.conftest import ROOT
+from tests.reference.imports import imported
 
-FORBIDDEN = {"torch", "onnx", "dask", "matplotlib", "train", "export", "bench", "tests", "cellpose", "pandas"}
-RUNTIME = {"numpy", "onnxruntime", "tifffile", "skimage", "scipy", "numba", "cv2", "imagecodecs", "infer"}
+INFER = ROOT / "infer"
+RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs"}
+HEAVY = ("numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")
 ORDER = """
-    errors settings contract memory nvml outputs sniff report jobs stop apart disk claim picture colours tiff image
-    labels reach compiled cores bands percentiles normalise rescale tiling flows follow metrics external session backoff
-    mirror overlap blend resume masks rolling strip ids ahead store write budget diameter pipeline finished progress
-    work api cli __init__ __main__
+    errors version options
+    system kernels images network tiles labels families
+    budget map_cache pipeline
+    runs
+    api cli __init__ __main__
 """.split()  # noqa: SIM905
+"""A module imports its own package, and those before it."""
+FILES = sorted(INFER.rglob("*.py"))
+NAMES = [path.relative_to(INFER).as_posix() for path in FILES]
+every_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
 
 
-def imported(path):
-    """Every module that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
+def package(name):
+    """Return the entry of `ORDER` for the dotted name of a module of infer/."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
 
 
-FILES = sorted((ROOT / "infer").glob("*.py"))
+def too_high(path, root=ROOT):
+    """Return what a file of infer/ imports from packages that do not stand before its own."""
+    own = package(".".join(path.relative_to(root).with_suffix("").parts))
+    ours = [name for name in imported(path, root) if name.split(".")[0] == "infer"]
+    return [name for name in ours if package(name) != own and ORDER.index(package(name)) > ORDER.index(own)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_package_has_its_place_in_the_order():
+    there = {package(".".join(path.relative_to(ROOT).with_suffix("").parts)) for path in FILES}
+    assert sorted(ORDER) == sorted(there)
+
+
+@every_file
+def test_packages_import_only_from_those_before_them(path):
+    assert too_high(path) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("tiles/grid.py", "from ..families import Family"),
+        ("tiles/grid.py", "from ..families.flow.follow import follow"),
+        ("tiles/grid.py", "def f():\n    from .. import pipeline"),
+        ("families/flow/block.py", "from ... import runs"),
+        ("families/flow/block.py", "from ...runs import jobs"),
+        ("options.py", "from .system.cpu import cores"),
+        ("budget.py", "from .pipeline import plan_image"),
+        ("pipeline.py", "from . import load_network"),
+        ("system/cpu.py", "import infer.images.image"),
+    ],
+)
+def test_the_rule_sees_what_breaks_it(tmp_path, place, line):
+    for path in FILES:
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text())
+    broken = tmp_path / "infer" / place
+    assert too_high(broken, tmp_path) == []
+    broken.write_text(f"{broken.read_text()}\n{line}\n")
+    assert len(too_high(broken, tmp_path)) == 1
+
+
+@every_file
 def test_infer_imports_the_run_time_set_alone(path):
-    tops = {name.split(".")[0] for name in imported(path)}
-    assert not tops & FORBIDDEN
-    assert tops - RUNTIME <= set(sys.stdlib_module_names) | {"__future__"}
+    tops = {name.split(".")[0] for name in imported(path, ROOT)}
+    assert tops <= RUNTIME | {"infer"} | set(sys.stdlib_module_names)
 
 
-def test_every_file_has_its_place_in_the_order():
-    assert sorted(ORDER) == [path.stem for path in FILES]
+def test_each_package_of_the_run_time_set_is_used():
+    """Numba is imported by name, so that `kernels.compiled` is the only module that loads it."""
+    used = {name.split(".")[0] for path in FILES for name in imported(path, ROOT)}
+    assert used & RUNTIME == RUNTIME - {"numba"}
+    assert [name for name, path in zip(NAMES, FILES, strict=True) if 'import_module("numba' in path.read_text()] == [
+        "kernels/build.py",
+        "kernels/compiled.py",
+    ]
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if not p.stem.startswith("__")], ids=lambda p: p.stem)
-def test_each_file_imports_only_from_files_above_it(path):
-    above = ORDER[: ORDER.index(path.stem)]
-    inner = {name.split(".")[1] for name in imported(path) if name.startswith("infer.")}
-    assert inner <= set(above)
+def test_onnxruntime_has_one_door():
+    users = {
+        package(".".join(path.relative_to(ROOT).parts))
+        for path in FILES
+        if "onnxruntime" in {name.split(".")[0] for name in imported(path, ROOT)}
+    }
+    assert users == {"network"}
+
+
+def outside_families():
+    return [path for path in FILES if path.relative_to(INFER).parts[0] != "families"]
+
+
+def test_no_module_outside_families_imports_one_family():
+    own = {f"infer.families{module}".rpartition(".")[0] for module in FAMILIES.values()}
+    assert all((ROOT / name.replace(".", "/") / "family.py").is_file() for name in own)
+    users = {
+        path.relative_to(INFER).as_posix(): name
+        for path in outside_families()
+        for name in imported(path, ROOT)
+        if name.startswith(tuple(own))
+    }
+    assert users == {}
+
+
+def test_no_module_outside_families_names_an_option_of_a_family():
+    words = set()
+    for family in FAMILIES:
+        words |= family_of(Contract("n", "rgb", 30.0, 30.0, False, "CC0", "none", family=family)).options
+    assert "flow_threshold" in words
+    users = {
+        (path.relative_to(INFER).as_posix(), word)
+        for path in outside_families()
+        for word in words
+        if word in path.read_text()
+    }
+    assert {word for name, word in users if name == "options.py"} == words
+    assert {name for name, _ in users} == {"options.py"}
 
 
 @pytest.mark.parametrize("package", ["train", "export"])
 def test_arrows_point_one_way(package):
-    allowed = {"train": {"infer", "train"}, "export": {"infer", "train", "export"}}[package]
-    for path in (ROOT / package).rglob("*.py"):
-        ours = {name.split(".")[0] for name in imported(path)} & {"infer", "train", "export", "bench", "tests"}
-        assert ours <= allowed, path
+    allowed = {"train": {"flowmask", "train"}, "export": {"flowmask", "train", "export"}}[package]
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        tops = {name.split(".")[0] for name in imported(path, ROOT)}
+        assert tops & {"flowmask", "infer", "train", "export", "bench", "tests"} <= allowed, path
 
 
 OURS = ("infer", "train", "export", "bench", "tests")
@@ -77,30 +162,71 @@ def names_of(path):
     return names
 
 
+def full_name(path, node):
+    """Return the module of a ``from ... import``, with flowmask's own as infer."""
+    parts = path.relative_to(ROOT).parent.parts
+    above = parts[: len(parts) + 1 - node.level] if node.level else ()
+    name = ".".join([*above, *([node.module] if node.module else [])])
+    return "infer" + name.removeprefix("flowmask") if name.split(".")[0] == "flowmask" else name
+
+
 def test_what_is_imported_from_a_file_of_ours_is_there():
-    missing = [
-        f"{path.relative_to(ROOT)}: {node.module}.{alias.name}"
+    asked = [
+        (f"{path.relative_to(ROOT)}: {name}.{alias.name}", name, alias.name)
         for path in MODULES.values()
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module in MODULES
+        if isinstance(node, ast.ImportFrom)
+        for name in [full_name(path, node)]
+        if name.split(".")[0] in OURS
         for alias in node.names
-        if f"{node.module}.{alias.name}" not in MODULES and alias.name not in names_of(MODULES[node.module])
     ]
+    missing = [
+        text
+        for text, name, wanted in asked
+        if f"{name}.{wanted}" not in MODULES and (name not in MODULES or wanted not in names_of(MODULES[name]))
+    ]
+    assert len(asked) > 1000
     assert not missing
 
 
-def test_onnxruntime_has_one_door():
-    users = [p.stem for p in FILES if any(name.split(".")[0] == "onnxruntime" for name in imported(p))]
-    assert users == ["session"]
+def loaded_by(code):
+    """Return the modules that are loaded once the code has run in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint('loaded', *sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.rpartition("loaded ")[2].split())
 
 
-def test_help_needs_none_of_the_heavy_packages():
-    code = "import sys, flowmask.cli; flowmask.cli.build_parser().format_help(); print(sorted(sys.modules))"
-    modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for heavy in ("numba", "onnxruntime", "cv2", "tifffile", "skimage", "scipy"):
-        assert f"'{heavy}'" not in modules
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import flowmask",
+        "import flowmask.cli; flowmask.cli.build_parser().format_help()",
+        "import flowmask.cli; flowmask.cli.build_commands().format_help()",
+        "import contextlib, flowmask.cli\nwith contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['--help'])",
+        "import contextlib, flowmask.cli\n"
+        "with contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['segment', '--help'])",
+        "import flowmask.cli; flowmask.cli.flowmask(['models'])",
+    ],
+)
+def test_help_needs_none_of_the_heavy_packages(code):
+    modules = loaded_by(code)
+    assert "flowmask" in modules
+    assert not modules & set(HEAVY)
 
 
 def test_a_run_can_begin_before_numba_is_there():
-    code = "import sys, flowmask.runs.process_file, flowmask.cli; sys.exit('numba' in sys.modules or 'skimage' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    modules = loaded_by("import flowmask.runs.process_file, flowmask.cli")
+    assert {"flowmask.network.session", "onnxruntime"} <= modules
+    assert not modules & {"numba", "skimage", "scipy"}
+
+
+@pytest.mark.parametrize("module", ["infer", "flowmask"])
+def test_the_package_runs_under_either_name(module):
+    done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: {'python -m infer' if module == 'infer' else 'flowmask'} ")
