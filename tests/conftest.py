@@ -4,8 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-import flowmask
 import pytest
+
+import flowmask
 from flowmask.network.registry import default_network
 
 ROOT = Path(__file__).resolve().parents[1]

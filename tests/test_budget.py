@@ -1,8 +1,9 @@
 """Memory is counted before work begins."""
 
-import flowmask
 import numpy as np
 import pytest
+
+import flowmask
 from flowmask.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memory, planned_batch
 from flowmask.errors import SettingsError
 from flowmask.families.flow import family as flow
@@ -11,7 +12,6 @@ from flowmask.network.session import LEAST
 from flowmask.options import parse_memory
 from flowmask.system.memory import available_memory
 from flowmask.tiles.grid import tile_grid
-
 from tests.conftest import MODEL, needs_network
 
 

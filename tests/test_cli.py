@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+
 from flowmask.cli import main
 from flowmask.errors import SettingsError
 from flowmask.labels.metrics import f1
@@ -16,7 +17,6 @@ from flowmask.labels.paths import maps_path
 from flowmask.options import Runtime, Segmentation
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.runs.jobs import find_images
-
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
 

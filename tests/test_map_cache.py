@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+
 from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
 from flowmask.labels.paths import maps_path
@@ -12,7 +13,6 @@ from flowmask.labels.provenance import labels_origin, maps_origin
 from flowmask.map_cache import MapCache, discard
 from flowmask.options import Options, Output, Runtime, Segmentation
 from flowmask.pipeline import label_rows, plan_image
-
 from train.simulate import simulate
 
 ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}

@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import pytest
+
 from flowmask.cli import build_parser
 from flowmask.errors import SettingsError
 from flowmask.options import Settings, parse_device

@@ -1,12 +1,12 @@
 """One image from pixels to cells with the network that ships."""
 
-import flowmask
 import numpy as np
 import pytest
+
+import flowmask
 from flowmask.labels.metrics import f1
 from flowmask.system.cpu import cores
 from flowmask.system.parallel import in_parallel
-
 from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from flowmask.images.image import open_image
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIDES = st.integers(1, 70)

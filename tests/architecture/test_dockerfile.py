@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from flowmask import __version__
 
+from flowmask import __version__
 from tests.conftest import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

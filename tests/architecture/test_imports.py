@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
+
 from flowmask.families import FAMILIES, family_of
 from flowmask.network.contract import Contract
-
 from tests.conftest import ROOT
 from tests.reference.imports import imported
 

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from flowmask.errors import ImageError
-from flowmask.images.image import open_image
 
 from bench.samples import samples
+from flowmask.errors import ImageError
+from flowmask.images.image import open_image
 
 SAMPLES = samples()
 NAMELESS = re.compile(r"0x[0-9a-f]{6,}|Traceback")

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from flowmask.errors import ImageError
-from flowmask.images.image import open_image
 from PIL import Image
 
 from bench.encode import bmp, bmp_rows, packed, png, tiff, tiff_tags
+from flowmask.errors import ImageError
+from flowmask.images.image import open_image
 
 RNG = np.random.default_rng(17)
 HEIGHT, WIDTH = 37, 53

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+
 from flowmask.errors import ImageError
 from flowmask.images.image import as_image, open_image
 

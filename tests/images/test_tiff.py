@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import tifffile
+
 from flowmask.errors import ImageError
 from flowmask.images import tiff
 from flowmask.images.image import open_image

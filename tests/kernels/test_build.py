@@ -8,8 +8,8 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from flowmask.kernels.compiled import HOMES, SOURCES
 
+from flowmask.kernels.compiled import HOMES, SOURCES
 from tests.conftest import ROOT
 
 LABELS = """

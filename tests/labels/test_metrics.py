@@ -4,6 +4,13 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+from scipy.spatial import distance
+from skimage.measure import label
+from skimage.metrics import contingency_table
+from skimage.segmentation import clear_border
+
 from flowmask.labels.metrics import (
     IOUS,
     LARGE,
@@ -18,13 +25,6 @@ from flowmask.labels.metrics import (
     ranked,
     sequential,
 )
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
-from scipy.spatial import distance
-from skimage.measure import label
-from skimage.metrics import contingency_table
-from skimage.segmentation import clear_border
-
 from train.simulate import simulate
 
 

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+
 from flowmask.cli import main
 from flowmask.labels.paths import full_path
 from flowmask.labels.provenance import Provenance, description, finished
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
 from flowmask.runs.batch import ALL_DONE
-
 from tests.conftest import needs_network
 from train.simulate import simulate
 

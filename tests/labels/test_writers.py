@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+
 from flowmask.errors import OutputError
 from flowmask.families.flow.targets import label_boxes
 from flowmask.labels.challenge import reused_ids

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+
 from flowmask.errors import FlowmaskError, NetworkError
 from flowmask.network.contract import KEY, Contract, from_metadata
 

@@ -2,9 +2,10 @@
 
 import logging
 
-import flowmask
 import numpy as np
 import pytest
+
+import flowmask
 from flowmask.errors import NoRoomError, RunError
 from flowmask.network.contract import Contract
 from flowmask.network.halving import Halving

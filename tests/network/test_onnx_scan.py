@@ -2,11 +2,11 @@
 
 import onnx
 import pytest
+from onnx import TensorProto, helper
+
 from flowmask.errors import NetworkError
 from flowmask.network.onnx_scan import WITHIN, refers_elsewhere
 from flowmask.network.session import OnnxNetwork
-from onnx import TensorProto, helper
-
 from tests.conftest import MODEL, needs_network
 
 MESSAGES = {

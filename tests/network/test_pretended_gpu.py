@@ -3,11 +3,12 @@
 from types import SimpleNamespace
 
 import cv2
-import flowmask
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+
+import flowmask
 from flowmask.errors import NoRoomError, SettingsError
 from flowmask.network import session
 from flowmask.network.bound_maps import SHRINK, BoundMaps
@@ -18,7 +19,6 @@ from flowmask.runs.jobs import Job
 from flowmask.runs.process_file import prepare
 from flowmask.runs.record import FAILED
 from flowmask.system.nvml import GpuMemory
-
 from tests.conftest import MODEL, needs_network
 
 pytestmark = needs_network

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+
 from flowmask.cli import main
 from flowmask.errors import NetworkError, NoRoomError, RunError, SettingsError
 from flowmask.network.bound_maps import BoundMaps
@@ -13,7 +14,6 @@ from flowmask.network.contract import FLOW_HEADS, KEY
 from flowmask.network.session import CPU, CUDA, OnnxNetwork, _tried
 from flowmask.runs.batch import WRONG_USAGE
 from flowmask.system.nvml import gpu_count
-
 from tests.conftest import MODEL, needs_network
 
 pytestmark = needs_network

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from flowmask.api import load_network
 
+from flowmask.api import load_network
 from tests.conftest import MODEL
 
 README = MODEL.with_name("README.md").read_text()

@@ -1,11 +1,11 @@
 """Averages over mirror images: against plain NumPy, and where there is nothing to average out."""
 
-import flowmask
 import numpy as np
+
+import flowmask
 from flowmask.labels.metrics import f1
 from flowmask.network.contract import Contract
 from flowmask.network.tta import Mirrored
-
 from tests.conftest import needs_network
 from train.simulate import simulate
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from flowmask.labels.metrics import f1_challenge
 
+from flowmask.labels.metrics import f1_challenge
 from tests.conftest import DATA, ROOT, needs_data, needs_network
 from train.config import load_config, split
 from train.readers import read_labels, read_shared

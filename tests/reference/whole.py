@@ -1,11 +1,12 @@
 """The dynamics of a whole image at once, with SciPy: slow, and sharing no more with the engine than path following."""
 
 import numpy as np
+from scipy import ndimage
+
 from flowmask.families.flow.follow import NOWHERE, follow, inner_field
 from flowmask.families.flow.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.tiles.rescale import positions
-from scipy import ndimage
 
 
 def whole_labels(maps, shape, options):

@@ -4,15 +4,15 @@ import os
 import shutil
 
 import cv2
-import flowmask
 import numpy as np
 import pytest
 import tifffile
+
+import flowmask
 from flowmask.cli import main
 from flowmask.labels.metrics import f1
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED
 from flowmask.runs.jobs import find_images
-
 from tests.conftest import needs_network
 from train.simulate import simulate
 

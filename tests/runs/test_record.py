@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import tifffile
+
 from flowmask import __version__
 from flowmask.cli import main
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
-
 from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import cv2
 import pytest
+
 from flowmask.cli import main
 from flowmask.errors import NetworkError, RunError
 from flowmask.runs.batch import SOME_FAILED
 from flowmask.runs.jobs import Job
 from flowmask.runs.record import DONE, FAILED, Outcome
 from flowmask.runs.worker import in_worker
-
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
 

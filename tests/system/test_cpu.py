@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from flowmask.network.session import network_threads
 from flowmask.system import cpu as module
 from flowmask.system.cpu import cores, physical_cores

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from flowmask.system.nvml import gpu_count, gpu_memory, gpu_name, own_memory
 
+from flowmask.system.nvml import gpu_count, gpu_memory, gpu_name, own_memory
 from tests.conftest import ROOT
 
 # Types and constants as in NVIDIA's nvml.h; two GPUs, of which the second holds a process whose number it is told.

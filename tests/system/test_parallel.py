@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from flowmask.system.parallel import in_parallel
 
 

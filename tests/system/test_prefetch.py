@@ -4,6 +4,7 @@ import gc
 import threading
 
 import pytest
+
 from flowmask.system.prefetch import prefetch
 
 

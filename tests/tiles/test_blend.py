@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from flowmask.images.image import ArrayImage
 from flowmask.tiles.blend import blend_weights, finished_rows
 from flowmask.tiles.grid import tile_grid

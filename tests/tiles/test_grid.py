@@ -1,10 +1,11 @@
 """The lattice covers every axis once and keeps its overlap."""
 
 import numpy as np
-from flowmask.network.contract import GRAIN
-from flowmask.tiles.grid import MARGIN, TileGrid, tile_grid
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flowmask.network.contract import GRAIN
+from flowmask.tiles.grid import MARGIN, TileGrid, tile_grid
 
 
 @given(length=st.integers(1, 20_000), tile=st.sampled_from([64, 224, 256]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from flowmask.errors import SettingsError
 from flowmask.images.image import ArrayImage
 from flowmask.tiles.channels import channel_map

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from flowmask.tiles.percentiles import of_floats, of_histogram
 
 WANTED = (0.0, 1.0, 37.5, 50.0, 99.0, 100.0)

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+
 from flowmask.images.image import ArrayImage
 from flowmask.tiles.rescale import NormalisedView, network_length, positions
 

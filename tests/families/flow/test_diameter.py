@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from flowmask.families.flow.diameter import SEARCH, estimate_diameter
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.images.image import ArrayImage

@@ -1,9 +1,10 @@
 """Path following against SciPy's interpolation and a plain loop."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+
 from flowmask.families.flow.constants import LONGEST, STEPS
 from flowmask.families.flow.follow import ARRIVED, CHECK, NOWHERE, follow, inner_field, sample
-from scipy.ndimage import gaussian_filter, map_coordinates
 
 RNG = np.random.default_rng(6)
 HEIGHT, WIDTH = 60, 71

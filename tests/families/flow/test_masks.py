@@ -3,14 +3,14 @@
 import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from flowmask.families.flow.masks import fill_holes, flow_errors, grow, peaks, renumber
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import label_boxes, labels_to_flows
 from flowmask.labels.metrics import f1
 from flowmask.options import Segmentation
 from flowmask.tiles.rescale import positions
-from scipy import ndimage
-
 from train.simulate import simulate
 
 

@@ -6,11 +6,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
+
 from flowmask.families.flow.constants import REACH
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.options import Segmentation
-
 from tests.conftest import ROOT
 from tests.reference.whole import whole_labels
 from train.simulate import simulate

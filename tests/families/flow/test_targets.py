@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from flowmask.families.flow.targets import label_boxes, labels_to_flows
 
 
