@@ -6,7 +6,7 @@ import json
 import pytest
 
 from flowmask.errors import FlowmaskError, NetworkError
-from flowmask.network.contract import KEY, Contract, from_metadata
+from flowmask.network.contract import FLOW_HEADS, KEY, Contract, Head, from_metadata
 
 CONTRACT = Contract("n", "green-blue", 30.0, 27.5, True, "CC0", "nothing")
 
@@ -56,3 +56,55 @@ def test_every_error_is_also_a_builtin():
         assert issubclass(leaf, FlowmaskError)
         builtins = {base for base in leaf.__mro__ if base.__module__ == "builtins"}
         assert builtins - {Exception, BaseException, object}
+
+
+@pytest.mark.parametrize("multiple", [1, 2, 4, 8, 16, 32])
+def test_multiples_that_a_network_may_ask_for(multiple):
+    contract = dataclasses.replace(CONTRACT, multiple=multiple)
+    assert from_metadata(contract.to_metadata(), "n.onnx") == contract
+    assert contract.grain == max(16, multiple)
+
+
+def test_a_tile_is_a_multiple_of_what_the_network_asks_for():
+    wrong = dataclasses.replace(CONTRACT, multiple=32, tile=240)
+    with pytest.raises(NetworkError, match=r"n.onnx: its Flowmask contract is not complete \(tile has a value"):
+        from_metadata(wrong.to_metadata(), "n.onnx")
+
+
+def test_version_1_is_read_as_a_flow_network():
+    record = dataclasses.asdict(CONTRACT) | {"version": 1, "seeds": "fields of older releases"}
+    for key in ("heads", "family"):
+        del record[key]
+    contract = from_metadata({KEY: json.dumps(record)}, "n.onnx")
+    assert contract == CONTRACT
+    assert (contract.version, contract.family, contract.heads, contract.map_channels) == (2, "flow", FLOW_HEADS, 3)
+
+
+HEADS = (Head("flow", 2, mirror=("y", "x")), Head("logit", 1), Head("turned", 1, mirror=("yx",)))
+
+
+def test_heads_survive_and_say_what_mirroring_does():
+    contract = dataclasses.replace(CONTRACT, family="semantic", heads=HEADS)
+    assert from_metadata(contract.to_metadata(), "n.onnx") == contract
+    assert contract.map_channels == 4
+    assert contract.outputs == ("flow", "logit", "turned", "diameter")
+    assert contract.mirror_signs("y") == (-1, 1, 1, -1)
+    assert contract.mirror_signs("x") == (1, -1, 1, -1)
+    assert CONTRACT.mirror_signs("y") == (-1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [(), (Head("a", 0),), (Head("a", 1, stride=2),), (Head("a", 2, mirror=("y",)),), (HEADS[0], Head("b", -1))],
+)
+def test_heads_that_this_version_cannot_run_are_refused(heads):
+    contract = dataclasses.replace(CONTRACT, heads=heads)
+    with pytest.raises(NetworkError, match=r"n.onnx: .*\(heads has a value that this engine does not know\)"):
+        from_metadata(contract.to_metadata(), "n.onnx")
+
+
+@pytest.mark.parametrize("heads", [None, 3, [{"name": "a"}], [{"name": "a", "channels": 1, "mirror": 5}]])
+def test_heads_that_are_no_heads_are_refused(heads):
+    record = dataclasses.asdict(CONTRACT) | {"heads": heads}
+    with pytest.raises(NetworkError, match=r"n.onnx: its Flowmask contract is not complete"):
+        from_metadata({KEY: json.dumps(record)}, "n.onnx")

@@ -116,7 +116,7 @@ def test_strict_stops_at_the_first_failure(folder, capsys, options):
     (folder / "in" / "b.png").write_bytes(b"no image")
     words = ["-i", folder / "in", "-o", folder / "out", "--report", folder / "run.json", "--diameter", "20", *options]
     assert main([str(word) for word in words]) == SOME_FAILED
-    assert files(folder) == ["a_label.tiff"] if options else ["a_label.tiff", "c_label.tiff"]
+    assert files(folder) == (["a_label.tiff"] if options else ["a_label.tiff", "c_label.tiff"])
     assert statuses(folder) == ["done", "failed", "not reached" if options else "done"]
     assert capsys.readouterr().err.splitlines()[1].startswith("stopped by --strict: 1 of 3" if options else "1 of 3")
 
