@@ -127,7 +127,7 @@ def test_labels_beside_their_images_replace_no_file_of_others(folder, capsys):
     (folder / "a_label.tiff").write_bytes(b"ground truth")
     for _ in range(2):
         assert run(folder, output=folder) == SOME_FAILED
-        assert "a_label.tiff: it is there already and Flowmask has not made it" in capsys.readouterr().err
+        assert "a_label.tiff: this file exists and Flowmask has not made it" in capsys.readouterr().err
     assert (folder / "a_label.tiff").read_bytes() == b"ground truth"
     assert tifffile.imread(folder / "b_label.tiff").max() > 0
 

@@ -63,7 +63,7 @@ def test_a_signal_ends_the_run_tidily(folder, number, code):
     running.send_signal(number)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == code
-    assert errors.splitlines() == [f"stopped by {number.name}: 1 of 3 files are done; --resume goes on from there."]
+    assert errors.splitlines() == [f"stopped by {number.name}: 1 of 3 files are done; --resume continues from there."]
     assert files(folder) == ["a_label.tiff"]
     assert statuses(folder) == ["done", "interrupted", "not reached"]
     made = json.loads((folder / "run.json").read_text())
