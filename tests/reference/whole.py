@@ -31,7 +31,7 @@ def whole_labels(maps, shape, options):
         errors = np.zeros(labels.max() + 1)
         errors[present] = ndimage.mean(apart, labels, present)
         labels = _without(labels, errors > options.flow_threshold)
-    return _filled(_by_first_pixel(labels))
+    return _filled(by_first_pixel(labels))
 
 
 def basins(pile, least_seed, least):
@@ -55,7 +55,7 @@ def _without(labels, dropped):
     return np.where(dropped[labels], 0, labels)
 
 
-def _by_first_pixel(labels):
+def by_first_pixel(labels):
     ids, first = np.unique(labels, return_index=True)
     ids, first = ids[ids > 0], first[ids > 0]
     numbers = np.zeros(labels.max() + 1, np.int32)

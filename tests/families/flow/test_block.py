@@ -11,7 +11,6 @@ from flowmask.families.flow.block import label_block
 from flowmask.families.flow.constants import HALO
 from flowmask.families.flow.strip import label_rows
 from flowmask.options import Segmentation
-
 from tests.reference.plans import plan_of
 
 
@@ -91,7 +90,7 @@ def test_blocks_that_see_a_part_of_the_image_give_the_labels_of_the_strip_engine
     for height in (149, 256, 400, 777, 2000):
         found = in_blocks(maps, plan, height)
         np.testing.assert_array_equal(found, expected, err_msg=f"{height} rows")
-    partial = [core for core in cores(shape[0], 149) if 0 < rows_to_read(plan, core, HALO)[0]]
+    partial = [core for core in cores(shape[0], 149) if rows_to_read(plan, core, HALO)[0] > 0]
     assert any(rows_to_read(plan, core, HALO)[1] < network_shape[0] for core in partial)
 
 
