@@ -106,7 +106,7 @@ def test_the_parser_has_an_option_for_each(parser):
 
 
 def test_the_command_line_knows_the_three_records():
-    assert RECORDS == {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
+    assert {"segmentation": Segmentation, "runtime": Runtime, "output": Output} == RECORDS
     assert [field.name for field in dataclasses.fields(Options)] == list(RECORDS)
 
 

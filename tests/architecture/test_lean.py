@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import cv2
 import pytest
@@ -14,7 +13,7 @@ from train.simulate import simulate
 pytestmark = [
     pytest.mark.skipif(
         not os.environ.get("FLOWMASK_LEAN_PYTHON") and not LEAN_PYTHON.exists(),
-        reason=f"there is no run-time environment at {LEAN_PYTHON}; `make test` makes it"
+        reason=f"there is no run-time environment at {LEAN_PYTHON}; `make test` makes it",
     ),
     needs_network,
 ]
@@ -40,9 +39,7 @@ def test_predict_segments_without_torch(tmp_path):
 def test_nothing_is_reported_home(tmp_path):
     """ONNX Runtime's telemetry leaves a device id and a queue in the home folder; ours must leave neither."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
-    code = (
-        f"from infer.network.session import OnnxNetwork; from pathlib import Path; OnnxNetwork(Path({str(MODEL)!r}))"
-    )
+    code = f"from infer.network.session import OnnxNetwork; from pathlib import Path; OnnxNetwork(Path({str(MODEL)!r}))"
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([LEAN_PYTHON, "-c", code], check=True, cwd=ROOT, env=environment)
     assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower()]

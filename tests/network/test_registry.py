@@ -8,7 +8,6 @@ import flowmask
 from flowmask.errors import NetworkError
 from flowmask.network import registry
 from flowmask.network.registry import default_network, find_network, shipped_networks
-
 from tests.conftest import ROOT, needs_network
 
 NETWORKS = {network.name: network for network in shipped_networks()}

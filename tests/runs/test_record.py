@@ -11,6 +11,8 @@ import tifffile
 
 from flowmask import __version__
 from flowmask.cli import main
+from flowmask.runs import process_file
+from flowmask.runs import record as record_module
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
@@ -105,3 +107,18 @@ def test_a_record_takes_the_place_of_no_label_of_its_own_run(folder, capsys):
     assert run(folder, "--report", folder / "out" / "a_label.tiff") == SOME_FAILED
     assert "a_label.tiff: it is there already and no record of a run" in capsys.readouterr().err
     assert tifffile.imread(folder / "out" / "a_label.tiff").max() > 0
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_the_network_file_is_read_once_for_its_digest(folder, monkeypatch, images):
+    for index in range(1, images):
+        cv2.imwrite(str(folder / "in" / f"{index}.png"), SAMPLE.image)
+    read = []
+    for module in (process_file, record_module):
+        monkeypatch.setattr(module, "digest", lambda path, real=module.digest: read.append(path) or real(path))
+    assert run(folder, "--device", "cpu", "--resume") == ALL_DONE
+    assert read == [MODEL]
+    made = record(folder)
+    assert made["network"]["sha256"] == hashlib.sha256(MODEL.read_bytes()).hexdigest()
+    assert {file["network"] for file in made["files"]} == {made["network"]["sha256"]}
+    assert len(made["files"]) == images
