@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from ..errors import OutputError
 from .labels import INT16_CELLS, Boxes, Labels
-from .measure import measure
 
 Integers = npt.NDArray[np.signedinteger]
 Width = type[np.signedinteger]
@@ -66,6 +65,8 @@ class LabelStore:
 
     def append(self, rows: Labels) -> None:
         """Add the next rows (n, X) int32. Raises OutputError if the disk is full."""
+        from .measure import measure  # without compiled kernels this import takes longer than opening an image
+
         self.cells = max(self.cells, int(rows.max(initial=0)))
         if self.cells > len(self._areas):
             added = 2 * self.cells - len(self._areas)

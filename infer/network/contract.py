@@ -164,14 +164,14 @@ def _check(contract: Contract) -> None:
     low, high = contract.percentiles
     sizes = (contract.mean_diameter, contract.train_diameter)
     multiple = isinstance(contract.multiple, int) and contract.multiple in MULTIPLES
-    tile = multiple and isinstance(contract.tile, int) and contract.tile > 0 and contract.tile % contract.grain == 0
+    tile = isinstance(contract.tile, int) and contract.tile > 0
     checks = {
         "channels": contract.channels in CHANNEL_POLICIES,
         "sized": isinstance(contract.sized, bool),
         "mean_diameter, train_diameter": all(isinstance(d, int | float) and 0 < d < math.inf for d in sizes),
         "percentiles": 0 <= low < high <= 100,
         "multiple": multiple,
-        "tile": tile,
+        "tile": tile and (not multiple or contract.tile % contract.grain == 0),
         "heads": bool(contract.heads) and all(map(_is_supported, contract.heads)),
     }
     wrong = [name for name, is_valid in checks.items() if not is_valid]

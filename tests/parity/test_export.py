@@ -9,14 +9,14 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 import onnxruntime  # noqa: E402
-from flowmask.errors import NetworkError  # noqa: E402
-from flowmask.network.contract import Contract, from_metadata  # noqa: E402
 
 from export import onnx_file  # noqa: E402
 from export.cli import main  # noqa: E402
 from export.parity import HALF_TOLERANCE, TOLERANCE, ParityError, check_parity  # noqa: E402
 from export.precision import HalfPrecision, rounded_outputs  # noqa: E402
 from export.source import SizeRegression, Source  # noqa: E402
+from flowmask.errors import NetworkError  # noqa: E402
+from flowmask.network.contract import Contract, from_metadata  # noqa: E402
 from train.network import FULL, HALF, FlowNetwork, save  # noqa: E402
 
 

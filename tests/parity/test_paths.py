@@ -6,13 +6,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 import onnxruntime  # noqa: E402
-from flowmask.families.flow.follow import NOWHERE, follow, inner_field  # noqa: E402
-from flowmask.tiles.rescale import positions  # noqa: E402
 
 from bench.mosaic import mosaic, network_like  # noqa: E402
 from export.paths import paths_model  # noqa: E402
-from tests.partition import same_partition  # noqa: E402
-from tests.whole import basins  # noqa: E402
+from flowmask.families.flow.follow import NOWHERE, follow, inner_field  # noqa: E402
+from flowmask.tiles.rescale import positions  # noqa: E402
+from tests.reference.partition import same_partition  # noqa: E402
+from tests.reference.whole import basins  # noqa: E402
 
 
 @pytest.fixture(scope="module")
