@@ -16,6 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from skimage import data
+from skimage.segmentation import find_boundaries
+
+from bench.record import print_table
 from flowmask.api import load_network, segment
 from flowmask.labels.labels import Labels
 from flowmask.labels.metrics import f1_challenge
@@ -24,10 +28,6 @@ from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
 from flowmask.network.registry import default_network
 from flowmask.network.session import OnnxNetwork
-from skimage import data
-from skimage.segmentation import find_boundaries
-
-from bench.record import print_table
 from train.simulate import simulate
 
 SIMULATED = {"brightfield": 1003, "fluorescence_wholecell": 1002, "phase": 1001, "dic": 1000}

@@ -9,7 +9,6 @@ from random import Random
 
 from flowmask.images.image import Image, as_image
 from flowmask.labels.labels import Labels
-
 from train.config import load_config, split
 from train.readers import Item, read_item, read_labels, read_shared
 from train.simulate import MODALITIES, simulate

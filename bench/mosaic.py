@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from flowmask.labels.labels import Labels
 
+from flowmask.labels.labels import Labels
 from train.simulate import simulate
 
 FIELD = 500

@@ -18,14 +18,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-from flowmask.api import load_network, segment
-from flowmask.labels.labels import Labels, median_diameter
-from flowmask.labels.metrics import f1
 
 from bench.environments import cellpose_python, run_task
 from bench.images import Item, choose, read_labels, read_shared
 from bench.record import ROOT, Record, table, write_record
 from bench.same_weights import CHECKPOINT, write_cellpose_weights
+from flowmask.api import load_network, segment
+from flowmask.labels.labels import Labels, median_diameter
+from flowmask.labels.metrics import f1
 
 THRESHOLDS = (0.5, 0.75, 0.9)
 """IoU from which two cells count as the same."""

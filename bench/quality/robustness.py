@@ -19,6 +19,11 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator, default_rng
+from skimage.segmentation import expand_labels
+
+from bench.images import SIMULATED, Labelled, held_out, simulated
+from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.images.image import Image, as_image
 from flowmask.labels.labels import Labels
@@ -26,11 +31,6 @@ from flowmask.labels.metrics import f1_challenge
 from flowmask.network.registry import default_network
 from flowmask.network.session import Network
 from flowmask.pipeline import segment_image
-from numpy.random import Generator, default_rng
-from skimage.segmentation import expand_labels
-
-from bench.images import SIMULATED, Labelled, held_out, simulated
-from bench.record import Record, named, table, write_record
 
 Pixels = npt.NDArray[np.uint8]
 Changed = tuple[Pixels, Labels]

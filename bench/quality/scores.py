@@ -21,6 +21,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from bench.images import SIMULATED, Labelled, held_out, simulated
+from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.families import family_of
 from flowmask.images.image import Image
@@ -30,9 +33,6 @@ from flowmask.network.registry import default_network
 from flowmask.network.session import Network
 from flowmask.options import Runtime, Segmentation
 from flowmask.pipeline import plan_image, run_tiles, segment_image
-
-from bench.images import SIMULATED, Labelled, held_out, simulated
-from bench.record import Record, named, table, write_record
 
 Scores = dict[str, float]
 COLUMNS = {

@@ -16,6 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from bench.images import FRESH
+from bench.quality.scores import COLUMNS, score
+from bench.record import Record, named, table, write_record
 from flowmask.api import load_network, segment
 from flowmask.images.image import as_image
 from flowmask.labels.labels import Labels
@@ -23,10 +27,6 @@ from flowmask.labels.metrics import sequential
 from flowmask.network.registry import default_network
 from flowmask.network.session import Network
 from flowmask.options import Segmentation
-
-from bench.images import FRESH
-from bench.quality.scores import COLUMNS, score
-from bench.record import Record, named, table, write_record
 from train.simulate import MODALITIES, simulate
 
 Pixels = npt.NDArray[np.uint8]

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from bench.environments import cellpose_python, run_task
+from bench.mosaic import mosaic
+from bench.record import Record, table, write_record
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import Flows, labels_to_flows
 from flowmask.labels.labels import Labels
 from flowmask.labels.metrics import matches
 from flowmask.options import Segmentation
-
-from bench.environments import cellpose_python, run_task
-from bench.mosaic import mosaic
-from bench.record import Record, table, write_record
 
 DIAMETER = 30
 """Of the simulated cells, in px: 3,000 x 3,000 px hold about 8,000."""

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from flowmask.errors import FlowmaskError, ImageError, one_line
-from flowmask.images.image import SUFFIXES, open_image
-from flowmask.labels.metrics import f1_challenge
-from flowmask.labels.paths import label_path
 
 from bench.images import read_labels
 from bench.record import RESULTS, ROOT, Record, table, write_record
 from bench.watched import Run, run_container, run_process
+from flowmask.errors import FlowmaskError, ImageError, one_line
+from flowmask.images.image import SUFFIXES, open_image
+from flowmask.labels.metrics import f1_challenge
+from flowmask.labels.paths import label_path
 
 COLUMNS = ("Img Name", "Real Running Time", "Rank Running Time")
 MEGAPIXEL = 1_000_000

@@ -36,12 +36,6 @@ import numpy as np
 import onnxruntime
 import tifffile
 import torch
-from flowmask.api import AnyImage, segment
-from flowmask.labels.labels import Labels, median_diameter
-from flowmask.labels.metrics import matches
-from flowmask.network.registry import default_network
-from flowmask.network.session import CUDA, OnnxNetwork
-from flowmask.system.nvml import gpu_count, gpu_name
 
 from bench.environments import environment_of
 from bench.images import choose, read_labels, read_shared
@@ -54,6 +48,12 @@ from export.cellpose import read_cellpose
 from export.onnx_file import write_onnx
 from export.parity import ParityError
 from export.precision import simulated_tiles
+from flowmask.api import AnyImage, segment
+from flowmask.labels.labels import Labels, median_diameter
+from flowmask.labels.metrics import matches
+from flowmask.network.registry import default_network
+from flowmask.network.session import CUDA, OnnxNetwork
+from flowmask.system.nvml import gpu_count, gpu_name
 
 CELLPOSE = "from importlib.metadata import version; import cellpose; assert version('cellpose').startswith('3.1.')"
 FULL = default_network().with_name("cyto.pt")

@@ -32,6 +32,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+
+from bench.mosaic import mosaic
+from bench.record import ROOT, Record, named, table, write_record
+from bench.resident import forget_peak, peak, resident
 from flowmask import cli
 from flowmask.api import load_network, segment
 from flowmask.families import family_of
@@ -49,10 +53,6 @@ from flowmask.tiles.grid import tile_grid
 from flowmask.tiles.normalise import intensity_ranges
 from flowmask.tiles.plan import ImagePlan
 from flowmask.tiles.rescale import NormalisedView
-
-from bench.mosaic import mosaic
-from bench.record import ROOT, Record, named, table, write_record
-from bench.resident import forget_peak, peak, resident
 
 Array = npt.NDArray[np.float32]
 Seconds = dict[str, float]

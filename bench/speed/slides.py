@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tifffile
-from flowmask.network.registry import default_network
 
 from bench.record import RESULTS, Record, table, write_record
 from bench.watched import run_process
+from flowmask.network.registry import default_network
 from train.simulate.slide import write_slide
 from train.simulate.slide_plan import DIAMETER
 

@@ -29,13 +29,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from flowmask.api import load_network
-from flowmask.network.registry import default_network
-from flowmask.tiles.grid import tile_grid
 
 from bench.environments import cellpose_python
 from bench.record import ROOT, Record, table, write_record
 from bench.same_weights import CHECKPOINT, write_cellpose_weights
+from flowmask.api import load_network
+from flowmask.network.registry import default_network
+from flowmask.tiles.grid import tile_grid
 from train.simulate import simulate
 
 DIAMETER = 30

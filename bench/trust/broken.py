@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from flowmask.errors import ImageError
-from flowmask.images.image import open_image
-from flowmask.runs.record import DONE, FAILED
 from PIL import Image
 
 from bench.encode import tiff, tiff_tags
 from bench.record import ROOT, Record, table, write_record
 from bench.samples import samples
 from bench.trust.fuzz import mutated
+from flowmask.errors import ImageError
+from flowmask.images.image import open_image
+from flowmask.runs.record import DONE, FAILED
 from train.simulate import simulate
 
 DIAMETER = 24

@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
+
+from bench.record import ROOT, Record, table, write_record
 from flowmask.labels.labels import Labels
 from flowmask.labels.metrics import f1_challenge
 from flowmask.labels.paths import FULL_SUFFIX, LABEL_SUFFIX
-
-from bench.record import ROOT, Record, table, write_record
 
 PITCH, DIAMETER = 26, 18
 """Distance of the cells' places and mean diameter in px; 40,000 cells take 27 Mpx."""

@@ -31,9 +31,9 @@ from pathlib import Path
 from random import Random
 
 import cv2
-from flowmask.labels.paths import label_path, maps_path
 
 from bench.record import ROOT, Record, table, write_record
+from flowmask.labels.paths import label_path, maps_path
 from train.simulate import simulate
 
 SIDES = {"a": 200, "b": 330, "c": 150}

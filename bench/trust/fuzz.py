@@ -27,15 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from bench.record import Record, table, write_record
+from bench.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.jobs import Job
 from flowmask.runs.record import DONE, FAILED, Outcome
 from flowmask.runs.worker import Segment, in_worker
 from flowmask.system.memory import peak_memory
-
-from bench.record import Record, table, write_record
-from bench.samples import samples
 
 SECONDS = 20
 MEMORY = 2**31

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from flowmask.labels.paths import label_path
-from flowmask.network.registry import default_network
 
 from bench.record import ROOT, Record, write_record
+from flowmask.labels.paths import label_path
+from flowmask.network.registry import default_network
 from train.simulate.slide import write_slide
 from train.simulate.slide_plan import DIAMETER
 

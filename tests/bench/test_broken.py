@@ -1,9 +1,9 @@
 """A folder in which every third file is broken: `bench.trust.broken` with fewer files."""
 
 import pytest
-from flowmask.network.registry import default_network
 
 from bench.trust.broken import by_hand, problems
+from flowmask.network.registry import default_network
 
 MODEL = default_network()
 

@@ -11,10 +11,9 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from flowmask.network.registry import default_network  # noqa: E402
-
 from bench.environments import environment_of  # noqa: E402
 from bench.speed.gpu import Bench, _end, _infer, compare_labels, measure_tiles, report, run_slide  # noqa: E402
+from flowmask.network.registry import default_network  # noqa: E402
 
 MODEL = default_network()
 needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")

@@ -1,9 +1,9 @@
 """Interrupted runs: `bench.trust.faults` with one run for each fault and a small image."""
 
 import pytest
-from flowmask.network.registry import default_network
 
 from bench.trust.faults import FAULTS, measured, text
+from flowmask.network.registry import default_network
 
 MODEL = default_network()
 

@@ -4,10 +4,10 @@ import argparse
 
 import pytest
 import tifffile
-from flowmask.network.registry import default_network
-from flowmask.network.session import OnnxNetwork
 
 from bench.speed import profile
+from flowmask.network.registry import default_network
+from flowmask.network.session import OnnxNetwork
 from train.simulate import simulate
 
 MODEL = default_network()

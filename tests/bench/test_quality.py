@@ -10,13 +10,6 @@ from scipy import ndimage
 
 pytest.importorskip("torch")
 
-from flowmask.families.flow.targets import labels_to_flows  # noqa: E402
-from flowmask.images.image import ArrayImage  # noqa: E402
-from flowmask.labels.labels import median_diameter  # noqa: E402
-from flowmask.labels.metrics import average_precision  # noqa: E402
-from flowmask.network.contract import Contract  # noqa: E402
-from flowmask.options import Segmentation  # noqa: E402
-
 from bench import images as bench_images  # noqa: E402
 from bench.quality.scores import (  # noqa: E402
     COLUMNS,
@@ -28,6 +21,12 @@ from bench.quality.scores import (  # noqa: E402
     summary,
     text,
 )
+from flowmask.families.flow.targets import labels_to_flows  # noqa: E402
+from flowmask.images.image import ArrayImage  # noqa: E402
+from flowmask.labels.labels import median_diameter  # noqa: E402
+from flowmask.labels.metrics import average_precision  # noqa: E402
+from flowmask.network.contract import Contract  # noqa: E402
+from flowmask.options import Segmentation  # noqa: E402
 from train.simulate import MODALITIES  # noqa: E402
 
 SIDE = 18

@@ -5,9 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from flowmask.images.image import ArrayImage  # noqa: E402
-
 from bench.quality.robustness import CHANGES, changed  # noqa: E402
+from flowmask.images.image import ArrayImage  # noqa: E402
 
 
 @pytest.fixture

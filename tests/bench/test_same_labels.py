@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from flowmask.network.registry import default_network
 
 from bench.record import ROOT
 from bench.trust.same_labels import compare, differences, gather_images, text
+from flowmask.network.registry import default_network
 from train.simulate import simulate
 
 MODEL = default_network()

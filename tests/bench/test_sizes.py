@@ -5,9 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from flowmask.labels.labels import median_diameter  # noqa: E402
-
 from bench.quality import sizes  # noqa: E402
+from flowmask.labels.labels import median_diameter  # noqa: E402
 from train.simulate import MODALITIES  # noqa: E402
 
 

@@ -8,9 +8,8 @@ import pytest
 
 pytest.importorskip("resource", reason="the benchmark needs a Unix")
 
-from flowmask.network.registry import default_network
-
 from bench.speed.slides import Run, figures, measure, slide, with_ratios
+from flowmask.network.registry import default_network
 from train.simulate.slide import count_cells
 
 MODEL = default_network()

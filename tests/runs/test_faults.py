@@ -15,6 +15,8 @@ import numpy as np
 import onnx
 import pytest
 import tifffile
+
+from bench.encode import bmp, png_chunk, tiff, tiff_tags
 from flowmask.cli import main
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
@@ -22,8 +24,6 @@ from flowmask.network.contract import KEY
 from flowmask.network.registry import default_network
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.system.memory import forget_peak, peak_memory
-
-from bench.encode import bmp, png_chunk, tiff, tiff_tags
 from train.simulate import simulate
 
 MODEL = default_network()
