@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 
 from ..errors import NetworkError, SettingsError
 from ..images.image import Image
 from ..labels.labels import Labels
 from ..network.contract import Contract
-from ..network.session import Network
-from ..options import Segmentation, option_name
+from ..network.session import Network, OnnxNetwork
+from ..options import Runtime, Segmentation, option_name
 from ..tiles.channels import ChannelMap
 from ..tiles.normalise import IntensityRanges
 from ..tiles.plan import ImagePlan
@@ -54,6 +55,19 @@ def family_of(contract: Contract) -> Family:
         )
     family: Family = import_module(FAMILIES[contract.family], __name__).FAMILY
     return family
+
+
+def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
+    """Open a network file whose family this version knows, on the device of ``runtime``.
+
+    Raises NetworkError when there is no such file or it cannot be used, SettingsError when the device is not available.
+    """
+    network = OnnxNetwork(path, runtime.device, runtime.threads, runtime.gpu_memory)
+    try:
+        family_of(network.contract)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from error
+    return network
 
 
 def check_options(contract: Contract, options: Segmentation) -> None:

@@ -46,7 +46,7 @@ class Head:
 
 FLOW_HEADS = (Head("maps", 3, mirror=("y", "x", "")),)
 """The head of flow networks: flow dy * 5, flow dx * 5, cell logit."""
-VERSION_1: dict[str, Any] = {"family": "flow", "heads": FLOW_HEADS}
+FAMILIES_1: dict[str, dict[str, Any]] = {"flowmask-flow": {"family": "flow", "heads": FLOW_HEADS}}
 """Fields that a contract of version 1 does not have: their only possible values at that time."""
 
 
@@ -137,13 +137,18 @@ def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
             "the release that exported the network, or export it again."
         )
     try:
-        contract = _contract(record | VERSION_1 if version == 1 else record)
+        contract = _contract(record if version == VERSION else _from_version_1(record))
         _check(contract)
     except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(
             f"{path}: its Flowmask contract is not complete or not valid ({error}); export the network again."
         ) from error
     return contract
+
+
+def _from_version_1(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of version 1 with the heads of its family; an unknown family keeps its name."""
+    return {**record, "heads": FLOW_HEADS, **FAMILIES_1.get(record["family"], {})}
 
 
 def _contract(record: Mapping[str, Any]) -> Contract:

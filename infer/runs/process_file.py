@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
-from ..families import check_options, family_of, preload
+from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import open_image
 from ..labels.paths import full_path, maps_path, remove_partials
@@ -60,8 +60,7 @@ def prepare(model: Path, options: Options, resume: bool) -> Segment:
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
         Thread(target=_preload, daemon=True).start()
     runtime = options.runtime
-    network = OnnxNetwork(model, runtime.device, runtime.threads, runtime.gpu_memory)
-    family_of(network.contract)
+    network = open_network(model, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
     return partial(_outcome, Setup(network, digest(model), options, resume))

@@ -116,7 +116,8 @@ def test_a_file_that_may_not_be_read_costs_itself(folder):
     (folder / "in" / "a.png").chmod(0)
     done = infer(folder, before=obey_rights)
     assert done.returncode == SOME_FAILED
-    assert done.stderr.splitlines()[0].endswith("a.png: it cannot be read (Permission denied); check the file.")
+    reason = "a.png: it cannot be read (Permission denied); check the file and its permissions."
+    assert done.stderr.splitlines()[0].endswith(reason)
     assert outputs(folder) == ["b_label.tiff"]
 
 
@@ -125,7 +126,7 @@ def test_a_folder_that_may_not_be_written_stops_the_run_before_any_work(folder):
     done = infer(folder, before=obey_rights)
     assert done.returncode == WRONG_USAGE
     assert done.stderr.splitlines() == [
-        f"error: {folder / 'out'}: it cannot be written into (Permission denied); give another with -o."
+        f"error: {folder / 'out'}: it cannot be written to (Permission denied); give another folder with -o."
     ]
     assert infer(folder, "-o", folder / "out" / "new", before=obey_rights).returncode == WRONG_USAGE
     assert infer(folder, "-o", folder / "in" / "b.png").returncode == WRONG_USAGE
@@ -145,7 +146,7 @@ def test_a_disk_that_is_full_costs_the_images_that_do_not_fit(folder, options):
     assert done.returncode == SOME_FAILED
     first, second = done.stderr.splitlines()
     assert "a.png: " in first
-    assert "(File too large); check the folder and its space." in first
+    assert re.search(r"\(File too large\); check (its permissions|the folder) and the free disk space\.$", first)
     assert second.startswith("1 of 2 files failed")
     kept = [".a_label.tiff.maps"] if options else []
     assert outputs(folder) == [*kept, "b_label.tiff"]
@@ -229,9 +230,9 @@ NETWORKS = {
     "empty": (lambda: b"", "it is not an ONNX file, or it is damaged"),
     "a picture": (lambda: cv2.imencode(".png", SAMPLE)[1].tobytes(), "it is not an ONNX file, or it is damaged"),
     "a text": (lambda: b"the network", "n.onnx: "),
-    "of another family": (lambda: changed(family="other"), "it is of family 'other' version 1"),
-    "of another version": (lambda: changed(version=2), "version 2, and this engine runs .* version 1"),
-    "of no contract": (bare, "this ONNX file carries no Flowmask contract; make one with `python -m export`"),
+    "of another family": (lambda: changed(family="other"), "the network .* has the family 'other' but this version"),
+    "of another version": (lambda: changed(version=99), "version 99"),
+    "of no contract": (bare, "this ONNX file has no Flowmask contract"),
 }
 
 
