@@ -19,6 +19,7 @@ IMAGE = os.environ.get("FLOWMASK_IMAGE", "")
 ENGINE = os.environ.get("FLOWMASK_ENGINE") or next(filter(shutil.which, ("podman", "docker")), "")
 
 pytestmark = [
+    pytest.mark.container,
     pytest.mark.skipif(not IMAGE, reason="FLOWMASK_IMAGE does not name a built image"),
     pytest.mark.skipif(not shutil.which(ENGINE or "podman"), reason="neither podman nor docker (FLOWMASK_ENGINE)"),
 ]

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 from flowmask.kernels.compiled import HOMES, SOURCES
-from tests.conftest import ROOT
+from tests.conftest import ROOT, needs_network
 from tests.reference.imports import imported
 
 MODULES = {
@@ -33,7 +33,17 @@ print(AHEAD is not None, "numba" in sys.modules, labels.max() > 20)
 """
 
 
+EXAMPLES = """
+import doctest, sys
+from importlib import import_module
+from infer.kernels.compiled import AHEAD
+found = [doctest.testmod(import_module(name)) for name in sys.argv[1:]]
+print(AHEAD is not None, sum(one.failed for one in found), sum(one.attempted for one in found))
+"""
+
+
 def copied(folder):
+    (folder / "models").symlink_to(ROOT / "models")
     shutil.copytree(ROOT / "infer", folder / "infer", ignore=shutil.ignore_patterns("__pycache__", "_ahead_*"))
     return folder
 
@@ -59,6 +69,14 @@ def test_compiled_ahead_or_now_the_arrays_are_the_same(copy, tmp_path):
     assert run(copy, tmp_path / "ahead.npz").startswith("True False True")
     assert run(copied(tmp_path), tmp_path / "now.npz").startswith("False True True")
     assert (tmp_path / "ahead.npz").read_bytes() == (tmp_path / "now.npz").read_bytes()
+
+
+@needs_network
+def test_examples_in_docstrings_hold_with_compiled_kernels_too(copy):
+    counts = {name: path.read_text().count(">>> ") for name, path in MODULES.items()}
+    names = [f"infer.{name}".removesuffix(".__init__") for name, count in counts.items() if count]
+    done = subprocess.run([sys.executable, "-c", EXAMPLES, *names], cwd=copy, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"True 0 {sum(counts.values())}\n", 0), done.stderr
 
 
 def test_every_file_with_kernels_is_compiled(copy):
