@@ -51,12 +51,12 @@ docs: .venv-docs/.ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 bench: .venv-dev/.ready .venv-cellpose/.ready
-	.venv-dev/bin/python -m bench.page
+	.venv-dev/bin/python -m bench.page --all
 
 trust: .venv-dev/.ready
-	.venv-dev/bin/python -m bench.fuzz
-	.venv-dev/bin/python -m bench.broken
-	.venv-dev/bin/python -m bench.faults
+	.venv-dev/bin/python -m bench.trust.fuzz
+	.venv-dev/bin/python -m bench.trust.broken
+	.venv-dev/bin/python -m bench.trust.faults
 
 train: .venv-dev/.ready
 	.venv-dev/bin/python -m train.pool checkpoints/pool --each 320

@@ -23,6 +23,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from bench.record import RESULTS, earlier, folder_digest, named, print_table, write_record
+from bench.trainings import TRAININGS, prepared, unchanged
 from flowmask.api import load_network
 from flowmask.cli import MODEL
 from flowmask.images.image import Image
@@ -31,9 +34,6 @@ from flowmask.labels.metrics import f1_challenge
 from flowmask.network.session import Network
 from flowmask.options import Settings
 from flowmask.pipeline import segment_image
-
-from bench.record import RESULTS, earlier, folder_digest, named, print_table, write_record
-from bench.trainings import TRAININGS, prepared, unchanged
 from train.config import Config, load_config, split
 from train.data import SIMULATED, Prepared
 from train.readers import read_item, read_shared

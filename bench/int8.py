@@ -22,9 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from flowmask.api import load_network
-from flowmask.cli import MODEL
-from flowmask.system.cpu import cores
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -36,6 +33,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from bench.ablation import TRUE, Use, held_images, mean, score
 from bench.record import print_table, write_record
+from flowmask.api import load_network
+from flowmask.cli import MODEL
+from flowmask.system.cpu import cores
 from train.batches import batch_maker
 from train.config import load_config, split
 from train.data import prepare_items

@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 import torch
-from flowmask.images.image import ArrayImage, Image
-from flowmask.network.session import Network
 from scipy.cluster.vq import kmeans2
 
+from flowmask.images.image import ArrayImage, Image
+from flowmask.network.session import Network
 from train.__main__ import about, starting_network
 from train.batches import batch_maker, pair
 from train.config import Config, load_config

@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from flowmask.errors import NetworkError
 from numpy.lib import format as npy
 from torch import Tensor
 
 from export.source import SizeRegression, Source, size_regression
+from flowmask.errors import NetworkError
 from train.network import UNREADABLE, FlowNetwork
 
 LICENCE = "unknown: ask whoever trained it"

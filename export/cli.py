@@ -7,12 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowmask.errors import FlowmaskError
-
 from export.cellpose import read_cellpose
 from export.onnx_file import write_onnx
 from export.precision import PRECISIONS
 from export.source import Source, read_checkpoint
+from flowmask.errors import FlowmaskError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

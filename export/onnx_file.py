@@ -10,14 +10,14 @@ from pathlib import Path
 
 import onnx
 import torch
-from flowmask.errors import OutputError
-from flowmask.network.contract import Contract
 from torch import Tensor, nn
 
 from export.fold import folded
 from export.parity import check_parity
 from export.precision import HalfPrecision
 from export.source import Layer, SizeRegression, Source
+from flowmask.errors import OutputError
+from flowmask.network.contract import Contract
 
 OPSET = 17
 SMALLEST = 5.0

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import onnxruntime
 import torch
-from flowmask.errors import FlowmaskError
-from flowmask.network.contract import Contract, from_metadata
 from torch import nn
 
 from export.precision import rounded_outputs, simulated_tiles
+from flowmask.errors import FlowmaskError
+from flowmask.network.contract import Contract, from_metadata
 
 Differ = Callable[[np.ndarray, np.ndarray], float]
 TOLERANCE = 1e-4

@@ -11,11 +11,11 @@ import warnings
 
 import onnx
 import torch
-from flowmask.families.flow.constants import LONGEST, STEPS
-from flowmask.families.flow.follow import ARRIVED, CHECK, NOWHERE
 from torch import Tensor, nn
 
 from export.onnx_file import OPSET
+from flowmask.families.flow.constants import LONGEST, STEPS
+from flowmask.families.flow.follow import ARRIVED, CHECK, NOWHERE
 
 INPUTS = ("maps", "top", "height", "rows", "columns", "threshold")
 ROUNDS = STEPS // CHECK

@@ -6,13 +6,13 @@ from copy import deepcopy
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
 from flowmask.images.image import as_image
 from flowmask.network.contract import Contract
 from flowmask.tiles.normalise import channel_plan, levels
 from flowmask.tiles.rescale import NormalisedView
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-
 from train.simulate import simulate
 
 PRECISIONS = ("fp32", "fp16")

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from flowmask.errors import NetworkError
-from flowmask.network.contract import CHANNEL_POLICIES, Contract
 from torch import Tensor
 
+from flowmask.errors import NetworkError
+from flowmask.network.contract import CHANNEL_POLICIES, Contract
 from train.network import FlowNetwork, load
 
 Layer = tuple[Tensor, Tensor]

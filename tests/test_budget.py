@@ -8,7 +8,7 @@ from flowmask.budget import GPU_BATCH, GPU_NETWORK, GPU_TILE_BYTES, needed_memor
 from flowmask.errors import SettingsError
 from flowmask.families.flow import family as flow
 from flowmask.families.semantic import family as semantic
-from flowmask.network.session import LEAST
+from flowmask.network.gpu import LEAST
 from flowmask.options import parse_memory
 from flowmask.system.memory import available_memory
 from flowmask.tiles.grid import tile_grid
@@ -50,7 +50,7 @@ def test_the_batch_follows_the_budget():
     assert each > 5
     assert planned_batch(10**9, 0, (224, 224), 3, 3) == 3
     assert planned_batch(10**9, 0, (448, 224), 3, 1000) == each // 2
-    with pytest.raises(SettingsError, match=r"takes about 1.1G of memory and may use 1.0G; give --memory 1.1G"):
+    with pytest.raises(SettingsError, match=r"needs about 1.1G of memory and the limit is 1.0G; give --memory 1.1G"):
         planned_batch(2**30, 2**30, (224, 224), 3, 8)
 
 
@@ -65,7 +65,7 @@ def test_the_batch_follows_the_memory_of_the_gpu():
     fits = planned_batch(10**11, 0, (336, 336), 3, 500, room)
     assert GPU_NETWORK + fits * 336**2 * GPU_TILE_BYTES <= room < GPU_NETWORK + (fits + 1) * 336**2 * GPU_TILE_BYTES
     assert planned_batch(10**11, 0, (336, 336), 3, 2, room) == 2
-    with pytest.raises(SettingsError, match=r"and a tile take about 1.4G of the GPU's memory and may use 1.2G"):
+    with pytest.raises(SettingsError, match=r"and one tile need about 1.4G of GPU memory and the limit is 1.2G"):
         planned_batch(10**11, 0, (336, 336), 3, 1, 2**30 // 5)
 
 
@@ -82,5 +82,5 @@ def test_there_is_memory():
 
 @needs_network
 def test_an_image_that_cannot_fit_is_refused_with_the_figure_that_would_do():
-    with pytest.raises(SettingsError, match="it takes about .*G of memory and may use 0.1G"):
+    with pytest.raises(SettingsError, match="the image needs about .*G of memory and the limit is 0.1G"):
         flowmask.segment(np.zeros((50, 60), np.uint8), MODEL, runtime=flowmask.Runtime(memory="100M"), diameter=30)

@@ -133,10 +133,10 @@ def test_the_origin_says_what_decides_a_result_and_nothing_else():
 
 
 def test_a_file_that_cannot_be_kept_is_named(tmp_path):
-    with pytest.raises(OutputError, match="maps: it cannot be kept for --resume"):
+    with pytest.raises(OutputError, match="maps: the map cache for --resume cannot be read or written"):
         MapCache(tmp_path / "absent" / "maps", ORIGIN)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="folder: it cannot be kept for --resume"):
+    with pytest.raises(OutputError, match="folder: the map cache for --resume cannot be read or written"):
         discard(tmp_path / "folder")
     discard(tmp_path / "absent")
     assert maps_path(tmp_path / "a_label.tiff") == tmp_path / ".a_label.tiff.maps"

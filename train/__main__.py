@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+
 from flowmask.errors import FlowmaskError, SettingsError
 from flowmask.network.contract import CHANNEL_POLICIES, Contract
-
 from train.batches import batch_maker
 from train.config import Config, load_config, split
 from train.data import Prepared, prepare_items, prepare_simulated

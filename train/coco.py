@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flowmask.errors import ImageError, InputError
 from skimage.draw import polygon
+
+from flowmask.errors import ImageError, InputError
 
 Pixels = npt.NDArray[np.int64]
 """(n,) positions of an object's pixels in the flattened image, row by row."""

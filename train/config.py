@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
 from flowmask.errors import SettingsError
-
 from train.augment import Augmentation
 from train.readers import Item
 

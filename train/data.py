@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.images.image import Image
 from flowmask.labels.labels import median_diameter
 from flowmask.labels.metrics import sequential
 from flowmask.tiles.normalise import channel_plan, levels, mix, normalise
-
 from train.config import Config
 from train.readers import Item, read_item, read_shared
 

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from flowmask.errors import SettingsError
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
+from flowmask.errors import SettingsError
 from train.batches import Batch, ahead
 from train.config import Config
 from train.network import UNREADABLE

@@ -9,8 +9,9 @@ import pickle
 from pathlib import Path
 
 import torch
-from flowmask.errors import NetworkError
 from torch import Tensor, nn
+
+from flowmask.errors import NetworkError
 
 # What torch.load raises for a file that is no checkpoint: no zip or pickle, cut short, or of forbidden types.
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, UnicodeDecodeError)

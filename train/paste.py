@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from flowmask.families.flow.targets import label_boxes
 from flowmask.images.image import ArrayImage
 from flowmask.labels.labels import Labels
 from flowmask.tiles.normalise import levels, normalise
-
 from train.data import MIN_CELL, PERCENTILES, SIMULATED, Prepared, made_ready
 
 Array = npt.NDArray[np.float32]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from flowmask.errors import ImageError, InputError
 from flowmask.images.image import SUFFIXES, Image, open_image
 from flowmask.labels.metrics import sequential
-
 from train.coco import CocoObjects, Pixels, read_objects
 
 LIVECELL_FOLDERS = ("livecell_train_val_images", "livecell_test_images")

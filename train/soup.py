@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from flowmask.errors import SettingsError
 
+from flowmask.errors import SettingsError
 from train.__main__ import exit_code, finish, prepare_all
 from train.config import load_config, split
 from train.network import FlowNetwork, load

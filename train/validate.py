@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
+
 from flowmask.errors import SettingsError
 from flowmask.images.image import Image, open_image
 from flowmask.labels.labels import median_diameter
@@ -15,8 +17,6 @@ from flowmask.labels.metrics import f1_challenge
 from flowmask.network.contract import Contract
 from flowmask.options import Settings
 from flowmask.pipeline import segment_image
-from torch import nn
-
 from train.readers import Item, read_labels
 
 Array = npt.NDArray[np.float32]

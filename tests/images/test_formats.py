@@ -241,7 +241,7 @@ def test_an_ome_file_whose_planes_lie_in_others_is_refused(tmp_path):
             f'SizeX="{WIDTH}" SizeY="{HEIGHT}" SizeC="2" SizeZ="1" SizeT="1">{where}</Pixels></Image></OME>'
         )
         tifffile.imwrite(part, pixels[i], description=xml.encode(), metadata=None, photometric="minisblack")
-    assert_refused(parts[0], "its pixels lie in several files")
+    assert_refused(parts[0], "its pixels are stored in several files")
     parts[1].unlink()
     assert_refused(parts[0], "1 of its 2 planes are missing")
 
@@ -441,4 +441,4 @@ def test_the_contents_and_not_the_name_say_what_a_file_is(tmp_path, name, kind):
 )
 def test_other_formats_are_named(tmp_path, head, name):
     (tmp_path / "a.tif").write_bytes(head + bytes(100))
-    assert_refused(tmp_path / "a.tif", f"it is no TIFF, PNG, JPEG or BMP image but {name}.*; save it as TIFF")
+    assert_refused(tmp_path / "a.tif", f"it is not a TIFF, PNG, JPEG or BMP image but {name}.*; save it as TIFF")

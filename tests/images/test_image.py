@@ -209,5 +209,5 @@ def test_a_disk_without_room_is_named(tmp_path, monkeypatch):
     cv2.imwrite(str(tmp_path / "a.png"), COLOUR)
     monkeypatch.setattr("flowmask.images.memmap.LARGE", 1000)
     monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(ImageError, match="a.png: decoded it takes 0.0 GiB.*No space left on device.*TMPDIR"):
+    with pytest.raises(ImageError, match="a.png: its pixels take 0.0 GiB.*No space left on device.*TMPDIR"):
         open_image(tmp_path / "a.png")

@@ -97,7 +97,7 @@ def test_what_kernels_are_made_of_counts(source):
 def test_an_array_of_another_kind_is_refused(copy, array):
     code = f"import numpy as np; from infer.families.flow.targets import label_boxes; label_boxes({array}, 1)"
     done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True)
-    assert "TypeError: label_boxes: argument 1 is no contiguous array of 2 axes, i4" in done.stderr
+    assert "TypeError: label_boxes: argument 1 must be a C-contiguous array with 2 axes of i4" in done.stderr
 
 
 def test_a_damaged_module_is_not_used(copy, tmp_path):

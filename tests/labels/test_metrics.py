@@ -237,7 +237,7 @@ def test_sequential_keeps_zero_and_order():
 
 
 def test_an_id_below_0_is_refused():
-    with pytest.raises(ValueError, match="no id below 0, this one has -32768"):
+    with pytest.raises(ValueError, match=r"negative id \(-32768\)"):
         sequential(np.array([[0, -32768], [3, 7]], np.int16))
 
 

@@ -79,4 +79,4 @@ def test_an_image_has_the_same_labels_whatever_there_is_room_for(augment, caplog
     assert max(roomy.asked) > 2  # as many as suit a GPU
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(flowmask.segment(image, tight, options).labels, expected)
-    assert "no memory for" in caplog.text
+    assert "not enough memory for" in caplog.text

@@ -77,7 +77,7 @@ def test_a_tensor_that_lies_elsewhere_is_found_and_refused(tmp_path, place):
     assert not refers_elsewhere(path)
     path.write_bytes(PLACES[place](external=True).SerializeToString())
     assert refers_elsewhere(path)
-    with pytest.raises(NetworkError, match="a.onnx: its weights lie in other files, which are not opened"):
+    with pytest.raises(NetworkError, match="a.onnx: its weights are stored in other files, which Flowmask"):
         OnnxNetwork(path, "cpu")
 
 
@@ -96,7 +96,7 @@ def test_what_is_no_protocol_buffers_is_refused(tmp_path, data):
     (tmp_path / "a.onnx").write_bytes(data)
     with pytest.raises(ValueError, match=r"\S"):
         refers_elsewhere(tmp_path / "a.onnx")
-    with pytest.raises(NetworkError, match="a.onnx: it is no ONNX file, or it is damaged"):
+    with pytest.raises(NetworkError, match="a.onnx: it is not an ONNX file, or it is damaged"):
         OnnxNetwork(tmp_path / "a.onnx", "cpu")
 
 
@@ -109,5 +109,5 @@ def test_messages_within_messages_without_end_are_refused(tmp_path):
             size >>= 7
         inner = bytes([key]) + length + bytes([size]) + inner
     (tmp_path / "a.onnx").write_bytes(inner)
-    with pytest.raises(NetworkError, match="a.onnx: it is no ONNX file, or it is damaged"):
+    with pytest.raises(NetworkError, match="a.onnx: it is not an ONNX file, or it is damaged"):
         OnnxNetwork(tmp_path / "a.onnx", "cpu")

@@ -9,10 +9,12 @@ import pytest
 
 import flowmask
 from flowmask.errors import NoRoomError, SettingsError
+from flowmask.network import gpu as gpu_module
 from flowmask.network import session
 from flowmask.network.bound_maps import SHRINK, BoundMaps
+from flowmask.network.gpu import CONTEXT, CPU, CUDA, SHARE, TENSORRT
 from flowmask.network.halving import Halving
-from flowmask.network.session import CONTEXT, CPU, CUDA, SHARE, TENSORRT, OnnxNetwork
+from flowmask.network.session import OnnxNetwork
 from flowmask.options import Options
 from flowmask.runs.jobs import Job
 from flowmask.runs.process_file import prepare
@@ -64,9 +66,9 @@ def gpu(monkeypatch):
     monkeypatch.setattr(session.onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
     monkeypatch.setattr(session.onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(session, "BoundMaps", Bound)
-    monkeypatch.setattr(session, "gpu_memory", lambda index: pretended.memory)
-    monkeypatch.setattr(session, "own_memory", lambda index: pretended.own)
-    monkeypatch.setattr(session, "gpu_count", lambda: 2)
+    monkeypatch.setattr(gpu_module, "gpu_memory", lambda index: pretended.memory)
+    monkeypatch.setattr(gpu_module, "own_memory", lambda index: pretended.own)
+    monkeypatch.setattr(gpu_module, "gpu_count", lambda: 2)
     return pretended
 
 
@@ -115,7 +117,7 @@ def test_nine_tenths_of_what_is_free_are_taken_at_most(gpu, limit, room):
 
 def test_a_gpu_without_room_is_refused_by_name_and_passed_over_by_auto(gpu, caplog):
     gpu.memory = GpuMemory(GIB, 8 * GIB)
-    with pytest.raises(SettingsError, match=r"--device cuda: less than 1.5G of its memory may be taken"):
+    with pytest.raises(SettingsError, match=r"--device cuda: less than 1.5G of GPU memory may be used"):
         OnnxNetwork(MODEL, "cuda")
     assert OnnxNetwork(MODEL, "auto").device == "cpu"
     assert "the network runs on the CPU: less than 1.5G" in caplog.text
@@ -147,7 +149,7 @@ def test_a_session_that_refuses_gets_half_as_many_tiles_and_gives_the_same_maps(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     assert gpu.runs == [7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1]
     assert gpu.given_back == ["cpu:0"] * 2
-    assert "no memory for 7 tiles at once: 3 for the rest of this image." in caplog.text
+    assert "not enough memory for 7 tiles at once; the rest of this image uses 3." in caplog.text
     gpu.most = 0
     with pytest.raises(NoRoomError, match="cannot be run on 1 tile"):
         Halving(OnnxNetwork(MODEL, "cuda")).maps(tiles)
@@ -168,8 +170,8 @@ def test_what_tiles_of_other_shapes_left_is_given_back_before_fewer_go_through(g
     tiles = np.random.default_rng(0).normal(0.5, 0.3, (4, 3, 64, 64)).astype(np.float32)
     network = OnnxNetwork(MODEL, "cuda")
     gpu.most = 2
-    give_back = network._bound._give_back
-    monkeypatch.setattr(network._bound, "_give_back", lambda: give_back() or setattr(gpu, "most", 4))
+    give_back = network._bound._free_unused
+    monkeypatch.setattr(network._bound, "_free_unused", lambda: give_back() or setattr(gpu, "most", 4))
     assert Halving(network).maps(tiles).shape == (4, 3, 64, 64)
     assert gpu.runs == [4, 4]
     assert caplog.text == ""
@@ -193,8 +195,8 @@ def test_a_failure_that_stays_is_the_last_outcome_of_its_process(gpu, tmp_path, 
 
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_a_gpu_that_is_not_there_is_not_called_full(gpu, monkeypatch, gpus):
-    monkeypatch.setattr(session, "gpu_count", lambda: gpus)
-    monkeypatch.setattr(session, "_gpu_session", lambda *given: "libcuda.so.1: cannot open shared object file")
+    monkeypatch.setattr(gpu_module, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(gpu_module, "_gpu_session", lambda *given: "libcuda.so.1: cannot open shared object file")
     with pytest.raises(SettingsError) as said:
         OnnxNetwork(MODEL, "cuda:1", gpu_memory="1G")
     assert "can be seen (with Docker: --gpus), and CUDA did not load (libcuda.so.1" in str(said.value)
@@ -202,7 +204,7 @@ def test_a_gpu_that_is_not_there_is_not_called_full(gpu, monkeypatch, gpus):
 
 
 def test_a_gpu_that_is_full_is_not_said_to_need_another_driver(gpu, monkeypatch):
-    monkeypatch.setattr(session, "_gpu_session", lambda *given: "CUDA failure 2: out of memory")
+    monkeypatch.setattr(gpu_module, "_gpu_session", lambda *given: "CUDA failure 2: out of memory")
     with pytest.raises(SettingsError, match=r"CUDA did not load \(CUDA failure 2: out of memory\), or use"):
         OnnxNetwork(MODEL, "cuda")
 

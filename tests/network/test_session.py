@@ -10,7 +10,8 @@ from flowmask.cli import main
 from flowmask.errors import NetworkError, NoRoomError, RunError, SettingsError
 from flowmask.network.bound_maps import BoundMaps
 from flowmask.network.contract import FLOW_HEADS, KEY
-from flowmask.network.session import CPU, CUDA, OnnxNetwork, _tried
+from flowmask.network.gpu import CPU, CUDA
+from flowmask.network.session import OnnxNetwork, _translate_errors
 from flowmask.runs.batch import WRONG_USAGE
 from flowmask.system.nvml import gpu_count
 from tests.conftest import MODEL, needs_network
@@ -38,7 +39,7 @@ def test_files_that_are_no_network(tmp_path):
     with pytest.raises(NetworkError, match="there is no such network file"):
         OnnxNetwork(tmp_path / "absent.onnx", "cpu")
     (tmp_path / "cut.onnx").write_bytes(MODEL.read_bytes()[:100_000])
-    with pytest.raises(NetworkError, match="cut.onnx: it is no ONNX file, or it is damaged"):
+    with pytest.raises(NetworkError, match="cut.onnx: it is not an ONNX file, or it is damaged"):
         OnnxNetwork(tmp_path / "cut.onnx", "cpu")
 
 
@@ -129,7 +130,7 @@ def test_what_memory_that_runs_out_sounds_like(who):
         raise RuntimeError(SAID[who])
 
     with pytest.raises(NoRoomError, match=r"the network cannot be run on 2 tile\(s\)"):
-        _tried(run, np.zeros((2, 3, 8, 8), np.float32))
+        _translate_errors(run, np.zeros((2, 3, 8, 8), np.float32))
 
 
 def test_another_failure_of_a_gpu_is_none_of_memory():
@@ -137,7 +138,7 @@ def test_another_failure_of_a_gpu_is_none_of_memory():
         raise RuntimeError("CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=a")
 
     with pytest.raises(RunError, match="illegal memory access") as caught:
-        _tried(run, np.zeros((2, 3, 8, 8), np.float32))
+        _translate_errors(run, np.zeros((2, 3, 8, 8), np.float32))
     assert not isinstance(caught.value, NoRoomError)
 
 
@@ -150,5 +151,5 @@ def test_maps_of_another_shape_are_no_labels(onnx, tmp_path):
     model.graph.node.append(onnx.helper.make_node("Slice", ["all", "from", "to", "axis"], ["maps"]))
     onnx.save(model, tmp_path / "one.onnx")
     network = OnnxNetwork(tmp_path / "one.onnx", "cpu")
-    with pytest.raises(RunError, match=r"the network's maps have the shape \(2, 1, 224, 224\)"):
+    with pytest.raises(RunError, match=r"the network's maps have the shape \(2, 1, 224, 224\) instead of"):
         network.maps(np.zeros((2, 3, 224, 224), np.float32))

@@ -127,7 +127,7 @@ def test_labels_beside_their_images_replace_no_file_of_others(folder, capsys):
     (folder / "a_label.tiff").write_bytes(b"ground truth")
     for _ in range(2):
         assert run(folder, output=folder) == SOME_FAILED
-        assert "a_label.tiff: this file exists and Flowmask has not made it" in capsys.readouterr().err
+        assert "a_label.tiff: the file exists and Flowmask did not write it" in capsys.readouterr().err
     assert (folder / "a_label.tiff").read_bytes() == b"ground truth"
     assert tifffile.imread(folder / "b_label.tiff").max() > 0
 
@@ -145,7 +145,7 @@ def test_a_name_does_nothing_to_the_terminal(folder, capsys):
     (folder / "two\nlines\x1b[31m.tif").write_bytes(b"notes")
     assert run(folder) == SOME_FAILED
     said = capsys.readouterr().err
-    assert r"two\nlines\x1b[31m.tif: it is no TIFF, PNG, JPEG or BMP image" in said
+    assert r"two\nlines\x1b[31m.tif: it is not a TIFF, PNG, JPEG or BMP image" in said
     assert "\x1b" not in said
 
 
@@ -162,7 +162,9 @@ def test_an_image_in_several_files_is_refused(folder, capsys):
         )
         tifffile.imwrite(name, GREY, description=xml, metadata=None)
     assert run(folder) == SOME_FAILED
-    assert "a.ome.tif: its pixels lie in several files (OME-TIFF); save it as one file." in capsys.readouterr().err
+    assert (
+        "a.ome.tif: its pixels are stored in several files (OME-TIFF); save it as one file." in capsys.readouterr().err
+    )
 
 
 WORTHLESS = {

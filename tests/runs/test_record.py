@@ -62,7 +62,7 @@ def test_all_that_was_asked_for_and_all_that_became_of_it(folder):
     assert (good["device"], good["fallback"], good["peak_gpu_memory"]) == ("cpu", None, None)
     assert (same_name["status"], bad["status"]) == ("failed", "failed")
     assert "has the same name up to its first dot" in same_name["reason"]
-    assert "b.tif: it is cut short" in bad["reason"]
+    assert "b.tif: it is incomplete" in bad["reason"]
     assert bad["cells"] is None
 
 
@@ -78,7 +78,7 @@ def test_a_run_that_cannot_start_has_a_record_too(folder):
 def test_a_record_that_cannot_be_written_stops_the_run_before_any_work(folder, capsys):
     (folder / "run.json").mkdir()
     assert run(folder) == WRONG_USAGE
-    assert "run.json: it is there already and no record of a run" in capsys.readouterr().err
+    assert "run.json: the file exists and is not a Flowmask run record" in capsys.readouterr().err
     assert not (folder / "out").exists()
 
 
@@ -97,7 +97,7 @@ def test_a_record_takes_the_place_of_nothing_but_a_record(folder, capsys, name):
     (folder / "link").symlink_to("absent")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert run(folder, "--report", folder / name, "--model", folder / "network.onnx") == WRONG_USAGE
-    assert f"{name}: it is there already and no record of a run" in capsys.readouterr().err
+    assert f"{name}: the file exists and is not a Flowmask run record" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert (folder / "link").is_symlink()
 
@@ -105,7 +105,7 @@ def test_a_record_takes_the_place_of_nothing_but_a_record(folder, capsys, name):
 def test_a_record_takes_the_place_of_no_label_of_its_own_run(folder, capsys):
     (folder / "out").mkdir()
     assert run(folder, "--report", folder / "out" / "a_label.tiff") == SOME_FAILED
-    assert "a_label.tiff: it is there already and no record of a run" in capsys.readouterr().err
+    assert "a_label.tiff: the file exists and is not a Flowmask run record" in capsys.readouterr().err
     assert tifffile.imread(folder / "out" / "a_label.tiff").max() > 0
 
 

@@ -63,7 +63,7 @@ def test_a_signal_ends_the_run_tidily(folder, number, code):
     running.send_signal(number)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == code
-    assert errors.splitlines() == [f"stopped by {number.name}: 1 of 3 files are done; --resume continues from there."]
+    assert errors.splitlines() == [f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue."]
     assert files(folder) == ["a_label.tiff"]
     assert statuses(folder) == ["done", "interrupted", "not reached"]
     made = json.loads((folder / "run.json").read_text())
@@ -83,7 +83,7 @@ def test_a_worker_that_dies_costs_one_file(folder):
     assert running.returncode == SOME_FAILED
     assert out.startswith("c.png: ")
     assert len(errors.splitlines()) == 2
-    assert "b.png: the process that worked on it was killed, as happens when memory runs out" in errors
+    assert "b.png: the worker process was killed, probably because memory ran out" in errors
     assert files(folder) == ["a_label.tiff", "c_label.tiff"]
     assert statuses(folder) == ["done", "failed", "done"]
 
@@ -153,8 +153,8 @@ def dying(how):
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        (lambda: crash(signal.SIGSEGV), r"b: .* crash \(SIGSEGV\): it is damaged, or memory ran out"),
-        (crash, r"b: .* crash \(SIGABRT\)"),
+        (lambda: crash(signal.SIGSEGV), r"b: .* crashed \(SIGSEGV\), because the file is damaged or memory ran out"),
+        (crash, r"b: .* crashed \(SIGABRT\)"),
         (lambda: os._exit(3), r"b: .* ended \(exit code 3\)"),
         (sys.exit, r"b: .* ended \(exit code 1\)"),
     ],
@@ -183,7 +183,7 @@ def test_what_cannot_be_prepared_is_raised_here():
 
     with pytest.raises(NetworkError, match="n.onnx: no"):
         list(in_worker(refuse, JOBS))
-    with pytest.raises(RunError, match="the process that opens the network died"):
+    with pytest.raises(RunError, match="the worker process ended while it opened the network"):
         list(in_worker(crash, JOBS))
 
 

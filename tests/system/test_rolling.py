@@ -17,7 +17,7 @@ def test_what_is_held_is_what_came(leading):
         held = rolling.rows(rolling.top, rolling.bottom)
         np.testing.assert_array_equal(held, whole[rolling.top : rolling.bottom])
         assert held.flags.c_contiguous
-    with pytest.raises(IndexError, match="not among those held"):
+    with pytest.raises(IndexError, match="are not in memory"):
         rolling.rows(rolling.top - 1, rolling.bottom)
 
 

@@ -10,13 +10,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from flowmask.images.image import ArrayImage  # noqa: E402
-from flowmask.labels.labels import median_diameter  # noqa: E402
-from flowmask.options import Settings  # noqa: E402
-
 from bench import ablation, record  # noqa: E402
 from bench.ablation import ESTIMATED, NONE, TRUE, USES, Use, held_images, score  # noqa: E402
 from bench.trainings import TRAININGS, Training, merged, pixels_of  # noqa: E402
+from flowmask.images.image import ArrayImage  # noqa: E402
+from flowmask.labels.labels import median_diameter  # noqa: E402
+from flowmask.options import Settings  # noqa: E402
 from train.config import load_config  # noqa: E402
 from train.data import prepare, write_sample  # noqa: E402
 from train.readers import read_item, read_shared  # noqa: E402

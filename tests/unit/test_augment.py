@@ -13,7 +13,6 @@ from skimage.data import immunohistochemistry
 torch = pytest.importorskip("torch")
 
 from flowmask.families.flow.targets import labels_to_flows  # noqa: E402
-
 from train.augment import augmented, photometric  # noqa: E402
 from train.config import load_config  # noqa: E402
 

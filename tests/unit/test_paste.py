@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch")
 
 from flowmask.families.flow.targets import labels_to_flows  # noqa: E402
 from flowmask.images.image import as_image  # noqa: E402
-
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config  # noqa: E402
 from train.data import MIN_CELL, prepare  # noqa: E402

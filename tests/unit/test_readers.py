@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from flowmask.errors import ImageError, InputError
 
+from flowmask.errors import ImageError, InputError
 from tests.reference.partition import same_partition
 from train.coco import draw, run_lengths
 from train.data import prepare_items, write_sample

@@ -10,7 +10,6 @@ from skimage.segmentation import clear_border
 torch = pytest.importorskip("torch")
 
 from flowmask.labels.labels import median_diameter  # noqa: E402
-
 from train.config import Config, load_config  # noqa: E402
 from train.data import Prepared  # noqa: E402
 from train.size import GRAIN, MODELS, _window, fit_size  # noqa: E402

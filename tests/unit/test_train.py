@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch")
 from flowmask.errors import NetworkError, SettingsError  # noqa: E402
 from flowmask.families.flow.targets import labels_to_flows  # noqa: E402
 from flowmask.images.image import ArrayImage  # noqa: E402
-
 from train.__main__ import about, fingerprint, main, starting_network  # noqa: E402
 from train.augment import Augmentation, affine, augmented, warp  # noqa: E402
 from train.batches import batch_maker  # noqa: E402

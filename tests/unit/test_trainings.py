@@ -8,9 +8,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from flowmask.images.image import ArrayImage  # noqa: E402
-from flowmask.tiles.normalise import channel_map, mix  # noqa: E402
-
 from bench import trainings  # noqa: E402
 from bench.trainings import (  # noqa: E402
     TRAININGS,
@@ -24,6 +21,8 @@ from bench.trainings import (  # noqa: E402
     pixels_of,
     style_of,
 )
+from flowmask.images.image import ArrayImage  # noqa: E402
+from flowmask.tiles.normalise import channel_map, mix  # noqa: E402
 from train.augment import Augmentation, augmented, photometric  # noqa: E402
 from train.batches import batch_maker  # noqa: E402
 from train.config import Config, load_config  # noqa: E402
