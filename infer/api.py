@@ -36,7 +36,7 @@ def load_network(
     """
     path = default_network() if name is None else find_network(name)
     network = OnnxNetwork(path, device, threads, gpu_memory)
-    family_of(network.contract)
+    family_of(network.contract, network.path)
     return network
 
 

@@ -61,7 +61,7 @@ def prepare(model: Path, options: Options, resume: bool) -> Segment:
         Thread(target=_preload, daemon=True).start()
     runtime = options.runtime
     network = OnnxNetwork(model, runtime.device, runtime.threads, runtime.gpu_memory)
-    family_of(network.contract)
+    family_of(network.contract, network.path)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
     return partial(_outcome, Setup(network, digest(model), options, resume))

@@ -65,12 +65,14 @@ def run(folder, out):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_compiled_ahead_or_now_the_arrays_are_the_same(copy, tmp_path):
     assert run(copy, tmp_path / "ahead.npz").startswith("True False True")
     assert run(copied(tmp_path), tmp_path / "now.npz").startswith("False True True")
     assert (tmp_path / "ahead.npz").read_bytes() == (tmp_path / "now.npz").read_bytes()
 
 
+@pytest.mark.slow
 @needs_network
 def test_examples_in_docstrings_hold_with_compiled_kernels_too(copy):
     counts = {name: path.read_text().count(">>> ") for name, path in MODULES.items()}
@@ -79,7 +81,7 @@ def test_examples_in_docstrings_hold_with_compiled_kernels_too(copy):
     assert (done.stdout, done.returncode) == (f"True 0 {sum(counts.values())}\n", 0), done.stderr
 
 
-def test_every_file_with_kernels_is_compiled(copy):
+def test_every_file_with_kernels_is_compiled():
     homes = {name for name, path in MODULES.items() if "@kernel(" in path.read_text()}
     assert homes == set(HOMES)
 
@@ -91,6 +93,7 @@ def test_what_kernels_are_made_of_counts(source):
     assert ours or source not in HOMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "array", ["np.zeros((4, 4), np.int64)", "np.zeros((4, 8), np.int32)[:, ::2]", "np.zeros(4, 'i4')"]
 )
@@ -100,6 +103,7 @@ def test_an_array_of_another_kind_is_refused(copy, array):
     assert "TypeError: label_boxes: argument 1 must be a C-contiguous array with 2 axes of i4" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_damaged_module_is_not_used(copy, tmp_path):
     shutil.copytree(copy, tmp_path / "damaged")
     (module,) = (tmp_path / "damaged" / "infer" / "kernels").glob("_ahead_*")
@@ -110,6 +114,7 @@ def test_a_damaged_module_is_not_used(copy, tmp_path):
     assert "cannot be loaded" in done.stderr
 
 
+@pytest.mark.slow
 def test_code_that_is_kept_is_not_that_of_other_sources(tmp_path):
     """Numba looks at the file of a kernel alone; what the kernel calls lies in another one here."""
     code = (
@@ -128,6 +133,7 @@ def test_code_that_is_kept_is_not_that_of_other_sources(tmp_path):
     assert said == ["[0 1 2]\n", "None\n"]
 
 
+@pytest.mark.slow
 def test_once_is_enough_and_a_changed_source_is_not_overlooked(copy):
     again = subprocess.run([sys.executable, "-m", "infer.kernels.build"], cwd=copy, capture_output=True, text=True)
     assert "up to date" in again.stdout
