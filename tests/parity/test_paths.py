@@ -14,6 +14,8 @@ from flowmask.tiles.rescale import positions  # noqa: E402
 from tests.reference.partition import same_partition  # noqa: E402
 from tests.reference.whole import basins  # noqa: E402
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(scope="module")
 def session():
