@@ -18,14 +18,17 @@ RUN python -m venv --without-pip /opt/venv \
  && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 WORKDIR /opt/flowmask
 COPY infer infer
-# With the kernels compiled ahead a run imports neither Numba nor scikit-image, nor what only they need.
+# With the kernels compiled ahead, a run needs neither Numba nor scikit-image, nor their dependencies.
 RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/setuptools /opt/venv/bin/python -m infer.kernels.build \
+ && ln -s /workspace/infer "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/flowmask" \
+ && printf '#!/bin/sh\nexec python -m flowmask "$@"\n' > /opt/venv/bin/flowmask \
+ && chmod 755 /opt/venv/bin/flowmask \
  && python -m pip --python /opt/venv/bin/python uninstall --yes --disable-pip-version-check \
     numba llvmlite scikit-image scipy networkx imageio pillow lazy-loader \
  && rm -r infer/__pycache__
 
 FROM ${BASE}
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="Flowmask" \
       org.opencontainers.image.description="Cell instance segmentation with flow networks on ONNX Runtime" \
       org.opencontainers.image.version="${VERSION}" \

@@ -1,18 +1,20 @@
-# make demo, make test: each sets up what it needs. Python 3.11 or newer.
+# make demo, make test: each installs what it needs. Python 3.11 or newer.
 PYTHON ?= python3
 PIP = bin/python -m pip install --quiet --disable-pip-version-check
 DATA ?= ../shared/data
 
-.PHONY: demo test lint bench trust train lock clean
+.PHONY: demo quick test lint docs bench trust data train lock clean
 
-.venv/.ready: requirements/cpu.txt
+.venv/.ready: requirements/cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/$(PIP) -r $<
+	.venv/$(PIP) --no-deps -e .
 	touch $@
 
-.venv-dev/.ready: requirements/dev.txt
+.venv-dev/.ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv-dev
 	.venv-dev/$(PIP) -r $<
+	.venv-dev/$(PIP) --no-deps -e .
 	touch $@
 
 .venv-cellpose/.ready: requirements/cellpose.txt
@@ -20,19 +22,33 @@ DATA ?= ../shared/data
 	.venv-cellpose/$(PIP) -r $<
 	touch $@
 
+.venv-docs/.ready: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/$(PIP) -r $<
+	touch $@
+
 demo: .venv/.ready
 	.venv/bin/python -m bench.demo --output demo
+
+quick: .venv-dev/.ready
+	.venv-dev/bin/python -m pytest -m "not slow and not cellpose and not gpu and not container and not torch"
 
 test: .venv/.ready .venv-dev/.ready .venv-cellpose/.ready
 	FLOWMASK_LEAN_PYTHON=$(CURDIR)/.venv/bin/python FLOWMASK_CELLPOSE_PYTHON=$(CURDIR)/.venv-cellpose/bin/python \
 	    .venv-dev/bin/python -m pytest
 
+# The type checker finds the package by its installed name through a link to its source folder.
 lint: .venv-dev/.ready
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
-	.venv-dev/bin/mypy infer
+	mkdir -p .mypy_cache/path
+	ln -sfn $(CURDIR)/infer .mypy_cache/path/flowmask
+	MYPYPATH=.mypy_cache/path .venv-dev/bin/mypy -p flowmask -p train -p export -p bench
 	.venv-dev/bin/hadolint Dockerfile
 	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh bench/outside.sh .ci/run
+
+docs: .venv-docs/.ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.page
@@ -73,4 +89,4 @@ lock:
 	sh requirements/lock.sh
 
 clean:
-	rm -rf .venv .venv-dev .venv-cellpose demo results
+	rm -rf .venv .venv-dev .venv-cellpose .venv-docs demo results

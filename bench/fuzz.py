@@ -31,7 +31,7 @@ from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.jobs import Job
 from flowmask.runs.record import DONE, FAILED, Outcome
-from flowmask.runs.worker import Segment, apart
+from flowmask.runs.worker import Segment, in_worker
 from flowmask.system.memory import peak_memory
 
 from bench.record import print_table, write_record
@@ -150,7 +150,7 @@ def fuzz(first: int, count: int, seed: int, folder: Path) -> Iterator[Verdict]:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         return lambda job: _read(job.path, mutated(originals, seed, int(job.path.name))[1])
 
-    for job, outcome in zip(jobs, apart(prepare, jobs), strict=True):
+    for job, outcome in zip(jobs, in_worker(prepare, jobs), strict=True):
         index = int(job.path.name)
         yield Verdict(
             index, mutated(originals, seed, index)[0], *_judged(outcome), outcome.seconds, outcome.peak_memory

@@ -23,8 +23,8 @@ from flowmask import cli
 from flowmask.api import load_network
 from flowmask.images.image import open_image
 from flowmask.network.session import Network
-from flowmask.tiles.grid import lattice
-from flowmask.tiles.normalise import channel_plan, levels
+from flowmask.tiles.grid import tile_grid
+from flowmask.tiles.normalise import channel_map, intensity_ranges
 from flowmask.tiles.rescale import NormalisedView
 
 from bench.mosaic import mosaic
@@ -43,9 +43,9 @@ def clocks() -> Times:
 def bare(path: Path, network: Network, batch: int) -> tuple[Times, int]:
     """Return the times inside the network for all tiles of an image at scale 1, and how many tiles there are."""
     contract, image = network.contract, open_image(path)
-    plan = channel_plan(contract.channels, image.shape[0], None)
-    view = NormalisedView(image, plan, levels(image, plan, contract.percentiles), 1.0)
-    rows, columns = (lattice(length, contract.tile) for length in view.shape)
+    plan = channel_map(contract.channels, image.shape[0], None)
+    view = NormalisedView(image, plan, intensity_ranges(image, plan, contract.percentiles), 1.0)
+    rows, columns = (tile_grid(length, contract.tile) for length in view.shape)
     times = np.zeros(2)
     for top in rows.starts:
         tiles = np.stack([view.read(top, x, top + rows.tile, x + columns.tile) for x in columns.starts])

@@ -27,7 +27,7 @@ from flowmask.cli import MODEL
 from flowmask.images.image import Image, as_image
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
-from flowmask.map_cache import MapsFile
+from flowmask.map_cache import MapCache
 from flowmask.network.session import Network
 from flowmask.options import Settings
 from flowmask.pipeline import segment_image, segment_rows
@@ -67,10 +67,10 @@ def segmented(image: Image, network: Network, settings: Settings) -> tuple[Label
     """Return the labels (Y, X) of an image, the diameter in px that was used and the confidence of each cell."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "maps"
-        with MapsFile(path, {}) as kept:
+        with MapCache(path, {}) as kept:
             diameter, parts = segment_rows(image, network, settings, kept=kept)
             labels = np.concatenate(list(parts))
-        with MapsFile(path, {}) as kept:
+        with MapCache(path, {}) as kept:
             width = network_length(image.shape[2], network.contract.mean_diameter / diameter)
             maps = np.concatenate(list(kept.parts(width)), axis=1)
     return labels, diameter, cell_confidence(labels, maps)

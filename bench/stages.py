@@ -18,8 +18,8 @@ from flowmask.labels.writers import write_labels
 from flowmask.network.session import OnnxNetwork
 from flowmask.options import Settings, parse_device
 from flowmask.tiles.blend import finished_rows, groups
-from flowmask.tiles.grid import Lattice, lattice
-from flowmask.tiles.normalise import channel_plan, levels
+from flowmask.tiles.grid import TileGrid, tile_grid
+from flowmask.tiles.normalise import channel_map, intensity_ranges
 from flowmask.tiles.rescale import NormalisedView
 
 from bench.dynamics import parts
@@ -64,12 +64,12 @@ def stages(path: Path, network: OnnxNetwork, batch: int, share: float) -> Second
     image, contract = open_image(path), network.contract
     height, width = image.shape[1:]
     some = min(height, max(contract.tile * 2, round(share * height)))
-    plan, scale = channel_plan(contract.channels, image.shape[0]), height / some
+    plan, scale = channel_map(contract.channels, image.shape[0]), height / some
     found: Seconds = {}
     with _timed(found, "percentiles"):
-        level = levels(image, plan, contract.percentiles)
+        level = intensity_ranges(image, plan, contract.percentiles)
     view = NormalisedView(image, plan, level, 1.0)
-    rows, columns = lattice(some, contract.tile), lattice(width, contract.tile)
+    rows, columns = tile_grid(some, contract.tile), tile_grid(width, contract.tile)
     with _timed(found, "reading and tiles", scale):
         for tile in _tiles(view, rows, columns):
             last = tile
@@ -105,7 +105,7 @@ def stages(path: Path, network: OnnxNetwork, batch: int, share: float) -> Second
     return found
 
 
-def _tiles(view: NormalisedView, rows: Lattice, columns: Lattice) -> Iterator[Array]:
+def _tiles(view: NormalisedView, rows: TileGrid, columns: TileGrid) -> Iterator[Array]:
     for top in rows.starts:
         for left in columns.starts:
             yield view.read(top, left, top + rows.tile, left + columns.tile)

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from flowmask.cli import MODEL
-from flowmask.tiles.grid import lattice
+from flowmask.tiles.grid import tile_grid
 
 from bench.agreement import CHECKPOINT, cellpose_state, widened
 from bench.environments import cellpose_python
@@ -80,7 +80,7 @@ def prepared(folder: Path, size: int) -> tuple[str, str]:
         part.chmod(0o777)
     image = simulate("fluorescence_nuclei", (size, size), 1, DIAMETER).image
     cv2.imwrite(str(folder / "inputs" / "image.png"), image)
-    axis = lattice(size, 224)
+    axis = tile_grid(size, 224)
     return str(axis.tile), ",".join(map(str, axis.starts))
 
 

@@ -16,23 +16,37 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from .api import load_network as load_network
     from .api import segment as segment
-    from .options import Settings as Settings
+    from .api import segment_rows as segment_rows
+    from .options import Output as Output
+    from .options import Runtime as Runtime
+    from .options import Segmentation as Segmentation
     from .pipeline import Result as Result
 
-_MODULES = {"Result": "pipeline", "Settings": "options", "load_network": "api", "segment": "api"}
+_MODULES = {
+    "Output": "options",
+    "Result": "pipeline",
+    "Runtime": "options",
+    "Segmentation": "options",
+    "load_network": "api",
+    "segment": "api",
+    "segment_rows": "api",
+}
 __all__ = [
     "FlowmaskError",
     "ImageError",
     "InputError",
     "NetworkError",
+    "Output",
     "OutputError",
     "Result",
     "RunError",
-    "Settings",
+    "Runtime",
+    "Segmentation",
     "SettingsError",
     "__version__",
     "load_network",
     "segment",
+    "segment_rows",
 ]
 
 

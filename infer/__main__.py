@@ -1,7 +1,7 @@
-"""`python -m infer -i IN -o OUT`."""
+"""`python -m infer -i IN -o OUT` in a checkout; `python -m flowmask VERB ...` where the package is installed."""
 
 import sys
 
-from .cli import main
+from .cli import console, main
 
-sys.exit(main(own_process=True))
+sys.exit(main(own_process=True) if __package__ == "infer" else console())

@@ -1,190 +1,181 @@
-"""The command line: a folder or a file of images in, one label file for each out."""
+"""The command line: `flowmask VERB ...`, and `python -m infer -i IN -o OUT`, the same as `flowmask segment`."""
 
 from __future__ import annotations
 
 import argparse
 import io
-import logging
 import sys
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from dataclasses import fields
-from datetime import UTC, datetime
-from itertools import chain
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from .errors import FlowmaskError, printable
-from .options import Settings
-from .runs.jobs import Job, find_images, plan
-from .runs.record import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_report
-from .runs.signals import Stopped, stoppable
-from .runs.worker import Segment, apart
-from .system.atomic_write import make_folder
+from .errors import FlowmaskError
+from .network.registry import default_network, find_network, shipped_networks
+from .options import Options, Output, Runtime, Segmentation, option_name, options_of
+from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, Request, complain, run
+from .version import __version__
 
-MODEL = Path(__file__).parent.parent / "models" / "cyto-small.onnx"
-ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
-Outcomes = Generator[Outcome, None, None]
+RECORDS = {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
+TITLES = {
+    "segmentation": "what the labels are",
+    "runtime": "how the work is done (on the CPU the labels stay the same)",
+    "output": "what is written",
+}
+EXIT_CODES = (
+    "Exit code: 0 all images done, 1 some failed (each named on stderr), 2 nothing could start, 143 stopped by "
+    "SIGTERM, 130 by Ctrl-C (label files that exist are complete)."
+)
+EXAMPLE = "Example: flowmask segment images/ -o labels/ --diameter 30"
+
+
+def console() -> int:
+    """Run the command ``flowmask``."""
+    return flowmask(own_process=True)
+
+
+def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
+    """Run `flowmask VERB ...` and return the exit code; for ``own_process`` see `flowmask.runs.batch.run`."""
+    _escape_unprintable()
+    args = build_commands().parse_args(argv)
+    try:
+        code: int = args.work(args, own_process)
+    except FlowmaskError as error:
+        complain(str(error))
+        return WRONG_USAGE
+    return code
+
+
+def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
+    """Run `python -m infer -i IN -o OUT ...` and return the exit code."""
+    _escape_unprintable()
+    args = build_parser().parse_args(argv)
+    args.inputs = [args.input]
+    return _segment(args, own_process)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser: paths, and an option for every field of `Settings`."""
+    """Return the parser of `python -m infer`."""
     parser = argparse.ArgumentParser(
         prog="python -m infer",
         description="Segment the cells of microscopy images: NAME.png becomes NAME_label.tiff.",
-        epilog="Exit code: 0 all images done, 1 some failed (each named on stderr), 2 nothing could start, 143 stopped "
-        "by SIGTERM, 130 by Ctrl-C (what was done until then is complete).",
+        epilog=EXIT_CODES,
     )
+    parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
     parser.add_argument("-i", "--input", type=Path, required=True, help="folder of images, or one image")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the labels; made when absent")
-    parser.add_argument("-m", "--model", type=Path, default=MODEL, help="network file (default models/cyto-small.onnx)")
-    parser.add_argument("--report", type=Path, help="JSON file to be written about the run: what became of each image")
+    _add_segment_arguments(parser)
+    return parser
+
+
+def build_commands() -> argparse.ArgumentParser:
+    """Return the parser of the command ``flowmask``."""
+    parser = argparse.ArgumentParser(prog="flowmask", description="Segment the cells of microscopy images.")
+    parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    segment = verbs.add_parser(
+        "segment",
+        help="images to labels",
+        description="Segment the cells of images: NAME.png becomes OUT/NAME_label.tiff.",
+        epilog=f"{EXAMPLE}\n\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    segment.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="images, and folders of images")
+    _add_segment_arguments(segment)
+    segment.set_defaults(work=_segment)
+    models = verbs.add_parser("models", help="list the networks that ship")
+    models.set_defaults(work=_list_models)
+    score = verbs.add_parser(
+        "score",
+        help="compare label images with true ones",
+        description="Print F1 (IoU 0.5, the rules of the NeurIPS 2022 challenge) for each pair of label images.",
+    )
+    score.add_argument("prediction", type=Path, help="label file, or folder of NAME_label.tiff files")
+    score.add_argument("truth", type=Path, help="label file, or folder with the same file names")
+    score.set_defaults(work=_score)
+    return parser
+
+
+def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the labels; made if absent")
+    names = ", ".join(network.name for network in shipped_networks())
+    parser.add_argument(
+        "-m", "--model", default=None, metavar="NAME|FILE", help=f"network: a name ({names}) or an .onnx file"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON record of the run")
     parser.add_argument("--strict", action="store_true", help="stop at the first image that fails")
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="skip images whose labels are there already, made of the same image, network and settings; keep what "
-        "the network says in a hidden file of the output folder until an image is done, and go on from there when a "
-        "run was killed",
+        help="skip images whose labels were made from the same image, network and options; cache the network's output "
+        "of an image in a hidden file of the output folder until it is done, and continue from it after a kill",
     )
-    for knob in fields(Settings):
-        option = f"--{knob.name.replace('_', '-')}"
-        if knob.default is False:
-            parser.add_argument(option, action="store_true", help=knob.metadata["meaning"])
-            continue
-        default = "" if knob.default is None else f" (default {knob.default})"
-        parser.add_argument(
-            option,
-            type=_PARSERS.get(knob.name) or _kind(knob.default),
-            default=knob.default,
-            metavar="|".join(knob.metadata["choices"]) or None,
-            help=knob.metadata["meaning"] + default,
-        )
-    return parser
+    for key, record in RECORDS.items():
+        group = parser.add_argument_group(TITLES[key])
+        for name, default, option in options_of(record):
+            if default is False:
+                group.add_argument(option_name(name), action="store_true", help=option.meaning)
+                continue
+            shown = "" if default is None else f" (default {default})"
+            unit = f", in {option.unit}" if option.unit and option.unit not in option.meaning else ""
+            metavar = "|".join(option.choices) or name.split("_")[-1].upper()
+            group.add_argument(
+                option_name(name),
+                type=option.parse,
+                default=default,
+                metavar=metavar,
+                help=option.meaning + unit + shown,
+            )
 
 
-def _kind(default: object) -> type:
-    return float if default is None else type(default)
+def _options(args: argparse.Namespace) -> Options:
+    """Return the options of a command line. Raises SettingsError for a value out of range."""
+    made: dict[str, Any] = {
+        key: record(**{name: getattr(args, name) for name, _, _ in options_of(record)})
+        for key, record in RECORDS.items()
+    }
+    return Options(**made)
 
 
-def _number_list(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
+def _segment(args: argparse.Namespace, own_process: bool) -> int:
+    arguments = {name: value for name, value in vars(args).items() if name not in ("inputs", "work")}
+    arguments["input"] = [str(path) for path in args.inputs] if len(args.inputs) > 1 else args.inputs[0]
+    with suppress(FlowmaskError):  # raised again when the request is made
+        arguments["model"] = _model(args)
+
+    def make_request() -> Request:
+        return Request(args.inputs, args.output, _model(args), _options(args), args.resume, args.strict)
+
+    return run(make_request, args.report, arguments, own_process)
 
 
-_PARSERS: dict[str, Callable[[str], object]] = {"channels": _number_list, "memory": str, "gpu_memory": str}
+def _model(args: argparse.Namespace) -> Path:
+    return default_network() if args.model is None else find_network(args.model)
 
 
-def run(args: argparse.Namespace, outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
-    """Segment every image and add what became of it to ``outcomes``; one that fails costs the others nothing.
-
-    Returns the exit code and, where not all images had their turn, what ended the run.
-    """
-    settings = Settings(**{knob.name: getattr(args, knob.name) for knob in fields(Settings)})
-    paths = find_images(args.input, own_labels=args.input.resolve() == args.output.resolve())
-    jobs, refused = plan(paths, args.output)
-    make_folder(args.output)
-    code, ending = ALL_DONE, None
-    try:
-        with closing(_segmented(args, settings, jobs, own_process)) as segmented:
-            for outcome in chain(refused, segmented):
-                outcomes.append(outcome)
-                _tell(outcome)
-                if outcome.status == FAILED:
-                    code = SOME_FAILED
-                    if args.strict:
-                        ending = "--strict"
-                        break
-    except Stopped as stop:
-        code, ending = stop.exit_code, str(stop)
-    if ending:
-        outcomes += _left(jobs, outcomes, INTERRUPTED if code != SOME_FAILED else NOT_REACHED)
-    _sum_up(outcomes, ending)
-    return code, ending
+def _list_models(args: argparse.Namespace, own_process: bool) -> int:
+    for network in shipped_networks():
+        notes = [*(["default"] if network.default else []), *([] if network.path.is_file() else ["not installed"])]
+        marks = f" ({', '.join(notes)})" if notes else ""
+        print(f"{network.name}{marks}: {network.about}; F1 {network.f1:.3f}; {network.licence}; {network.file}")
+    return ALL_DONE
 
 
-def _segmented(args: argparse.Namespace, settings: Settings, jobs: list[Job], own_process: bool) -> Outcomes:
-    def prepare() -> Segment:
-        from .runs.process_file import prepare
+def _score(args: argparse.Namespace, own_process: bool) -> int:
+    from .labels.scores import score_pairs
 
-        return prepare(args.model, settings, args.resume)
-
-    yield from apart(prepare, jobs) if own_process else map(prepare(), jobs)
-
-
-def _left(jobs: list[Job], outcomes: list[Outcome], first: str) -> list[Outcome]:
-    """Return outcomes for the jobs that have none: the status ``first``, and `NOT_REACHED` for those after it."""
-    reached = {outcome.file for outcome in outcomes}
-    left = [str(job.path) for job in jobs if str(job.path) not in reached]
-    return [Outcome(path, NOT_REACHED if index else first) for index, path in enumerate(left)]
+    scores, missing = score_pairs(args.prediction, args.truth)
+    print("image\tF1\ttrue\tpredicted")
+    for score in scores:
+        print(f"{score.name}\t{score.f1:.4f}\t{score.true}\t{score.predicted}")
+    if len(scores) > 1:
+        print(f"mean\t{sum(score.f1 for score in scores) / len(scores):.4f}")
+    for reason in missing:
+        complain(reason)
+    return SOME_FAILED if missing else ALL_DONE
 
 
-def _tell(outcome: Outcome) -> None:
-    """Say what became of an image in one line."""
-    if outcome.status == FAILED:
-        _complain(outcome.reason or "")
-    else:
-        took = "done before" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
-        facts = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {took}"
-        print(printable(f"{Path(outcome.file).name}: {facts}"), flush=True)
-
-
-def _complain(reason: str) -> None:
-    print(printable(f"error: {reason}"), file=sys.stderr, flush=True)
-
-
-def _sum_up(outcomes: list[Outcome], ending: str | None) -> None:
-    """Say in one line what the lines about single images do not say."""
-    count = Counter(outcome.status for outcome in outcomes)
-    if ending:
-        done = count[DONE] + count[SKIPPED]
-        print(
-            f"stopped by {ending}: {done} of {len(outcomes)} files are done; --resume goes on from there.",
-            file=sys.stderr,
-        )
-    elif count[FAILED]:
-        print(f"{count[FAILED]} of {len(outcomes)} files failed; their errors stand above.", file=sys.stderr)
-
-
-def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
-    """Parse, run, write the record of the run where one is asked for, and return the exit code.
-
-    An error that stops everything becomes one sentence and exit code 2. With ``own_process`` the work is done in a
-    process apart from this one, which must not have imported more than this file; see `flowmask.runs.worker`.
-    """
+def _escape_unprintable() -> None:
+    """Let file names of any characters be printed on any terminal."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    # What tifffile finds odd and can read all the same is no news; what it cannot read, it raises.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    args = build_parser().parse_args(argv)
-    begun = datetime.now(UTC)
-    outcomes: list[Outcome] = []
-    with stoppable() as ignore:
-        try:
-            if args.report:
-                make_room(args.report)
-        except FlowmaskError as error:
-            _complain(str(error))
-            return WRONG_USAGE
-        code, ending = _ended(args, outcomes, own_process)
-        ignore()
-        try:
-            if args.report:
-                write_report(args.report, begun, vars(args), outcomes, code, ending)
-        except FlowmaskError as error:
-            _complain(str(error))
-            code = code or SOME_FAILED
-    return code
-
-
-def _ended(args: argparse.Namespace, outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
-    """Run, and return the exit code and what ended the run early, whatever it was."""
-    try:
-        return run(args, outcomes, own_process)
-    except Stopped as stop:
-        print(f"stopped by {stop}.", file=sys.stderr)
-        return stop.exit_code, str(stop)
-    except FlowmaskError as error:
-        _complain(str(error))
-        return WRONG_USAGE, str(error)

@@ -1,8 +1,9 @@
-"""Finished rows of maps kept on disk, so that a run that was killed goes on after the last of them.
+"""Finished rows of maps on disk, so that an interrupted run continues after the last of them.
 
-The network is what costs time; the dynamics run again over the kept rows. A file is a row of records, each of them
-its payload's length (8 bytes), a checksum (4) and the payload: first JSON {"origin", "diameter"}, then maps
-(3, n, X) float32. Records are only ever appended, so a kill can tear the last one and no other.
+The network takes most of the time, so its maps are cached; labelling runs again over the cached rows. The file is a
+sequence of records: length of the payload (8 bytes), checksum (4 bytes), payload. The first payload is JSON
+{"origin", "diameter"}, the others are maps (channels, n, X) float32. Records are only appended, so a kill can damage
+only the last one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import numpy.typing as npt
 
 from .errors import OutputError
 from .labels.provenance import Origin
-from .network.contract import MAPS
 from .tiles.blend import Array
 
 Payload = npt.NDArray[np.uint8]
@@ -33,17 +33,17 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-class MapsFile:
+class MapCache:
     """The finished rows of one image's maps, from the top down, in a file that outlives the run; a context manager.
 
-    What the file holds already is taken over if its origin is ``origin``, and dropped otherwise. Use `parts` to its
-    end first, `append` after that. Raises OutputError when the file cannot be read or written.
+    Rows that the file holds already are used if they were made from ``origin``, and deleted otherwise. Read `parts` to
+    its end first, then `append`. Raises OutputError when the file cannot be read or written.
     """
 
     def __init__(self, path: Path, origin: Origin) -> None:
         self._path, self._origin = path, origin
         self.diameter: float | None = None
-        """The diameter in px that the kept rows were made with; None when there is nothing to take over."""
+        """The diameter in px that the cached rows were made with; None when there are none."""
         with _refused(path):
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             self._file = os.fdopen(os.open(path, flags, 0o666), "a+b")
@@ -55,7 +55,7 @@ class MapsFile:
             else:
                 self._cut(0)
 
-    def __enter__(self) -> MapsFile:
+    def __enter__(self) -> MapCache:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,21 +63,21 @@ class MapsFile:
             self._file.close()
 
     def begin(self, diameter: float) -> None:
-        """Say the diameter that the rows to come are made with; only where `diameter` is None."""
+        """Record the diameter of the rows to come; only if `diameter` is None."""
         self.diameter = diameter
         self._write(np.frombuffer(json.dumps({"origin": self._origin, "diameter": diameter}).encode(), np.uint8))
 
-    def parts(self, width: int) -> Iterator[Array]:
-        """Yield the kept rows (3, n, width) float32; the file is cut at the first that is torn or damaged."""
+    def parts(self, width: int, channels: int) -> Iterator[Array]:
+        """Yield the cached rows (channels, n, width) float32; cut the file at the first torn or damaged record."""
         while True:
             with _refused(self._path):
                 payload = self._read()
             if payload is None:
                 return
-            yield payload.view(np.float32).reshape(MAPS, -1, width)
+            yield payload.view(np.float32).reshape(channels, -1, width)
 
     def append(self, part: Array) -> None:
-        """Add rows (3, n, X) below."""
+        """Add rows (channels, n, X) below."""
         self._write(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
 
     def _write(self, payload: Payload) -> None:
@@ -87,7 +87,7 @@ class MapsFile:
             self._file.flush()
 
     def _read(self) -> Payload | None:
-        """Return the next payload; where none follows that is whole, cut the file and return None."""
+        """Return the next payload. If none follows that is complete, cut the file there and return None."""
         start = self._file.tell()
         prefix = self._file.read(PREFIX.size)
         if len(prefix) == PREFIX.size:

@@ -1,4 +1,4 @@
-"""The story of one image, top to bottom: pixels, channels, diameter, tiles, flows, cells."""
+"""The story of one image, top to bottom: plan it, run its tiles through the network, turn the maps into cells."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ import numpy as np
 
 from .budget import needed_memory, planned_batch
 from .errors import RunError
-from .families.flow.diameter import estimate_diameter
+from .families import check_options, family_of
 from .images.image import Image
 from .labels.labels import Labels
-from .map_cache import MapsFile
+from .map_cache import MapCache
 from .network.halving import Halving
 from .network.session import Network
 from .network.tta import Mirrored
-from .options import Settings, parse_memory
+from .options import Runtime, Segmentation, parse_memory
 from .system.memory import available_memory
-from .system.prefetch import ahead
+from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
-from .tiles.grid import Lattice, lattice
-from .tiles.normalise import channel_plan, levels
+from .tiles.channels import channel_map
+from .tiles.grid import TileGrid, tile_grid
+from .tiles.normalise import intensity_ranges
+from .tiles.plan import ImagePlan
 from .tiles.rescale import NormalisedView, network_length
 
 Progress = Callable[[float], None]
-"""Told, now and then, the finished fraction of the image."""
+"""Called now and then with the finished fraction of the image."""
 
 
 @dataclass(frozen=True)
@@ -39,93 +41,118 @@ class Result:
     """The diameter in px that the image was rescaled by, given or estimated."""
 
 
-def segment_image(image: Image, network: Network, settings: Settings, progress: Progress | None = None) -> Result:
-    """Segment one image and hold its labels; for the errors see `segment_rows`."""
-    diameter, parts = segment_rows(image, network, settings, progress)
-    labels = np.empty(image.shape[1:], np.int32)
-    top = 0
-    for part in parts:
-        labels[top : top + len(part)] = part
-        top += len(part)
-    return Result(labels, int(labels.max()), diameter)
-
-
-def segment_rows(
+def segment_image(
     image: Image,
     network: Network,
-    settings: Settings,
+    options: Segmentation = Segmentation(),  # noqa: B008 (frozen)
+    runtime: Runtime = Runtime(),  # noqa: B008
     progress: Progress | None = None,
-    kept: MapsFile | None = None,
-) -> tuple[float, Iterator[Labels]]:
-    """Return the diameter in px that the image is rescaled by, and its labels (n, X) int32 from the top down.
+) -> Result:
+    """Segment one image and hold its labels; for the errors see `plan_image` and `run_tiles`."""
+    plan = plan_image(image, network, options, runtime)
+    labels = np.empty(plan.shape, np.int32)
+    top = 0
+    for rows in label_rows(image, network, plan, progress):
+        labels[top : top + len(rows)] = rows
+        top += len(rows)
+    return Result(labels, int(labels.max()), plan.diameter)
 
-    A strip of the image is held at a time. Reading, network and dynamics are a thread each, with little waiting
-    between them. Ids are 1, 2, ... in the order of their first pixel. The diameter and the maps that ``kept`` holds
-    are taken from there, and those that it lacks are added to it. Raises SettingsError where the settings do not fit
-    image or network, before anything is read if the diameter is known, RunError where the network fails, OutputError
-    where ``kept`` does.
+
+def label_rows(
+    image: Image, network: Network, plan: ImagePlan, progress: Progress | None = None, cache: MapCache | None = None
+) -> Iterator[Labels]:
+    """Yield the labels of an image (n, X) int32 from the top down, as soon as nothing can change them any more.
+
+    A strip of the image is held at a time. Reading, network and labelling have a thread each, so that none waits for
+    another. Ids are 1, 2, ... in the order of their first pixel. Raises what `run_tiles` raises.
+    """
+    maps = prefetch(_maps(image, network, plan, progress, cache))
+    return prefetch(family_of(plan.contract).label_rows(maps, plan))
+
+
+def plan_image(
+    image: Image, network: Network, options: Segmentation, runtime: Runtime, diameter: float | None = None
+) -> ImagePlan:
+    """Decide everything about an image before its tiles go through the network.
+
+    ``diameter``: in px of the image, where an interrupted run knows it; otherwise it is the one of ``options``, or
+    estimated. Raises SettingsError where the options do not fit the image, the network or the memory; before any pixel
+    is read if the diameter is known.
     """
     contract = network.contract
-    plan = channel_plan(contract.channels, image.shape[0], settings.channels)
-    known = (kept and kept.diameter) or settings.diameter
-    if known:
-        tiles, batch = _tiles_and_batch(image, network, known, settings)
-    level = levels(image, plan, contract.percentiles)
-    diameter = known or estimate_diameter(image, network, plan, level, settings.threads)
-    if not known:
-        tiles, batch = _tiles_and_batch(image, network, diameter, settings)
-    if kept and kept.diameter is None:
-        kept.begin(diameter)
-    view = NormalisedView(image, plan, level, contract.mean_diameter / diameter)
-    halving = Halving(network)
-    asked = Mirrored(halving) if settings.augment else halving
-    maps = ahead(network_maps(view, asked, tiles, batch, progress, kept))
-    return diameter, ahead(_labels(maps, view.shape, image.shape[1:], settings))
+    check_options(contract, options)
+    channels = channel_map(contract.channels, image.shape[0], options.channels)
+    diameter = diameter or options.diameter
+    if diameter is not None:
+        grids = tile_grids(image, network, diameter)
+        batch = _batch(image, network, grids, runtime)
+        ranges = intensity_ranges(image, channels, contract.percentiles)
+    else:
+        ranges = intensity_ranges(image, channels, contract.percentiles)
+        estimate = family_of(contract).estimate_diameter
+        diameter = estimate(image, network, channels, ranges, runtime.threads)
+        grids = tile_grids(image, network, diameter)
+        batch = _batch(image, network, grids, runtime)
+    shape = image.shape[1], image.shape[2]
+    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads)
 
 
-def _tiles_and_batch(
-    image: Image, network: Network, diameter: float, settings: Settings
-) -> tuple[tuple[Lattice, Lattice], int]:
-    """Return the tiles along both axes and how many go through the network at once, as memory allows."""
+def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:
+    """Return the tiles along both axes of an image whose cells have this diameter in px."""
     contract = network.contract
-    scale = contract.mean_diameter / diameter
-    size = network_length(image.shape[1], scale), network_length(image.shape[2], scale)
-    rows, columns = (lattice(length, contract.tile) for length in size)
-    budget = parse_memory(settings.memory) if settings.memory else available_memory()
-    needed = needed_memory(image.shape[1:], size, rows.tile)
-    batch = planned_batch(budget, needed, (rows.tile, columns.tile), settings.batch, network.gpu_memory)
-    return (rows, columns), batch
+    rows, columns = (
+        tile_grid(network_length(length, contract.mean_diameter / diameter), contract.tile, contract.grain)
+        for length in image.shape[1:]
+    )
+    return rows, columns
 
 
-def network_maps(
-    view: NormalisedView,
-    network: Network,
-    tiles: tuple[Lattice, Lattice],
-    batch: int,
-    progress: Progress | None = None,
-    kept: MapsFile | None = None,
-) -> Iterator[Array]:
-    """Yield the blended maps (3, n, X) float32 of the view at network resolution from the top down."""
-    done = 0
-    for part in kept.parts(view.shape[1]) if kept else ():
-        yield part
-        done += part.shape[1]
-    for top, part in finished_rows(view, network.maps, *tiles, network.contract.tile, batch, done):
+def _batch(image: Image, network: Network, grids: tuple[TileGrid, TileGrid], runtime: Runtime) -> int:
+    """Return how many tiles go through the network at once; raises SettingsError where memory is short."""
+    contract, (rows, columns) = network.contract, grids
+    shape, network_shape = (image.shape[1], image.shape[2]), (rows.length, columns.length)
+    held = family_of(contract).row_bytes(shape, network_shape)
+    needed = needed_memory(shape, network_shape, rows.tile, contract.map_channels, held)
+    budget = parse_memory(runtime.memory) if runtime.memory else available_memory()
+    tile = rows.tile, columns.tile
+    return planned_batch(budget, needed, tile, contract.map_channels, runtime.batch, network.gpu_memory)
+
+
+def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, int] | None = None) -> Iterator[Array]:
+    """Yield the blended maps (channels, n, X) float32 of rows of the network image, from the top down.
+
+    ``rows``: first and last row, the last excluded; all if not given. Any range gives the same values, bit for bit on
+    the CPU. Raises RunError where the network fails or its values are not finite.
+    """
+    first, last = rows or (0, plan.rows.length)
+    view = NormalisedView(image, plan.channels, plan.ranges, plan.scale)
+    halving = Halving(network)
+    run = (Mirrored(halving) if plan.options.augment else halving).maps
+    contract = plan.contract
+    parts = finished_rows(
+        view, run, contract.map_channels, plan.rows, plan.columns, contract.tile, plan.batch, first, last
+    )
+    for _, part in parts:
         if not np.isfinite(part).all():
             raise RunError("the network gave values that are not finite; export it again, in single precision.")
-        if kept:
-            kept.append(part)
         yield part
+
+
+def _maps(
+    image: Image, network: Network, plan: ImagePlan, progress: Progress | None, cache: MapCache | None
+) -> Iterator[Array]:
+    """Yield all maps of the image: the rows that the cache holds, then new ones, which it gets."""
+    done, height = 0, plan.rows.length
+    if cache:
+        if cache.diameter is None:
+            cache.begin(plan.diameter)
+        for part in cache.parts(plan.columns.length, plan.contract.map_channels):
+            yield part
+            done += part.shape[1]
+    for part in run_tiles(image, network, plan, (done, height)):
+        if cache:
+            cache.append(part)
+        yield part
+        done += part.shape[1]
         if progress:
-            progress((top + part.shape[1]) / view.shape[0])
-
-
-def _labels(
-    maps: Iterator[Array], network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings
-) -> Iterator[Labels]:
-    """Yield the labels of the maps."""
-    from .families.flow.strip import (
-        label_rows,  # where nothing is compiled ahead, that takes longer than opening the network
-    )
-
-    yield from label_rows(maps, network_shape, shape, settings)
+            progress(done / height)

@@ -71,9 +71,9 @@ def open_image(path: Path) -> Image:
     """Open a TIFF, PNG, JPEG or BMP file, by its contents and not by its name; alpha channels are left out.
 
     Pixels come as they are stored, so that labels lie on the pixels that other programs of the trade show: a rotation
-    that EXIF or TIFF's orientation tag asks for is left alone. TIFF is decoded by window, as it is read (`flowmask.images.tiff`);
-    the others are decoded here (`flowmask.images.raster`), and kept on disk when large. Raises ImageError, naming the file, when
-    it cannot be decoded or is a stack of several images.
+    that EXIF or TIFF's orientation tag asks for is not applied. TIFF is decoded by window, as it is read
+    (`flowmask.images.tiff`); other files are decoded at once (`flowmask.images.raster`), into a temporary file if they
+    are large. Raises ImageError, naming the file, when it cannot be decoded or is a stack of several images.
     """
     try:
         with path.open("rb") as file:

@@ -1,8 +1,12 @@
 """Compile the kernels ahead of time: `python -m infer.kernels.build`. Needs gcc, g++ and setuptools.
 
-The module, which needs no Numba, lies beside this file and is found there until a file with kernels changes; see
-`flowmask.kernels.compiled`. It runs on any processor of this kind: `generic` code gives the labels that code for one processor
-gives.
+The compiled module needs no Numba. It lies beside this file and is used until a file with kernels changes; see
+`flowmask.kernels.compiled`. It is built for the generic processor of the architecture, and its labels are those of code
+built for one processor.
+
+`numba.pycc`, which compiles it, is deprecated. When Numba removes it, this module fails with an ImportError and the
+engine works on: Numba then compiles the kernels at their first use, which takes some seconds once and half a second of
+import time in each run. The replacement to try first is a C extension with the same signatures.
 """
 
 from __future__ import annotations

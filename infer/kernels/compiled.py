@@ -1,4 +1,4 @@
-"""Loops in machine code: compiled ahead of time where `python -m infer.kernels.build` has been run, otherwise by Numba now.
+"""Loops in machine code: compiled ahead of time by `python -m infer.kernels.build`, otherwise by Numba at first use.
 
 Importing Numba and the code that it has kept takes longer than a small image does; a module compiled ahead takes a
 millisecond. What is kept is named after the sources it was made of, so that none is found that was made of others.

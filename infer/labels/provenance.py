@@ -1,7 +1,7 @@
-"""Label files that say what they were made of, so that a later run knows those that it need not make again.
+"""Provenance of label files: a later run reads from the file itself whether it would make the same labels.
 
-The label file itself says it, in its description tag: no other file can be lost, or be of another run, and since label
-files appear whole, one that says so is complete.
+The description tag of the label file holds a digest of everything that decided the labels. So no second file can be
+lost or belong to another run, and since label files appear complete, a file with the right digest is finished.
 """
 
 from __future__ import annotations
@@ -15,22 +15,18 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from ..options import Settings
+from ..options import LABELS, MAPS, Options, values_that_change
 from ..version import __version__
 from .labels import INT16_CELLS
 from .paths import full_path
 
 Origin = dict[str, Any]
-"""All that decides a result, in values that JSON gives back unchanged."""
-UNHEEDED = ("batch", "memory", "threads", "device", "gpu_memory")
-"""Settings on which the labels do not depend; what the device comes to is part of the runtime."""
-OF_DYNAMICS = ("flow_threshold", "cellprob_threshold", "min_size", "ids")
-"""Settings on which the labels depend and the maps do not."""
+"""All that decides a result, in values that JSON keeps."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a label file says of itself."""
+class Provenance:
+    """The provenance that a label file carries."""
 
     flowmask: str
     """SHA-256 of the origin of its labels, in hexadecimal digits."""
@@ -39,40 +35,40 @@ class Made:
     """In px of the image."""
 
 
-def labels_origin(image: str, network: str, runtime: str, settings: Settings) -> Origin:
-    """Return all that decides the labels of an image: image and network by the digest of their contents."""
-    return {
-        "image": image,
-        "network": network,
-        "runtime": runtime,
-        "engine": __version__,
-        **{name: value for name, value in asdict(settings).items() if name not in UNHEEDED},
-        "channels": settings.channels and list(settings.channels),
-    }
+def labels_origin(image: str, network: str, runtime: str, options: Options) -> Origin:
+    """Return all that decides the labels of an image.
+
+    image, network: SHA-256 of the contents of the files; runtime: version and provider of ONNX Runtime.
+    """
+    return _origin(image, network, runtime, values_that_change(options, (MAPS, LABELS)))
 
 
-def maps_origin(origin: Origin) -> Origin:
-    """Return all that decides the maps, of what decides the labels."""
-    return {name: value for name, value in origin.items() if name not in OF_DYNAMICS}
+def maps_origin(image: str, network: str, runtime: str, options: Options) -> Origin:
+    """Return all that decides the network's maps of an image; the arguments are those of `labels_origin`."""
+    return _origin(image, network, runtime, values_that_change(options, (MAPS,)))
+
+
+def _origin(image: str, network: str, runtime: str, values: Origin) -> Origin:
+    return {"image": image, "network": network, "runtime": runtime, "engine": __version__, **values}
 
 
 def description(origin: Origin, cells: int, diameter: float) -> str:
-    """Return what a label file is to say of itself: JSON of `Made`."""
-    return json.dumps(asdict(Made(_digest(origin), cells, diameter)))
+    """Return the description tag of a label file: JSON of `Provenance`."""
+    return json.dumps(asdict(Provenance(_digest(origin), cells, diameter)))
 
 
-def finished(target: Path, origin: Origin) -> Made | None:
-    """Return what the labels ``target`` say of themselves if they are complete and of this origin, otherwise None."""
+def finished(target: Path, origin: Origin) -> Provenance | None:
+    """Return the provenance of the labels ``target`` if they are complete and of this origin, otherwise None."""
     made, dtype = _read(target)
     if made is None or made.flowmask != _digest(origin):
         return None
-    if made.cells > INT16_CELLS and dtype == np.int16 and not says(full_path(target), made):
+    if made.cells > INT16_CELLS and dtype == np.int16 and not has_provenance(full_path(target), made):
         return None
     return made
 
 
-def says(path: Path, made: Made) -> bool:
-    """Tell whether a file is a complete label file that says just this of itself."""
+def has_provenance(path: Path, made: Provenance) -> bool:
+    """Tell whether a file is a complete label file with just this provenance."""
     return _read(path)[0] == made
 
 
@@ -81,15 +77,15 @@ def is_ours(path: Path) -> bool:
     return _read(path)[0] is not None
 
 
-def _read(path: Path) -> tuple[Made | None, np.dtype[np.generic] | None]:
-    """Return what a label file says of itself, and its type; None where there is no complete one that says anything."""
+def _read(path: Path) -> tuple[Provenance | None, np.dtype[np.generic] | None]:
+    """Return provenance and type of a label file; None where there is no complete file with a provenance."""
     if not path.is_file():
         return None, None
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-            made = Made(**json.loads(page.description))
+            made = Provenance(**json.loads(page.description))
             return (made, page.dtype) if max(ends) <= file.filehandle.size else (None, None)
     except Exception:  # it may be anybody's file, and damaged in any way: it is none that is known to be finished
         return None, None

@@ -8,9 +8,8 @@ import logging
 import os
 import re
 from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from pathlib import Path
-from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +19,8 @@ from ..errors import DeviceError, NetworkError, NoRoomError, RunError, SettingsE
 from ..options import parse_device, parse_memory
 from ..system.cpu import cores, machine_cores, physical_cores, threads
 from ..system.nvml import gpu_count, gpu_memory, own_memory
-from .contract import MAPS, Contract, from_metadata
+from .bound_maps import BoundMaps, no_room, probe_tile, says_no_room
+from .contract import Contract, from_metadata
 from .onnx_scan import in_half_precision, refers_elsewhere
 
 # From 1.29 on ONNX Runtime reports its use to its makers unless told otherwise before it is loaded.
@@ -46,15 +46,6 @@ CONTEXT = 2**30
 """Bytes of a GPU's memory for CUDA, cuDNN and cuBLAS themselves, outside ONNX Runtime's limit. Not measured."""
 LEAST = 2**29
 """Bytes that ONNX Runtime needs of a GPU's memory for a network of full width and a tile."""
-PROBE = 64
-"""Height and width in px of the tile that a GPU is tried with."""
-SHRINK = "memory.enable_memory_arena_shrinkage"
-"""ONNX Runtime's option for a run, after which the arena that it names gives back what it does not use."""
-NO_ROOM = (
-    "failed to allocate", "smaller than requested bytes", "out of memory", "out_of_memory", "alloc_failed",
-    "allocation_failed", "bad_alloc",
-)  # fmt: skip
-"""What the messages of ONNX Runtime's arena, CUDA, cuDNN, cuBLAS and C++ say, among more, when memory runs out."""
 CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;]*[^; ]")
 """What CUDA itself says, in ONNX Runtime's account of where it said it."""
 log = logging.getLogger(__name__)
@@ -68,7 +59,7 @@ class Network(Protocol):
     """Bytes of a GPU's memory that the network and its tiles may fill; None on the CPU."""
 
     def maps(self, tiles: Array) -> Array:
-        """Return maps (B, 3, Y, X) = (dy * 5, dx * 5, logit) of tiles (B, C, Y, X) float32.
+        """Return the values of all heads (B, ``contract.map_channels``, Y, X) for tiles (B, C, Y, X), float32.
 
         Raises NoRoomError where fewer tiles at once might do, DeviceError where the GPU is lost to this process,
         RunError where nothing helps.
@@ -99,7 +90,7 @@ class OnnxNetwork:
         metadata = self.session.get_modelmeta().custom_metadata_map
         self.contract = from_metadata(metadata, str(path))
         names = tuple(output.name for output in self.session.get_outputs())
-        if names != self.contract.outputs:
+        if names[: len(self.contract.outputs)] != self.contract.outputs:
             raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
         inputs = [(i.name, i.type, i.shape[1:2]) for i in self.session.get_inputs()]
         if inputs != [("image", "tensor(float)", [self.contract.inputs])]:
@@ -110,12 +101,17 @@ class OnnxNetwork:
         self.gpu_memory = None if provider == CPU else room
         self.runtime = f"{onnxruntime.__version__} {provider}"
         """All about the runtime that may decide the last bits."""
-        self._bound = None if provider == CPU else BoundMaps(self.session, "cuda", self._index)
+        self._bound = None if provider == CPU else BoundMaps(self.session, "cuda", self._index, self.contract.heads)
 
     def maps(self, tiles: Array) -> Array:
         tiles = np.ascontiguousarray(tiles)
-        run = self._bound.run if self._bound else lambda tiles: self.session.run(["maps"], {"image": tiles})[0]
-        return _checked("maps", _tried(run, tiles), (len(tiles), MAPS, *tiles.shape[2:]))
+        found = _tried(self._bound.run if self._bound else self._run, tiles)
+        return _checked("maps", found, (len(tiles), self.contract.map_channels, *tiles.shape[2:]))
+
+    def _run(self, tiles: Array) -> Array:
+        """Return the values of all heads for tiles (B, C, Y, X), side by side as channels."""
+        found = self.session.run([head.name for head in self.contract.heads], {"image": tiles})
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
     def diameters(self, tiles: Array) -> Array:
         tiles = np.ascontiguousarray(tiles)
@@ -136,77 +132,6 @@ class OnnxNetwork:
         return own
 
 
-class BoundMaps:
-    """The maps of a session, whose tiles lie in a buffer on the device that is used again while tiles fill half of it.
-
-    Fewer tiles than it holds go through with what was there before: a new number of tiles would have cuDNN plan every
-    convolution anew. Where memory runs out, what tiles of other shapes have left in the session's arena is given back
-    first, once. One thread at a time runs.
-    """
-
-    def __init__(self, session: onnxruntime.InferenceSession, device: str, index: int) -> None:
-        self._session, self._device = session, (device, index)
-        self._binding = session.io_binding()
-        self._shape: tuple[int, ...] = (0,)
-        self._tiles: Any = None
-        """The buffer on the device, of `_shape`."""
-        self._staged: Any = None
-        """Tiles of `_shape` in the host's memory, where fewer are made up to that number."""
-        self._lock = Lock()
-
-    def run(self, tiles: Array) -> Array:
-        """Return the maps (B, 3, Y, X) of tiles (B, C, Y, X) float32, in memory of its own."""
-        with self._lock:
-            try:
-                return self._run(tiles)
-            except Exception as error:
-                if not _no_room(error):
-                    raise
-            with suppress(Exception):  # whether it helps shows at once
-                self._give_back()
-            return self._run(tiles)
-
-    def _run(self, tiles: Array) -> Array:
-        try:
-            self._fill(tiles)
-            maps = np.empty((self._shape[0], MAPS, *self._shape[2:]), np.float32)
-            self._binding.bind_output("maps", "cpu", 0, np.float32, maps.shape, maps.ctypes.data)
-            self._session.run_with_iobinding(self._binding)
-        except Exception:
-            self._drop()  # fewer tiles, which may come next, are to have a smaller buffer
-            raise
-        return maps[: len(tiles)]
-
-    def _fill(self, tiles: Array) -> None:
-        """Bring the tiles into the buffer, a new one where they do not fit or fill half of it at most."""
-        if not self._shape[0] // 2 < len(tiles) <= self._shape[0] or tiles.shape[1:] != self._shape[1:]:
-            self._make_room(tiles.shape)
-        if tiles.shape == self._shape:
-            self._tiles.update_inplace(tiles)
-        else:
-            self._staged[: len(tiles)] = tiles
-            self._tiles.update_inplace(self._staged)
-
-    def _give_back(self) -> None:
-        """Have the session's arena give back what it does not use: it does so after a run."""
-        kind, index = self._device
-        options = onnxruntime.RunOptions()
-        options.add_run_config_entry(SHRINK, f"{'gpu' if kind == 'cuda' else kind}:{index}")
-        self._session.run(["maps"], {"image": _probe(self._session)}, options)
-
-    def _make_room(self, shape: tuple[int, ...]) -> None:
-        self._drop()
-        self._tiles = self._session.create_ortvalue_from_shape_and_type(shape, np.float32, *self._device)
-        self._binding.bind_ortvalue_input("image", self._tiles)
-        self._staged = np.zeros(shape, np.float32)
-        self._shape = shape
-
-    def _drop(self) -> None:
-        """Give up the buffer that there is."""
-        self._shape, self._tiles, self._staged = (0,), None, None
-        self._binding.clear_binding_inputs()
-
-
 def _checked(output: str, found: Array, shape: tuple[int, ...]) -> Array:
     if found.shape != shape:
         raise RunError(f"the network's {output} have the shape {found.shape} and not {shape}; export it again.")
@@ -217,24 +142,15 @@ def _tried(run: Callable[[Array], Array], tiles: Array) -> Array:
     try:
         return run(tiles)
     except Exception as error:  # ONNX Runtime's errors share no public base
-        said, no_room = one_line(error), _no_room(error)
-        failure = CUDA_FAILURE.search(said)
-        if failure and not no_room:
+        message, memory_ran_out = one_line(error), no_room(error)
+        failure = CUDA_FAILURE.search(message)
+        if failure and not memory_ran_out:
             raise DeviceError(
                 f"the GPU failed while the network ran ({failure[0]}); try again, or use --device cpu."
             ) from error
-        raise (NoRoomError if no_room else RunError)(
-            f"the network cannot be run on {len(tiles)} tile(s) ({said}); try a smaller --batch."
+        raise (NoRoomError if memory_ran_out else RunError)(
+            f"the network cannot be run on {len(tiles)} tile(s) ({message}); try a smaller --batch."
         ) from error
-
-
-def _no_room(error: Exception) -> bool:
-    """Return whether memory ran out."""
-    return isinstance(error, MemoryError) or _says_no_room(one_line(error))
-
-
-def _says_no_room(said: str) -> bool:
-    return any(words in said.lower() for words in NO_ROOM)
 
 
 def _refuse_external_data(path: Path) -> None:
@@ -285,7 +201,7 @@ def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime
         session = _gpu_session(path, threads, wanted, index, room)
         if not isinstance(session, str):
             return session, None
-        needs = "" if _says_no_room(session) else f"; it needs {DRIVER}"
+        needs = "" if says_no_room(session) else f"; it needs {DRIVER}"
         reason = f"{NAMES[wanted]} did not load ({session}{needs})"
     if index >= gpus:
         found = f"only {gpus} NVIDIA GPU(s) can be seen" if gpus else "no NVIDIA GPU can be seen"
@@ -326,16 +242,11 @@ def _cpu_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         ) from error
 
 
-def _probe(session: onnxruntime.InferenceSession) -> Array:
-    """Return a small tile of zeros (1, C, Y, X) for the session's network."""
-    return np.zeros((1, session.get_inputs()[0].shape[1], PROBE, PROBE), np.float32)
-
-
 def _try_out(session: onnxruntime.InferenceSession) -> None:
     """Run a small tile, which needs all that opening a session does not ask for yet: cuDNN, kernels for the GPU."""
     image = session.get_inputs()[0]
     if image.name == "image" and isinstance(image.shape[1], int):
-        session.run(None, {"image": _probe(session)})
+        session.run(None, {"image": probe_tile(session)})
 
 
 def _gpu_session(path: Path, threads: int, wanted: str, index: int, room: int) -> onnxruntime.InferenceSession | str:

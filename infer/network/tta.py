@@ -9,6 +9,7 @@ from .session import Network
 
 Array = npt.NDArray[np.float32]
 Y, X = 2, 3
+NAMES = {Y: "y", X: "x"}
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (Y,), (X,), (Y, X))
 """The axes of (B, C, Y, X) along which a tile is turned over."""
 
@@ -25,9 +26,11 @@ class Mirrored:
         self._network, self.contract, self.gpu_memory = network, network.contract, network.gpu_memory
 
     def maps(self, tiles: Array) -> Array:
-        mean = np.zeros((len(tiles), 3, *tiles.shape[2:]), np.float32)
+        mean = np.zeros((len(tiles), self.contract.map_channels, *tiles.shape[2:]), np.float32)
         for axes in MIRRORS:
-            signs = np.array([-1 if Y in axes else 1, -1 if X in axes else 1, 1], np.float32)
+            signs = np.ones(self.contract.map_channels, np.float32)
+            for axis in axes:
+                signs *= self.contract.mirror_signs(NAMES[axis])
             mirrored = self._network.maps(np.ascontiguousarray(np.flip(tiles, axes)))
             mean += np.flip(mirrored, axes) * signs[:, None, None]
         mean /= len(MIRRORS)

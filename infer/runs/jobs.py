@@ -24,12 +24,18 @@ class Job:
     target: Path
 
 
-def find_images(path: Path, own_labels: bool = False) -> list[Path]:
-    """Return the files to segment: the path itself, or the files of a folder without hidden ones, by name.
+def find_images(inputs: Sequence[Path], output: Path | None = None) -> list[Path]:
+    """Return the files to segment: the files among the inputs and the files in the folders among them, each once.
 
-    ``own_labels``: the folder is the output folder too, so its label files are results and no images. A link that
-    leads nowhere counts as a file: it is for the reader to say so. Raises InputError when there is none.
+    Hidden files and the files of file managers are skipped; in ``output``, if it is one of the folders, also label
+    files. A link to nothing counts as a file, so that the reader reports it. Raises InputError for an input that does
+    not exist or cannot be read, and for a folder without images.
     """
+    return list(dict.fromkeys(path for given in inputs for path in _files_of(given, output)))
+
+
+def _files_of(path: Path, output: Path | None) -> list[Path]:
+    """Return the path itself, or the files of a folder by name."""
     try:
         if path.is_file():
             return [path]
@@ -40,9 +46,9 @@ def find_images(path: Path, own_labels: bool = False) -> list[Path]:
             f"{path}: it cannot be read ({error.strerror}); check its name and its permissions."
         ) from error
     if not exists:
-        raise InputError(f"{path}: there is no such file or folder; give the images' folder with -i.")
+        raise InputError(f"{path}: there is no such file or folder; give the folder of the images.")
     found = [p for p in found if not p.name.startswith(".") and p.name.lower() not in SIDE_FILES]
-    if own_labels:
+    if output is not None and path.resolve() == output.resolve():
         found = [p for p in found if not p.name.endswith((LABEL_SUFFIX, FULL_SUFFIX))]
     if not found:
         raise InputError(f"{path}: there are no images in the folder; put TIFF, PNG, JPEG or BMP images into it.")

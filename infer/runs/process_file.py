@@ -2,83 +2,79 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
-from ..images.file_type import digest
+from ..families import check_options, family_of, preload
+from ..images.file_type import digest, fingerprint
 from ..images.image import open_image
 from ..labels.paths import full_path, maps_path, remove_partials
 from ..labels.provenance import (
-    Made,
     Origin,
+    Provenance,
     description,
     finished,
+    has_provenance,
     is_ours,
     labels_origin,
     maps_origin,
-    says,
 )
 from ..labels.store import LabelStore
 from ..labels.writers import write_labels
-from ..map_cache import MapsFile, discard
+from ..map_cache import MapCache, discard
 from ..network.session import OnnxNetwork
-from ..options import Settings
-from ..pipeline import segment_rows
+from ..options import Options
+from ..pipeline import label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
-from ..tiles.normalise import check_choice
+from ..tiles.channels import check_choice
 from .jobs import Job
 from .progress import ProgressBar
 from .record import DONE, FAILED, SKIPPED, Outcome
-
-OriginOf = Callable[[str], Origin]
-"""From the digest of an image."""
+from .worker import Segment
 
 
-def prepare(model: Path, settings: Settings, resume: bool) -> Callable[[Job], Outcome]:
-    """Open the network and return what segments one file with it, and raises nothing.
+@dataclass(frozen=True)
+class Setup:
+    """What all files of a run share."""
 
-    Raises NetworkError, or SettingsError where the settings do not fit the machine or the network.
+    network: OnnxNetwork
+    digest: str
+    """SHA-256 of the network file."""
+    options: Options
+    resume: bool
+
+
+def prepare(model: Path, options: Options, resume: bool) -> Segment:
+    """Open the network and return the function that segments one file with it, which raises nothing.
+
+    Raises NetworkError, or SettingsError where the options do not fit the machine or the network.
     """
-    with suppress(RuntimeError):  # there is no room for a thread
-        Thread(target=_load_dynamics, daemon=True).start()
-    network = OnnxNetwork(model, settings.device, settings.threads, settings.gpu_memory)
-    check_choice(network.contract.channels, settings.channels)
-    origin = partial(labels_origin, network=digest(model), runtime=network.runtime, settings=settings)
-    return partial(_outcome, network=network, settings=settings, resume=resume, origin_of=origin)
+    with suppress(RuntimeError):  # there is no memory for a thread
+        Thread(target=_preload, daemon=True).start()
+    runtime = options.runtime
+    network = OnnxNetwork(model, runtime.device, runtime.threads, runtime.gpu_memory)
+    family_of(network.contract)
+    check_options(network.contract, options.segmentation)
+    check_choice(network.contract.channels, options.segmentation.channels)
+    return partial(_outcome, Setup(network, digest(model), options, resume))
 
 
-def _load_dynamics() -> None:
-    """Load the compiled dynamics: that takes as long as the network on a small image, so both happen at once."""
-    # Numba looks for SciPy's linear algebra: unused here, slow to load, and where memory is short it never ends.
-    hidden = "scipy.linalg" not in sys.modules
-    if hidden:
-        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
-    try:
-        with suppress(Exception):  # what is the matter shows again where they are needed
-            import flowmask.families.flow.strip  # noqa: F401
-    finally:
-        if hidden:
-            del sys.modules["scipy.linalg"]
+def _preload() -> None:
+    with suppress(Exception):  # the import fails again where its result is needed, and that error is reported
+        preload()
 
 
-def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, origin_of: OriginOf) -> Outcome:
+def _outcome(setup: Setup, job: Job) -> Outcome:
     begun = time.perf_counter()
     forget_peak()
     try:
-        remove_partials(job.target)
-        origin = origin_of(digest(job.path))
-        made = finished(job.target, origin) if resume else None
-        if not made:
-            _check_own(job)
-        outcome = _kept(job, made) if made else _segmented(job, network, settings, origin, resume)
+        outcome = _processed(setup, job)
     except DeviceError as error:
         outcome = replace(_failed(job, str(error)), last=True)
     except FlowmaskError as error:
@@ -89,14 +85,14 @@ def _outcome(job: Job, network: OnnxNetwork, settings: Settings, resume: bool, o
         what = f"{type(error).__name__}: {one_line(error)}"
         reason = f"Flowmask failed ({what}); please report it with the record of --report."
         outcome = replace(_failed(job, reason), trace=traceback.format_exc())
-    seconds = time.perf_counter() - begun
     return replace(
         outcome,
-        seconds=seconds,
+        seconds=time.perf_counter() - begun,
         peak_memory=peak_memory(),
-        peak_gpu_memory=network.used_gpu_memory(),
-        device=network.device,
-        fallback=network.fallback,
+        peak_gpu_memory=setup.network.used_gpu_memory(),
+        device=setup.network.device,
+        fallback=setup.network.fallback,
+        network=setup.digest,
     )
 
 
@@ -106,10 +102,45 @@ def _failed(job: Job, reason: str) -> Outcome:
     return Outcome(path, FAILED, reason if reason.startswith(path) else f"{path}: {reason}")
 
 
-def _kept(job: Job, made: Made) -> Outcome:
+def _processed(setup: Setup, job: Job) -> Outcome:
+    """Segment a file, unless a run with --resume finds its labels finished."""
+    remove_partials(job.target)
+    source = fingerprint(job.path)
+    origin = labels_origin(source, setup.digest, setup.network.runtime, setup.options)
+    provenance = finished(job.target, origin) if setup.resume else None
+    if provenance:
+        return _skipped(job, provenance)
+    _check_own(job)
+    cached_maps = maps_path(job.target)
+    maps = maps_origin(source, setup.digest, setup.network.runtime, setup.options)
+    with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
+        outcome = _segmented(setup, job, origin, cache)
+    discard(cached_maps)
+    return outcome
+
+
+def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -> Outcome:
+    bar = ProgressBar(job.path.name)
+    options = setup.options
+    try:
+        image = open_image(job.path)
+        with LabelStore(job.target.parent, image.shape[1:]) as store:
+            known = cache.diameter if cache else None
+            plan = plan_image(image, setup.network, options.segmentation, options.runtime, known)
+            for rows in label_rows(image, setup.network, plan, bar, cache):
+                store.append(rows)
+            bar.close()
+            about = description(origin, store.cells, plan.diameter)
+            written = write_labels(job.target, store, options.output.ids, about)
+    finally:
+        bar.close()
+    return Outcome(str(job.path), DONE, labels=tuple(map(str, written)), cells=store.cells, diameter=plan.diameter)
+
+
+def _skipped(job: Job, provenance: Provenance) -> Outcome:
     discard(maps_path(job.target))
-    labels = tuple(str(path) for path in (job.target, full_path(job.target)) if says(path, made))
-    return Outcome(str(job.path), SKIPPED, labels=labels, cells=made.cells, diameter=made.diameter)
+    labels = tuple(str(path) for path in (job.target, full_path(job.target)) if has_provenance(path, provenance))
+    return Outcome(str(job.path), SKIPPED, labels=labels, cells=provenance.cells, diameter=provenance.diameter)
 
 
 def _check_own(job: Job) -> None:
@@ -117,25 +148,5 @@ def _check_own(job: Job) -> None:
     beside = job.path.parent.resolve() == job.target.parent.resolve()
     if beside and job.target.exists() and not is_ours(job.target):
         raise OutputError(
-            f"{job.target}: it is there already and Flowmask has not made it; move it, or give another folder with -o."
+            f"{job.target}: this file exists and Flowmask has not made it; move it, or give another folder with -o."
         )
-
-
-def _segmented(job: Job, network: OnnxNetwork, settings: Settings, origin: Origin, resume: bool) -> Outcome:
-    bar = ProgressBar(job.path.name)
-    try:
-        image = open_image(job.path)
-        scratch = maps_path(job.target)
-        with (
-            MapsFile(scratch, maps_origin(origin)) if resume else nullcontext() as kept,
-            LabelStore(job.target.parent, image.shape[1:]) as store,
-        ):
-            diameter, parts = segment_rows(image, network, settings, bar, kept)
-            for part in parts:
-                store.append(part)
-            bar.close()
-            written = write_labels(job.target, store, settings.ids, description(origin, store.cells, diameter))
-        discard(scratch)
-    finally:
-        bar.close()
-    return Outcome(str(job.path), DONE, labels=tuple(map(str, written)), cells=store.cells, diameter=diameter)

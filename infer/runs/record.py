@@ -51,6 +51,8 @@ class Outcome:
     """Why that is not the GPU that there might be."""
     last: bool = False
     """Whether the process that worked on it can work on no other file: the GPU failed in a way that stays."""
+    network: str | None = None
+    """SHA-256 of the network file."""
     trace: str | None = None
     """Where it happened, for a failure that Flowmask did not expect."""
 
@@ -93,7 +95,7 @@ def _is_record(path: Path) -> bool:
         return False
 
 
-def write_report(
+def write_record(
     path: Path,
     begun: datetime,
     options: Mapping[str, Any],
@@ -114,7 +116,7 @@ def write_report(
         "ending": ending,
         "versions": versions(),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
-        "network": {"path": str(options["model"]), "sha256": _digest(options["model"])},
+        "network": {"path": str(options["model"]), "sha256": ran.network if ran else _digest(options["model"])},
         "device": {"asked": options["device"], "got": ran and ran.device, "fallback": ran and ran.fallback},
         "files": [asdict(outcome) for outcome in outcomes],
     }
@@ -123,9 +125,9 @@ def write_report(
         partial.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _digest(network: Path) -> str | None:
+def _digest(network: Any) -> str | None:
     """Return the digest of a network file; None where there is none to be read, which has ended the run by then."""
     try:
-        return digest(network)
+        return digest(Path(network))
     except InputError:
         return None

@@ -27,7 +27,7 @@ from .signals import HEEDED
 Segment = Callable[[Job], Outcome]
 
 
-def apart(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outcome]:
+def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outcome]:
     """Yield the outcome of every job: what ``prepare()()`` returns for it in another process, or how that one died.
 
     After a death, or an outcome that is its process's last, a fresh process goes on with the next job. Raises what
@@ -114,6 +114,9 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], into: int, watch
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
         threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+        # This process does not use SciPy. Numba would import its linear algebra, which is slow, and hangs if memory is
+        # short.
+        sys.modules.setdefault("scipy.linalg", None)  # type: ignore[arg-type]
         try:
             segment = prepare()
         except FlowmaskError as error:

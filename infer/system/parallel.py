@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import starmap
 
 
-def in_bands(count: int, size: int, threads: int, work: Callable[[int, int], None]) -> None:
+def in_parallel(count: int, size: int, threads: int, work: Callable[[int, int], None]) -> None:
     """Call ``work(first, last)`` for bands of ``size`` that make up 0 to ``count``, in ``threads`` threads.
 
     Raises what ``work`` raises, MemoryError where a thread cannot be started.

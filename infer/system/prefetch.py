@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 DEPTH = 2
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """Yield the items, which a thread makes up to `DEPTH` ahead; what it raises is raised here.
 
     Once the consumer stops, the thread ends at its next item. Raises MemoryError when there is no room for a thread.

@@ -8,18 +8,17 @@ from contextlib import closing
 import numpy as np
 import numpy.typing as npt
 
-from ..network.contract import MAPS
-from ..system.prefetch import ahead
-from .grid import Lattice
+from ..system.prefetch import prefetch
+from .grid import TileGrid
 from .rescale import NormalisedView
 
 Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]
-"""(B, C, Y, X) float32 -> maps (B, 3, Y, X) float32."""
+"""(B, C, Y, X) float32 -> maps (B, channels, Y, X) float32."""
 ROWS = 64
 
 
-def taper(size: int, tile: int) -> Array:
+def blend_weights(size: int, tile: int) -> Array:
     """Return the (size,) float32 weight of a tile along one axis.
 
     Cellpose's sigmoid 1 / (1 + exp((d - (B / 2 - 20)) / 7.5)) of the distance d from the middle, B = ``size``; a
@@ -31,28 +30,41 @@ def taper(size: int, tile: int) -> Array:
 
 
 def finished_rows(
-    view: NormalisedView, run: Run, rows: Lattice, columns: Lattice, tile: int, batch: int, done: int = 0
+    view: NormalisedView,
+    run: Run,
+    channels: int,
+    rows: TileGrid,
+    columns: TileGrid,
+    tile: int,
+    batch: int,
+    first_row: int = 0,
+    last_row: int | None = None,
 ) -> Iterator[tuple[int, Array]]:
-    """Yield (top, maps (3, n, X) float32): consecutive rows of the network's maps from ``done`` on, each final.
+    """Yield (top, maps (channels, n, X) float32): consecutive final rows of the maps, ``first_row`` to ``last_row``.
 
     One row of tiles is held at a time, and up to `ROWS` rows are handed over. Tiles are added in the order of the
-    lattice, so the sums depend neither on the batch size nor on ``done``: only tiles that do not touch the rows from
-    there on are left out.
+    grid, so the sums depend neither on the batch size nor on the range of rows: tiles that do not touch those rows are
+    left out.
     """
     width = columns.length
-    weight_y, weight_x = taper(rows.tile, tile), taper(columns.tile, tile)
+    weight_y, weight_x = blend_weights(rows.tile, tile), blend_weights(columns.tile, tile)
     weight = weight_y[:, None] * weight_x
-    weighted = np.empty((MAPS, rows.tile, columns.tile), np.float32)
+    weighted = np.empty((channels, rows.tile, columns.tile), np.float32)
     across = np.zeros(width, np.float32)
     for left in columns.starts:
         _add(across, weight_x, left)
-    total = np.zeros((MAPS, rows.tile, width), np.float32)
+    total = np.zeros((channels, rows.tile, width), np.float32)
     down = np.zeros(rows.tile, np.float32)
-    run = _once_for_glass(run)
+    run = _background_once(run)
     together = groups(columns.starts, batch)
-    needed = [index for index, top in enumerate(rows.starts) if done < min(top + rows.tile, rows.length)]
+    last_row = rows.length if last_row is None else last_row
+    needed = [
+        index
+        for index, top in enumerate(rows.starts)
+        if first_row < min(top + rows.tile, rows.length) and top < last_row
+    ]
     tiles = _tiles(view, [rows.starts[index] for index in needed], together, (rows.tile, columns.tile))
-    found = ahead(_runs(run, ahead(tiles)))
+    found = prefetch(_runs(run, prefetch(tiles)))
     for index in needed:
         top = rows.starts[index]
         down += weight_y
@@ -60,8 +72,9 @@ def finished_rows(
             for left, maps in zip(lefts, next(found), strict=True):
                 _add(total, np.multiply(maps, weight, out=weighted), left)
         last = rows.advance(index) - top
-        for first in range(max(0, done - top), last, ROWS):
-            some = slice(first, min(first + ROWS, last))
+        end = min(last, last_row - top)
+        for first in range(max(0, first_row - top), end, ROWS):
+            some = slice(first, min(first + ROWS, end))
             yield top + first, total[:, some] / (down[some, None] * across)
         total[:, : rows.tile - last] = total[:, last:].copy()
         total[:, rows.tile - last :] = 0
@@ -95,8 +108,8 @@ def _runs(run: Run, tiles: Iterator[Array]) -> Iterator[Array]:
             yield run(group)
 
 
-def _once_for_glass(run: Run) -> Run:
-    """Return ``run`` with the maps of a tile of a single value kept, so that groups of empty glass go through once.
+def _background_once(run: Run) -> Run:
+    """Return ``run``, which remembers the maps of a tile of a single value: groups of empty background run once.
 
     A group that holds anything else goes through whole: a new number of tiles is dear on a GPU.
     """

@@ -1,4 +1,4 @@
-"""The global lattice of tiles: integers only, decided by the size of the network-resolution image alone."""
+"""The grid of tiles: whole numbers only, decided by the size of the network image alone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ LARGEST = 1.5
 
 
 @dataclass(frozen=True)
-class Lattice:
+class TileGrid:
     """The tiles along one axis of ``length`` network pixels.
 
-    The axis is padded by at least `MARGIN` on both sides to a multiple of `GRAIN`, as in Cellpose; ``starts`` are
-    positions on the unpadded axis, so the first is negative. Neighbouring tiles overlap by at least a tenth::
+    The axis is padded by at least `MARGIN` on both sides to a multiple of the network's grain, as in Cellpose.
+    ``starts`` are positions on the axis without padding, so the first is negative. Neighbouring tiles overlap by at
+    least a tenth::
 
         start    0                              length
           |<-----|----- tile ----->|              |
@@ -34,20 +35,24 @@ class Lattice:
         return self.starts[index + 1] if index + 1 < len(self.starts) else self.length
 
 
-def lattice(length: int, tile: int) -> Lattice:
-    """Return the tiles of an axis: one where the padded axis fits into the largest tile, evenly spread otherwise.
+def tile_grid(length: int, tile: int, grain: int = GRAIN) -> TileGrid:
+    """Return the tiles of an axis: one if the padded axis fits into the largest tile, otherwise evenly spread.
 
-    Of the sides from ``tile`` to `LARGEST` times as much the one with the fewest pixels in all is taken.
+    Sides are multiples of ``grain``. Of the sides from ``tile`` to `LARGEST` times as much, the one with the fewest
+    pixels in all is taken.
+
+    >>> tile_grid(200, 224)
+    TileGrid(length=200, tile=224, starts=(-12,))
     """
-    padded = GRAIN * math.ceil(length / GRAIN) + 2 * MARGIN
+    padded = grain * math.ceil(length / grain) + grain * math.ceil(2 * MARGIN / grain)
     before = MARGIN + (padded - 2 * MARGIN - length) // 2
     largest = math.floor(LARGEST * tile)
     if padded <= largest:
-        return Lattice(length, padded, (-before,))
-    side = min(range(tile, largest + 1, GRAIN), key=lambda side: side * _count(padded, side))
+        return TileGrid(length, padded, (-before,))
+    side = min(range(tile, largest + 1, grain), key=lambda side: side * _count(padded, side))
     count = _count(padded, side)
     starts = (round(i * (padded - side) / (count - 1)) - before for i in range(count))
-    return Lattice(length, side, tuple(starts))
+    return TileGrid(length, side, tuple(starts))
 
 
 def _count(padded: int, side: int) -> int:

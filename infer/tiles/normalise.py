@@ -1,4 +1,4 @@
-"""Which channels the network sees, and the percentiles that bring them to a common range."""
+"""The percentiles of an image, and the normalisation of its channels by them."""
 
 from __future__ import annotations
 
@@ -8,64 +8,27 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SettingsError
 from ..images.image import Image
 from ..images.memmap import Pixels
-from ..network.contract import CHANNEL_POLICIES
+from .channels import ChannelMap, Sources
 from .percentiles import of_floats, of_histogram
 
 Array = npt.NDArray[np.float32]
-Levels = npt.NDArray[np.float64]
-Sources = tuple[int, ...]
-Plan = tuple[Sources, ...]
-"""For every network input the source channels of which it is the mean; none of them for an empty input."""
+IntensityRanges = npt.NDArray[np.float64]
 Mixed = npt.NDArray[np.floating]
 ROWS = 256
 FLAT = 8
 """A span below this many steps of floating point is noise of the arithmetic."""
 
 
-def channel_plan(policy: str, channels: int, choice: Sequence[int] | None = None) -> Plan:
-    """Return the plan of a contract's channel policy for an image with ``channels`` channels.
-
-    ``choice`` overrides the policy: one number for each input, counted from 1; 0 as the first number stands
-    for the mean of all channels and after it for an empty input (the meaning of Cellpose's ``channels``).
-    Raises SettingsError when it does not fit the network or the image.
-    """
-    inputs = CHANNEL_POLICIES[policy]
-    everything = tuple(range(channels))
-    if choice is not None:
-        check_choice(policy, choice)
-        if not all(0 <= number <= channels for number in choice):
-            raise SettingsError(
-                f"--channels {','.join(map(str, choice))} does not fit an image of {channels} channel(s)."
-            )
-        first, *rest = choice
-        return ((first - 1,) if first else everything, *(((n - 1,) if n else ()) for n in rest))
-    if policy == "cellpose":
-        return (everything, ())
-    if policy == "green-blue":
-        return ((1,), (2,)) if channels >= 3 else tuple((c,) if c < channels else () for c in range(2))
-    if channels == 1:
-        return ((0,),) * inputs
-    return tuple((c,) if c < channels else () for c in range(inputs))
-
-
-def check_choice(policy: str, choice: Sequence[int] | None) -> None:
-    """Raise SettingsError when a choice of channels does not count one number for each input of the network."""
-    inputs = CHANNEL_POLICIES[policy]
-    if choice is not None and len(choice) != inputs:
-        raise SettingsError(f"--channels needs {inputs} numbers for this network, not {len(choice)}.")
-
-
-def mix(window: Pixels, plan: Plan) -> Mixed:
+def mix(window: Pixels, channels: ChannelMap) -> Mixed:
     """Return the network's inputs (C, Y, X), not yet normalised, of a source window.
 
     Float32 where that holds every value of the source exactly or the source is float32, float64 otherwise.
     """
-    mixed: Mixed = np.zeros((len(plan), *window.shape[1:]), _precision(window.dtype))
+    mixed: Mixed = np.zeros((len(channels), *window.shape[1:]), _precision(window.dtype))
     with np.errstate(over="ignore", invalid="ignore"):
-        for index, sources in enumerate(plan):
+        for index, sources in enumerate(channels):
             if len(sources) == 1:
                 mixed[index] = window[sources[0]]
             elif sources:
@@ -73,7 +36,7 @@ def mix(window: Pixels, plan: Plan) -> Mixed:
     return mixed
 
 
-def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Levels:
+def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[float, float]) -> IntensityRanges:
     """Return (inputs, 2) float64 the low level and the span between two percentiles, over the whole image.
 
     Linear interpolation between order statistics, as ``numpy.percentile``, by histograms of the image read `ROWS`
@@ -83,7 +46,7 @@ def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Levels
     """
     noise = FLAT * np.finfo(_precision(image.dtype)).eps
     wanted = (*percentiles, 0.0, 100.0)
-    inputs = [sources for sources in dict.fromkeys(plan) if sources]
+    inputs = [sources for sources in dict.fromkeys(channels) if sources]
     found: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
     for sources, own in zip(inputs, _percentiles(image, inputs, wanted), strict=True):
         low, high, least, most = map(float, own)
@@ -91,23 +54,23 @@ def levels(image: Image, plan: Plan, percentiles: tuple[float, float]) -> Levels
             low, high = least, most
         flat = high - low <= noise * max(abs(low), abs(high))
         found[sources] = (low, 0.0 if flat else high - low)
-    return np.array([found[sources] for sources in plan])
+    return np.array([found[sources] for sources in channels])
 
 
-def normalise(mixed: Mixed, level: Levels) -> Array:
+def normalise(mixed: Mixed, ranges: IntensityRanges) -> Array:
     """Bring the low level to 0 and the high one to 1, without clipping; inputs of span 0 and what is not finite to 0.
 
     Computed in the precision of ``mixed``, or in float64 where the span is too long for it; returned as float32.
     """
-    if level[:, 1].max(initial=0) > np.finfo(mixed.dtype).max:
+    if ranges[:, 1].max(initial=0) > np.finfo(mixed.dtype).max:
         mixed = mixed.astype(np.float64)
-    low, span = (level[:, i, None, None].astype(mixed.dtype) for i in range(2))
+    low, span = (ranges[:, i, None, None].astype(mixed.dtype) for i in range(2))
     with np.errstate(over="ignore", invalid="ignore"):
         spread = mixed - low
         spread /= np.where(span > 0, span, 1)
         scaled: Array = spread.astype(np.float32, copy=False)
     scaled[~np.isfinite(scaled)] = 0
-    scaled[level[:, 1] <= 0] = 0
+    scaled[ranges[:, 1] <= 0] = 0
     return scaled
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images.image import Image
-from .normalise import Array, Levels, Plan, mix, normalise
+from .channels import ChannelMap
+from .normalise import Array, IntensityRanges, mix, normalise
 
 
 def network_length(length: int, scale: float) -> int:
@@ -32,12 +33,13 @@ def positions(start: int, stop: int, length: int, other: int) -> npt.NDArray[np.
 class NormalisedView:
     """The normalised image at network resolution, read by window; nothing is kept between reads."""
 
-    def __init__(self, image: Image, plan: Plan, level: Levels, scale: float) -> None:
+    def __init__(self, image: Image, channels: ChannelMap, ranges: IntensityRanges, scale: float) -> None:
         _, height, width = image.shape
         self._image = image
-        distinct = list(dict.fromkeys(plan))
-        self._plan, self._level = tuple(distinct), level[[plan.index(sources) for sources in distinct]]
-        self._inputs = [distinct.index(sources) for sources in plan]
+        distinct = list(dict.fromkeys(channels))
+        self._channels = tuple(distinct)
+        self._ranges = ranges[[channels.index(sources) for sources in distinct]]
+        self._inputs = [distinct.index(sources) for sources in channels]
         """For each input of the network its place among those that differ: the others need not be computed."""
         self.shape = (network_length(height, scale), network_length(width, scale))
         """(Y, X) in network pixels."""
@@ -53,7 +55,7 @@ class NormalisedView:
         columns = positions(inner[1], inner[3], self.shape[1], width)
         y0, x0 = int(rows[0]), int(columns[0])
         y1, x1 = min(int(rows[-1]) + 2, height), min(int(columns[-1]) + 2, width)
-        source = normalise(mix(self._image.read(y0, x0, y1, x1), self._plan), self._level)
+        source = normalise(mix(self._image.read(y0, x0, y1, x1), self._channels), self._ranges)
         resized = _interpolate(_interpolate(source, rows - y0, 1), columns - x0, 2)
         part = window[:, inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left]
         for index, own in enumerate(self._inputs):

@@ -20,7 +20,7 @@ def main() -> None:
         errors=errors,
         counts=np.stack([hits, hits + missed, hits + false], axis=1),
         normalised=transforms.normalize99(given["image"].astype(np.float32), lower=1, upper=99),
-        taper=transforms._taper_mask(ly=224, lx=224),
+        blend_weights=transforms._taper_mask(ly=224, lx=224),
         diameter=utils.diameters(truth)[0],
         filled=filled,
     )

@@ -10,8 +10,8 @@ from flowmask.families.flow.targets import label_boxes, labels_to_flows
 from flowmask.images.image import ArrayImage
 from flowmask.labels.labels import median_diameter
 from flowmask.labels.metrics import IOUS, false_negative_ratio, matches, ranked, sequential
-from flowmask.tiles.blend import taper
-from flowmask.tiles.normalise import levels, mix, normalise
+from flowmask.tiles.blend import blend_weights
+from flowmask.tiles.normalise import intensity_ranges, mix, normalise
 from flowmask.tiles.rescale import positions
 
 from tests.partition import same_partition
@@ -67,13 +67,13 @@ def test_matches(given, theirs):
 def test_percentiles(given, theirs):
     image = ArrayImage(given["image"][None])
     plan = ((0,),)
-    ours = normalise(mix(given["image"][None], plan), levels(image, plan, (1.0, 99.0)))
+    ours = normalise(mix(given["image"][None], plan), intensity_ranges(image, plan, (1.0, 99.0)))
     np.testing.assert_allclose(ours[0], theirs["normalised"], atol=1e-5)
 
 
 def test_taper(theirs):
-    weight = taper(224, 224)
-    np.testing.assert_allclose(np.outer(weight, weight), theirs["taper"], rtol=1e-5)
+    weight = blend_weights(224, 224)
+    np.testing.assert_allclose(np.outer(weight, weight), theirs["blend_weights"], rtol=1e-5)
 
 
 def test_diameter(given, theirs):

@@ -17,7 +17,7 @@ from flowmask.cli import MODEL, SOME_FAILED, main
 from flowmask.errors import NetworkError, RunError
 from flowmask.runs.jobs import Job
 from flowmask.runs.record import DONE, FAILED, Outcome
-from flowmask.runs.worker import apart
+from flowmask.runs.worker import in_worker
 
 from train.simulate import simulate
 
@@ -158,7 +158,7 @@ def dying(how):
     ],
 )
 def test_every_death_is_an_outcome(how, reason):
-    a, b, c = apart(dying(how), JOBS)
+    a, b, c = in_worker(dying(how), JOBS)
     assert [a.status, b.status, c.status] == [DONE, FAILED, DONE]
     assert re.match(reason, b.reason)
     assert len({*a.labels, *c.labels, str(os.getpid())}) == 3
@@ -169,7 +169,7 @@ def test_a_fresh_process_goes_on_after_an_outcome_that_is_the_last_of_its_proces
         failed = job.path.name == "b"
         return Outcome(str(job.path), FAILED if failed else DONE, labels=(str(os.getpid()),), last=failed)
 
-    outcomes = list(apart(lambda: segment, JOBS))
+    outcomes = list(in_worker(lambda: segment, JOBS))
     assert [outcome.status for outcome in outcomes] == [DONE, FAILED, DONE]
     a, b, c = (outcome.labels for outcome in outcomes)
     assert a == b != c
@@ -180,9 +180,9 @@ def test_what_cannot_be_prepared_is_raised_here():
         raise NetworkError("n.onnx: no")
 
     with pytest.raises(NetworkError, match="n.onnx: no"):
-        list(apart(refuse, JOBS))
+        list(in_worker(refuse, JOBS))
     with pytest.raises(RunError, match="the process that opens the network died"):
-        list(apart(crash, JOBS))
+        list(in_worker(crash, JOBS))
 
 
 def test_a_consumer_that_stops_ends_the_worker_and_removes_what_it_left(tmp_path):
@@ -194,7 +194,7 @@ def test_a_consumer_that_stops_ends_the_worker_and_removes_what_it_left(tmp_path
             time.sleep(600)
         return Outcome(str(job.path), DONE)
 
-    outcomes = apart(lambda: segment, [Job(Path(name), tmp_path / f"{name}_label.tiff") for name in "ab"])
+    outcomes = in_worker(lambda: segment, [Job(Path(name), tmp_path / f"{name}_label.tiff") for name in "ab"])
     next(outcomes)
     while not partial.exists():
         time.sleep(0.001)

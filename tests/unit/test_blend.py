@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from flowmask.images.image import ArrayImage
-from flowmask.tiles.blend import finished_rows, taper
-from flowmask.tiles.grid import lattice
+from flowmask.tiles.blend import finished_rows, blend_weights
+from flowmask.tiles.grid import tile_grid
 from flowmask.tiles.rescale import NormalisedView
 
 PLAN = ((0,), (0,), (0,))
@@ -14,7 +14,7 @@ LEVEL = np.array([[0, 1]] * 3, np.float32)
 def blended(shape, run, batch):
     pixels = np.random.default_rng(7).random((1, *shape)).astype(np.float32)
     view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
-    rows, columns = (lattice(length, 64) for length in shape)
+    rows, columns = (tile_grid(length, 64) for length in shape)
     parts = list(finished_rows(view, run, rows, columns, 64, batch))
     tops = [top for top, _ in parts]
     assert tops == list(np.cumsum([0] + [part.shape[1] for _, part in parts])[:-1])
@@ -42,8 +42,8 @@ def test_rows_are_the_weighted_means_that_numpy_gives_bit_for_bit():
 
     pixels, maps = blended((203, 131), darker_at_the_rim, 2)
     view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
-    rows, columns = (lattice(length, 64) for length in (203, 131))
-    weights = taper(rows.tile, 64)[:, None], taper(columns.tile, 64)
+    rows, columns = (tile_grid(length, 64) for length in (203, 131))
+    weights = blend_weights(rows.tile, 64)[:, None], blend_weights(columns.tile, 64)
     inset = 64
     total = np.zeros((3, 203 + 2 * inset, 131 + 2 * inset), np.float32)
     down, across = np.zeros((203 + 2 * inset, 1), np.float32), np.zeros(131 + 2 * inset, np.float32)
@@ -63,7 +63,7 @@ def test_rows_are_the_weighted_means_that_numpy_gives_bit_for_bit():
 def test_rows_from_anywhere_on_are_those_of_the_whole(shape):
     pixels = np.random.default_rng(7).random((1, *shape)).astype(np.float32)
     view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
-    rows, columns = (lattice(length, 64) for length in shape)
+    rows, columns = (tile_grid(length, 64) for length in shape)
     ran = []
 
     def blurred(tiles):
@@ -81,11 +81,11 @@ def test_rows_from_anywhere_on_are_those_of_the_whole(shape):
 
 
 def test_the_taper_is_the_references():
-    weight = taper(224, 224)
+    weight = blend_weights(224, 224)
     assert weight[0] == pytest.approx(0.069, abs=1e-3)
     assert weight[112] > 0.999
     np.testing.assert_array_equal(weight, weight[::-1])
-    np.testing.assert_allclose(taper(100, 224), weight[62:162], rtol=1e-6)
+    np.testing.assert_allclose(blend_weights(100, 224), weight[62:162], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("batch", "share"), [(1, 0.5), (3, 0.7)])
@@ -93,7 +93,7 @@ def test_groups_of_tiles_of_one_value_go_through_the_network_once(batch, share):
     pixels = np.full((1, 700, 700), 0.7, np.float32)
     pixels[:, 300:340, 350:400] = np.random.default_rng(3).random((40, 50))
     view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
-    rows, columns = (lattice(length, 64) for length in (700, 700))
+    rows, columns = (tile_grid(length, 64) for length in (700, 700))
     ran = []
 
     def blurred(tiles):

@@ -9,7 +9,7 @@ from flowmask.errors import SettingsError
 from flowmask.network.session import LEAST
 from flowmask.options import parse_memory
 from flowmask.system.memory import available_memory
-from flowmask.tiles.grid import lattice
+from flowmask.tiles.grid import tile_grid
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_it_grows_with_the_width_and_not_with_the_height():
 
 
 def test_a_gpu_that_is_taken_has_room_for_any_tile():
-    side = max(lattice(length, 224).tile for length in range(1, 10_000))
+    side = max(tile_grid(length, 224).tile for length in range(1, 10_000))
     assert planned_batch(10**10, 0, (side, side), 0, LEAST) >= 1
 
 

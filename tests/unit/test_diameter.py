@@ -9,7 +9,7 @@ from flowmask.families.flow.targets import labels_to_flows
 from flowmask.images.image import ArrayImage
 from flowmask.labels.labels import median_diameter
 from flowmask.network.contract import Contract
-from flowmask.tiles.normalise import channel_plan, levels
+from flowmask.tiles.normalise import channel_map, intensity_ranges
 
 CONTRACT = Contract("n", "rgb", 30.0, 27.5, True, "CC0", "nothing")
 
@@ -48,8 +48,8 @@ def discs(diameter, shape=(400, 400), every=1.6):
 
 
 def estimate(image, network):
-    plan = channel_plan("rgb", image.shape[0])
-    return estimate_diameter(image, network, plan, levels(image, plan, (1.0, 99.0)))
+    plan = channel_map("rgb", image.shape[0])
+    return estimate_diameter(image, network, plan, intensity_ranges(image, plan, (1.0, 99.0)))
 
 
 @pytest.mark.parametrize("diameter", [16, 24, 30, 42, 66])

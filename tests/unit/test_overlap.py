@@ -4,7 +4,7 @@ import gc
 import threading
 
 import pytest
-from flowmask.system.prefetch import ahead
+from flowmask.system.prefetch import prefetch
 
 
 def counting(stop, ended=None):
@@ -17,7 +17,7 @@ def counting(stop, ended=None):
 
 
 def test_items_come_in_order_and_then_the_error():
-    items = ahead(counting(20))
+    items = prefetch(counting(20))
     assert [next(items) for _ in range(20)] == list(range(20))
     with pytest.raises(ValueError, match="enough"):
         next(items)
@@ -25,7 +25,7 @@ def test_items_come_in_order_and_then_the_error():
 
 def test_a_consumer_that_stops_ends_the_threads_behind_it():
     before, ended = threading.active_count(), []
-    items = ahead(number for number in ahead(counting(1000, ended)))
+    items = prefetch(number for number in prefetch(counting(1000, ended)))
     assert next(items) == 0
     items.close()
     assert threading.active_count() == before
@@ -44,7 +44,7 @@ def test_an_error_between_two_ends_both_without_the_garbage_collector():
     gc.disable()
     try:
         with pytest.raises(MemoryError):
-            list(ahead(failing(ahead(counting(1000, ended)))))
+            list(prefetch(failing(prefetch(counting(1000, ended)))))
         assert threading.active_count() == before
     finally:
         gc.enable()

@@ -6,7 +6,7 @@ import pytest
 from flowmask.cli import MODEL
 from flowmask.labels.metrics import f1
 from flowmask.system.cpu import cores
-from flowmask.system.parallel import in_bands
+from flowmask.system.parallel import in_parallel
 
 from train.simulate import simulate
 
@@ -43,7 +43,7 @@ def test_the_same_bits_whatever_the_batch_and_the_threads(network, settings):
 def test_as_many_threads_work_as_were_asked_for_and_there_are_cores(network, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "flowmask.families.flow.follow.in_bands", lambda *given: seen.append(given[2]) or in_bands(*given)
+        "flowmask.families.flow.follow.in_parallel", lambda *given: seen.append(given[2]) or in_parallel(*given)
     )
     for threads, used in ((0, cores()), (1, 1), (999, cores())):
         flowmask.segment(SAMPLE.image[:64, :64], network, flowmask.Settings(threads=threads))

@@ -9,7 +9,7 @@ from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
 from flowmask.labels.paths import maps_path
 from flowmask.labels.provenance import labels_origin, maps_origin
-from flowmask.map_cache import MapsFile, discard
+from flowmask.map_cache import MapCache, discard
 from flowmask.network.session import OnnxNetwork
 from flowmask.options import Settings
 from flowmask.pipeline import segment_rows
@@ -23,7 +23,7 @@ PARTS = [np.random.default_rng(i).normal(size=(3, 4 + i, WIDTH)).astype(np.float
 
 def write(path, parts=PARTS, diameter=1 / 3):
     """Write the parts and return the size of the file after the head and after each part."""
-    with MapsFile(path, ORIGIN) as kept:
+    with MapCache(path, ORIGIN) as kept:
         kept.begin(diameter)
         sizes = [path.stat().st_size]
         for part in parts:
@@ -33,7 +33,7 @@ def write(path, parts=PARTS, diameter=1 / 3):
 
 
 def read(path, origin=ORIGIN):
-    with MapsFile(path, origin) as kept:
+    with MapCache(path, origin) as kept:
         return kept.diameter, list(kept.parts(WIDTH))
 
 
@@ -58,7 +58,7 @@ def test_a_file_torn_anywhere_keeps_what_is_whole_and_goes_on(tmp_path):
     near = {end + step for end in [0, *sizes] for step in range(-14, 15)}
     for size in sorted(near & set(range(len(whole)))):
         path.write_bytes(whole[:size])
-        with MapsFile(path, ORIGIN) as kept:
+        with MapCache(path, ORIGIN) as kept:
             assert kept.diameter == (None if size < sizes[0] else 1 / 3)
             if kept.diameter is None:
                 kept.begin(1 / 3)
@@ -126,7 +126,7 @@ def test_the_origin_says_what_decides_a_result_and_nothing_else():
 
 def test_a_file_that_cannot_be_kept_is_named(tmp_path):
     with pytest.raises(OutputError, match="maps: it cannot be kept for --resume"):
-        MapsFile(tmp_path / "absent" / "maps", ORIGIN)
+        MapCache(tmp_path / "absent" / "maps", ORIGIN)
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="folder: it cannot be kept for --resume"):
         discard(tmp_path / "folder")
@@ -162,12 +162,12 @@ def test_kept_rows_go_through_the_network_no_more(tmp_path):
 
     diameter, whole, all_tiles = labels()
     path = tmp_path / "maps"
-    with MapsFile(path, ORIGIN) as kept:
+    with MapCache(path, ORIGIN) as kept:
         assert labels(kept)[0] == diameter
     size, tiles = path.stat().st_size, []
     for left in (size, size * 2 // 3, size // 3, 450):
         path.write_bytes(path.read_bytes()[:left])
-        with MapsFile(path, ORIGIN) as kept:
+        with MapCache(path, ORIGIN) as kept:
             again, resumed, counting = labels(kept)
         assert again == diameter
         assert counting.looks == 0 < all_tiles.looks

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...kernels.compiled import inlined, kernel, part
-from ...system.parallel import in_bands
-from .constants import LONGEST, STEPS
+from ...system.parallel import in_parallel
+from .constants import FLOW_SCALE, LONGEST, STEPS
 
 Maps = npt.NDArray[np.float32]
 Ends = npt.NDArray[np.int32]
@@ -58,7 +58,7 @@ def inner_field(maps: Maps, threshold: float) -> Maps:
 
     maps: (Y, 3, X). Steps are cut at `LONGEST` along each axis: far too bright specks have flows of any length.
     """
-    field: Maps = maps[:, :2] / np.float32(5)
+    field: Maps = maps[:, :2] / np.float32(FLOW_SCALE)
     np.clip(field, -LONGEST, LONGEST, out=field)
     field *= maps[:, 2:] > threshold
     return field
@@ -173,29 +173,29 @@ def follow(
     def work(first: int, last: int) -> None:
         _follow(maps, field, top, height, rows[first:last], columns, threshold, ends[first:last])
 
-    in_bands(len(rows), BAND, threads, work)
+    in_parallel(len(rows), BAND, threads, work)
     return ends
 
 
 @kernel("void(i4[:,::1], i8[::1], i8, i4[:,::1], i8, i4[::1])")
-def pile_up(
+def count_ends(
     ends: Ends,
     bases: npt.NDArray[np.int64],
     first: int,
-    pile: npt.NDArray[np.int32],
+    histogram: npt.NDArray[np.int32],
     top: int,
     lowest: npt.NDArray[np.int32],
 ) -> None:
-    """Count ends in ``pile`` (n, X), whose first row is ``top``.
+    """Count ends in ``histogram`` (n, X), whose first row is ``top``.
 
     ``lowest``, of all rows of the network image, takes the last source row of which a path ends in each.
     ends as from `follow`, of the source rows from ``first`` on; bases: int(row) of each.
     """
-    width = pile.shape[1]
+    width = histogram.shape[1]
     for i in range(ends.shape[0]):
         for j in range(ends.shape[1]):
             end = ends[i, j]
             if end != NOWHERE:
                 row = bases[i] + end // width
-                pile[row - top, end % width] += 1
+                histogram[row - top, end % width] += 1
                 lowest[row] = first + i

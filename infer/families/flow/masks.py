@@ -1,4 +1,4 @@
-"""Sinks to instances: seeds from the pile of path ends, then the checks that a cell must pass.
+"""Sinks to instances: seeds from the histogram of path ends, then the checks that a cell must pass.
 
 Everything works on some rows of the image; the row at which what is given begins is called ``top``. A cell is known
 by the number of its seed, counted from 1 in raster order, until it has passed the checks.
@@ -11,44 +11,42 @@ import numpy.typing as npt
 
 from ...kernels.compiled import kernel, part
 from ...labels.labels import Boxes, Labels
-from ...system.parallel import in_bands
+from ...system.parallel import in_parallel
+from .constants import FLOW_SCALE, GROWTH, PEAK
 from .follow import NOWHERE, Ends, Maps, Positions, sample
 from .targets import cell_flows
 
 SEED_PIXELS = 10
 SPREAD_PIXELS = 2
 """Ends, in network pixels of cell area, that make a seed and that let it grow (Cellpose: h > 10, h > 2)."""
-PEAK = 2
-GROWTH = 5
-"""A seed is the highest pixel within `PEAK` pixels and grows `GROWTH` times by its 3 x 3 neighbourhood."""
 BAND = 16
 """Cells that a thread checks before it takes others."""
-Pile = npt.NDArray[np.int32]
+SinkHistogram = npt.NDArray[np.int32]
 
 
 @part
-def _is_peak(pile: Pile, y: int, x: int) -> bool:
+def _is_peak(histogram: SinkHistogram, y: int, x: int) -> bool:
     """Whether no pixel within `PEAK` is higher, nor as high and earlier in raster order."""
-    here = pile[y, x]
-    for v in range(max(0, y - PEAK), min(pile.shape[0], y + PEAK + 1)):
-        for u in range(max(0, x - PEAK), min(pile.shape[1], x + PEAK + 1)):
+    here = histogram[y, x]
+    for v in range(max(0, y - PEAK), min(histogram.shape[0], y + PEAK + 1)):
+        for u in range(max(0, x - PEAK), min(histogram.shape[1], x + PEAK + 1)):
             earlier = v < y or (v == y and u < x)
-            if pile[v, u] > here or (earlier and pile[v, u] == here):
+            if histogram[v, u] > here or (earlier and histogram[v, u] == here):
                 return False
     return True
 
 
 @kernel("i8[:,::1](i4[:,::1], i8, i8, f8)")
-def peaks(pile: Pile, first: int, last: int, least: float) -> npt.NDArray[np.int64]:
-    """Return (n, 3) int64 (row, column, height) of the seeds in the rows ``first`` to ``last`` of the pile.
+def peaks(histogram: SinkHistogram, first: int, last: int, least: float) -> npt.NDArray[np.int64]:
+    """Return (n, 3) int64 (row, column, height) of the seeds in the rows ``first`` to ``last`` of the histogram.
 
-    The pile holds `PEAK` rows more on either side, except at the borders of the image. Raster order.
+    The histogram holds `PEAK` rows more on either side, except at the borders of the image. Raster order.
     """
     found = []
     for y in range(first, last):
-        for x in range(pile.shape[1]):
-            if pile[y, x] > least and _is_peak(pile, y, x):
-                found.append((y, x, pile[y, x]))
+        for x in range(histogram.shape[1]):
+            if histogram[y, x] > least and _is_peak(histogram, y, x):
+                found.append((y, x, histogram[y, x]))
     seeds = np.empty((len(found), 3), np.int64)
     for index, (y, x, height) in enumerate(found):
         seeds[index, 0], seeds[index, 1], seeds[index, 2] = y, x, height
@@ -57,14 +55,19 @@ def peaks(pile: Pile, first: int, last: int, least: float) -> npt.NDArray[np.int
 
 @kernel("i4[:,::1](i4[:,::1], i8[:,::1], i8[::1], i8, i8, f8)")
 def grow(
-    pile: Pile, seeds: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], first: int, last: int, least: float
+    histogram: SinkHistogram,
+    seeds: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int64],
+    first: int,
+    last: int,
+    least: float,
 ) -> Labels:
-    """Return (last - first, X) int32 the basin of each pixel: every seed grown inside pile > ``least``.
+    """Return (last - first, X) int32 the basin of each pixel: every seed grown inside histogram > ``least``.
 
-    seeds as from `peaks`; the pile holds 2 * `GROWTH` rows more on either side of ``first`` to ``last``, except at
+    seeds as from `peaks`; the histogram holds 2 * `GROWTH` rows more on either side of ``first`` to ``last``, except at
     the borders of the image. Where two meet the higher seed wins, the later one of two that are equal.
     """
-    height, width = pile.shape
+    height, width = histogram.shape
     basins = np.zeros((last - first, width), np.int32)
     side = 2 * GROWTH + 3
     for index in np.argsort(seeds[:, 2], kind="mergesort"):
@@ -76,7 +79,7 @@ def grow(
             for v in range(GROWTH + 1 - radius, GROWTH + 2 + radius):
                 for u in range(GROWTH + 1 - radius, GROWTH + 2 + radius):
                     y, x = top + v, left + u
-                    if 0 <= y < height and 0 <= x < width and pile[y, x] > least and not before[v, u]:
+                    if 0 <= y < height and 0 <= x < width and histogram[y, x] > least and not before[v, u]:
                         reached[v, u] = before[v - 1 : v + 2, u - 1 : u + 2].any()
         for v in range(max(0, first - top), min(side, last - top)):
             for u in range(side):
@@ -119,8 +122,8 @@ def _flow_errors(
             for x in range(right - left):
                 if mask[y, x]:
                     at_y, at_x = rows[top + y], columns[left + x]
-                    dy = flows[0, y, x] - sample(maps[:, 0], at_y, at_x, maps_top, height) / 5
-                    dx = flows[1, y, x] - sample(maps[:, 1], at_y, at_x, maps_top, height) / 5
+                    dy = flows[0, y, x] - sample(maps[:, 0], at_y, at_x, maps_top, height) / FLOW_SCALE
+                    dx = flows[1, y, x] - sample(maps[:, 1], at_y, at_x, maps_top, height) / FLOW_SCALE
                     total += dy * dy + dx * dx
                     count += 1
         errors[index] = total / count
@@ -151,7 +154,7 @@ def flow_errors(
             cells[first:last], boxes, labels, labels_top, maps, maps_top, height, rows, columns, errors[first:last]
         )
 
-    in_bands(len(cells), BAND, threads, work)
+    in_parallel(len(cells), BAND, threads, work)
     return errors
 
 

@@ -1,14 +1,16 @@
-"""Rows of maps in, rows of labels out: the dynamics of an image of which only a strip is held at a time.
+"""Rows of maps in, rows of labels out: the flow dynamics of an image, of which only a strip is held at a time.
 
-Each stage passes on the rows that nothing can change any more, so the labels are those of the whole image:
+"Source" rows and pixels are those of the image, "network" rows those of the rescaled image. Each stage passes on the
+rows that nothing can change any more, so the labels are those of the whole image:
 
-* a source pixel is followed once the maps reach as far below it as a path can go;
-* a row of the pile is final once no path that is still to be followed can end in it, its basins a few rows later;
-* a source row is labelled once all its paths end in final basins;
-* a cell is judged once all the rows whose paths end in its basin are labelled;
-* a row is numbered once its cells are judged, a cell's holes are filled once all its rows are numbered.
+1. A source pixel is followed once the maps reach as far below it as a path can go.
+2. A row of the sink histogram is final once no path that ends in it is still to be followed. Its basins are final a few
+   rows later.
+3. A source row is labelled once all its paths end in final basins.
+4. A cell is checked once all rows whose paths end in its basin are labelled.
+5. A row is numbered once its cells are checked. The holes of a cell are filled once all its rows are numbered.
 
-How far a path can go is known: the number of steps times the longest step (`follow.REACH`).
+A path goes at most `flowmask.families.flow.constants.REACH` rows: the number of steps times the longest step.
 """
 
 from __future__ import annotations
@@ -21,16 +23,14 @@ import numpy.typing as npt
 
 from ...labels.labels import Labels
 from ...labels.measure import measure
-from ...options import Settings
-from ...system.cpu import threads
-from ...system.parallel import in_bands
+from ...options import Segmentation
+from ...system.cpu import threads as usable_threads
+from ...system.parallel import in_parallel
 from ...system.rolling import Rolling
 from ...tiles.rescale import positions
-from .constants import REACH
-from .follow import Maps, follow, inner_field, pile_up
+from .constants import GROWTH, PEAK, REACH
+from .follow import Maps, count_ends, follow, inner_field
 from .masks import (
-    GROWTH,
-    PEAK,
     SEED_PIXELS,
     SPREAD_PIXELS,
     fill_holes,
@@ -46,23 +46,29 @@ BAND = 64
 
 
 def label_rows(
-    parts: Iterable[Maps], network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings
+    parts: Iterable[Maps],
+    network_shape: tuple[int, int],
+    shape: tuple[int, int],
+    options: Segmentation,
+    threads: int = 0,
 ) -> Iterator[Labels]:
     """Yield the labels of an image of ``shape`` from the top down, (n, X) int32 at a time.
 
     parts: the maps (3, n, x) float32 of the network image from the top down. Ids are 1, 2, ... by first pixel.
     """
-    strip = _Strip(network_shape, shape, settings)
+    strip = _Strip(network_shape, shape, options, usable_threads(threads))
     for part in parts:
         yield strip.advance(part)
 
 
 class _Strip:
-    """The rows that some stage still needs, and how far each stage has come; ends of ranges are excluded."""
+    """The rows that some stage still needs, and how far each stage has come; the end of a range is excluded."""
 
-    def __init__(self, network_shape: tuple[int, int], shape: tuple[int, int], settings: Settings) -> None:
-        self.settings = settings
-        self.threads = threads(settings.threads)
+    def __init__(
+        self, network_shape: tuple[int, int], shape: tuple[int, int], options: Segmentation, threads: int
+    ) -> None:
+        self.options = options
+        self.threads = threads
         self.height, self.width = network_shape
         self.rows = positions(0, shape[0], shape[0], self.height)
         self.columns = positions(0, shape[1], shape[1], self.width)
@@ -71,12 +77,12 @@ class _Strip:
         """Network pixels that one source pixel covers: each end counts so much."""
         self.maps = Rolling(self.width, np.float32, 3)
         self.field = Rolling(self.width, np.float32, 2)
-        self.pile = Rolling(self.width, np.int32)
+        self.histogram = Rolling(self.width, np.int32)
         self.basins = Rolling(self.width, np.int32)
         self.ends = Rolling(shape[1], np.int32)
         self.labels = Rolling(shape[1], np.int32)
         self.lowest = np.full(self.height, -1, np.int32)
-        """For each network row the last source row of which a path ends there."""
+        """For each network row the last source row with a path that ends there."""
         self.deepest = np.zeros(shape[0], np.int64)
         """For each source row the last network row in which one of its paths ends."""
         self.seeds = np.empty((0, 3), np.int64)
@@ -85,9 +91,9 @@ class _Strip:
         """Network rows in which the seeds are known."""
         self.boxes = np.empty((0, 4), np.int32)
         self.areas = np.empty(0, np.int64)
-        self.judged = 0
-        """Cells, in the order of their seeds, that have passed the checks or not."""
-        self.kept = np.empty(0, np.bool_)
+        self.checked = 0
+        """Cells, in the order of their seeds, that have been checked."""
+        self.accepted = np.empty(0, np.bool_)
         self.numbers = np.empty(0, np.int32)
         self.numbered = 0
         """Source rows that hold final numbers."""
@@ -102,7 +108,7 @@ class _Strip:
         self._find_seeds()
         self._grow()
         self._label()
-        self._judge()
+        self._check()
         self._number()
         self._fill()
         return self._finish()
@@ -110,15 +116,15 @@ class _Strip:
     def _take(self, part: Maps) -> None:
         rows = part.transpose(1, 0, 2)
         self.maps.append(rows)
-        self.field.append(inner_field(rows, self.settings.cellprob_threshold))
-        self.pile.append(np.zeros((len(rows), self.width), np.int32))
+        self.field.append(inner_field(rows, self.options.cellprob_threshold))
+        self.histogram.append(np.zeros((len(rows), self.width), np.int32))
 
     def _source_rows(self, network_row: float) -> int:
         """Return how many source rows lie above a network row."""
         return int(np.searchsorted(self.rows, network_row))
 
     def _follow(self) -> None:
-        """Follow the source rows from which no path leaves the maps that are there."""
+        """Follow the source rows from which no path can leave the rows of maps that have arrived."""
         whole = self.maps.bottom == self.height
         first, last = self.ends.bottom, self._source_rows(math.inf if whole else self.maps.bottom - 1 - REACH)
         if last <= first:
@@ -131,34 +137,35 @@ class _Strip:
             self.height,
             self.rows[first:last],
             self.columns,
-            self.settings.cellprob_threshold,
+            self.options.cellprob_threshold,
             self.threads,
         )
         self.ends.append(ends)
         bases = self.bases[first:last]
         self.deepest[first:last] = bases + np.maximum(ends.max(axis=1, initial=0), 0) // self.width
-        pile_up(ends, bases, first, self.pile.rows(self.pile.top, self.pile.bottom), self.pile.top, self.lowest)
+        top = self.histogram.top
+        count_ends(ends, bases, first, self.histogram.rows(top, self.histogram.bottom), top, self.lowest)
 
     def _find_seeds(self) -> None:
-        """Find the seeds in the rows of the pile in which no path ends any more that is still to be followed."""
+        """Find the seeds in the rows of the sink histogram that are final."""
         following = self.ends.bottom
         final = self.height if following == len(self.rows) else max(0, self.bases[following] - REACH)
         last = final if final == self.height else final - PEAK
         if last <= self.seeded:
             return
         top = max(0, self.seeded - PEAK)
-        found = peaks(self.pile.rows(top, final), self.seeded - top, last - top, SEED_PIXELS / self.area)
+        found = peaks(self.histogram.rows(top, final), self.seeded - top, last - top, SEED_PIXELS / self.area)
         found[:, 0] += top
         self.seeds = np.concatenate([self.seeds, found])
         new = len(found)
         self.boxes = np.concatenate([self.boxes, np.zeros((new, 4), np.int32)])
         self.areas = np.concatenate([self.areas, np.zeros(new, np.int64)])
-        self.kept = np.concatenate([self.kept, np.zeros(new, np.bool_)])
+        self.accepted = np.concatenate([self.accepted, np.zeros(new, np.bool_)])
         self.numbers = np.concatenate([self.numbers, np.zeros(new, np.int32)])
         self.seeded = last
 
     def _grow(self) -> None:
-        """Grow the basins in the rows that no seed reaches any more that is still to be found."""
+        """Grow the basins in the rows that no later seed can reach."""
         first, last = self.basins.bottom, self.height if self.seeded == self.height else self.seeded - 2 * GROWTH
         if last <= first:
             return
@@ -166,12 +173,12 @@ class _Strip:
         some = slice(*np.searchsorted(self.seeds[:, 0], (first - GROWTH, last + GROWTH)))
         seeds = self.seeds[some] - np.array([top, 0, 0])
         numbers = np.arange(some.start + 1, some.stop + 1)
-        pile = self.pile.rows(top, bottom)
-        self.basins.append(grow(pile, seeds, numbers, first - top, last - top, SPREAD_PIXELS / self.area))
-        self.pile.drop(self.basins.bottom - 2 * GROWTH)
+        histogram = self.histogram.rows(top, bottom)
+        self.basins.append(grow(histogram, seeds, numbers, first - top, last - top, SPREAD_PIXELS / self.area))
+        self.histogram.drop(self.basins.bottom - 2 * GROWTH)
 
     def _label(self) -> None:
-        """Label the source rows of which every path ends in a row of basins that is there."""
+        """Label the source rows whose paths all end in final basins."""
         first = self.labels.bottom
         waiting = np.flatnonzero(self.deepest[first : self.ends.bottom] >= self.basins.bottom)
         last = first + int(waiting[0]) if waiting.size else self.ends.bottom
@@ -180,30 +187,34 @@ class _Strip:
         basins = self.basins.rows(self.basins.top, self.basins.bottom)
         labels = np.zeros((last - first, len(self.columns)), np.int32)
         ends, bases, top = self.ends.rows(first, last), self.bases[first:last], self.basins.top
-        in_bands(last - first, BAND, self.threads, lambda a, b: label(ends[a:b], bases[a:b], basins, top, labels[a:b]))
+
+        def work(a: int, b: int) -> None:
+            label(ends[a:b], bases[a:b], basins, top, labels[a:b])
+
+        in_parallel(last - first, BAND, self.threads, work)
         measure(labels, first, self.boxes, self.areas)
         self.labels.append(labels)
         self.ends.drop(last)
         if last < len(self.rows):
             self.basins.drop(self.bases[last] - REACH)
 
-    def _judge(self) -> None:
-        """Check the cells of which no path ends in the basin that is not labelled."""
-        last = self.judged
-        for row in self.seeds[self.judged :, 0]:
+    def _check(self) -> None:
+        """Check the cells all of whose pixels are labelled: size and flow error."""
+        last = self.checked
+        for row in self.seeds[self.checked :, 0]:
             low, high = max(0, row - GROWTH), min(self.height, row + GROWTH + 1)
             if high > self.basins.bottom or self.lowest[low:high].max() >= self.labels.bottom:
                 break
             last += 1
-        cells = np.arange(self.judged, last)
-        cells = cells[self.areas[cells] >= max(1, self.settings.min_size)]
-        self.judged = last
-        if self.settings.flow_threshold > 0:
-            cells = cells[self._flow_errors(cells) <= self.settings.flow_threshold]
-        self.kept[cells] = True
+        cells = np.arange(self.checked, last)
+        cells = cells[self.areas[cells] >= max(1, self.options.min_size)]
+        self.checked = last
+        if self.options.flow_threshold > 0:
+            cells = cells[self._flow_errors(cells) <= self.options.flow_threshold]
+        self.accepted[cells] = True
         following = self.bases[self.ends.bottom] - REACH if self.ends.bottom < len(self.rows) else self.height
         self.field.drop(following)
-        waiting = self._first_unjudged_row()
+        waiting = self._first_unchecked_row()
         self.maps.drop(min(following, self.bases[waiting] if waiting < len(self.rows) else self.height))
 
     def _flow_errors(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -220,17 +231,17 @@ class _Strip:
             self.threads,
         )
 
-    def _first_unjudged_row(self) -> int:
-        """Return the first source row that a cell without a judgement has a pixel in, or may have one in."""
-        seen = self.boxes[self.judged :, 0][self.areas[self.judged :] > 0]
+    def _first_unchecked_row(self) -> int:
+        """Return the first source row that has, or may get, a pixel of a cell that is not checked yet."""
+        seen = self.boxes[self.checked :, 0][self.areas[self.checked :] > 0]
         return int(seen.min(initial=self.labels.bottom))
 
     def _number(self) -> None:
-        """Number the rows all of whose cells are judged."""
-        last = self._first_unjudged_row()
+        """Number the rows all of whose cells are checked."""
+        last = self._first_unchecked_row()
         before = self.count
         if last > self.numbered:
-            self.count = renumber(self.labels.rows(self.numbered, last), self.numbers, self.kept, before)
+            self.count = renumber(self.labels.rows(self.numbered, last), self.numbers, self.accepted, before)
             self.numbered = last
         new = np.flatnonzero(self.numbers > before)
         self.holed = np.concatenate([self.holed, new[np.argsort(self.numbers[new])]])

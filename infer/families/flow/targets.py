@@ -14,7 +14,7 @@ from ...kernels.compiled import kernel, part
 from ...labels.labels import Labels
 from ...labels.measure import label_boxes
 from ...system.cpu import cores
-from ...system.parallel import in_bands
+from ...system.parallel import in_parallel
 
 BAND = 16
 """Cells that a thread works on before it takes others."""
@@ -95,5 +95,5 @@ def labels_to_flows(labels: Labels) -> Flows:
     flows = np.zeros((2, *labels.shape), np.float32)
     if labels.size:
         boxes = label_boxes(labels, int(labels.max(initial=0)))
-        in_bands(len(boxes), BAND, cores(), lambda first, last: _fill_flows(labels, boxes, first, last, flows))
+        in_parallel(len(boxes), BAND, cores(), lambda first, last: _fill_flows(labels, boxes, first, last, flows))
     return flows

@@ -1,0 +1,1 @@
+"""What the engine withstands, and that its labels stay the same."""

@@ -1,0 +1,1 @@
+"""The semantic family: one foreground map, whose connected components are the cells."""

@@ -1,0 +1,89 @@
+"""Foreground to cells: the connected components of the pixels whose logit exceeds the threshold.
+
+Two pixels are connected if they share a side. A component may be as large as the image, so the image is labelled in
+blocks, and `flowmask.families.blocks.gather` joins what touches across their borders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ...images.image import Image
+from ...labels.labels import Labels
+from ...network.session import Network
+from ...tiles.channels import ChannelMap
+from ...tiles.normalise import IntensityRanges
+from ...tiles.plan import ImagePlan
+from ...tiles.rescale import positions
+from .. import Family
+from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks, make_block
+
+HALO = 0
+"""Beyond the network rows between which a pixel is interpolated, nothing changes its foreground."""
+BLOCK_BYTES = 4 * 6
+"""Bytes per image pixel of a block: logits, foreground, components and labels."""
+
+
+def estimate_diameter(
+    image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
+) -> float:
+    """Return the training diameter of the contract: the family estimates nothing from the image."""
+    return network.contract.train_diameter
+
+
+def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:
+    """Return (n, X) whether the logit of each pixel of the rows ``core``, interpolated linearly, exceeds the threshold.
+
+    maps: (1, n, X) float32, the rows ``read`` of the network image.
+    """
+    height, width = plan.network_shape
+    rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
+    columns = positions(0, plan.shape[1], plan.shape[1], width)
+    logits = _interpolated(_interpolated(maps[0], rows, 0), columns, 1)
+    return logits > np.float32(plan.options.cellprob_threshold)
+
+
+def _interpolated(values: npt.NDArray[np.float32], at: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float32]:
+    """Interpolate (Y, X) linearly at the positions along an axis."""
+    below = at.astype(np.int64)
+    above = np.minimum(below + 1, values.shape[axis] - 1)
+    weight = (at - below).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+    low, high = np.take(values, below, axis), np.take(values, above, axis)
+    between: npt.NDArray[np.float32] = low + (high - low) * weight
+    return between
+
+
+def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
+    """Return the components of the rows ``core``; the key of a component is its first pixel in the block.
+
+    maps: (1, n, X) float32, the rows ``read`` of the network image.
+    """
+    import cv2  # which takes longer to load than an image to be read
+
+    mask = foreground(maps, plan, core, read)
+    count, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    first = np.zeros(count, np.int64)
+    ids, places = np.unique(components, return_index=True)
+    first[ids] = places + core[0] * plan.shape[1]
+    return make_block(core, np.asarray(components, np.int32), first[1:])
+
+
+def _label_rows(parts: Iterable[Maps], plan: ImagePlan) -> Iterator[Labels]:
+    return label_rows_by_blocks(parts, plan, label_block, HALO)
+
+
+def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
+    return min(shape[0], BLOCK) * shape[1] * BLOCK_BYTES
+
+
+FAMILY = Family(
+    options=frozenset({"cellprob_threshold", "min_size"}),
+    halo=HALO,
+    estimate_diameter=estimate_diameter,
+    label_rows=_label_rows,
+    label_block=label_block,
+    row_bytes=_row_bytes,
+)
