@@ -1,158 +1,226 @@
-"""Train the network of a config: `python -m train NAME --data FOLDER [--pool FOLDER] [--work FOLDER]`."""
+"""Train the network of a recipe: read the data, run the stages in order, write the checkpoint.
+
+The command line is in `train.__main__`; `bench.left_out` uses these functions as a library.
+"""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import sys
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
-from flowmask.errors import FlowmaskError, SettingsError
-from flowmask.network.contract import CHANNEL_POLICIES, Contract
 
-from train.batches import batch_maker
-from train.config import Config, load_config, split
-from train.data import Prepared, prepare_items, prepare_simulated
+from flowmask.errors import SettingsError
+from flowmask.network.contract import Contract
+from train.checkpoint import UNREADABLE, load, parameters, save
+from train.config import Recipe, Stage
+from train.data.batches import batch_maker
+from train.data.prepared import SIMULATED, Prepared, prepare, prepare_items
+from train.data.readers import Item, read_folders, read_item, read_shared
+from train.families import FamilyNetwork, find_architecture, find_family
+from train.families.base import Finished
 from train.loop import fit
-from train.network import FlowNetwork, load, parameters, save
-from train.optimise import INITIALISATIONS
-from train.readers import Item, read_folders
-from train.size import fit_size
+from train.start import checkpoints_of, starting_network
 from train.validate import Validation
 
 VALIDATE_EVERY = 400
+"""Steps between two validations."""
 VALIDATE_IMAGES = 3
+"""Images of each held-out source that are scored during training."""
+DIAMETER = 30.0
+"""Cell diameter in px that the contract states during training for a recipe without ``mean_diameter``."""
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
-    parser.add_argument("config", help="name of a module in train/configs")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        action="append",
-        required=True,
-        metavar="FOLDER",
-        help="one folder for each source, the challenge's images/ and labels/, COCO's JSON with images, or for each "
-        "image a folder with one mask for each object; may be repeated",
-    )
-    parser.add_argument("--pool", type=Path, metavar="FOLDER", help="simulated images written by python -m train.pool")
-    parser.add_argument(
-        "--start", type=Path, metavar="CHECKPOINT", help="begin with these weights instead of random ones"
-    )
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("checkpoints"),
-        metavar="FOLDER",
-        help="where checkpoints go (default checkpoints/); training goes on from one it finds there",
-    )
-    parser.add_argument(
-        "--device",
-        choices=("cpu", "cuda"),
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="where to train (default cuda where PyTorch finds a GPU)",
-    )
-    return parser.parse_args(argv)
+def train_recipe(recipe: Recipe, data: Sequence[Path], pool: Path | None, work: Path, device: str = "cpu") -> Path:
+    """Run all stages of a recipe and return the checkpoint WORK/RECIPE.pt, which `python -m export` turns into ONNX.
+
+    data: folders of labelled images. pool: folder of simulated images. Each stage writes WORK/RECIPE/STAGE.pt; a stage
+    whose checkpoint exists is skipped, and an interrupted one resumes from WORK/RECIPE/STAGE.state. Raises
+    SettingsError if a checkpoint belongs to other values of the recipe.
+    """
+    check_stages(recipe)
+    output, last_stage = work / f"{recipe.name}.pt", recipe.stages[-1]
+    if _is_finished(output, last_stage, recipe, work):
+        print(f"{output}: exists", flush=True)
+        return output
+    items, field = read_folders(data), find_family(recipe.family).field
+    simulated: list[Prepared] | None = None
+    prepare_item, images = _preparer(recipe), []
+    for number, stage in enumerate(recipe.stages, 1):
+        path = work / recipe.name / f"{stage.name}.pt"
+        training, held_out = stage.split.divide(items)
+        if not training or not held_out:
+            raise SettingsError(
+                f"{recipe.name}: the split of stage {stage.name} leaves {len(training)} images to train on and "
+                f"{len(held_out)} to validate with; change its patterns of source/name until both have some."
+            )
+        finished = _is_finished(path, stage, recipe, work)
+        if finished and stage is not last_stage:
+            print(f"stage {number} of {len(recipe.stages)}, {stage.name}: {path} exists", flush=True)
+            continue
+        if simulated is None:
+            simulated = prepare_items(read_shared(pool), recipe.channels, field, SIMULATED) if pool else []
+        images = [prepare_item(item) for item in training] + simulated
+        if not finished:
+            print(f"stage {number} of {len(recipe.stages)}, {stage.name}: {len(images)} images", flush=True)
+            _run_stage(path, stage, recipe, images, held_out, work, device)
+    network = load(path)[0].to(device)
+    settings = settings_of(last_stage, recipe, [*checkpoints_of(last_stage.start, recipe, work)])
+    save_finished(output, network, finish(network, images, recipe), recipe, settings)
+    print(f"{output}: written", flush=True)
+    return output
 
 
-def about(config: Config) -> Contract:
-    """Return the contract of a config's network, before it has a size regression."""
+def check_stages(recipe: Recipe) -> None:
+    """Raise SettingsError if the recipe has no stages or two of the same name."""
+    names = [stage.name for stage in recipe.stages]
+    if not names or len(set(names)) < len(names):
+        raise SettingsError(f"{recipe.name}: its stages need different names, and there must be at least one stage.")
+
+
+def train_stage(
+    network: FamilyNetwork,
+    images: Sequence[Prepared],
+    stage: Stage,
+    recipe: Recipe,
+    state: Path | None = None,
+    fingerprint: str = "",
+    validation: Callable[[torch.nn.Module], str] | None = None,
+    device: str = "cpu",
+) -> float:
+    """Train a network by one stage on prepared images, in place; return the seconds spent.
+
+    Without ``state`` the training cannot be resumed, without ``validation`` nothing is scored.
+    """
+    family = find_family(recipe.family)
+    encoder = find_architecture(recipe.family, recipe.architecture).encoder
+    make = batch_maker(images, stage, recipe.mean_diameter, family.target(recipe))
+    with TemporaryDirectory() as folder:
+        seconds = fit(
+            network,
+            make,
+            family.loss,
+            stage,
+            state or Path(folder) / "state",
+            fingerprint,
+            validation or (lambda _: "not validated"),
+            VALIDATE_EVERY,
+            device=device,
+            encoder=encoder,
+        )
+    network.eval()
+    return seconds
+
+
+def contract_in_training(recipe: Recipe, multiple: int = 8) -> Contract:
+    """Return the contract with which the engine runs the network while it is trained: it has no size regression."""
+    diameter = recipe.mean_diameter or DIAMETER
     return Contract(
-        config.name, config.policy, config.mean_diameter, config.mean_diameter, False, config.licence, config.data
+        name=recipe.name,
+        channels=recipe.channels,
+        mean_diameter=diameter,
+        train_diameter=diameter,
+        sized=False,
+        licence=recipe.licence,
+        data=recipe.data,
+        multiple=multiple,
+        family=recipe.family,
+        heads=find_family(recipe.family).heads,
     )
 
 
-def starting_network(config: Config, start: Path | None) -> FlowNetwork:
-    """Return the config's network, random or with the weights of a checkpoint of the same shape."""
-    network = FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
-    if start is None:
-        INITIALISATIONS[config.initialisation](network)
-        return network
-    loaded, _ = load(start)
-    if (loaded.channels, loaded.widths) != (network.channels, network.widths):
-        raise SettingsError(f"{start}: its network has another shape than the config's; name a checkpoint that fits.")
-    return loaded
+def finish(network: FamilyNetwork, images: Sequence[Prepared], recipe: Recipe) -> Finished:
+    """Fit what the exported file needs besides the network, such as the size regression."""
+    return find_family(recipe.family).finish(network.eval(), images, recipe)
 
 
-def fingerprint(config: Config, images: Sequence[Prepared], start: Path | None) -> str:
-    """Return a digest of the config, the images and the weights that training begins with."""
-    digest = hashlib.sha256(repr(config).encode())
+def save_finished(path: Path, network: FamilyNetwork, finished: Finished, recipe: Recipe, settings: str = "") -> None:
+    """Write the checkpoint that `python -m export` reads."""
+    about = {
+        "channels": recipe.channels,
+        "mean_diameter": finished.mean_diameter,
+        "train_diameter": finished.train_diameter,
+        "licence": recipe.licence,
+        "data": recipe.data,
+    }
+    _write(path, network.cpu(), about=about, size=finished.size, settings=settings)
+
+
+def fingerprint_of(stage: Stage, recipe: Recipe, images: Sequence[Prepared], start: Sequence[Path]) -> str:
+    """Return a digest of the stage, the images and the weights with which the stage starts."""
+    digest = hashlib.sha256(settings_of(stage, recipe, start).encode())
     for image in images:
         digest.update(image.source.encode() + image.image.tobytes() + image.labels.tobytes())
-    if start is not None:
-        digest.update(start.read_bytes())
     return digest.hexdigest()
 
 
-def run(args: argparse.Namespace) -> None:
-    """Train, fit the size regression and write WORK/NAME.pt, which `python -m export` turns into ONNX."""
-    config = load_config(args.config)
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("--device cuda: PyTorch finds no GPU; leave it out, or install PyTorch with CUDA.")
-    torch.manual_seed(config.seed)
-    training, held_out = split(read_folders(args.data), config)
-    if not training or not held_out:
-        raise SettingsError(
-            f"{args.config}: its held_out and left_out leave {len(training)} images to train on and {len(held_out)} "
-            "to validate with; change these patterns of source/name until both have some."
-        )
-    images = prepare_all(training, args.pool, config.policy)
-    network = starting_network(config, args.start)
-    where = args.device if args.device != "cpu" else f"{torch.get_num_threads()} threads"
-    print(
-        f"{len(images)} images to train on, {len(held_out)} held out, {parameters(network):,} parameters, {where}",
-        flush=True,
-    )
-    validation = Validation(held_out, about(config), VALIDATE_IMAGES)
-    seconds = fit(
-        network,
-        batch_maker(images, config),
-        config,
-        args.work / f"{config.name}.state",
-        fingerprint(config, images, args.start),
-        validation,
-        VALIDATE_EVERY,
-        device=args.device,
-    )
-    path = args.work / f"{config.name}.pt"
-    finish(path, network, images, config)
-    print(f"{path} written after {seconds / 60:.0f} min of training", flush=True)
+def settings_of(stage: Stage, recipe: Recipe, start: Sequence[Path]) -> str:
+    """Return everything but the images that decides the weights of a stage, as text."""
+    shape = (recipe.family, recipe.architecture, recipe.channels, recipe.widths, recipe.mean_diameter, recipe.options)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in start if path.exists()]
+    return repr((shape, stage, digests))
 
 
-def prepare_all(items: list[Item], pool: Path | None, policy: str) -> list[Prepared]:
-    """Read and prepare real images and, where there is a pool, the simulated ones."""
-    return prepare_items(items, policy) + (prepare_simulated(pool, policy) if pool else [])
+def _preparer(recipe: Recipe) -> Callable[[Item], Prepared]:
+    """Return the function that reads and prepares an image; it keeps the result for the next stage."""
+    field = find_family(recipe.family).field
+    images: dict[Path, Prepared] = {}
+
+    def prepare_item(item: Item) -> Prepared:
+        if item.image not in images:
+            images[item.image] = prepare(*read_item(item), item.source, recipe.channels, field)
+        return images[item.image]
+
+    return prepare_item
 
 
-def finish(path: Path, network: FlowNetwork, images: Sequence[Prepared], config: Config) -> None:
-    """Fit the size regression and write the checkpoint that `python -m export` reads."""
-    facts = {
-        "channels": config.policy,
-        "mean_diameter": config.mean_diameter,
-        "train_diameter": config.mean_diameter,
-        "licence": config.licence,
-        "data": config.data,
-    }
-    size = fit_size(network.eval(), images, config)
-    save(path, network.cpu(), about=facts, size=size)
-
-
-def main(argv: list[str] | None = None) -> int:
-    return exit_code(run, parse_args(argv))
-
-
-def exit_code(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
-    """Return 0, or 1 with one sentence on stderr where the work raises one of our errors."""
+def _is_finished(path: Path, stage: Stage, recipe: Recipe, work: Path) -> bool:
+    """Return whether the checkpoint of a stage exists. Raises SettingsError if it belongs to other values."""
+    if not path.exists():
+        return False
     try:
-        work(args)
-    except FlowmaskError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        settings = torch.load(path, map_location="cpu", weights_only=True).get("settings")
+    except UNREADABLE as error:
+        raise SettingsError(f"{path}: this file cannot be read; remove it to train the stage again.") from error
+    if settings != settings_of(stage, recipe, [*checkpoints_of(stage.start, recipe, work)]):
+        raise SettingsError(
+            f"{path}: this stage was trained with other values of the recipe or from other weights; remove the file to "
+            "train the stage again, or choose another --work folder."
+        )
+    return True
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _run_stage(
+    path: Path,
+    stage: Stage,
+    recipe: Recipe,
+    images: Sequence[Prepared],
+    held_out: Sequence[Item],
+    work: Path,
+    device: str,
+) -> None:
+    """Train one stage and write its checkpoint."""
+    torch.manual_seed(stage.seed)
+    start = [*checkpoints_of(stage.start, recipe, work)]
+    network = starting_network(stage.start, recipe, work)
+    place = device if device != "cpu" else f"{torch.get_num_threads()} threads"
+    print(f"{len(held_out)} images held out, {parameters(network):,} parameters, {place}", flush=True)
+    contract = contract_in_training(recipe, network.multiple)
+    validation = Validation(held_out, contract, VALIDATE_IMAGES, recipe.mean_diameter is not None)
+    fingerprint = fingerprint_of(stage, recipe, images, start)
+    state = path.with_suffix(".state")
+    seconds = train_stage(network, images, stage, recipe, state, fingerprint, validation, device)
+    _write(path, network.cpu(), settings=settings_of(stage, recipe, start))
+    state.unlink(missing_ok=True)
+    print(f"{path}: written after {seconds / 60:.0f} min of training", flush=True)
+
+
+def _write(path: Path, network: FamilyNetwork, **extra: object) -> None:
+    """Write a checkpoint; an interrupted write leaves no file of this name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save(partial, network, **extra)
+    os.replace(partial, path)

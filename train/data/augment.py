@@ -1,9 +1,10 @@
-"""One training crop: an affine map applied to image, labels and flows alike, then photometric changes."""
+"""One training crop: an affine map applied to image and labels alike, then changes of the pixel values."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,48 +12,73 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 MISFIT = (0.1, 20.0)
-"""Range of what a crop's values are multiplied by where the percentiles miss its cells."""
+"""Range of the factor on a crop's values if the percentiles miss its cells."""
 MISFIT_NOISE = 0.25
-"""Upper end of the noise where the percentiles span nothing but noise: 1 % to 99 % are 4.7 standard deviations."""
+"""Largest noise if the percentiles span only noise: from 1 % to 99 % are 4.7 standard deviations."""
 SPECKS, SPECK = 0.01, 30.0
-"""Upper ends of the share of hot pixels and of how bright they are."""
+"""Largest fraction of hot pixels, and their largest brightness."""
 JPEG_QUALITY, JPEG_ZOOM = (15, 90), (0.7, 2.0)
-"""Ranges of a file's quality and of its sampling, in pixels of the file for each of the network."""
+"""Ranges of the JPEG quality and of the file's sampling, in file pixels per network pixel."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What a training crop may undergo; lengths in pixels, probabilities per crop."""
+    """How a training crop may be changed; lengths in network pixels, probabilities per crop.
 
-    crop: int = 224
-    scale: tuple[float, float] = (0.65, 1.5)
-    """Range of the factor by which a cell of the target diameter may be resized."""
-    scale_even_in_log: bool = True
-    """Whether that factor is even in its logarithm, and not itself."""
-    shuffle: float = 0.5
+    Rotation by any angle and mirroring are always applied. No field has a default: a recipe states every value.
+    """
+
+    crop: int
+    """Side of the crop."""
+    scale: tuple[float, float]
+    """Range of the random factor on the zoom, uniform in its logarithm."""
+    shuffle: float
     """Probability that the channels change places."""
-    drop: float = 0.1
-    """Probability that a colour image is seen in grey (the mean of its channels)."""
-    invert: float = 0.3
-    by_channel: float = 0.3
-    """Probability that gain, offset and gamma are drawn for each channel."""
-    gain: tuple[float, float] = (0.7, 1.3)
-    offset: float = 0.15
+    drop: float
+    """Probability that a colour image is turned into grey (the mean of its channels)."""
+    invert: float
+    """Probability that bright and dark are exchanged."""
+    by_channel: float
+    """Probability that gain, offset and gamma are drawn for each channel separately."""
+    gain: tuple[float, float]
+    """Range of a factor on the values."""
+    offset: float
     """Standard deviation of an additive shift, in units of the 1-99 percentile range."""
-    gamma: tuple[float, float] = (0.6, 1.6)
-    blur: float = 0.25
+    gamma: tuple[float, float]
+    """Range of an exponent of the values."""
+    blur: float
     """Probability of a Gaussian blur of 0.3 to 1.5 network pixels."""
-    noise: float = 0.08
+    noise: float
     """Upper end of the standard deviation of additive noise."""
-    illumination: float = 0.3
+    illumination: float
     """Probability of a smooth multiplicative field."""
-    misfit: float = 0.0
-    """Probability that the percentiles miss the cells: of a few cells on a wide ground the noise spans 0 to 1 and the
-    cells lie up to 20 times as high, beside bright debris they have down to a tenth of the range."""
-    specks: float = 0.0
-    """Probability of hot pixels: up to 1 % of the pixels, 1 to 30 ranges bright."""
-    jpeg: float = 0.0
-    """Probability that the crop was kept in a JPEG file."""
+    misfit: float
+    """Probability that the percentiles miss the cells: if a few cells lie on a wide background, the noise spans 0 to 1
+    and the cells are up to 20 times as bright; beside bright debris they have only a tenth of the range."""
+    specks: float
+    """Probability of hot pixels: up to 1 % of the pixels, 1 to 30 times the range."""
+    jpeg: float
+    """Probability that the crop is compressed as a JPEG file."""
+
+
+UNCHANGED = Augmentation(
+    crop=224,
+    scale=(1, 1),
+    shuffle=0,
+    drop=0,
+    invert=0,
+    by_channel=0,
+    gain=(1, 1),
+    offset=0,
+    gamma=(1, 1),
+    blur=0,
+    noise=0,
+    illumination=0,
+    misfit=0,
+    specks=0,
+    jpeg=0,
+)
+"""Only rotation and mirroring: a base for `dataclasses.replace`."""
 
 
 def affine(shape: tuple[int, int], crop: int, zoom: float, angle: float, flip: bool, rng: np.random.Generator) -> Array:
@@ -67,75 +93,69 @@ def affine(shape: tuple[int, int], crop: int, zoom: float, angle: float, flip: b
 
 
 def _centre(length: int, half: float, rng: np.random.Generator) -> float:
-    """Draw the crop's centre along one axis so that the crop leaves the image as little as possible."""
+    """Draw the crop's centre along one axis so that as little of the crop as possible lies outside the image."""
     low, high = half - 0.5, length - 0.5 - half
     return rng.uniform(low, high) if high > low else (length - 1) / 2
 
 
-def warp(
-    image: Array, labels: npt.NDArray[np.int32], flows: Array, matrix: Array, crop: int
-) -> tuple[Array, npt.NDArray[np.int32], Array]:
-    """Apply an affine map to image (Y, X, C), labels (Y, X) and flows (Y, X, 2) given as (dy, dx).
-
-    Returns the same three of side ``crop``; the vectors are turned with the image and have unit length again.
-    """
+def warp(image: Array, labels: npt.NDArray[np.int32], matrix: Array, crop: int) -> tuple[Array, npt.NDArray[np.int32]]:
+    """Apply an affine map to image (Y, X, C) and labels (Y, X); return both with side ``crop``."""
     size = (crop, crop)
-    image = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR).reshape(crop, crop, -1)
+    pixels = np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR), np.float32).reshape(crop, crop, -1)
     # OpenCV warps no 32-bit integers: 16 bits are enough for the ids of one image of the training set.
-    turned = cv2.warpAffine(labels.astype(np.uint16), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
-    field = cv2.warpAffine(flows, matrix, size, flags=cv2.INTER_LINEAR)
-    field = (field[..., ::-1] @ matrix[:, :2].T)[..., ::-1]
-    field = field / (np.linalg.norm(field, axis=-1, keepdims=True) + 1e-20) * (turned > 0)[..., None]
-    return image, turned, field.astype(np.float32)
+    ids = cv2.warpAffine(labels.astype(np.uint16), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
+    return pixels, ids
 
 
 def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -> Array:
-    """Change the values of a normalised crop (Y, X, C) the way microscopes and stains differ."""
+    """Change the values of a normalised crop (Y, X, C) in the ways in which microscopes and stains differ."""
     channels = image.shape[-1]
+    values: npt.NDArray[Any] = image
     if rng.random() < options.drop:
-        image = np.repeat(image.mean(axis=-1, keepdims=True), channels, axis=-1)
+        values = np.repeat(values.mean(axis=-1, keepdims=True), channels, axis=-1)
     if rng.random() < options.shuffle:
-        image = image[..., rng.permutation(channels)]
+        values = values[..., rng.permutation(channels)]
     if rng.random() < options.invert:
-        image = 1 - image
+        values = 1 - values
     low, high = np.log(options.gamma)
-    # A stain or a lamp changes each channel by itself, an exposure all of them alike.
-    each = channels if rng.random() < options.by_channel else 1
-    image = np.sign(image) * np.abs(image) ** np.exp(rng.uniform(low, high, each)).astype(np.float32)
-    image = image * rng.uniform(*options.gain, each) + rng.normal(0, options.offset, each)
+    # A stain or a lamp changes each channel separately, an exposure all channels alike.
+    draws = channels if rng.random() < options.by_channel else 1
+    values = np.sign(values) * np.abs(values) ** np.exp(rng.uniform(low, high, draws)).astype(np.float32)
+    values = values * rng.uniform(*options.gain, draws) + rng.normal(0, options.offset, draws)
     if rng.random() < options.illumination:
-        field = cv2.resize(rng.uniform(0.6, 1.4, (3, 3)), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-        image = image * field[..., None]
+        field = cv2.resize(rng.uniform(0.6, 1.4, (3, 3)), values.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        values = values * field[..., None]
     if rng.random() < options.blur:
         sigma = rng.uniform(0.3, 1.5)
-        image = cv2.GaussianBlur(np.ascontiguousarray(image, np.float32), (0, 0), sigma)
+        values = cv2.GaussianBlur(np.ascontiguousarray(values, np.float32), (0, 0), sigma)
     factor = math.exp(rng.uniform(*np.log(MISFIT))) if rng.random() < options.misfit else 1.0
     if factor > 1:
-        image = factor * (image - np.median(image)) + 0.5
+        values = factor * (values - np.median(values)) + 0.5
     amount = rng.uniform(0, options.noise if factor <= 1 else MISFIT_NOISE)
-    noise = rng.standard_normal((*image.shape[:2], rng.choice((1, channels))), np.float32)
-    image = (image + amount * noise) * min(factor, 1.0)
+    noise = rng.standard_normal((*values.shape[:2], rng.choice((1, channels))), np.float32)
+    values = (values + amount * noise) * min(factor, 1.0)
     if rng.random() < options.specks:
-        image = image + _specks(image.shape, rng)
+        values = values + _specks(values.shape, rng)
     if rng.random() < options.jpeg:
-        image = _from_jpeg(image, rng)
-    return image.astype(np.float32)
+        values = _from_jpeg(values, rng)
+    return values.astype(np.float32)
 
 
 def _specks(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Draw bright pixels (Y, X, 1) or (Y, X, C), which resampling may have made wider."""
+    """Draw bright pixels (Y, X, 1) or (Y, X, C), sometimes blurred as if the image had been resampled."""
     specks = rng.random((*shape[:2], rng.choice((1, shape[2]))), np.float32) < SPECKS * rng.random()
-    bright = specks * np.exp(rng.uniform(0, np.log(SPECK), specks.shape)).astype(np.float32)
-    wide = rng.choice((0, 0.5, 1.0))
-    if wide:
-        bright = 2 * np.pi * wide**2 * cv2.GaussianBlur(bright, (0, 0), wide).reshape(specks.shape)
+    brightness = np.exp(rng.uniform(0, np.log(SPECK), specks.shape)).astype(np.float32)
+    bright: npt.NDArray[Any] = specks.astype(np.float32) * brightness
+    sigma = rng.choice((0, 0.5, 1.0))
+    if sigma:
+        bright = 2 * np.pi * sigma**2 * cv2.GaussianBlur(bright, (0, 0), sigma).reshape(specks.shape)
     return bright
 
 
-def _from_jpeg(image: Array, rng: np.random.Generator) -> Array:
-    """Write a crop (Y, X, C) of any sampling to a JPEG file, its range as 0 to 255, and read it again.
+def _from_jpeg(image: npt.NDArray[Any], rng: np.random.Generator) -> Array:
+    """Resample a crop (Y, X, C), write its range as 0 to 255 to a JPEG file in memory, and read it again.
 
-    Three channels are one colour file; others are grey files of one quality.
+    Three channels make one colour file; any other number makes one grey file per channel, all of the same quality.
     """
     zoom = math.exp(rng.uniform(*np.log(JPEG_ZOOM)))
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY))]
@@ -143,33 +163,28 @@ def _from_jpeg(image: Array, rng: np.random.Generator) -> Array:
     low, high = float(pixels.min()), float(pixels.max())
     grey = np.atleast_3d(np.round(255 * (pixels - low) / (high - low + 1e-20)).astype(np.uint8))
     parts = [grey] if grey.shape[-1] == 3 else np.dsplit(grey, grey.shape[-1])
-    files = [cv2.imencode(".jpg", part, quality)[1] for part in parts]
-    read = np.dstack([cv2.imdecode(file, cv2.IMREAD_UNCHANGED) for file in files]).astype(np.float32)
+    read: Array = np.dstack([_through_jpeg(part, quality) for part in parts]).astype(np.float32)
     back = cv2.resize(read / 255 * (high - low) + low, image.shape[1::-1], interpolation=cv2.INTER_AREA)
-    return back.reshape(image.shape)
+    return np.asarray(back, np.float32).reshape(image.shape)
 
 
-def _scale(options: Augmentation, rng: np.random.Generator) -> float:
-    if options.scale_even_in_log:
-        return math.exp(rng.uniform(*np.log(options.scale)))
-    return rng.uniform(*options.scale)
+def _through_jpeg(pixels: npt.NDArray[np.uint8], quality: list[int]) -> npt.NDArray[np.generic]:
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_UNCHANGED))
 
 
 def augmented(
     image: Array,
     labels: npt.NDArray[np.int32],
-    flows: Array,
     zoom: float,
     options: Augmentation,
     rng: np.random.Generator,
-) -> tuple[Array, Array]:
-    """Return one training pair: crop (3, S, S) and target (3, S, S) = (cell, dy, dx), float32.
+) -> tuple[Array, npt.NDArray[np.int32], Array]:
+    """Return a random crop (C, S, S) float32, its labels (S, S), and the map (2, 3) from image to crop.
 
-    ``zoom`` takes the image's cells to the target diameter; a factor within ``options.scale`` is drawn on top.
+    The map takes (x, y). ``zoom`` brings the image's cells to the mean diameter; it is multiplied by a random factor
+    from ``options.scale``.
     """
-    factor = zoom * _scale(options, rng)
+    factor = zoom * math.exp(rng.uniform(*np.log(options.scale)))
     matrix = affine(labels.shape, options.crop, factor, rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
-    crop, turned, field = warp(image, labels, flows, matrix, options.crop)
-    crop = photometric(crop, options, rng)
-    target = np.stack([(turned > 0).astype(np.float32), field[..., 0], field[..., 1]])
-    return np.ascontiguousarray(crop.transpose(2, 0, 1)), target
+    crop, labels = warp(image, labels, matrix, options.crop)
+    return np.ascontiguousarray(photometric(crop, options, rng).transpose(2, 0, 1)), labels, matrix

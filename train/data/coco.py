@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flowmask.errors import ImageError, InputError
 from skimage.draw import polygon
+
+from flowmask.errors import ImageError, InputError
 
 Pixels = npt.NDArray[np.int64]
 """(n,) positions of an object's pixels in the flattened image, row by row."""
@@ -81,7 +82,11 @@ def draw(segmentation: Any, shape: tuple[int, int]) -> Pixels:
         if not segmentation:
             raise ValueError("it has no polygon at all")
         parts = [np.reshape(np.asarray(part, float), (-1, 2)) - 0.5 for part in segmentation]
-        inside = [polygon(part[:, 1], part[:, 0], shape) for part in parts if len(part) > 2]
+        inside = [
+            polygon(part[:, 1], part[:, 0], shape)  # type: ignore[no-untyped-call]
+            for part in parts
+            if len(part) > 2
+        ]
         pixels = [rows.astype(np.int64) * shape[1] + columns for rows, columns in inside]
         return np.unique(np.concatenate([np.zeros(0, np.int64), *pixels]))
     counts = segmentation["counts"]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from flowmask.errors import ImageError, InputError
 from flowmask.images.image import SUFFIXES, Image, open_image
 from flowmask.labels.metrics import sequential
-
-from train.coco import CocoObjects, Pixels, read_objects
+from train.data.coco import CocoObjects, Pixels, read_objects
 
 LIVECELL_FOLDERS = ("livecell_train_val_images", "livecell_test_images")
 """Folders in which LIVECell comes with the images of every cell type."""
@@ -175,7 +175,7 @@ def _read_plane(path: Path) -> npt.NDArray[np.int64]:
     pixels = image.read(0, 0, height, width)
     if (pixels[1:] != pixels[0]).any():
         raise ImageError(f"{path}: a label image has one channel, or equal ones; the {channels} of this one differ.")
-    return pixels[0].astype(np.int64)
+    return np.asarray(pixels[0], np.int64)
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -1,29 +1,26 @@
-"""A network of twice the width that begins where a narrow one ended: `python -m train.widen NARROW.pt -o WIDE.pt`.
+"""A flow network of twice the width that gives the same maps as a narrow one.
 
-Every feature is there twice, at half the weight, so that the maps stay the same (Chen et al. 2016, Net2Net).
+Every feature exists twice, with half the weight (Chen et al. 2016, Net2Net, arXiv:1511.05641).
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
-from pathlib import Path
 
 import torch
 
-from train.__main__ import exit_code
-from train.network import FlowNetwork, load, save
+from train.families.base import FamilyNetwork
+from train.families.flow.network import FlowNetwork
 
 SPREAD = 0.5
 
 
-def doubled(network: FlowNetwork, spread: float = 0.0) -> FlowNetwork:
-    """Return a network of twice the width that gives the same maps.
+def doubled(network: FamilyNetwork, spread: float = SPREAD) -> FlowNetwork:
+    """Return a network of twice the width with the same maps. The result is always the same for the same weights.
 
-    ``spread`` times the standard deviation of each kernel is what one copy of an input weighs more, at random, and
-    the other less: the maps stay what they were, and in training the copies part. The style has unit length, so that
-    its two halves are shorter by the root of 2 than the one was.
+    The two copies of an input get random weights that differ in opposite directions, by about ``spread`` times the
+    standard deviation of the kernel: their sum and so the maps stay the same, but in training the copies diverge. The
+    style has unit length, so each of its two halves is shorter than the style was by the square root of 2.
     """
     wide = FlowNetwork(network.channels, tuple(2 * width for width in network.widths))
     generator = torch.Generator().manual_seed(0)
@@ -36,25 +33,3 @@ def doubled(network: FlowNetwork, spread: float = 0.0) -> FlowNetwork:
             state[key] = (state[key] + torch.cat([more, -more], 1)) / (math.sqrt(2) if ".style." in key else 2)
     wide.load_state_dict(state)
     return wide.eval()
-
-
-def largest_difference(one: FlowNetwork, other: FlowNetwork, side: int = 64) -> float:
-    """Return the largest difference between the maps of two networks for an image of noise."""
-    image = torch.rand(1, one.channels, side, side, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        return float((one(image)[0] - other(image)[0]).abs().max())
-
-
-def run(args: argparse.Namespace) -> None:
-    save(args.output, doubled(load(args.checkpoint)[0], SPREAD))
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m train.widen", description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    return exit_code(run, parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
