@@ -9,15 +9,17 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 import onnxruntime  # noqa: E402
-from flowmask.errors import NetworkError  # noqa: E402
-from flowmask.network.contract import Contract, from_metadata  # noqa: E402
 
 from export import onnx_file  # noqa: E402
 from export.cli import main  # noqa: E402
+from export.families.flow import Sized, SizeRegression  # noqa: E402
 from export.parity import HALF_TOLERANCE, TOLERANCE, ParityError, check_parity  # noqa: E402
 from export.precision import HalfPrecision, rounded_outputs  # noqa: E402
-from export.source import SizeRegression, Source  # noqa: E402
-from train.network import FULL, HALF, FlowNetwork, save  # noqa: E402
+from export.source import Source  # noqa: E402
+from flowmask.errors import NetworkError  # noqa: E402
+from flowmask.network.contract import Contract, from_metadata  # noqa: E402
+from train.checkpoint import save  # noqa: E402
+from train.families.flow.network import FULL, HALF, FlowNetwork  # noqa: E402
 
 
 def make_source(channels: int = 3, widths: tuple[int, ...] = HALF, sized: bool = True, policy: str = "rgb") -> Source:
@@ -41,7 +43,7 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
 
 def trace(path: Path, source: Source) -> None:
     """Write the file without the parity check."""
-    onnx.save(onnx_file.to_onnx(onnx_file.Sized(source.network, source.size).eval(), source.contract("net")), path)
+    onnx.save(onnx_file.to_onnx(Sized(source.network, source.size).eval(), source.contract("net")), path)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_an_item_is_bitwise_the_same_in_any_batch_with_any_threads(tmp_path, wid
 
 def test_checker_refuses_a_changed_weight(half, tmp_path):
     source = make_source()
-    module = onnx_file.Sized(source.network, source.size).eval()
+    module = Sized(source.network, source.size).eval()
     check_parity(str(half), module, source.contract("half"))
     model = onnx.load(half)
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "network.output.2.bias")
@@ -223,7 +225,7 @@ def test_command_line_exports_a_checkpoint(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("extras", "message"),
     [
-        ({}, "says nothing"),
+        ({}, "no entries `about`"),
         ({"about": {**ABOUT, "channels": "cellpose"}, "size": None}, "takes 3 channels"),
         ({"about": {"channels": "rgb"}, "size": None}, "mean_diameter"),
         ({"about": ABOUT, "size": SHORT}, "3 values"),

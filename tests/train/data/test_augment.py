@@ -13,15 +13,35 @@ from skimage.data import immunohistochemistry
 torch = pytest.importorskip("torch")
 
 from flowmask.families.flow.targets import labels_to_flows  # noqa: E402
+from train.data.augment import UNCHANGED, affine, augmented, photometric, warp  # noqa: E402
+from train.families.flow.targets import flow_field, flow_target, turned_flows  # noqa: E402
 
-from train.augment import augmented, photometric  # noqa: E402
-from train.config import load_config  # noqa: E402
+NOTHING = dataclasses.replace(UNCHANGED, scale=(0.75, 1.25))
 
-NOTHING = load_config("seed").augmentation
+
+def pair(image, labels, flows, zoom, options, rng):
+    """A crop and the target of the flow family."""
+    crop, turned, matrix = augmented(image, labels, zoom, options, rng)
+    return crop, flow_target(turned, flows, matrix)
 
 
 def changed(image, seed, **options):
     return photometric(image, dataclasses.replace(NOTHING, **options), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("angle", [0.0, 0.7, 2.9])
+def test_vectors_turn_with_the_image(angle, flip):
+    labels = np.zeros((120, 120), np.int32)
+    labels[30:90, 40:75] = 1
+    labels[60:90, 75:95] = 1
+    matrix = affine(labels.shape, 160, 1.2, angle, flip, np.random.default_rng(0))
+    _, turned = warp(np.zeros((120, 120, 3), np.float32), labels, matrix, 160)
+    field = turned_flows(np.ascontiguousarray(flow_field(labels)), matrix, turned)
+    expected = flow_field(turned)
+    inner = cv2.erode((turned > 0).astype(np.uint8), np.ones((5, 5))) > 0
+    assert (field[inner] * expected[inner]).sum(-1).mean() > 0.97
+    assert not field[turned == 0].any()
 
 
 def only(values):
@@ -47,16 +67,16 @@ def cells():
     labels[25:40, 20:50] = 0
     labels[65:100, 70:90] = 2
     labels[65:80, 50:90] = 2
-    flows = np.ascontiguousarray(labels_to_flows(labels).transpose(1, 2, 0))
+    flows = np.ascontiguousarray(flow_field(labels))
     return np.repeat((labels > 0)[..., None], 3, -1).astype(np.float32), labels, flows
 
 
 def test_the_target_is_cell_dy_dx_and_the_crop_is_seen_through_photometric(monkeypatch, cells):
-    monkeypatch.setattr("train.augment.affine", lambda *_: np.eye(2, 3, dtype=np.float32))
+    monkeypatch.setattr("train.data.augment.affine", lambda *_: np.eye(2, 3, dtype=np.float32))
     _, labels, flows = cells
     image = np.random.default_rng(0).random((120, 120, 3), np.float32)
     options = dataclasses.replace(NOTHING, crop=120, invert=1)
-    crop, target = augmented(image, labels, flows, 1, options, np.random.default_rng(0))
+    crop, target = pair(image, labels, flows, 1, options, np.random.default_rng(0))
     assert crop.dtype == target.dtype == np.float32
     np.testing.assert_allclose(crop, 1 - image.transpose(2, 0, 1), atol=1e-6)
     np.testing.assert_array_equal(target[0], labels > 0)
@@ -68,7 +88,7 @@ def test_the_target_is_cell_dy_dx_and_the_crop_is_seen_through_photometric(monke
 def test_the_target_is_that_of_the_labels_in_the_crop(cells, seed, zoom):
     image, labels, flows = cells
     options = dataclasses.replace(NOTHING, crop=220, scale=(1, 1))
-    crop, target = augmented(image, labels, flows, zoom, options, np.random.default_rng(seed))
+    crop, target = pair(image, labels, flows, zoom, options, np.random.default_rng(seed))
     turned, count = ndimage.label(target[0])
     assert count == 2
     assert target[0].sum() == pytest.approx(zoom**2 * np.count_nonzero(labels), rel=0.03)
@@ -79,19 +99,16 @@ def test_the_target_is_that_of_the_labels_in_the_crop(cells, seed, zoom):
     assert (target[1:] * labels_to_flows(turned.astype(np.int32)))[:, inner].sum(0).mean() > 0.97
 
 
-@pytest.mark.parametrize(
-    ("in_log", "expected"), [(True, (-0.8, -0.5, 0, 0.5, 0.8)), (False, np.log2((0.65, 0.875, 1.25, 1.625, 1.85)))]
-)
-def test_scale_is_drawn_evenly_on_top_of_the_zoom(cells, in_log, expected):
+def test_scale_is_drawn_evenly_in_its_logarithm_on_top_of_the_zoom(cells):
     image, labels, flows = cells
-    options = dataclasses.replace(NOTHING, crop=120, scale=(0.5, 2), scale_even_in_log=in_log)
-    areas = [augmented(image, labels, flows, 0.4, options, np.random.default_rng(s))[1][0].sum() for s in range(400)]
+    options = dataclasses.replace(NOTHING, crop=120, scale=(0.5, 2))
+    areas = [pair(image, labels, flows, 0.4, options, np.random.default_rng(s))[1][0].sum() for s in range(400)]
     factors = np.log2(np.sqrt(np.array(areas) / np.count_nonzero(labels)) / 0.4)
     assert np.abs(factors).max() < 1.05
-    np.testing.assert_allclose(np.quantile(factors, (0.1, 0.25, 0.5, 0.75, 0.9)), expected, atol=0.15)
+    np.testing.assert_allclose(np.quantile(factors, (0.1, 0.25, 0.5, 0.75, 0.9)), (-0.8, -0.5, 0, 0.5, 0.8), atol=0.15)
 
 
-def test_the_seeds_options_change_no_value(image):
+def test_without_changes_every_value_stays(image):
     for seed in range(20):
         np.testing.assert_array_equal(changed(image, seed), image)
 
@@ -231,7 +248,7 @@ def test_specks_are_bright_and_few_and_stay_as_bright_where_they_are_wide():
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_channels_that_make_no_colour_picture_are_kept_each_by_itself(monkeypatch, channels):
-    monkeypatch.setattr("train.augment.JPEG_QUALITY", (30, 31))
+    monkeypatch.setattr("train.data.augment.JPEG_QUALITY", (30, 31))
     tissue = immunohistochemistry()[:96, :96].astype(np.float32)
     tissue = tissue[..., :1] if channels == 1 else np.stack([tissue[..., 0], 255 - tissue[..., 0]], -1)
     result = changed(tissue, 0, jpeg=1)
@@ -240,8 +257,8 @@ def test_channels_that_make_no_colour_picture_are_kept_each_by_itself(monkeypatc
 
 
 def test_a_crop_kept_in_a_jpeg_file_is_what_pillow_reads_of_one(monkeypatch):
-    monkeypatch.setattr("train.augment.JPEG_ZOOM", (1.0, 1.0))
-    monkeypatch.setattr("train.augment.JPEG_QUALITY", (30, 31))
+    monkeypatch.setattr("train.data.augment.JPEG_ZOOM", (1.0, 1.0))
+    monkeypatch.setattr("train.data.augment.JPEG_QUALITY", (30, 31))
     tissue = cv2.normalize(immunohistochemistry()[:96, :96], None, 0, 255, cv2.NORM_MINMAX)
     assert (tissue.min(), tissue.max()) == (0, 255)
     file = io.BytesIO()

@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from flowmask.errors import ImageError, InputError
 
+from flowmask.errors import ImageError, InputError
 from tests.partition import same_partition
-from train.coco import draw, run_lengths
-from train.data import prepare_items, write_sample
-from train.readers import read_challenge, read_coco, read_folder, read_item, read_labels, read_masks, read_shared
+from train.data.coco import draw, run_lengths
+from train.data.prepared import prepare_items, write_sample
+from train.data.readers import read_challenge, read_coco, read_folder, read_item, read_labels, read_masks, read_shared
+from train.families.base import no_field
 from train.simulate import simulate
 
 SAMPLE = simulate("phase", (90, 120), 6, 22)
@@ -122,7 +123,7 @@ def test_cocos_objects_are_those_that_were_written(tmp_path, form, mapping):
     assert item.image.is_file()
     assert SAMPLE.labels.max() > 5
     assert same_partition(read_labels(item.labels), SAMPLE.labels)
-    (prepared,) = prepare_items([item], "rgb")
+    (prepared,) = prepare_items([item], "rgb", no_field)
     assert prepared.labels.max() == SAMPLE.labels.max()
 
 
@@ -225,7 +226,7 @@ def test_one_mask_for_each_object(tmp_path):
     assert [item.name for item in items] == ["stage1_train/00ae65c1", "stage1_train/01d44a26"]
     assert same_partition(read_labels(items[0].labels), SAMPLE.labels)
     assert not read_labels(items[1].labels).any()
-    assert [p.labels.max() for p in prepare_items(items, "rgb")] == [SAMPLE.labels.max(), 0]
+    assert [p.labels.max() for p in prepare_items(items, "rgb", no_field)] == [SAMPLE.labels.max(), 0]
 
 
 def test_masks_that_are_missing_or_differ_are_named(tmp_path):

@@ -1,4 +1,4 @@
-"""The windows that the size regression is fitted to: what they show, how large, and which are left out."""
+"""The windows to which the size regression is fitted: what they show, their size, and which are left out."""
 
 import dataclasses
 
@@ -10,12 +10,14 @@ from skimage.segmentation import clear_border
 torch = pytest.importorskip("torch")
 
 from flowmask.labels.labels import median_diameter  # noqa: E402
+from train.data.augment import UNCHANGED  # noqa: E402
+from train.data.prepared import Prepared  # noqa: E402
+from train.families.flow import size  # noqa: E402
+from train.families.flow.network import FlowNetwork  # noqa: E402
+from train.families.flow.size import GRAIN, _window, fit_size, perceptron  # noqa: E402
+from train.recipes.template import RECIPE  # noqa: E402
 
-from train.config import Config, load_config  # noqa: E402
-from train.data import Prepared  # noqa: E402
-from train.size import GRAIN, MODELS, _window, fit_size  # noqa: E402
-
-CONFIG = Config("tiny", "rgb", (4, 4, 8, 8), steps=6, licence="BSD-3-Clause", data="simulated")
+STAGE = dataclasses.replace(RECIPE.stages[0], augmentation=UNCHANGED)
 
 
 def discs(shape=(128, 192), source="lab"):
@@ -34,7 +36,7 @@ def diameter_in(window):
 
 @pytest.mark.parametrize("diameter", [10, 20, 40, 60])
 @pytest.mark.parametrize("side", [192, 1000])
-def test_cells_have_the_diameter_asked_for(diameter, side):
+def test_cells_have_the_given_diameter(diameter, side):
     zoom = diameter / 20
     for seed in range(4):
         window = _window(discs(), diameter, side, np.random.default_rng(seed))
@@ -57,47 +59,61 @@ def test_a_window_is_a_part_of_the_image_turned_by_a_multiple_of_90_degrees():
     assert {(top, left) for _, top, left in found} == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
-def test_windows_are_left_out_that_show_no_cell_and_no_others():
+def test_only_windows_without_cells_are_left_out():
     image = discs()
     labels = np.where((np.arange(192) < 90) & (np.arange(128) < 60)[:, None], image.labels, 0)
     image.image[..., 2] = labels > 0
-    some, every = (dataclasses.replace(image, labels=kept) for kept in (labels, np.ones_like(labels)))
-    kept = 0
+    some, every = (dataclasses.replace(image, labels=given) for given in (labels, np.ones_like(labels)))
+    count = 0
     for seed in range(80):
         drawn = _window(every, 20, 48, np.random.default_rng(seed))
         window = _window(some, 20, 48, np.random.default_rng(seed))
         assert (window is not None) == drawn[..., 2].any()
         if window is not None:
             np.testing.assert_array_equal(window, drawn)
-            kept += 1
-    assert 10 < kept < 70
+            count += 1
+    assert 10 < count < 70
 
 
 class Ruler:
-    """In place of a network: its style is the logarithm of the diameter of the cells that it is shown."""
+    """A stand-in for a network: its style is the logarithm of the diameter of the cells in the window."""
 
-    ones = torch.ones(1)
+    multiple = 8
 
     def encode(self, windows):
         return None, torch.tensor([[np.log(diameter_in(window.permute(1, 2, 0).numpy()))] for window in windows])
 
 
-@pytest.mark.parametrize("model", ["perceptron", "ridge"])
-def test_a_style_is_fitted_to_the_diameter_in_its_window(monkeypatch, model):
-    draw, _ = MODELS[model]
-    monkeypatch.setattr("train.size.DRAWS", 40)
-    monkeypatch.setitem(MODELS, model, (draw, lambda styles, targets, seed: np.column_stack([styles, targets])))
+def test_a_style_is_fitted_to_the_diameter_in_its_window(monkeypatch):
+    monkeypatch.setattr(size, "DRAWS", 40)
+    monkeypatch.setattr(size, "perceptron", lambda styles, targets, seed: np.column_stack([styles, targets]))
     images = [discs((160, 192)), discs((192, 192), "another")]
-    config = dataclasses.replace(CONFIG, size_model=model, augmentation=load_config("seed").augmentation)
-    measured, told = fit_size(Ruler(), images, config).T
-    assert len(told) == (40 if model == "perceptron" else 20)
-    assert np.abs(measured - told).mean() < 0.08
-    low, high = (np.log(CONFIG.mean_diameter / 5), np.log(4 * 20)) if model == "perceptron" else np.log((10, 30))
-    assert low <= told.min() < low + 0.3
-    assert high - 0.3 < told.max() <= high
+    measured, given = fit_size(Ruler(), images, STAGE, 30.0, "cpu").T
+    assert len(given) == 40
+    assert np.abs(measured - given).mean() < 0.08
+    low, high = np.log(30 / 5), np.log(4 * 20)
+    assert low <= given.min() < low + 0.3
+    assert high - 0.3 < given.max() <= high
 
 
-def test_windows_change_in_value_as_in_training_but_for_specks_and_missed_percentiles(monkeypatch):
+@pytest.mark.parametrize(("multiple", "sides"), [(8, 16), (32, 32)])
+def test_the_sides_of_windows_fit_the_network(monkeypatch, multiple, sides):
+    seen = []
+
+    class Witness(Ruler):
+        def encode(self, windows):
+            seen.append(windows.shape[2:])
+            return None, torch.zeros(len(windows), 2)
+
+    Witness.multiple = multiple
+    monkeypatch.setattr(size, "DRAWS", 20)
+    monkeypatch.setattr(size, "perceptron", lambda *fitted: {})
+    fit_size(Witness(), [discs((128, 80))], STAGE, 30.0, "cpu")
+    assert len(seen) > 15
+    assert np.gcd.reduce(np.array(seen).ravel()) == sides
+
+
+def test_the_values_of_windows_change_as_in_training_except_for_specks_and_missed_percentiles(monkeypatch):
     seen = []
 
     class Witness(Ruler):
@@ -105,9 +121,30 @@ def test_windows_change_in_value_as_in_training_but_for_specks_and_missed_percen
             seen.extend(windows.numpy())
             return None, torch.zeros(len(windows), 2)
 
-    monkeypatch.setattr("train.size.DRAWS", 40)
-    monkeypatch.setitem(MODELS, "perceptron", (MODELS["perceptron"][0], lambda *fitted: None))
-    options = dataclasses.replace(load_config("seed").augmentation, invert=1, misfit=1, specks=1)
-    fit_size(Witness(), [discs()], dataclasses.replace(CONFIG, augmentation=options))
+    monkeypatch.setattr(size, "DRAWS", 40)
+    monkeypatch.setattr(size, "perceptron", lambda *fitted: {})
+    options = dataclasses.replace(UNCHANGED, invert=1, misfit=1, specks=1)
+    fit_size(Witness(), [discs()], dataclasses.replace(STAGE, augmentation=options), 30.0, "cpu")
     assert len(seen) == 40
     assert all(window.max() <= 1 and window[0].min() < -20 for window in seen)
+
+
+def test_the_size_regression_has_the_networks_style(monkeypatch):
+    monkeypatch.setattr(size, "DRAWS", 12)
+    found = fit_size(FlowNetwork(3, (4, 4, 8, 8)).eval(), [discs(), discs(source="b")], STAGE, 30.0, "cpu")
+    assert found["style"].shape == (8,)
+    assert len(found["layers"]) == 2
+    assert found["layers"][0][0].shape[1] == 8
+    assert found["layers"][-1][0].shape[0] == 1
+    assert 6 < np.exp(found["layers"][-1][1].item()) < 150
+
+
+def test_a_size_regression_finds_a_function_of_the_styles():
+    rng = np.random.default_rng(0)
+    styles, weights = rng.normal(0, 0.3, (600, 8)), rng.normal(0, 1, 8)
+    found = perceptron(styles, styles @ weights + 3.4, 0)
+    fresh = rng.normal(0, 0.3, (100, 8))
+    hidden = torch.from_numpy(fresh) - found["style"]
+    for number, (inner, offsets) in enumerate(found["layers"]):
+        hidden = (hidden.relu() if number else hidden) @ inner.double().T + offsets.double()
+    assert np.abs(hidden[:, 0].numpy() - (fresh @ weights + 3.4)).mean() < 0.1

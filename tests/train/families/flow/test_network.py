@@ -4,7 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.network import FULL, HALF, FlowNetwork, load, parameters, save  # noqa: E402
+from flowmask.errors import NetworkError  # noqa: E402
+from train.checkpoint import load, parameters, save  # noqa: E402
+from train.families.flow.network import FULL, HALF, FlowNetwork  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,22 @@ def test_checkpoint_round_trip(tmp_path):
     image = torch.randn(1, 2, 32, 32)
     torch.testing.assert_close(again(image)[0], network(image)[0], rtol=0, atol=0)
     assert extras == {"about": {"licence": "x"}, "size": None}
+
+
+def test_checkpoints_of_the_first_releases_record_no_family(tmp_path):
+    network = FlowNetwork(2, (4, 8, 8, 16)).eval()
+    torch.save(
+        {"channels": 2, "widths": (4, 8, 8, 16), "weights": network.state_dict(), "size": None}, tmp_path / "a.pt"
+    )
+    again, extras = load(tmp_path / "a.pt")
+    assert (again.family, again.architecture, again.multiple) == ("flow", "cpnet", 8)
+    assert extras == {"size": None}
+
+
+@pytest.mark.parametrize(("field", "value"), [("family", "voronoi"), ("architecture", "transformer")])
+def test_a_checkpoint_of_an_unknown_kind_is_named(tmp_path, field, value):
+    network = FlowNetwork(2, (4, 8, 8, 16))
+    setattr(network, field, value)
+    save(tmp_path / "a.pt", network)
+    with pytest.raises(NetworkError, match=f"a.pt: .*{value}"):
+        load(tmp_path / "a.pt")
