@@ -30,8 +30,9 @@ from flowmask.pipeline import segment_image
 
 from bench.environments import cellpose_python
 from bench.record import ROOT, print_table, write_record
-from train.network import FULL, FlowNetwork, load
-from train.readers import Item, read_labels, read_shared
+from train.checkpoint import load
+from train.families.flow.network import FULL, FlowNetwork
+from train.data.readers import Item, read_labels, read_shared
 
 MIN_CELLS = 5
 THRESHOLDS = (0.5, 0.75, 0.9)

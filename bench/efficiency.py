@@ -32,7 +32,7 @@ from flowmask.labels.paths import label_path
 
 from bench.record import RESULTS, ROOT, print_table, write_record
 from bench.watched import Run, run_container, run_process
-from train.readers import read_labels
+from train.data.readers import read_labels
 
 COLUMNS = ("Img Name", "Real Running Time", "Rank Running Time")
 MEGAPIXEL = 1_000_000

@@ -4,9 +4,8 @@
 
 * labels: the CPU's against the GPU's in single and in half precision, on simulated images and, apart from them, on real
   ones, if they are there; maps in single precision, which differ by some 0.001 where they were computed in TF32;
-* tiles a second, with tiles and maps copied and with both left on the GPU, and the share of the device's ceiling;
+* tiles a second, with tiles and maps copied and with both left on the GPU;
 * the command line on a slide at scale 1: seconds, host and device memory; each stage by itself;
-* path following by Numba on all CPU cores against the ONNX graph of `export.paths` on the GPU;
 * cellpose 3.1 with the same weights on the same GPU, if its package is there (FLOWMASK_CELLPOSE_PYTHON); it computes as
   PyTorch does by default, its convolutions in TF32, and ours in single precision.
 
@@ -40,7 +39,6 @@ import onnxruntime
 import tifffile
 import torch
 from flowmask.cli import MODEL
-from flowmask.families.flow.follow import follow, inner_field
 from flowmask.families.flow.targets import Labels
 from flowmask.images.image import open_image
 from flowmask.labels.labels import median_diameter
@@ -48,22 +46,19 @@ from flowmask.labels.metrics import matches
 from flowmask.network.session import CUDA, OnnxNetwork
 from flowmask.options import Settings
 from flowmask.pipeline import segment_image
-from flowmask.system.cpu import cores
 from flowmask.system.nvml import gpu_count, gpu_name
 
 from bench.agreement import cellpose_state, choose
-from bench.ceiling import ceilings, tile_operations
-from bench.mosaic import mosaic, network_like
+from bench.mosaic import mosaic
 from bench.record import ROOT, print_table, write_record
 from bench.speed import environment_of, measure
 from bench.stages import resident, stages
 from export.cellpose import read_cellpose
 from export.onnx_file import write_onnx
 from export.parity import ParityError
-from export.paths import paths_model
 from export.precision import simulated_tiles
-from train.network import load
-from train.readers import read_labels, read_shared
+from train.checkpoint import load
+from train.data.readers import read_labels, read_shared
 
 CELLPOSE = "from importlib.metadata import version; import cellpose; assert version('cellpose').startswith('3.1.')"
 FULL = MODEL.with_name("cyto.pt")
@@ -167,23 +162,11 @@ def make_networks(bench: Bench) -> None:
         bench.details[f"{precision}: relative difference from PyTorch"] = differences
 
 
-def measure_ceiling(bench: Bench) -> None:
-    device = "cpu" if bench.device == "cpu" else "cuda"
-    if device == "cuda" and not torch.cuda.is_available():
-        bench.left_out["ceiling"] = "this PyTorch sees no GPU"
-        return
-    rates = ceilings(device, 512 if bench.small else 8192, 32 if bench.small else 256)
-    bench.details["operations a second that PyTorch reaches"] = rates
-    for precision in bench.networks:
-        best = max(rate for name, rate in rates.items() if name.endswith(precision))
-        bench.figures[f"ceiling {precision}, TFLOP/s"] = best / 1e12
-
-
 def measure_tiles(bench: Bench) -> None:
     """Tiles a second of the bare network for each batch; the best with copies and the best without count."""
     side, batches = (64, (1, 2)) if bench.small else (224, (1, 4, 8, 16, 32))
     random = np.random.default_rng(0)
-    for precision, path in bench.networks.items():
+    for precision in bench.networks:
         network = bench.open(precision)
         rates: dict[int, dict[str, float]] = {}
         for batch in batches:
@@ -196,10 +179,6 @@ def measure_tiles(bench: Bench) -> None:
         best = {way: max(rate[way] for rate in rates.values()) for way in ("copied", "resident")}
         for way, rate in best.items():
             bench.figures[f"tiles a second, {precision}, {way}"] = rate
-        ceiling = bench.figures.get(f"ceiling {precision}, TFLOP/s")
-        if ceiling:
-            used = best["resident"] * tile_operations(path, side)
-            bench.figures[f"share of the ceiling, {precision}"] = used / (1e12 * ceiling)
 
 
 def _median(work: Callable[[], object], repeats: int = 15) -> float:
@@ -305,29 +284,6 @@ def _infer(bench: Bench, image: Path, precision: str) -> Any:
     return file
 
 
-def follow_paths(bench: Bench) -> None:
-    """Numba on all CPU cores against the graph on the device: seconds a megapixel, and ends that differ."""
-    rows, width = (60, 200) if bench.small else (500, 4000)
-    template = network_like(mosaic(TEMPLATE, TEMPLATE, bench.diameter)[1])
-    maps = np.ascontiguousarray(np.tile(template, (1, 1, -(-width // TEMPLATE)))[:, :rows, :width])
-    at_rows, at_columns = np.arange(float(rows)), np.arange(float(width))
-    by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
-    numba = partial(follow, by_row, inner_field(by_row, 0.0), 0, rows, at_rows, at_columns, 0.0, cores())
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    providers = [CUDA, "CPUExecutionProvider"] if bench.device != "cpu" else ["CPUExecutionProvider"]
-    model = paths_model().SerializeToString()
-    session = onnxruntime.InferenceSession(model, options, providers=providers)
-    if session.get_providers()[0] != providers[0]:
-        raise RuntimeError("the graph of path following does not run on the GPU")
-    numbers = {"top": np.array(0), "height": np.array(rows), "threshold": np.array(0.0)}
-    given = {"maps": maps, "rows": at_rows, "columns": at_columns, **numbers}
-    megapixels = rows * width / 1e6
-    bench.figures["paths by Numba on the CPU, s a megapixel"] = _median(numba, 3) / megapixels
-    bench.figures["paths by the graph, s a megapixel"] = _median(lambda: session.run(None, given), 3) / megapixels
-    bench.details["ends of paths that differ"] = int((session.run(None, given)[0] != numba()).sum())
-
-
 def run_cellpose(bench: Bench) -> None:
     """The same weights, image and device in cellpose and here, each in a process of its own."""
     python, why = _cellpose_python()
@@ -411,11 +367,9 @@ def main() -> int:
         bench.left_out |= left_out
         bench.part("networks", 60, make_networks)
         if "fp32" in bench.networks:
-            bench.part("ceiling", 20, measure_ceiling)
             bench.part("tiles", 40, measure_tiles)
             bench.part("labels", 60, compare_labels)
             bench.part("slide", 120, run_slide)
-            bench.part("paths", 30, follow_paths)
             bench.part("cellpose", 90, run_cellpose)
     code = report(bench)
     return 2 if left_out and not args.smoke else code

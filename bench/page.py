@@ -30,7 +30,6 @@ RUNS = {
     "startup": [],
     "runtime": [],
     "speed": [],
-    "int8": ["--data", "../shared/data", "--model", "models/cyto-small.onnx", "models/cyto.onnx"],
     "slides": ["--size", "5000", "10000", "--diameter", "30", "--memory", "4G"],
     "resume": ["--size", "1500"],
     "counts": [],

@@ -1,7 +1,7 @@
 """Every score of `flowmask.labels.metrics` for each held-out source, with estimated and with true diameters.
 
-    python -m bench.quality --data ../shared/data [--model models/cyto-small.onnx] [--config wider] [--augment]
-        [--simulated N] [--plot FILE.png]
+    python -m bench.quality --data ../shared/data [--model models/cyto-small.onnx] [--augment] [--simulated N]
+        [--plot FILE.png]
 
 The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95 and Dice (which is the
 semantic F1) with the estimated one. Cells are ordered by their mean cell probability for AP. Mean and median are
@@ -34,9 +34,9 @@ from flowmask.pipeline import segment_image, segment_rows
 from flowmask.tiles.rescale import network_length
 
 from bench.record import named, print_table, write_record
-from train.config import load_config, split
-from train.data import SIMULATED
-from train.readers import Item, read_item, read_shared
+from train.data.prepared import SIMULATED
+from train.data.readers import Item, read_item, read_shared
+from train.recipes.held_out import HELD_OUT
 from train.simulate import MODALITIES, simulate
 
 Scores = dict[str, float]
@@ -184,14 +184,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--config", default="wider", help="the config whose held-out images are scored")
     parser.add_argument("--augment", action="store_true", help="average over mirror images, as the engine's --augment")
     parser.add_argument("--simulated", type=int, default=0, metavar="N", help="score N images of each modality too")
     parser.add_argument("--plot", type=Path, help="PNG to draw estimated against true diameters into")
     args = parser.parse_args()
     settings = Settings(augment=args.augment)
     network = load_network(args.model)
-    items = split(read_shared(args.data), load_config(args.config))[1]
+    items = HELD_OUT.divide(read_shared(args.data))[1]
     groups = {"images": Group(held_out(items), network, settings)}
     if args.simulated:
         groups["simulated images"] = Group(simulated(args.simulated), network, settings)

@@ -1,6 +1,6 @@
 """F1 of images as they are and changed the way other cameras, files and fields of view differ.
 
-    python -m bench.robustness --data ../shared/data [--model models/cyto-small.onnx] [--config wider] [--each 6]
+    python -m bench.robustness --data ../shared/data [--model models/cyto-small.onnx] [--each 6]
 
 So many held-out images of each source and one simulated image of each modality; everything at its default. "One cell
 on a wide ground" keeps of a fluorescent field one cell, on noise of four times the area: percentiles see nothing else.
@@ -23,12 +23,11 @@ from flowmask.labels.labels import Labels
 from numpy.random import Generator, default_rng
 from skimage.segmentation import expand_labels
 
-from bench.ablation import Scores, Use, held_images, score
+from bench.ablation import Scores, Use, held_out_images, score
 from bench.quality import simulated
 from bench.record import named, print_table, write_record
-from bench.trainings import pixels_of
-from train.config import load_config
-from train.data import SIMULATED
+from train.data.prepared import SIMULATED
+from train.recipes.held_out import HELD_OUT
 
 Pixels = npt.NDArray[np.uint8]
 Changed = tuple[Pixels, Labels]
@@ -112,7 +111,7 @@ CHANGES: dict[str, Callable[[Pixels, Labels, Generator], Changed]] = {
 
 def changed(image: Image, labels: Labels, change: str, seed: int) -> tuple[Image, Labels]:
     """Return an 8-bit image and its labels after a change that is drawn from the seed."""
-    pixels = np.ascontiguousarray(pixels_of(image).transpose(1, 2, 0))
+    pixels = np.ascontiguousarray(image.read(0, 0, *image.shape[1:]).transpose(1, 2, 0))
     pixels, labels = CHANGES[change](pixels, labels, default_rng(seed))
     return as_image(pixels), labels
 
@@ -121,11 +120,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--config", default="wider", help="the config whose held-out images are scored")
     parser.add_argument("--each", type=int, default=6, help="held-out images of each source (default 6)")
     args = parser.parse_args()
     network = load_network(args.model)
-    images = held_images(args.data, load_config(args.config), args.each)
+    images = held_out_images(args.data, HELD_OUT, args.each)
     images += [(SIMULATED.strip(), image, labels) for _, _, image, labels in simulated(1) if labels.any()]
     means: dict[str, Scores] = {}
     for change in CHANGES:

@@ -30,7 +30,7 @@ from bench.agreement import CHECKPOINT, cellpose_state, widened
 from bench.environments import cellpose_python
 from bench.mosaic import mosaic
 from bench.record import ROOT, print_table, write_record
-from train.network import load
+from train.checkpoint import load
 
 SMALL = 300
 """Height and width in px of the image that goes first."""

@@ -33,7 +33,7 @@ from flowmask.tiles.grid import tile_grid
 from bench.agreement import CHECKPOINT, cellpose_state, widened
 from bench.environments import cellpose_python
 from bench.record import ROOT, print_table, write_record
-from train.network import load
+from train.checkpoint import load
 from train.simulate import simulate
 
 DIAMETER = 30

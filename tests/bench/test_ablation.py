@@ -19,7 +19,7 @@ from bench.ablation import ESTIMATED, NONE, TRUE, USES, Use, held_images, score 
 from bench.trainings import TRAININGS, Training, merged, pixels_of  # noqa: E402
 from train.config import load_config  # noqa: E402
 from train.data import prepare, write_sample  # noqa: E402
-from train.readers import read_item, read_shared  # noqa: E402
+from train.data.readers import read_item, read_shared  # noqa: E402
 
 ABOUT = {"config": "quick", "images": 0, "steps": 2}
 

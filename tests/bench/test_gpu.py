@@ -18,7 +18,7 @@ from bench.ceiling import ceilings, tile_operations  # noqa: E402
 from bench.gpu import Bench, _end, _infer, compare_labels, follow_paths, measure_tiles, report, run_slide  # noqa: E402
 from bench.speed import environment_of  # noqa: E402
 from bench.stages import stages  # noqa: E402
-from train.network import load  # noqa: E402
+from train.checkpoint import load  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 
 CHECKPOINT = MODEL.with_suffix(".pt")

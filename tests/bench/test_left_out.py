@@ -14,7 +14,7 @@ from bench import left_out, record  # noqa: E402
 from bench.ablation import TRUE, Use  # noqa: E402
 from bench.trainings import Training, merged  # noqa: E402
 from train.data import prepare, write_sample  # noqa: E402
-from train.readers import read_item, read_shared  # noqa: E402
+from train.data.readers import read_item, read_shared  # noqa: E402
 
 SOURCES = ["bbbc039_fluo_nuclei_u2os", "lab", "lab2"]
 """The first is one that the config holds out."""

@@ -19,7 +19,7 @@ from flowmask.options import Settings  # noqa: E402
 from bench import quality  # noqa: E402
 from bench.quality import COLUMNS, Group, cell_confidence, score, segmented, summary, table  # noqa: E402
 from train.data import write_sample  # noqa: E402
-from train.readers import read_shared  # noqa: E402
+from train.data.readers import read_shared  # noqa: E402
 from train.simulate import MODALITIES  # noqa: E402
 
 SIDE = 18

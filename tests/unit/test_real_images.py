@@ -12,7 +12,7 @@ from flowmask.cli import MODEL
 from flowmask.labels.metrics import f1_challenge
 
 from train.config import load_config, split
-from train.readers import read_labels, read_shared
+from train.data.readers import read_labels, read_shared
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
