@@ -1,4 +1,4 @@
-# The default is for NVIDIA GPUs with driver R580 or newer. For a smaller image without CUDA:
+# By default the image supports NVIDIA GPUs with driver R580 or newer. For a smaller image without CUDA:
 #   docker build --build-arg REQUIREMENTS=requirements/cpu.txt -t flowmask .
 ARG BASE=python:3.11-slim-bookworm
 
@@ -18,7 +18,7 @@ RUN python -m venv --without-pip /opt/venv \
  && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 WORKDIR /opt/flowmask
 COPY infer infer
-# With the kernels compiled ahead, a run needs neither Numba nor scikit-image, nor their dependencies.
+# Compile the kernels now. Then a run does not need Numba, scikit-image and the packages that only these two need.
 RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/setuptools /opt/venv/bin/python -m infer.kernels.build \
  && ln -s /workspace/infer "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/flowmask" \
  && printf '#!/bin/sh\nexec python -m flowmask "$@"\n' > /opt/venv/bin/flowmask \
@@ -44,13 +44,13 @@ COPY --from=builder /opt/venv /opt/venv
 COPY --chmod=755 predict.sh ./
 COPY --chmod=755 models models
 COPY --from=builder --chmod=755 /opt/flowmask/infer infer
-# One small image, so that the bytecode of all that is imported is in the image for any user.
+# Segment a small image. This writes the bytecode of all imported modules into the image, for every user.
 RUN mkdir -p inputs outputs \
  && python -c "import numpy, tifffile; tifffile.imwrite('/tmp/a.tif', numpy.eye(64, dtype='uint8'))" \
  && python -m infer --device cpu -i /tmp/a.tif -o /tmp/labels \
  && python -m compileall -q infer \
  && rm -r /tmp/a.tif /tmp/labels
 ENV PYTHONDONTWRITEBYTECODE=1
-# No USER: /workspace/outputs is a folder of the host, which only its owner and root can write. predict.sh gives way to
-# that owner before it does anything else; `--user "$(id -u)"` works too.
+# No USER: /workspace/outputs is a folder of the host, and only its owner and root can write to it. predict.sh drops its
+# privileges to that owner before it starts Python. `docker run --user "$(id -u)"` works too.
 CMD ["sh", "predict.sh"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.record import named, print_table, write_record
+from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.images.image import Image
 from flowmask.labels.labels import median_diameter
@@ -85,14 +85,15 @@ def mean(scores: Scores) -> float:
     return float(np.mean(list(scores.values())))
 
 
-def report(results: dict[str, Scores]) -> None:
-    """Print a row for each use: the mean over sources, its distance from the first row, and the sources."""
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown: mean over sources, its distance from the first row, each source."""
+    results: dict[str, Scores] = record["scores"]
     first = next(iter(results.values()))
     rows = [
         [name, mean(scores), f"{mean(scores) - mean(first):+.3f}", *(scores[source] for source in first)]
         for name, scores in results.items()
     ]
-    print_table(["choice", "F1", "change", *first], rows)
+    return f"{record['model']}, {record['images']} images\n\n{table(['choice', 'F1', 'change', *first], rows)}"
 
 
 def main() -> None:
@@ -103,10 +104,10 @@ def main() -> None:
     args = parser.parse_args()
     images = held_out_images(args.data, HELD_OUT, args.images)
     network = load_network(args.model)
-    print(f"{named(args.model)}, {len(images)} images\n")
     results = {name: score(images, network, use) for name, use in USES.items()}
-    report(results)
-    print(write_record("ablation", {"model": named(args.model), "images": len(images), "scores": results}))
+    record = {"model": named(args.model), "images": len(images), "scores": results}
+    print(text(record))
+    print(write_record("ablation", record))
 
 
 if __name__ == "__main__":

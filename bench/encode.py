@@ -1,29 +1,49 @@
-"""Files that no package at hand writes: PNG of any depth and interlaced, BMP of any kind, TIFF of any layout."""
+"""Encoders for files that no installed package writes: interlaced PNG of any depth, any BMP, TIFF of any layout."""
+
+from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[Any]
+Tags = dict[int, tuple[int, Sequence[int]]]
+"""TIFF tags: number -> (type, values). Type 3 is a 16-bit number, 4 a 32-bit one."""
 
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 """First row, first column, step down and step across of PNG's seven passes."""
 
 
-def packed(values, depth):
-    """Return rows (n, width) of unsigned integers as bytes, each row filled up to whole bytes, big-endian."""
+def packed(values: Integers, depth: int) -> bytes:
+    """Return rows (n, width) of unsigned integers of ``depth`` bits as big-endian bytes; rows end at whole bytes."""
     if depth >= 8:
-        return values.astype(f">u{depth // 8}").tobytes()
+        return bytes(values.astype(f">u{depth // 8}").tobytes())
     bits = (values[..., None] >> np.arange(depth - 1, -1, -1)) & 1
     return np.packbits(bits.reshape(len(values), -1).astype(np.uint8), axis=1).tobytes()
 
 
-def png_chunk(kind, data):
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a PNG chunk with its length and checksum."""
     body = kind + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def png(samples, depth, colour_type, interlaced=False, palette=None, transparent=None):
-    """Return a PNG file of samples (Y, X, C): colour type 0 grey, 2 RGB, 3 palette, 4 grey and 6 RGB with alpha."""
+def png(
+    samples: Integers,
+    depth: int,
+    colour_type: int,
+    interlaced: bool = False,
+    palette: bytes | None = None,
+    transparent: bytes | None = None,
+) -> bytes:
+    """Return a PNG file of samples (Y, X, C) of ``depth`` bits.
+
+    colour_type: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha.
+    """
     height, width, _ = samples.shape
     passes = [samples[y::down, x::across] for y, x, down, across in ADAM7] if interlaced else [samples]
     rows = b"".join(b"\0" + packed(row.reshape(1, -1), depth) for part in passes if part.size for row in part)
@@ -38,8 +58,10 @@ def png(samples, depth, colour_type, interlaced=False, palette=None, transparent
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, data) for kind, data in chunks if data is not None)
 
 
-def bmp(rows, width, height, depth, palette=b"", compression=0, old=False):
-    """Return a BMP file of encoded ``rows``; a negative height says that the top row is the first."""
+def bmp(
+    rows: bytes, width: int, height: int, depth: int, palette: bytes = b"", compression: int = 0, old: bool = False
+) -> bytes:
+    """Return a BMP file of encoded ``rows``; with a negative height the top row is the first."""
     if old:
         header = struct.pack("<IHHHH", 12, width, height, 1, depth)
     else:
@@ -51,16 +73,16 @@ def bmp(rows, width, height, depth, palette=b"", compression=0, old=False):
     return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + palette + rows
 
 
-def bmp_rows(values, depth):
-    """Return rows (n, width) of unsigned integers, little-endian, each filled up to a multiple of four bytes."""
+def bmp_rows(values: Integers, depth: int) -> bytes:
+    """Return rows (n, width) of unsigned integers, little-endian, each padded to a multiple of four bytes."""
     rows = [row.astype("<u2").tobytes() if depth == 16 else packed(row[None], depth) for row in values]
     return b"".join(row + bytes(-len(row) % 4) for row in rows)
 
 
-def tiff(segments, tags, byteorder="<"):
-    """Return a TIFF file of one page of encoded segments, with the tags {number: (type, values)} beside their own.
+def tiff(segments: Sequence[bytes], tags: Tags, byteorder: str = "<") -> bytes:
+    """Return a TIFF file of one page of encoded segments, with additional tags.
 
-    Type 3 is a 16-bit number, 4 a 32-bit one. The segments are tiles where the tag 322 is given, otherwise strips.
+    The segments are tiles if the tag 322 is given, otherwise strips.
     """
     offsets, body = [], b""
     for segment in segments:
@@ -84,9 +106,18 @@ def tiff(segments, tags, byteorder="<"):
     return mark + struct.pack(f"{byteorder}HI", 42, 8 + len(body)) + body + directory + more
 
 
-def tiff_tags(height, width, bits, photometric=1, compression=1, rows=None, tile=None, samples=1):
-    """Return the tags of a page for `tiff`; ``rows`` to a strip, or a ``tile`` of (rows, columns)."""
-    tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits] * samples), 259: (3, [compression])}
+def tiff_tags(
+    height: int,
+    width: int,
+    bits: int,
+    photometric: int = 1,
+    compression: int = 1,
+    rows: int | None = None,
+    tile: tuple[int, int] | None = None,
+    samples: int = 1,
+) -> Tags:
+    """Return the tags of a page for `tiff`: ``rows`` per strip, or a ``tile`` of (rows, columns)."""
+    tags: Tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits] * samples), 259: (3, [compression])}
     tags |= {262: (3, [photometric]), 277: (3, [samples])}
     if tile:
         return tags | {322: (4, [tile[1]]), 323: (4, [tile[0]])}

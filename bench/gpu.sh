@@ -56,6 +56,6 @@ fi
 rm -f results/gpu.json
 code=0
 spent=$(($(date +%s) - begun))
-timeout -k 5 $((475 - spent)) "$python" -m bench.gpu --limit $((450 - spent)) "$@" || code=$?
+timeout -k 5 $((475 - spent)) "$python" -m bench.speed.gpu --limit $((450 - spent)) "$@" || code=$?
 if [ -n "${OUT:-}" ] && [ -e results/gpu.json ]; then cp results/gpu.json "$OUT/"; fi
 exit "$code"

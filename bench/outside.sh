@@ -1,6 +1,6 @@
 #!/bin/bash
-# An engine that measures its containers from outside, to check bench.efficiency with:
-#   OUTSIDE=/some/folder python -m bench.efficiency IMAGES --engine bench/outside.sh
+# An engine that measures its containers from outside, to check bench.speed.efficiency with:
+#   OUTSIDE=/some/folder python -m bench.speed.efficiency IMAGES --engine bench/outside.sh
 # What /usr/bin/time says of each run goes to OUTSIDE/seconds, the memory peak of its cgroup, read inside, to
 # OUTSIDE/bytes. ENGINE: podman (the default) or docker.
 set -euo pipefail

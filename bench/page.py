@@ -1,109 +1,133 @@
-"""The page of results: every benchmark run in turn, its output kept, bench/RESULTS.md written from what was kept.
+"""Writes the page of results, bench/RESULTS.md, from the records of the benchmarks.
 
-    python -m bench.page [NAME ...]
+    python -m bench.page            # write the page from the records in bench/results/
+    python -m bench.page NAME ...   # run these benchmarks first, and keep their records there
+    python -m bench.page --all      # run all of them first, which takes hours
 
-Without names all of them run, which takes hours; with names these, and the others' part of the page stays as it was.
+A section whose record is not in bench/results/ stays as it is on the page. So does that of a benchmark without a
+function ``text``, which turns a record into Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
-from itertools import groupby
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 
-from bench.record import RESULTS, ROOT
+from bench.record import RESULTS, ROOT, Record
 
 PAGE = ROOT / "bench" / "RESULTS.md"
-RUNS = {
-    "quality": ["--data", "../shared/data", "--simulated", "4"],
-    "ablation": ["--data", "../shared/data"],
-    "robustness": ["--data", "../shared/data"],
-    "sizes": [],
-    "agreement": ["--data", "../shared/data"],
-    "dynamics": ["--large"],
-    "overhead": [],
-    "startup": [],
-    "runtime": [],
-    "speed": [],
-    "slides": ["--size", "5000", "10000", "--diameter", "30", "--memory", "4G"],
-    "resume": ["--size", "1500"],
-    "counts": [],
-    "fuzz": [],
-    "broken": [],
-    "faults": [],
-}
+RECORDS = ROOT / "bench" / "results"
+"""The records that the page shows; they are part of the repository."""
+DATA = ("--data", "../shared/data")
 HEAD = """# Results
 
-Written by `make bench`; a section is made again with `python -m bench.page NAME`. The machine is shared with other
-work: ratios within a run say more than seconds, and seconds of different runs nothing about each other. What needs an
-image of the container, its start-up and `bench.efficiency`, is in the README.
+`python -m bench.page` writes this page from the records in `bench/results/`. `python -m bench.page NAME` measures one
+section again. Each section names the commit that was measured. Where its record is not in `bench/results/`, the section
+holds the figures that the benchmark of that commit printed, with today's names of commands and columns. The machine was
+shared with other work: compare numbers within a section, not the seconds of different sections. Measurements of a
+container are not on this page.
 """
 
 
-def run(name: str) -> str | None:
-    """Run a benchmark and return what it prints, None where it fails; what it says meanwhile goes to stderr."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"bench.{name}", *RUNS[name]], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    if not done.returncode:
-        return done.stdout
-    print(f"bench.{name}: exit code {done.returncode}; its part of the page stays as it was.", file=sys.stderr)
-    return None
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark that has a section on the page."""
+
+    module: str
+    """In the package `bench`."""
+    title: str
+    options: Sequence[str] = ()
+
+    @property
+    def command(self) -> list[str]:
+        """The words after ``python``."""
+        return ["-m", f"bench.{self.module}", *self.options]
 
 
-def title(name: str) -> str:
-    """Return the heading of a benchmark's part: the first line of what its file says of itself."""
-    said = ast.get_docstring(ast.parse((ROOT / "bench" / f"{name}.py").read_text())) or name
-    return said.splitlines()[0].rstrip(".")
+BENCHMARKS = {
+    "scores": Benchmark("quality.scores", "Accuracy on held-out and simulated images", (*DATA, "--simulated", "4")),
+    "ablation": Benchmark("ablation", "What the options of the engine change", DATA),
+    "robustness": Benchmark("quality.robustness", "Accuracy on changed images", DATA),
+    "sizes": Benchmark("quality.sizes", "Diameter estimation in hard cases"),
+    "agreement": Benchmark("quality.agreement", "Agreement with cellpose 3.1, same weights", DATA),
+    "against_cellpose": Benchmark("speed.against_cellpose", "Time and memory against cellpose 3.1"),
+    "dynamics": Benchmark("speed.dynamics", "Speed of the flow dynamics", ("--large",)),
+    "profile": Benchmark("speed.profile", "Where the time of one image goes"),
+    "startup": Benchmark("speed.startup", "Start-up time"),
+    "slides": Benchmark(
+        "speed.slides",
+        "Time and memory of whole slides",
+        ("--size", "5000", "10000", "--diameter", "30", "--memory", "4G"),
+    ),
+    "counts": Benchmark("trust.counts", "More cells than int16 can count"),
+    "fuzz": Benchmark("trust.fuzz", "Damaged files"),
+    "broken": Benchmark("trust.broken", "A folder in which every third file is broken"),
+    "faults": Benchmark("trust.faults", "Interrupted runs"),
+}
+"""By the name of the record, in the order of the page."""
 
 
-def section(name: str, printed: str) -> str:
-    """Return the part of the page about a benchmark: what it measures, when and how it ran, what it printed."""
-    lines = [line for line in printed.splitlines() if not line.startswith(str(RESULTS))]
-    said = [
-        part for rows, group in groupby(lines, lambda line: line.startswith("|")) for part in _paragraph(rows, group)
-    ]
-    record = json.loads((RESULTS / f"{name}.json").read_text())
+def run(name: str) -> bool:
+    """Run a benchmark and keep its record; return whether it succeeded."""
+    done = subprocess.run([sys.executable, *BENCHMARKS[name].command], cwd=ROOT)
+    if done.returncode:
+        print(f"{name}: exit code {done.returncode}; its section stays as it was.", file=sys.stderr)
+        return False
+    RECORDS.mkdir(exist_ok=True)
+    shutil.copy(RESULTS / f"{name}.json", RECORDS)
+    return True
+
+
+def section(name: str, record: Record, text: str) -> str:
+    """Return the section of a benchmark: its title, how it was measured, and the ``text`` of its record."""
+    benchmark = BENCHMARKS[name]
     cores = record["machine"]["cores"]
     machine = f"{cores} core{'s' if cores > 1 else ''}, {record['machine']['processor']}"
-    command = " ".join(["python -m", f"bench.{name}", *RUNS[name]])
-    ran = f"`{command}`, {record['date'][:10]}, commit {record['commit']}, {machine}."
-    return "\n".join([f"## {title(name)}", "", ran, "", *said])
+    command = " ".join(["python", *benchmark.command])
+    measured = f"`{command}`, {record['date'][:10]}, commit {record['commit']}, {machine}."
+    return f"## {benchmark.title}\n\n{measured}\n\n{text.strip()}\n"
 
 
-def _paragraph(rows: bool, lines: Iterable[str]) -> list[str]:
-    """Return lines of Markdown and an empty one: the rows of a table, or text of which each line stays one."""
-    return [*lines, ""] if rows else [*"  \n".join(lines).splitlines(), ""]
+def sections(page: str) -> dict[str, str]:
+    """Return the sections of a page by their titles.
+
+    >>> sections("# Results\\n\\n## One\\n\\nsome\\n\\n## Two\\n\\nmore\\n")
+    {'One': '## One\\n\\nsome\\n', 'Two': '## Two\\n\\nmore\\n'}
+    """
+    parts = page.split("\n## ")[1:]
+    return {part.splitlines()[0]: f"## {part.rstrip()}\n" for part in parts}
+
+
+def written(page: str, records: dict[str, Record]) -> str:
+    """Return the page with the sections of the records; sections without a record stay as they are in ``page``."""
+    found = sections(page)
+    for name, record in records.items():
+        module = import_module(f"bench.{BENCHMARKS[name].module}")
+        if hasattr(module, "text"):
+            found[BENCHMARKS[name].title] = section(name, record, module.text(record))
+    return "\n".join([HEAD, *(found[b.title] for b in BENCHMARKS.values() if b.title in found)])
 
 
 def main() -> int:
+    """Run the benchmarks that were named, write the page; return 1 if a benchmark failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RUNS))
-    names = parser.parse_args().names or list(RUNS)
-    if unknown := set(names) - set(RUNS):
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(RUNS)}")
-    failed = False
-    for name in names:
-        printed = run(name)
-        if printed is None:
-            failed = True
-        else:
-            put(PAGE, name, section(name, printed))
-    return int(failed)
-
-
-def put(page: Path, name: str, made: str) -> None:
-    """Write a benchmark's part into the page, which keeps the parts of the others, in the order of `RUNS`."""
-    text = page.read_text() if page.exists() else ""
-    parts = {part.splitlines()[0]: part.rstrip("\n") + "\n" for part in ("\n" + text).split("\n## ")[1:]}
-    parts[title(name)] = made.removeprefix("## ").rstrip("\n") + "\n"
-    there = [parts[title(one)] for one in RUNS if title(one) in parts]
-    page.write_text("\n## ".join([HEAD, *there]))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--all", action="store_true", help="run all benchmarks")
+    args = parser.parse_args()
+    names = list(BENCHMARKS) if args.all else args.names
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(BENCHMARKS)}")
+    failed = [name for name in names if not run(name)]
+    files = {name: RECORDS / f"{name}.json" for name in BENCHMARKS}
+    records = {name: json.loads(path.read_text()) for name, path in files.items() if path.exists()}
+    PAGE.write_text(written(PAGE.read_text() if PAGE.exists() else "", records))
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,25 @@
-"""Resident memory of this process in MiB, now and at its peak (Linux); needs nothing but the standard library."""
+"""Resident memory of this process in MiB, now and at its peak (Linux). Uses the standard library only."""
 
 import re
 from pathlib import Path
 
 
 def resident() -> float:
+    """Return the resident memory in MiB."""
     return _field("VmRSS")
 
 
 def peak() -> float:
-    """Return the largest resident memory since the start or the last `forget_peak`."""
+    """Return the largest resident memory in MiB since the start or the last `forget_peak`."""
     return _field("VmHWM")
 
 
 def forget_peak() -> None:
+    """Count the peak from now on."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def _field(name: str) -> float:
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 1024
+    match = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match
+    return int(match[1]) / 1024

@@ -1,4 +1,4 @@
-"""A small file of every format, layout and compression that is read, for whoever wants to break them."""
+"""Small files of every format, layout and compression that the engine reads, for the tests with damaged files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {"strips": {"rowsperstrip": 8}, "tiles": {"
 
 
 def samples() -> dict[str, bytes]:
-    """Return the files by a name that says what they are: the first word is the format."""
+    """Return the files by name; the first word of a name is the format."""
     random = np.random.default_rng(23)
     colour = cv2.GaussianBlur(random.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8), (0, 0), 2)
     grey, deep = colour[..., 0], colour[..., 1].astype(np.uint16) * 200
@@ -56,7 +56,7 @@ def _pictures(colour: npt.NDArray[Any], grey: npt.NDArray[Any], deep: npt.NDArra
 
 
 def _tiffs(colour: npt.NDArray[Any], grey: npt.NDArray[Any], deep: npt.NDArray[Any]) -> dict[str, bytes]:
-    rgb = {"photometric": "rgb"}
+    rgb: dict[str, Any] = {"photometric": "rgb"}
     channels = np.stack([deep, deep // 2, deep // 3])
     made = {
         f"TIFF {compression} {name}": _written(

@@ -1,4 +1,4 @@
-"""A command that is run and watched from outside: wall time, peak memory, how it ended."""
+"""Run a command and measure it from outside: wall time, peak memory, how it ended."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ import psutil
 
 POLL = 0.05
 GRACE = 20.0
-"""Seconds that a command has to end by itself once it was stopped; then it is killed."""
+"""Seconds in which a command that was stopped can end by itself; after them it is killed."""
 CGROUPS = Path("/sys/fs/cgroup")
 PEAKS = ("memory.peak", "memory/memory.max_usage_in_bytes", "memory.max_usage_in_bytes", "memory.current")
-"""Files of a memory cgroup, the best first."""
+"""Files of a memory cgroup that hold a peak, or at least the present use; the best first."""
 MB = 1_000_000
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a command took: wall time in s, peak memory in MB (None where nothing could be read), how it ended."""
+    """Wall time in s and peak memory in MB of a command (None where it could not be read), and how it ended."""
 
     seconds: float
     peak_mb: float | None
     gpu_mb: float | None
     ended: str
-    """Empty when it ended well; otherwise its exit code and the last line of its stderr, or that time ran out."""
+    """Empty if it ended well; otherwise its exit code and the last line on stderr, or that the time ran out."""
 
 
 def watch(
@@ -41,15 +41,15 @@ def watch(
     limit: float,
     gpu: str = "0",
 ) -> Run:
-    """Run a command until it ends, or ``limit`` seconds at most, ``stop`` being called then.
+    """Run a command until it ends; after ``limit`` seconds call ``stop``.
 
-    ``peak`` is asked again and again for the bytes that have been used at most so far; None when it cannot tell.
-    ``gpu``: number or UUID of the GPU whose memory is watched, as nvidia-smi knows it.
+    peak: called again and again, returns the peak memory in bytes so far, or None if it is unknown. gpu: number or
+    UUID, for nvidia-smi, of the GPU whose memory is watched.
     """
     begun, peaks = time.perf_counter(), [0]
     done: list[float] = []
-    with TemporaryFile("w+", errors="replace") as said, _Gpu(gpu) as watched:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, text=True)
+    with TemporaryFile("w+", errors="replace") as stderr, _Gpu(gpu) as watched:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr, text=True)
 
         def wait() -> None:
             process.wait()
@@ -67,21 +67,21 @@ def watch(
             if over > GRACE:
                 process.kill()
             waiting.join(POLL)
-        said.seek(0)
-        words = said.read().strip().splitlines()
+        stderr.seek(0)
+        lines = stderr.read().strip().splitlines()
     ended = f"stopped after {limit:g} s" if late else ""
     if process.returncode and not late:
-        ended = f"exit code {process.returncode}: {(words or ['nothing on stderr'])[-1].strip()}"
+        ended = f"exit code {process.returncode}: {(lines or ['nothing on stderr'])[-1].strip()}"
     return Run(done[0], max(peaks) / MB or None, watched.peak_mb, ended)
 
 
 def run_process(command: Sequence[str], limit: float) -> Run:
-    """Run a plain process; its memory is the peak (VmHWM) of the largest process of its tree, Linux only."""
+    """Run a plain process; its memory is the peak (VmHWM, Linux only) of the largest process of its tree."""
     peaks: dict[int, int] = {}
-    us = psutil.Process()
+    own = psutil.Process()
 
     def tree() -> list[psutil.Process]:
-        return us.children(recursive=True)
+        return list(own.children(recursive=True))
 
     def peak() -> int:
         for process in tree():
@@ -97,9 +97,9 @@ def run_process(command: Sequence[str], limit: float) -> Run:
 
 
 def run_container(engine: str, name: str, arguments: Sequence[str], limit: float, gpu: str = "0") -> Run:
-    """Run ``engine container run --name NAME ARGUMENTS``; its memory is what its cgroup counted at most.
+    """Run ``engine container run --name NAME ARGUMENTS``; its memory is the peak of its cgroup.
 
-    Where the kernel keeps no peak (version 2 before Linux 5.19), the most of what was read while it ran.
+    Where the kernel keeps no peak (version 2 before Linux 5.19), it is the largest use that was read during the run.
     """
     group: list[Path] = []
 
@@ -115,13 +115,13 @@ def run_container(engine: str, name: str, arguments: Sequence[str], limit: float
         return None
 
     command = [engine, "container", "run", "--name", name, *arguments]
-    run = watch(command, peak, lambda: _ask(engine, "kill", name), limit, gpu)
-    _ask(engine, "rm", "-f", name)
+    run = watch(command, peak, lambda: _call(engine, "kill", name), limit, gpu)
+    _call(engine, "rm", "-f", name)
     return run
 
 
-def _ask(engine: str, *words: str) -> str:
-    """Return what an engine answers, nothing where it takes longer than `GRACE`."""
+def _call(engine: str, *words: str) -> str:
+    """Return what a container engine prints; empty if it takes longer than `GRACE`."""
     try:
         return subprocess.run([engine, *words], capture_output=True, text=True, timeout=GRACE).stdout.strip()
     except subprocess.TimeoutExpired:
@@ -129,8 +129,8 @@ def _ask(engine: str, *words: str) -> str:
 
 
 def _cgroup(engine: str, name: str) -> list[Path]:
-    """Return the folder of a running container's memory cgroup, of either version; none before it runs."""
-    pid = _ask(engine, "inspect", "-f", "{{.State.Pid}}", name)
+    """Return the folder of a running container's memory cgroup, version 1 or 2; empty before it runs."""
+    pid = _call(engine, "inspect", "-f", "{{.State.Pid}}", name)
     if not pid.isdigit() or pid == "0":
         return []
     try:
@@ -147,7 +147,7 @@ def _cgroup(engine: str, name: str) -> list[Path]:
 
 
 class _Gpu:
-    """Peak of the used GPU memory in MB while the context lasts, as nvidia-smi (NVML) tells; None without it."""
+    """Peak of the used GPU memory in MB during the context, from nvidia-smi; None without it."""
 
     def __init__(self, gpu: str) -> None:
         self.peak_mb: float | None = None
@@ -168,6 +168,6 @@ class _Gpu:
     def _look(self) -> None:
         query = ["nvidia-smi", "-i", self._gpu, "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
         while not self._done.wait(0.2):
-            said = subprocess.run(query, capture_output=True, text=True).stdout.split()
-            if said and said[0].isdigit():
-                self.peak_mb = max(self.peak_mb or 0.0, float(said[0]) * 1.048576)
+            used = subprocess.run(query, capture_output=True, text=True).stdout.split()
+            if used and used[0].isdigit():
+                self.peak_mb = max(self.peak_mb or 0.0, float(used[0]) * 1.048576)

@@ -1,4 +1,4 @@
-"""Flowmask: instance labels from microscopy images, with networks on ONNX Runtime."""
+"""Flowmask: instance segmentation of cells in microscopy images, with networks on ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m infer -i IN -o OUT` in a checkout; `python -m flowmask VERB ...` where the package is installed."""
+"""`python -m infer -i IN -o OUT` in a checkout; `python -m flowmask COMMAND ...` in an installation."""
 
 import sys
 

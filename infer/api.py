@@ -1,4 +1,4 @@
-"""The Python calls: an array or a file in, labels out."""
+"""The Python interface: `segment` and `segment_rows` for one image, `load_network` for many images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import SettingsError
-from .families import family_of
+from .families import open_network
 from .images.image import Image, as_image, open_image
 from .labels.labels import Labels
 from .network.registry import default_network, find_network
@@ -20,24 +20,22 @@ from .options import Runtime, Segmentation
 from .pipeline import Result, label_rows, plan_image, segment_image
 
 AnyImage = str | Path | npt.NDArray[np.generic]
-"""A file, or an array (Y, X), (Y, X, C) or (C, Y, X) of numbers."""
+"""The path of a file, or a numeric array (Y, X), (Y, X, C) or (C, Y, X)."""
 AnyNetwork = Network | str | Path | None
-"""What `load_network` returned, a name such as "small", a file, or None for the default network."""
+"""The result of `load_network`, a name such as "small", the path of a file, or None for the default network."""
 
 
 def load_network(
     name: str | Path | None = None, device: str = "auto", threads: int = 0, gpu_memory: str | None = None
 ) -> OnnxNetwork:
-    """Open a network once, for any number of images.
+    """Open a network and return it, for use with any number of images.
 
-    name: a name of `flowmask models`, the path of an .onnx file, or None for the default network. device, threads,
-    gpu_memory: as in `Runtime`. Raises NetworkError when there is no such network or the file cannot be used,
-    SettingsError when the device is not available.
+    name: a name that `flowmask models` lists, the path of an .onnx file, or None for the default network. device,
+    threads, gpu_memory: as in `Runtime`. Raises NetworkError if the network does not exist or cannot be used, and
+    SettingsError if the device is not available.
     """
     path = default_network() if name is None else find_network(name)
-    network = OnnxNetwork(path, device, threads, gpu_memory)
-    family_of(network.contract)
-    return network
+    return open_network(path, Runtime(device=device, threads=threads, gpu_memory=gpu_memory))
 
 
 def segment(
@@ -47,15 +45,16 @@ def segment(
     runtime: Runtime | None = None,
     **changes: Any,
 ) -> Result:
-    """Segment one image.
+    """Segment one image and return its labels.
 
-    image: an array (Y, X), (Y, X, C) or (C, Y, X) of numbers, or a file. network: a name, a file, or what
-    `load_network` returned; the default network if not given. options and runtime: the records of options; any field
-    of `Segmentation` can also be given by name, such as ``diameter=30``.
+    image: a numeric array (Y, X), (Y, X, C) or (C, Y, X), or the path of a file. network: a name, the path of a file,
+    or the result of `load_network`; by default the default network. options, runtime: records of options. ``changes``
+    replace fields of ``options``, such as ``diameter=30``.
 
-    The result holds ``labels`` (Y, X) int32 with 0 for background, the number of ``cells`` and the ``diameter`` in px.
-    An opened network keeps the device, GPU memory and threads that it was opened with; those of ``runtime`` then apply
-    to the rest of the work only. Raises ImageError, NetworkError, SettingsError or RunError, all of them FlowmaskError.
+    The result has ``labels`` (Y, X) int32 with 0 for background, the number of ``cells``, and the ``diameter`` in px.
+    A network from `load_network` keeps its device, GPU memory and threads; the device and GPU memory of ``runtime`` are
+    then ignored, and its threads apply only to the other steps. Raises ImageError, NetworkError, SettingsError or
+    RunError, which are all subclasses of FlowmaskError.
 
     >>> import numpy as np
     >>> y, x = np.mgrid[:64, :64]
@@ -74,10 +73,10 @@ def segment_rows(
     runtime: Runtime | None = None,
     **changes: Any,
 ) -> Iterator[Labels]:
-    """Yield the labels of one image from the top down, some rows (n, X) int32 at a time, as they are finished.
+    """Yield the labels of one image from the top down, as rows (n, X) int32, as soon as they are final.
 
-    The arguments and errors are those of `segment`, and so are the labels; only a strip of the image and of its labels
-    is held at a time. Ids are 1, 2, ... in the order of their first pixel.
+    Arguments, labels and errors are those of `segment`, but memory holds only a strip of the image and its labels. Ids
+    are 1, 2, ... in the order of first pixels.
 
     >>> import numpy as np
     >>> y, x = np.mgrid[:64, :64]
@@ -101,9 +100,9 @@ def _network(network: AnyNetwork, runtime: Runtime) -> Network:
 
 
 def _options(options: Segmentation | None, changes: dict[str, Any]) -> Segmentation:
-    """Return the options with some fields changed. Raises SettingsError for a name that is no option."""
-    known = [field.name for field in fields(Segmentation)]
-    unknown = [name for name in changes if name not in known]
+    """Return the options with some fields replaced. Raises SettingsError for an unknown name."""
+    names = [field.name for field in fields(Segmentation)]
+    unknown = [name for name in changes if name not in names]
     if unknown:
-        raise SettingsError(f"{', '.join(unknown)}: there is no such option; the options are {', '.join(known)}.")
+        raise SettingsError(f"{', '.join(unknown)}: there is no such option; the options are {', '.join(names)}.")
     return replace(options or Segmentation(), **changes)

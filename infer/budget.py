@@ -1,35 +1,39 @@
-"""How much memory an image takes, and how many tiles may go through the network at once."""
+"""Estimate the memory that an image takes, and choose the batch of tiles that fits."""
 
 from __future__ import annotations
 
 from .errors import SettingsError
 from .images.memmap import CACHE
-from .network.session import CONTEXT
+from .network.gpu import CONTEXT
 from .system.prefetch import DEPTH
 from .tiles.blend import ROWS
 
 RUNTIME = 320 * 2**20
-"""Bytes of the interpreter, its libraries and an open network of full width. Not measured with CUDA's libraries."""
+"""Bytes of the interpreter, its libraries and an open network of full width, without the libraries of CUDA."""
 TILE_BYTES = 1200
-"""Bytes that the network needs for each pixel of a tile that goes through it, at full width."""
+"""Bytes that a network of full width needs for each pixel of a tile on the CPU."""
 GPU_BATCH = 16
-"""Tiles at once on a GPU with memory for them. Not measured: a row of tiles keeps it busy for milliseconds."""
+"""The largest batch on a GPU if the user gives none. An estimate: a batch keeps the GPU busy for milliseconds."""
 GPU_TILE_BYTES = 2 * TILE_BYTES
-"""The same of a GPU's memory. Not measured: twice the CPU's leaves as much for what cuDNN works in."""
+"""Bytes of GPU memory for each pixel of a tile. An estimate: half of it is for the workspace of cuDNN."""
 GPU_NETWORK = 2**27
-"""Bytes of a GPU's memory for the weights of an open network of full width."""
+"""Bytes of GPU memory for the weights of a network of full width."""
 WAITING = (DEPTH + 2) * ROWS
-"""Network rows of finished maps between the network and the family."""
+"""Rows of finished maps in network pixels that wait at most between the network and the family."""
 
 
 def needed_memory(
     shape: tuple[int, int], network_shape: tuple[int, int], tile: int, map_channels: int, family_bytes: int
 ) -> int:
-    """Return about how many bytes an image takes, without the tiles that go through the network.
+    """Return an estimate of the bytes that an image takes, without the batch of tiles in the network.
 
-    shape: (Y, X) of the image, network_shape: of the network image; tile: height of the tiles; family_bytes: what the
-    family holds (`flowmask.families.Family.row_bytes`). The result grows with the width alone, once the image is
-    taller than what the family holds.
+    shape: (Y, X) of the image in px. network_shape: (Y, X) after rescaling, in network pixels. tile: height of a tile
+    in network pixels. map_channels: channels of all heads. family_bytes: bytes of the rows that the family holds
+    (`flowmask.families.Family.row_bytes`). Apart from these rows, the result depends on the width, not on the height.
+
+    >>> mebibyte = 2**20
+    >>> needed_memory((2048, 1024), (2048, 1024), 224, 3, 10 * mebibyte) // mebibyte  # 320 + 64 + 5.6 + 10
+    399
     """
     return RUNTIME + CACHE + network_shape[1] * (tile + WAITING) * 4 * map_channels + family_bytes
 
@@ -37,41 +41,50 @@ def needed_memory(
 def planned_batch(
     budget: int, needed: int, tile: tuple[int, int], map_channels: int, batch: int, gpu_memory: int | None = None
 ) -> int:
-    """Return how many of ``batch`` tiles (Y, X) at once the budget allows; 0 asks for as many as are useful.
+    """Return how many tiles go through the network at once.
 
-    ``gpu_memory``: bytes of a GPU's memory that the network may fill, None on the CPU. On the CPU one tile at once is
-    the fastest, because it stays in the cache. Raises SettingsError, with an amount that is enough, if there is not
-    even memory for one tile.
+    budget: bytes of memory that may be used. needed: the result of `needed_memory`. tile: (Y, X) in network pixels.
+    batch: the largest result; 0 for one tile on the CPU, where a single tile stays in the processor's cache, and for
+    `GPU_BATCH` on a GPU. gpu_memory: bytes of GPU memory that the network may use; None on the CPU. Raises
+    SettingsError, with a sufficient amount, if the memory is too small for one tile.
+
+    >>> planned_batch(2 * 2**30, 2**30, (224, 224), 3, batch=64)
+    17
     """
     pixels = tile[0] * tile[1]
-    each = pixels * TILE_BYTES
+    tile_bytes = pixels * TILE_BYTES
     if gpu_memory is not None:
         batch = min(batch or GPU_BATCH, _fitting_gpu(gpu_memory, pixels))
-        each = pixels * host_tile_bytes(map_channels)
-    if budget < needed + each:
-        amount = _gigabytes(needed + each)
+        tile_bytes = pixels * host_tile_bytes(map_channels)
+    if budget < needed + tile_bytes:
+        amount = _gigabytes(needed + tile_bytes)
         raise SettingsError(
-            f"it takes about {amount} of memory and may use {_gigabytes(budget)}; give --memory {amount} if the "
-            "machine has as much, a larger --diameter, or a part of the image."
+            f"the image needs about {amount} of memory and the limit is {_gigabytes(budget)}; give --memory {amount} "
+            "if the machine has it, a larger --diameter, or a part of the image."
         )
-    return min(batch or 1, (budget - needed) // each)
+    return min(batch or 1, (budget - needed) // tile_bytes)
 
 
 def host_tile_bytes(map_channels: int) -> int:
-    """Return the bytes of the host's memory for each pixel of a tile on a GPU: tiles made ahead, and their maps."""
+    """Return the bytes of host memory for each pixel of a tile on a GPU: for waiting tiles and their maps."""
     return 4 * 2 * map_channels * (DEPTH + 3)
 
 
 def _fitting_gpu(memory: int, pixels: int) -> int:
-    """Return how many tiles of so many pixels fit into a GPU's memory; raises SettingsError if none does."""
+    """Return how many tiles of ``pixels`` fit into ``memory`` bytes of a GPU; raises SettingsError if none does."""
     least = GPU_NETWORK + pixels * GPU_TILE_BYTES
     if memory < least:
         raise SettingsError(
-            f"CUDA, the network and a tile take about {_gigabytes(CONTEXT + least)} of the GPU's memory and may use "
-            f"{_gigabytes(CONTEXT + memory)}; give a larger --gpu-memory if the GPU has as much, or --device cpu."
+            f"CUDA, the network and one tile need about {_gigabytes(CONTEXT + least)} of GPU memory and the limit is "
+            f"{_gigabytes(CONTEXT + memory)}; give a larger --gpu-memory if the GPU has it, or --device cpu."
         )
     return (memory - GPU_NETWORK) // (pixels * GPU_TILE_BYTES)
 
 
 def _gigabytes(amount: int) -> str:
+    """Return a number of bytes in GiB, rounded up, as the option --memory accepts it.
+
+    >>> _gigabytes(2**30 + 1)
+    '1.1G'
+    """
     return f"{-(-amount * 10 // 2**30) / 10:.1f}G"

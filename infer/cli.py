@@ -1,4 +1,4 @@
-"""The command line: `flowmask VERB ...`, and `python -m infer -i IN -o OUT`, the same as `flowmask segment`."""
+"""The command line: `flowmask COMMAND ...`, and `python -m infer -i IN -o OUT`, which equals `flowmask segment`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .version import __version__
 
 RECORDS = {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
 TITLES = {
-    "segmentation": "what the labels are",
-    "runtime": "how the work is done (on the CPU the labels stay the same)",
-    "output": "what is written",
+    "segmentation": "segmentation (these options change the labels)",
+    "runtime": "device, threads and memory (on the CPU these options do not change the labels)",
+    "output": "label files",
 }
 EXIT_CODES = (
-    "Exit code: 0 all images done, 1 some failed (each named on stderr), 2 nothing could start, 143 stopped by "
-    "SIGTERM, 130 by Ctrl-C (label files that exist are complete)."
+    "Exit code: 0 all images done; 1 some images failed (stderr lists them); 2 the run could not start; 143 stopped by "
+    "SIGTERM; 130 stopped by Ctrl-C. Label files are always complete, also after an interruption."
 )
 EXAMPLE = "Example: flowmask segment images/ -o labels/ --diameter 30"
 
@@ -35,11 +35,11 @@ def console() -> int:
 
 
 def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
-    """Run `flowmask VERB ...` and return the exit code; for ``own_process`` see `flowmask.runs.batch.run`."""
+    """Run `flowmask COMMAND ...` and return the exit code; ``own_process`` as in `flowmask.runs.batch.run`."""
     _escape_unprintable()
     args = build_commands().parse_args(argv)
     try:
-        code: int = args.work(args, own_process)
+        code: int = args.command(args, own_process)
     except FlowmaskError as error:
         complain(str(error))
         return WRONG_USAGE
@@ -58,11 +58,11 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m infer`."""
     parser = argparse.ArgumentParser(
         prog="python -m infer",
-        description="Segment the cells of microscopy images: NAME.png becomes NAME_label.tiff.",
+        description="Segment the cells of microscopy images. The labels of NAME.png are written to NAME_label.tiff.",
         epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
-    parser.add_argument("-i", "--input", type=Path, required=True, help="folder of images, or one image")
+    parser.add_argument("-i", "--input", type=Path, required=True, help="an image or a folder of images")
     _add_segment_arguments(parser)
     return parser
 
@@ -71,43 +71,45 @@ def build_commands() -> argparse.ArgumentParser:
     """Return the parser of the command ``flowmask``."""
     parser = argparse.ArgumentParser(prog="flowmask", description="Segment the cells of microscopy images.")
     parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
-    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    segment = verbs.add_parser(
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    segment = commands.add_parser(
         "segment",
-        help="images to labels",
-        description="Segment the cells of images: NAME.png becomes OUT/NAME_label.tiff.",
+        help="segment images",
+        description="Segment the cells of images. The labels of NAME.png are written to OUT/NAME_label.tiff.",
         epilog=f"{EXAMPLE}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    segment.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="images, and folders of images")
+    segment.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="images or folders of images")
     _add_segment_arguments(segment)
-    segment.set_defaults(work=_segment)
-    models = verbs.add_parser("models", help="list the networks that ship")
-    models.set_defaults(work=_list_models)
-    score = verbs.add_parser(
+    segment.set_defaults(command=_segment)
+    models = commands.add_parser("models", help="list the networks that are part of Flowmask")
+    models.set_defaults(command=_list_models)
+    score = commands.add_parser(
         "score",
-        help="compare label images with true ones",
-        description="Print F1 (IoU 0.5, the rules of the NeurIPS 2022 challenge) for each pair of label images.",
+        help="score label images against true label images",
+        description="Print F1 (IoU 0.5, rules of the NeurIPS 2022 challenge) for each pair of label images.",
     )
-    score.add_argument("prediction", type=Path, help="label file, or folder of NAME_label.tiff files")
-    score.add_argument("truth", type=Path, help="label file, or folder with the same file names")
-    score.set_defaults(work=_score)
+    score.add_argument("prediction", type=Path, help="predicted label file, or folder of NAME_label.tiff files")
+    score.add_argument("truth", type=Path, help="true label file, or folder with the same file names")
+    score.set_defaults(command=_score)
     return parser
 
 
 def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the labels; made if absent")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for the label files; created if needed"
+    )
     names = ", ".join(network.name for network in shipped_networks())
     parser.add_argument(
         "-m", "--model", default=None, metavar="NAME|FILE", help=f"network: a name ({names}) or an .onnx file"
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON record of the run")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a record of the run to this JSON file")
     parser.add_argument("--strict", action="store_true", help="stop at the first image that fails")
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="skip images whose labels were made from the same image, network and options; cache the network's output "
-        "of an image in a hidden file of the output folder until it is done, and continue from it after a kill",
+        help="skip images with finished labels of the same image, network and options; for every other image, "
+        "cache the network's output in a hidden file in the output folder, so that an interrupted run can continue",
     )
     for key, record in RECORDS.items():
         group = parser.add_argument_group(TITLES[key])
@@ -115,7 +117,7 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
             if default is False:
                 group.add_argument(option_name(name), action="store_true", help=option.meaning)
                 continue
-            shown = "" if default is None else f" (default {default})"
+            suffix = "" if default is None else f" (default {default})"
             unit = f", in {option.unit}" if option.unit and option.unit not in option.meaning else ""
             metavar = "|".join(option.choices) or name.split("_")[-1].upper()
             group.add_argument(
@@ -123,23 +125,23 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
                 type=option.parse,
                 default=default,
                 metavar=metavar,
-                help=option.meaning + unit + shown,
+                help=option.meaning + unit + suffix,
             )
 
 
 def _options(args: argparse.Namespace) -> Options:
-    """Return the options of a command line. Raises SettingsError for a value out of range."""
-    made: dict[str, Any] = {
+    """Return the options of a command line. Raises SettingsError for an invalid value."""
+    records: dict[str, Any] = {
         key: record(**{name: getattr(args, name) for name, _, _ in options_of(record)})
         for key, record in RECORDS.items()
     }
-    return Options(**made)
+    return Options(**records)
 
 
 def _segment(args: argparse.Namespace, own_process: bool) -> int:
-    arguments = {name: value for name, value in vars(args).items() if name not in ("inputs", "work")}
+    arguments = {name: value for name, value in vars(args).items() if name not in ("inputs", "command")}
     arguments["input"] = [str(path) for path in args.inputs] if len(args.inputs) > 1 else args.inputs[0]
-    with suppress(FlowmaskError):  # raised again when the request is made
+    with suppress(FlowmaskError):  # make_request raises this error again
         arguments["model"] = _model(args)
 
     def make_request() -> Request:
@@ -155,27 +157,27 @@ def _model(args: argparse.Namespace) -> Path:
 def _list_models(args: argparse.Namespace, own_process: bool) -> int:
     for network in shipped_networks():
         notes = [*(["default"] if network.default else []), *([] if network.path.is_file() else ["not installed"])]
-        marks = f" ({', '.join(notes)})" if notes else ""
-        print(f"{network.name}{marks}: {network.about}; F1 {network.f1:.3f}; {network.licence}; {network.file}")
+        suffix = f" ({', '.join(notes)})" if notes else ""
+        print(f"{network.name}{suffix}: {network.about}; F1 {network.f1:.3f}; {network.licence}; {network.file}")
     return ALL_DONE
 
 
 def _score(args: argparse.Namespace, own_process: bool) -> int:
     from .labels.scores import score_pairs
 
-    scores, missing = score_pairs(args.prediction, args.truth)
+    scores, reasons = score_pairs(args.prediction, args.truth)
     print("image\tF1\ttrue\tpredicted")
     for score in scores:
         print(f"{score.name}\t{score.f1:.4f}\t{score.true}\t{score.predicted}")
     if len(scores) > 1:
         print(f"mean\t{sum(score.f1 for score in scores) / len(scores):.4f}")
-    for reason in missing:
+    for reason in reasons:
         complain(reason)
-    return SOME_FAILED if missing else ALL_DONE
+    return SOME_FAILED if reasons else ALL_DONE
 
 
 def _escape_unprintable() -> None:
-    """Let file names of any characters be printed on any terminal."""
+    """Print characters that a terminal cannot show as escape sequences, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,47 +1,59 @@
-"""The error family: one base, each leaf also the builtin that a caller would expect."""
+"""The error family: one base class; every other class is also the builtin exception that a caller expects."""
 
 
 class FlowmaskError(Exception):
-    """Base of every error that Flowmask raises on purpose; its text is one sentence for the user."""
+    """Base class of the errors that Flowmask raises on purpose. The message is one sentence for the user."""
 
 
 class ImageError(FlowmaskError, ValueError):
-    """A file is no image that can be read, or its axes have no single meaning."""
+    """An image file cannot be read, or it is a stack of images."""
 
 
 class NetworkError(FlowmaskError, ValueError):
-    """A network file is missing, is no ONNX file, or does not carry a contract that this version knows."""
+    """A network file is missing, is not an ONNX file, or has no contract that this version can read."""
 
 
 class SettingsError(FlowmaskError, ValueError):
-    """A setting is out of its range or does not fit the network."""
+    """The value of an option is out of range, or does not fit the image, the network or the machine."""
 
 
 class RunError(FlowmaskError, RuntimeError):
-    """The network or the memory gives up on an image that can be read."""
+    """Inference on a readable image failed, for example because memory ran out."""
 
 
 class NoRoomError(RunError, MemoryError):
-    """The network has no memory for so many tiles at once."""
+    """There is not enough memory for this number of tiles at once."""
 
 
 class DeviceError(RunError):
-    """The GPU gives no result any more, to any run of this process."""
+    """The GPU failed permanently: this process cannot use it any more."""
 
 
 class InputError(FlowmaskError, FileNotFoundError):
-    """The input folder or file does not exist, or holds no image."""
+    """An input folder or file does not exist or cannot be read, or a folder contains no image."""
 
 
 class OutputError(FlowmaskError, OSError):
-    """A result cannot be written."""
+    """A result file cannot be written."""
 
 
 def one_line(error: Exception) -> str:
-    """Return what an error of others says, as one line that can be printed; its type where it says nothing."""
+    """Return the message of an exception as one printable line; the name of its class if the message is empty.
+
+    >>> one_line(ValueError("out of memory:   4 GiB"))
+    'out of memory: 4 GiB'
+    >>> one_line(KeyError())
+    'KeyError'
+    """
     return printable(" ".join(str(error).split()) or type(error).__name__)
 
 
 def printable(text: str) -> str:
-    """Return the text as one line that does nothing to a terminal: file names may hold any character."""
+    r"""Return the text with every character escaped that is not printable, such as a line break in a file name.
+
+    A file name can contain control characters, and these would change the terminal.
+
+    >>> print(printable("two\nlines.tif"))
+    two\nlines.tif
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,9 +1,9 @@
-"""Finished rows of maps on disk, so that an interrupted run continues after the last of them.
+"""Cache the finished rows of maps on disk, so that an interrupted run continues after the last cached row.
 
-The network takes most of the time, so its maps are cached; labelling runs again over the cached rows. The file is a
+The network takes most of the time, so only its maps are cached; the cached rows are labelled again. The file is a
 sequence of records: length of the payload (8 bytes), checksum (4 bytes), payload. The first payload is JSON
-{"origin", "diameter"}, the others are maps (channels, n, X) float32. Records are only appended, so a kill can damage
-only the last one.
+{"origin", "diameter"}, the others are maps (channels, n, X) float32. Records are only appended, so an
+interrupted run can damage the last record only.
 """
 
 from __future__ import annotations
@@ -28,30 +28,34 @@ PREFIX = struct.Struct("=QI")
 
 
 def discard(path: Path) -> None:
-    """Remove a file of maps where there is one; raises OutputError when that fails."""
-    with _refused(path):
+    """Remove a cache file if it exists. Raises OutputError when that fails."""
+    with _as_output_error(path):
         path.unlink(missing_ok=True)
 
 
 class MapCache:
-    """The finished rows of one image's maps, from the top down, in a file that outlives the run; a context manager.
+    """A file with the finished rows of the maps of one image, from the top down. Use it as a context manager.
 
-    Rows that the file holds already are used if they were made from ``origin``, and deleted otherwise. Read `parts` to
-    its end first, then `append`. Raises OutputError when the file cannot be read or written.
+    First read `parts` to its end, then call `append`. All methods raise OutputError when the file cannot be read or
+    written.
     """
 
     def __init__(self, path: Path, origin: Origin) -> None:
+        """Open the file or create it. Its rows are deleted unless they have the same ``origin``.
+
+        origin: everything that decides the maps, such as the image, the network and the options.
+        """
         self._path, self._origin = path, origin
         self.diameter: float | None = None
-        """The diameter in px that the cached rows were made with; None when there are none."""
-        with _refused(path):
+        """The cell diameter in image px that the cached rows were computed with; None if there are no rows."""
+        with _as_output_error(path):
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             self._file = os.fdopen(os.open(path, flags, 0o666), "a+b")
             self._file.seek(0)
-            head = self._read()
-            known = json.loads(head.tobytes()) if head is not None else None
-            if known and known.get("origin") == origin:
-                self.diameter = known["diameter"]
+            first = self._read()
+            header = json.loads(first.tobytes()) if first is not None else None
+            if header and header.get("origin") == origin:
+                self.diameter = header["diameter"]
             else:
                 self._cut(0)
 
@@ -59,35 +63,35 @@ class MapCache:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _refused(self._path):
+        with _as_output_error(self._path):
             self._file.close()
 
     def begin(self, diameter: float) -> None:
-        """Record the diameter of the rows to come; only if `diameter` is None."""
+        """Write the diameter in image px for the rows that follow. Call this only if `diameter` is None."""
         self.diameter = diameter
         self._write(np.frombuffer(json.dumps({"origin": self._origin, "diameter": diameter}).encode(), np.uint8))
 
     def parts(self, width: int, channels: int) -> Iterator[Array]:
-        """Yield the cached rows (channels, n, width) float32; cut the file at the first torn or damaged record."""
+        """Yield the cached rows (channels, n, width) float32; cut the file at the first damaged record."""
         while True:
-            with _refused(self._path):
+            with _as_output_error(self._path):
                 payload = self._read()
             if payload is None:
                 return
             yield payload.view(np.float32).reshape(channels, -1, width)
 
     def append(self, part: Array) -> None:
-        """Add rows (channels, n, X) below."""
+        """Write the next rows (channels, n, X) float32."""
         self._write(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
 
     def _write(self, payload: Payload) -> None:
-        with _refused(self._path):
+        with _as_output_error(self._path):
             self._file.write(PREFIX.pack(payload.nbytes, _checksum(payload)))
             self._file.write(payload.data)
             self._file.flush()
 
     def _read(self) -> Payload | None:
-        """Return the next payload. If none follows that is complete, cut the file there and return None."""
+        """Return the next payload. If it is incomplete or damaged, cut the file before it and return None."""
         start = self._file.tell()
         prefix = self._file.read(PREFIX.size)
         if len(prefix) == PREFIX.size:
@@ -106,15 +110,17 @@ class MapCache:
 
 
 def _checksum(payload: Payload) -> int:
-    """Return the CRC-32 of the length and the payload: zeros, as a crash may leave them, are no record."""
+    """Return the CRC-32 of length and payload. Because of the length, zeros left by a crash are not a valid record."""
     return zlib.crc32(payload.data, zlib.crc32(payload.nbytes.to_bytes(8, "little")))
 
 
 @contextmanager
-def _refused(path: Path) -> Iterator[None]:
+def _as_output_error(path: Path) -> Iterator[None]:
+    """Turn an OSError into an OutputError that names ``path`` and a remedy."""
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"{path}: it cannot be kept for --resume ({error.strerror}); check the folder and its space."
+            f"{path}: the map cache for --resume cannot be read or written ({error.strerror}); check the folder "
+            "and the free disk space."
         ) from error

@@ -1,8 +1,7 @@
-"""What a user may choose: what the labels are, how the work is done, and what is written.
+"""The options of the user, in three records: `Segmentation`, `Runtime` and `Output`.
 
-Each field of `Segmentation`, `Runtime` and `Output` carries an `Option`: its meaning, unit, range, how its text on the
-command line is read, and what a change of it changes. The command line, the resume logic and the documentation are
-made from these records.
+Each field of a record has an `Option` with its meaning, unit and range, how its text on the command line is parsed, and
+which results it changes. The command line and the check of --resume are derived from these records.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ from typing import Any
 from .errors import SettingsError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+"""Bytes of each unit of memory."""
 MAPS, LABELS, NOTHING = "maps", "labels", "nothing"
-"""What an option changes: the network's maps (and so the labels), the labels alone, or neither."""
+"""What an option changes: the network's maps and therefore the labels, only the labels, or nothing of these."""
 
 
 def parse_memory(text: str, option: str = "--memory") -> int:
-    """Return the bytes of an amount of memory. Raises SettingsError, naming ``option``, for any other text.
+    """Return an amount of memory in bytes. Raises SettingsError, which names ``option``, for any other text.
 
     >>> parse_memory("4G"), parse_memory("1.5K")
     (4294967296, 1536)
@@ -32,7 +32,7 @@ def parse_memory(text: str, option: str = "--memory") -> int:
 
 
 def parse_device(text: str) -> tuple[str, int]:
-    """Return the kind of a device and the number of its GPU. Raises SettingsError for any other text.
+    """Return (kind, GPU number) of a device; the number is 0 if not given. Raises SettingsError for any other text.
 
     >>> parse_device("cuda:1"), parse_device("cpu")
     (('cuda', 1), ('cpu', 0))
@@ -54,23 +54,26 @@ def parse_channels(text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Option:
-    """What is known about one option besides its name and its default."""
+    """The description of one option; its name and default are those of the field."""
 
     meaning: str
     """One line for the help text."""
     changes: str
     """`MAPS`, `LABELS` or `NOTHING`."""
     parse: Callable[[str], object]
-    """From the text on the command line to the value; ValueError where the text has no meaning."""
+    """Returns the value for a text of the command line; raises ValueError if the text is invalid."""
     low: float | None = None
+    """Smallest value."""
     high: float | None = None
+    """Largest value."""
     unit: str = ""
     choices: tuple[str, ...] = ()
+    """All valid values; empty if any text is valid."""
     check: Callable[[str], object] | None = None
-    """Raises SettingsError for a text that has no meaning, where range and choices do not say it all."""
+    """Raises SettingsError for an invalid text; for options that need more than a range or choices."""
 
     def verify(self, name: str, value: Any) -> None:
-        """Raise SettingsError, naming the option, where a value is out of range or unknown."""
+        """Raise SettingsError, which names the option, if a value is out of range or unknown."""
         option = option_name(name)
         if value is None:
             return
@@ -83,7 +86,7 @@ class Option:
 
 
 def option_name(name: str) -> str:
-    """Return how the command line spells a field.
+    """Return the name of a field on the command line.
 
     >>> option_name("flow_threshold")
     '--flow-threshold'
@@ -92,7 +95,7 @@ def option_name(name: str) -> str:
 
 
 def options_of(record: type[Any]) -> Iterator[tuple[str, Any, Option]]:
-    """Yield name, default and `Option` of every field of `Segmentation`, `Runtime` or `Output`."""
+    """Yield (name, default, `Option`) of every field of a record: `Segmentation`, `Runtime` or `Output`."""
     for item in fields(record):
         yield item.name, item.default, item.metadata["option"]
 
@@ -104,7 +107,7 @@ def _option(
 
 
 class _Checked:
-    """A record of options that checks its values when it is made."""
+    """A record of options that checks its values when it is created."""
 
     def __post_init__(self) -> None:
         for name, _, option in options_of(type(self)):
@@ -113,13 +116,13 @@ class _Checked:
 
 @dataclass(frozen=True)
 class Segmentation(_Checked):
-    """What decides the labels. Raises SettingsError for a value out of range."""
+    """Options that determine the labels. Raises SettingsError for an invalid value."""
 
     diameter: float | None = _option(
         None, "cell diameter in px of the image; estimated if not given", MAPS, float, low=1, high=10_000, unit="px"
     )
     flow_threshold: float = _option(
-        0.4, "largest mean squared flow error of a cell; 0 keeps every cell", LABELS, float, low=0, high=10
+        0.4, "largest mean squared flow error of a cell; 0 turns this check off", LABELS, float, low=0, high=10
     )
     cellprob_threshold: float = _option(
         0.0, "logit of the cell probability above which a pixel belongs to a cell", LABELS, float, low=-20, high=20
@@ -127,52 +130,54 @@ class Segmentation(_Checked):
     min_size: int = _option(15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px")
     channels: tuple[int, ...] | None = _option(
         None,
-        "image channel for each network input, counted from 1, separated by commas; 0: the mean of all channels (as "
-        "the first number) or an empty input (as a later one)",
+        "image channel for each network input, counted from 1, separated by commas; 0 as the first number is the mean "
+        "of all channels, 0 as a later number is an empty input",
         MAPS,
         parse_channels,
     )
     augment: bool = _option(
-        False, "average over each tile and its three mirror images, in four times the network's time", MAPS
+        False, "average over each tile and its three mirror images; the network takes four times as long", MAPS
     )
 
 
 @dataclass(frozen=True)
 class Runtime(_Checked):
-    """How the work is done: device, processor cores and memory. On the CPU none of it changes the labels."""
+    """Device, CPU threads and memory. On the CPU these options do not change the labels."""
 
     batch: int = _option(
         0,
-        "tiles per run of the network; 0: one on the CPU, on a GPU as many as fit",
+        "most tiles per run of the network; 0: one on the CPU, as many as fit (at most 16) on a GPU",
         NOTHING,
         int,
         low=0,
         high=1024,
     )
     memory: str | None = _option(
-        None, "most memory to use, such as 4G; the limit of the container or machine if not given", check=parse_memory
+        None,
+        "most memory to use, such as 4G; by default the memory available in the container or machine",
+        check=parse_memory,
     )
-    threads: int = _option(0, "CPU threads; 0: as many as there are usable cores", NOTHING, int, low=0, high=1024)
+    threads: int = _option(0, "number of CPU threads; 0: one for each usable core", NOTHING, int, low=0, high=1024)
     device: str = _option(
         "auto",
-        "where the network runs: auto, cpu, cuda, cuda:1 or tensorrt; auto uses a GPU if there is one",
+        "device for the network: auto, cpu, cuda, cuda:1 or tensorrt; auto uses a GPU if there is one",
         check=parse_device,
     )
     gpu_memory: str | None = _option(
         None,
-        "most GPU memory to use, such as 10G; never more than nine tenths of the free memory",
+        "most GPU memory to use, such as 10G; never more than nine tenths of the free GPU memory is used",
         check=lambda text: parse_memory(text, "--gpu-memory"),
     )
 
 
 @dataclass(frozen=True)
 class Output(_Checked):
-    """What is written for an image."""
+    """Options of the label files."""
 
     ids: str = _option(
         "int32",
-        "what to write for more than 32,767 cells: int32 labels, or int16 labels that use ids again as the challenge's "
-        "scoring allows, with the int32 labels in a second file",
+        "label file for more than 32,767 cells; int32: one int32 file; challenge: from 25 Mpx on, an int16 file that "
+        "reuses ids where the challenge's scoring cannot confuse them, and a second file with int32 labels",
         LABELS,
         choices=("int32", "challenge"),
     )
@@ -188,15 +193,17 @@ class Options:
 
 
 def values_that_change(options: Options, changes: tuple[str, ...]) -> dict[str, Any]:
-    """Return name and value of every option that changes the maps or the labels, in values that JSON keeps.
+    """Return name and value of the options that change maps or labels, as values that JSON can store.
+
+    changes: any of `MAPS` and `LABELS`.
 
     >>> sorted(values_that_change(Options(), (LABELS,)))
     ['cellprob_threshold', 'flow_threshold', 'ids', 'min_size']
     """
-    found = {}
+    selected = {}
     for record in (options.segmentation, options.runtime, options.output):
         values = asdict(record)
         for name, _, option in options_of(type(record)):
             if option.changes in changes:
-                found[name] = list(values[name]) if isinstance(values[name], tuple) else values[name]
-    return found
+                selected[name] = list(values[name]) if isinstance(values[name], tuple) else values[name]
+    return selected

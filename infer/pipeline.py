@@ -1,4 +1,4 @@
-"""The story of one image, top to bottom: plan it, run its tiles through the network, turn the maps into cells."""
+"""Segment one image, in three steps: plan it, run its tiles through the network, turn the maps into labels."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from .tiles.plan import ImagePlan
 from .tiles.rescale import NormalisedView, network_length
 
 Progress = Callable[[float], None]
-"""Called now and then with the finished fraction of the image."""
+"""Called from time to time with the finished fraction of the image, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The instances of one image."""
+    """The segmentation of one image."""
 
     labels: Labels
-    """(Y, X) int32, 0 for background, ids 1..cells in the order of their first pixel."""
+    """(Y, X) int32: 0 for background, ids 1..cells in the order of first pixels."""
     cells: int
+    """Number of cells."""
     diameter: float
-    """The diameter in px that the image was rescaled by, given or estimated."""
+    """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
 
 
 def segment_image(
@@ -48,7 +49,7 @@ def segment_image(
     runtime: Runtime = Runtime(),  # noqa: B008
     progress: Progress | None = None,
 ) -> Result:
-    """Segment one image and hold its labels; for the errors see `plan_image` and `run_tiles`."""
+    """Return the labels of one image. Raises the errors of `plan_image` and `run_tiles`."""
     plan = plan_image(image, network, options, runtime)
     labels = np.empty(plan.shape, np.int32)
     top = 0
@@ -61,10 +62,11 @@ def segment_image(
 def label_rows(
     image: Image, network: Network, plan: ImagePlan, progress: Progress | None = None, cache: MapCache | None = None
 ) -> Iterator[Labels]:
-    """Yield the labels of an image (n, X) int32 from the top down, as soon as nothing can change them any more.
+    """Yield the labels (n, X) int32 of an image from the top down, as soon as they are final.
 
-    A strip of the image is held at a time. Reading, network and labelling have a thread each, so that none waits for
-    another. Ids are 1, 2, ... in the order of their first pixel. Raises what `run_tiles` raises.
+    Ids are 1, 2, ... in the order of first pixels. Memory holds only a strip of the image. Reading, the network and
+    labelling run in separate threads at the same time. cache: maps of an interrupted run; new maps are added to it.
+    Raises the errors of `run_tiles`.
     """
     maps = prefetch(_maps(image, network, plan, progress, cache))
     return prefetch(family_of(plan.contract).label_rows(maps, plan))
@@ -73,11 +75,11 @@ def label_rows(
 def plan_image(
     image: Image, network: Network, options: Segmentation, runtime: Runtime, diameter: float | None = None
 ) -> ImagePlan:
-    """Decide everything about an image before its tiles go through the network.
+    """Return the plan of an image: everything that is fixed before its tiles go through the network.
 
-    ``diameter``: in px of the image, where an interrupted run knows it; otherwise it is the one of ``options``, or
-    estimated. Raises SettingsError where the options do not fit the image, the network or the memory; before any pixel
-    is read if the diameter is known.
+    diameter: cell diameter in px of the image, known from an interrupted run; otherwise the diameter of ``options`` is
+    used, or estimated if it is None. Raises SettingsError if the options do not fit the image, the network or the
+    memory; if the diameter is known, before any pixel is read.
     """
     contract = network.contract
     check_options(contract, options)
@@ -98,7 +100,7 @@ def plan_image(
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:
-    """Return the tiles along both axes of an image whose cells have this diameter in px."""
+    """Return the tiles along both axes (Y, X) for an image with this cell diameter in px."""
     contract = network.contract
     rows, columns = (
         tile_grid(network_length(length, contract.mean_diameter / diameter), contract.tile, contract.grain)
@@ -108,21 +110,21 @@ def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGri
 
 
 def _batch(image: Image, network: Network, grids: tuple[TileGrid, TileGrid], runtime: Runtime) -> int:
-    """Return how many tiles go through the network at once; raises SettingsError where memory is short."""
+    """Return the number of tiles per run of the network. Raises SettingsError if there is not enough memory."""
     contract, (rows, columns) = network.contract, grids
     shape, network_shape = (image.shape[1], image.shape[2]), (rows.length, columns.length)
-    held = family_of(contract).row_bytes(shape, network_shape)
-    needed = needed_memory(shape, network_shape, rows.tile, contract.map_channels, held)
+    family_bytes = family_of(contract).row_bytes(shape, network_shape)
+    needed = needed_memory(shape, network_shape, rows.tile, contract.map_channels, family_bytes)
     budget = parse_memory(runtime.memory) if runtime.memory else available_memory()
     tile = rows.tile, columns.tile
     return planned_batch(budget, needed, tile, contract.map_channels, runtime.batch, network.gpu_memory)
 
 
 def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, int] | None = None) -> Iterator[Array]:
-    """Yield the blended maps (channels, n, X) float32 of rows of the network image, from the top down.
+    """Yield the blended maps (channels, n, X) float32 of the network image from the top down.
 
-    ``rows``: first and last row, the last excluded; all if not given. Any range gives the same values, bit for bit on
-    the CPU. Raises RunError where the network fails or its values are not finite.
+    rows: first and last row of the network image, the last excluded; None means all rows. A row has the same values in
+    every range, bit for bit on the CPU. Raises RunError if the network fails or its output has NaN or infinite values.
     """
     first, last = rows or (0, plan.rows.length)
     view = NormalisedView(image, plan.channels, plan.ranges, plan.scale)
@@ -134,15 +136,17 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
     )
     for _, part in parts:
         if not np.isfinite(part).all():
-            raise RunError("the network gave values that are not finite; export it again, in single precision.")
+            raise RunError(
+                "the network's output has NaN or infinite values; export the network again with --precision fp32."
+            )
         yield part
 
 
 def _maps(
     image: Image, network: Network, plan: ImagePlan, progress: Progress | None, cache: MapCache | None
 ) -> Iterator[Array]:
-    """Yield all maps of the image: the rows that the cache holds, then new ones, which it gets."""
-    done, height = 0, plan.rows.length
+    """Yield all maps of the image: first the rows in the cache, then new rows, which are added to the cache."""
+    done, height = 0, plan.rows.length  # network rows
     if cache:
         if cache.diameter is None:
             cache.begin(plan.diameter)

@@ -1,4 +1,4 @@
-"""Labels of this tree against those of another commit, bit for bit.
+"""The labels of this checkout against those of another commit, bit for bit.
 
     python -m bench.trust.same_labels COMMIT --data FOLDER [--size 5000] [--limit N] [--model FILE]
 
@@ -19,13 +19,11 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from bench.record import write_record
+from bench.record import ROOT, Record, write_record
 from flowmask.labels.paths import label_path
 from flowmask.network.registry import default_network
 from train.simulate.slide import write_slide
 from train.simulate.slide_plan import DIAMETER
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def segment(tree: Path, images: Path, out: Path, model: Path, *options: str) -> None:
@@ -51,29 +49,11 @@ def differences(images: Path, before: Path, after: Path) -> Iterator[str]:
             yield path.name
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("commit", help="the commit to compare with")
-    parser.add_argument("--data", type=Path, required=True, help="folder with SOURCE/NAME.png")
-    parser.add_argument("--size", type=int, default=5000, help="side of the simulated slide in px")
-    parser.add_argument("--limit", type=int, help="about so many images of the folder, spread over it")
-    parser.add_argument("--model", type=Path, default=default_network())
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        tree = folder / "tree"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, args.commit], cwd=ROOT, check=True)
-        try:
-            wrong, count = compare(folder, tree, args)
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
-    print(f"{count - len(wrong)} of {count} label images are the same, bit for bit, as those of {args.commit}")
-    print(write_record("same_labels", {"commit": args.commit, "images": count, "different": wrong}))
-    raise SystemExit(bool(wrong))
-
-
 def compare(folder: Path, tree: Path, args: argparse.Namespace) -> tuple[list[str], int]:
-    """Return the names of the images whose labels differ, and how many images there are."""
+    """Return the names of the images with different labels, and the number of images.
+
+    folder: an empty folder. tree: the checkout of the other commit.
+    """
     images, slides = folder / "images", folder / "slides"
     images.mkdir()
     slides.mkdir()
@@ -90,5 +70,39 @@ def compare(folder: Path, tree: Path, args: argparse.Namespace) -> tuple[list[st
     return wrong, sum(1 for inputs in (images, slides) for _ in inputs.iterdir())
 
 
+def compare_with(commit: str, args: argparse.Namespace) -> Record:
+    """Check out another commit for the run, compare the labels and return the figures."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tree = folder / "tree"
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, commit], cwd=ROOT, check=True)
+        try:
+            different, images = compare(folder, tree, args)
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
+    return {"other_commit": commit, "images": images, "different": different}
+
+
+def text(record: Record) -> str:
+    """Return the result of a record in a sentence."""
+    same = record["images"] - len(record["different"])
+    return f"{same} of {record['images']} label images are the same, bit for bit, as those of {record['other_commit']}."
+
+
+def main() -> int:
+    """Compare, print the result, write the record; return 1 if any labels differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("commit", help="the commit to compare with")
+    parser.add_argument("--data", type=Path, required=True, help="folder with SOURCE/NAME.png")
+    parser.add_argument("--size", type=int, default=5000, help="side of the simulated slide in px")
+    parser.add_argument("--limit", type=int, help="about so many images of the folder, spread over it")
+    parser.add_argument("--model", type=Path, default=default_network())
+    args = parser.parse_args()
+    record = compare_with(args.commit, args)
+    print(text(record))
+    print(write_record("same_labels", record))
+    return int(bool(record["different"]))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,7 @@
-"""Network families: how the maps of a network become cells.
+"""Network families: how the maps of a network become labels.
 
-A family is one folder with a module ``family`` that defines ``FAMILY``. The table `FAMILIES` is the only place that
-lists them; a contract names its family by the key.
+A family is one folder with a module ``family`` that defines ``FAMILY``. The table `FAMILIES` is the only list of
+families. The contract of a network names its family by the key of this table.
 """
 
 from __future__ import annotations
@@ -9,62 +9,77 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 
 from ..errors import NetworkError, SettingsError
 from ..images.image import Image
 from ..labels.labels import Labels
 from ..network.contract import Contract
-from ..network.session import Network
-from ..options import Segmentation, option_name
+from ..network.session import Network, OnnxNetwork
+from ..options import Runtime, Segmentation, option_name
 from ..tiles.channels import ChannelMap
 from ..tiles.normalise import IntensityRanges
 from ..tiles.plan import ImagePlan
 from .blocks import LabelBlock, Maps
 
 FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family"}
-"""For each family the module, in this package, that defines its ``FAMILY``."""
+"""Name of each family, and the module of this package that defines its ``FAMILY``."""
 COMMON = frozenset({"diameter", "channels", "augment"})
-"""Options of `Segmentation` that every family uses."""
+"""Fields of `Segmentation` that every family uses."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """What the engine asks of a family; each function is documented where it is called."""
+    """The options, limits and functions of one family, as the engine uses them."""
 
     options: frozenset[str]
-    """Options of `Segmentation` that it uses besides those of `COMMON`."""
+    """Fields of `Segmentation` that it uses in addition to `COMMON`."""
     halo: int
-    """Network rows above and below a block that can change its labels, at most."""
+    """Most network rows above and below a block that can change its labels."""
     estimate_diameter: Callable[[Image, Network, ChannelMap, IntensityRanges, int], float]
-    """(image, network, channels, ranges, threads) -> the cells' diameter in px of the image."""
+    """(image, network, channels, ranges, threads) -> the estimated cell diameter in px of the image."""
     label_rows: Callable[[Iterable[Maps], ImagePlan], Iterator[Labels]]
-    """Maps from the top down -> final labels (n, X) int32 from the top down, ids 1, 2, ... by first pixel."""
+    """(rows of maps from the top down, plan) -> labels (n, X) int32 from the top down, numbered by first pixel."""
     label_block: LabelBlock
+    """The labels of one block; see `flowmask.families.blocks.LabelBlock`."""
     row_bytes: Callable[[tuple[int, int], tuple[int, int]], int]
-    """(shape of the image, shape of the network image) -> bytes of memory that `label_rows` holds at most."""
+    """(shape of the image, shape of the network image) -> most bytes of memory that `label_rows` uses."""
 
 
 def family_of(contract: Contract) -> Family:
-    """Return the family of a network. Raises NetworkError for one that this version does not know."""
+    """Return the family of a network. Raises NetworkError if this version does not have the family."""
     if contract.family not in FAMILIES:
         raise NetworkError(
-            f"the network {contract.name!r} is of family {contract.family!r}, and this engine runs "
-            f"{', '.join(FAMILIES)}; use a newer release."
+            f"the network {contract.name!r} has the family {contract.family!r} but this version of Flowmask runs only "
+            f"{', '.join(FAMILIES)}; install a newer version."
         )
     family: Family = import_module(FAMILIES[contract.family], __name__).FAMILY
     return family
 
 
+def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
+    """Open a network file whose family this version knows, on the device of ``runtime``.
+
+    Raises NetworkError when there is no such file or it cannot be used, SettingsError when the device is not available.
+    """
+    network = OnnxNetwork(path, runtime.device, runtime.threads, runtime.gpu_memory)
+    try:
+        family_of(network.contract)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from error
+    return network
+
+
 def check_options(contract: Contract, options: Segmentation) -> None:
-    """Raise SettingsError where an option is set that the network's family does not use."""
+    """Raise SettingsError if an option differs from its default and the network's family does not use it."""
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
     for field in fields(Segmentation):
         if field.name in unused and getattr(options, field.name) != field.default:
             raise SettingsError(
-                f"{option_name(field.name)} has no meaning for a network of the {contract.family} family; leave it out."
+                f"{option_name(field.name)} has no effect on a network of the {contract.family} family; leave it out."
             )
 
 
 def preload() -> None:
-    """Import the part of the flow family that loads slowest, so that a thread can do it while the network opens."""
+    """Import the slowest modules of the flow family. A thread can do it while the network is opened."""
     import_module(".flow.strip", __name__)

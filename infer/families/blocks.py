@@ -1,8 +1,8 @@
-"""Blocks of an image that are labelled independently, and the gathering of their cells into one numbering.
+"""Label the blocks of an image independently, then give their cells one common numbering.
 
-A cell is known by its owner key, a number that every block that sees the cell computes alike. The block whose rows
-hold the key point of a cell owns it. `gather` gives the cells of all blocks the ids 1, 2, ... in the order of their
-first pixels, so that the labels are those of the whole image.
+Each cell has an owner key: a number that identifies the cell and that is the same in every block. A block labels its
+core rows and lists the owner keys of the cells in them. `gather` combines these lists and gives all cells the ids
+1, 2, ... in the order of their first pixels, so the result equals the labels of the whole image.
 """
 
 from __future__ import annotations
@@ -20,64 +20,65 @@ from ..tiles.plan import ImagePlan
 from ..tiles.rescale import positions
 
 BLOCK = 256
-"""Rows of the image in a block, where blocks only bound the memory."""
+"""Image rows of a block in `label_rows_by_blocks`."""
 LEVEL = 1
-"""zlib's level for labels that wait."""
+"""Compression level of zlib for labels in the temporary file."""
 Maps = npt.NDArray[np.float32]
 """(channels, n, X): all heads of a network for some rows of the network image."""
 Span = tuple[int, int]
-"""Rows from the first to the last, the last excluded."""
+"""First and last row, the last excluded."""
 Keys = npt.NDArray[np.int64]
+"""Owner keys, first pixels or areas of cells."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """The labels of some rows of an image, and a table of the cells in them."""
+    """The labels of the core rows of one block, and a table of the cells in them."""
 
     core: Span
-    """Rows of the image."""
+    """The rows of the image that this block labels."""
     labels: Labels
-    """(n, X) int32: cells by their place in `keys`, counted from 1; 0 for background."""
+    """(n, X) int32: 0 is background, i is the cell with the key ``keys[i - 1]``."""
     keys: Keys
-    """(cells,) the owner key of each cell."""
+    """(cells,) int64: owner key of each cell."""
     first: Keys
-    """(cells,) the first pixel of each cell in this block, as row * X + column in the whole image."""
+    """(cells,) int64: first pixel of each cell in this block, as row * X + column in the whole image."""
     areas: Keys
-    """(cells,) pixels of each cell in this block."""
+    """(cells,) int64: pixels of each cell in this block."""
     edges: Keys
-    """(2, X) the key at each pixel of the first and of the last row, -1 for background."""
+    """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background."""
 
 
 def make_block(core: Span, labels: Labels, keys: Keys) -> Block:
-    """Return the block of core labels (n, X) int32 whose ids 1, 2, ... stand for ``keys`` (ids,).
+    """Return the block with these labels; cells without a pixel are removed and the others are renumbered.
 
-    Ids without a pixel are left out.
+    labels: (n, X) int32 of the core rows; keys: the owner keys (ids,) int64 of the ids 1, 2, ....
 
     >>> make_block((5, 6), np.array([[0, 2, 2]], "i4"), np.array([40, 41])).keys
     array([41])
     """
-    ids, first, places, areas = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    ids, first, indices, areas = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     cells = ids > 0
     background = 0 if cells.all() else 1
-    local = (places.reshape(labels.shape) + (1 - background)).astype(np.int32)
-    found = keys[ids[cells] - 1]
-    by_label = np.concatenate([[-1], found])
+    numbered = (indices.reshape(labels.shape) + (1 - background)).astype(np.int32)
+    present = keys[ids[cells] - 1]
+    key_of_label = np.concatenate([[-1], present])
     offset = core[0] * labels.shape[1]
-    return Block(core, local, found, first[cells] + offset, areas[cells], by_label[local[[0, -1]]])
+    return Block(core, numbered, present, first[cells] + offset, areas[cells], key_of_label[numbered[[0, -1]]])
 
 
 LabelBlock = Callable[[Maps, ImagePlan, Span, Span], Block]
-"""(maps of the network rows ``read``, plan, core rows of the image, read) -> the labels of the core."""
+"""(maps, plan, core, read) -> the labels of the image rows ``core``, from the maps of the network rows ``read``."""
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The ids of the cells of all blocks."""
+    """The final ids of the cells of all blocks."""
 
     keys: Keys
-    """(k,) sorted owner keys."""
+    """(k,) int64: owner keys, sorted."""
     ids: npt.NDArray[np.int32]
-    """(k,) the id of each key; 0 for a cell that is too small."""
+    """(k,) int32: final id of each key; 0 removes a cell that is too small."""
 
     def labels(self, block: Block) -> Labels:
         """Return the final labels (n, X) int32 of a block."""
@@ -87,44 +88,47 @@ class Gathered:
 
 
 def gather(blocks: Sequence[Block], min_size: int = 0, join: bool = False) -> Gathered:
-    """Return the ids of all cells: 1, 2, ... by first pixel. Cells below ``min_size`` pixels get 0.
+    """Return the final ids of all cells: 1, 2, ... in the order of their first pixels.
 
-    ``join``: cells of neighbouring blocks that touch across the border, one above the other, are one cell. The labels
-    of the blocks are not used, so they may be elsewhere.
+    Cells of fewer than ``min_size`` px get the id 0. With ``join``, two cells that touch across the border of two
+    blocks, one directly above the other, become one cell. The field ``labels`` of the blocks is not used.
 
     >>> above = make_block((0, 1), np.array([[1, 0, 2]], "i4"), np.array([7, 9]))
     >>> below = make_block((1, 2), np.array([[0, 0, 1]], "i4"), np.array([5]))
     >>> gather([above, below], join=True).labels(below)
     array([[0, 0, 2]], dtype=int32)
     """
-    keys, place = np.unique(np.concatenate([block.keys for block in blocks]), return_inverse=True)
+    keys, indices = np.unique(np.concatenate([block.keys for block in blocks]), return_inverse=True)
     first = np.full(len(keys), np.iinfo(np.int64).max)
     areas = np.zeros(len(keys), np.int64)
-    np.minimum.at(first, place, np.concatenate([block.first for block in blocks]))
-    np.add.at(areas, place, np.concatenate([block.areas for block in blocks]))
-    root = _roots(len(keys), np.searchsorted(keys, _touching(blocks) if join else np.zeros((0, 2), np.int64)))
-    whole_first = np.full(len(keys), np.iinfo(np.int64).max)
-    whole_areas = np.zeros(len(keys), np.int64)
-    np.minimum.at(whole_first, root, first)
-    np.add.at(whole_areas, root, areas)
-    cells = np.flatnonzero((root == np.arange(len(keys))) & (whole_areas >= max(1, min_size)))
+    np.minimum.at(first, indices, np.concatenate([block.first for block in blocks]))
+    np.add.at(areas, indices, np.concatenate([block.areas for block in blocks]))
+    links = np.searchsorted(keys, _touching(blocks) if join else np.zeros((0, 2), np.int64))
+    root = _roots(len(keys), links)
+    joined_first = np.full(len(keys), np.iinfo(np.int64).max)
+    joined_areas = np.zeros(len(keys), np.int64)
+    np.minimum.at(joined_first, root, first)
+    np.add.at(joined_areas, root, areas)
+    cells = np.flatnonzero((root == np.arange(len(keys))) & (joined_areas >= max(1, min_size)))
     ids = np.zeros(len(keys), np.int32)
-    ids[cells[np.argsort(whole_first[cells])]] = np.arange(1, len(cells) + 1)
+    ids[cells[np.argsort(joined_first[cells])]] = np.arange(1, len(cells) + 1)
     return Gathered(keys, ids[root])
 
 
 def _touching(blocks: Sequence[Block]) -> Keys:
-    """Return (n, 2) the pairs of keys that touch across the borders of neighbouring blocks."""
+    """Return the pairs of owner keys (n, 2) int64 of cells that touch across the border of two blocks."""
     ordered = sorted(blocks, key=lambda block: block.core)
     pairs = [np.zeros((0, 2), np.int64)]
     for above, below in zip(ordered, ordered[1:], strict=False):
-        both = np.stack([above.edges[1], below.edges[0]], axis=1)
-        pairs.append(np.unique(both[(both >= 0).all(axis=1)], axis=0))
+        border = np.stack([above.edges[1], below.edges[0]], axis=1)
+        pairs.append(np.unique(border[(border >= 0).all(axis=1)], axis=0))
     return np.concatenate(pairs)
 
 
 def _roots(count: int, links: Keys) -> Keys:
-    """Return for each of ``count`` parts the lowest part that links, directly or through others, connect it to.
+    """Return (count,) int64: for each part, the lowest part that the links connect it to, directly or indirectly.
+
+    links: pairs of parts (n, 2) int64. Method: union-find.
 
     >>> _roots(4, np.array([[1, 3], [3, 2]]))
     array([0, 1, 1, 1])
@@ -144,9 +148,9 @@ def _roots(count: int, links: Keys) -> Keys:
 
 
 def rows_to_read(plan: ImagePlan, core: Span, halo: int) -> Span:
-    """Return the rows of the network image that a block needs for its core rows of the image.
+    """Return the rows of the network image that are needed to label the rows ``core`` of the image.
 
-    ``halo``: network rows above and below that can change the labels of the core.
+    halo: network rows above and below that can change the labels of the core (`flowmask.families.Family.halo`).
     """
     (height, _), length = plan.network_shape, plan.shape[0]
     first, last = positions(core[0], core[1], length, height)[[0, -1]]
@@ -156,10 +160,11 @@ def rows_to_read(plan: ImagePlan, core: Span, halo: int) -> Span:
 def label_rows_by_blocks(
     parts: Iterable[Maps], plan: ImagePlan, label_block: LabelBlock, halo: int, height: int = BLOCK
 ) -> Iterator[Labels]:
-    """Yield the labels (n, X) int32 of an image whose blocks are joined, ids 1, 2, ... by first pixel.
+    """Yield the labels (n, X) int32 of an image from the top down, numbered 1, 2, ... by first pixel.
 
-    parts: the maps (channels, n, X) float32 from the top down. A cell may be as tall as the image, so the labels of the
-    blocks of ``height`` rows wait in a temporary file until all are known.
+    parts: the maps (channels, n, X) float32 from the top down; height: image rows of a block. Cells that touch across
+    the border of two blocks become one cell. A cell can be as tall as the image, so the labels of all blocks are
+    stored in a temporary file before the first ones are final.
     """
     tables: list[Block] = []
     sizes: list[int] = []
@@ -175,17 +180,17 @@ def label_rows_by_blocks(
 
 
 def _blocks(parts: Iterable[Maps], plan: ImagePlan, label_block: LabelBlock, halo: int, height: int) -> Iterator[Block]:
-    """Yield the blocks from the top down as soon as the maps that they need are there."""
-    held: Maps | None = None
-    top, waiting = 0, iter(parts)
+    """Yield the blocks from the top down, each one as soon as all its maps have arrived."""
+    maps: Maps | None = None  # from network row ``top`` on
+    top, remaining = 0, iter(parts)
     for first in range(0, plan.shape[0], height):
         core = first, min(first + height, plan.shape[0])
         read = rows_to_read(plan, core, halo)
-        while held is None or top + held.shape[1] < read[1]:
-            part = next(waiting)
-            held = part if held is None else np.concatenate([held, part], axis=1)
-        yield label_block(held[:, read[0] - top : read[1] - top], plan, core, read)
-        gone = max(0, rows_to_read(plan, (core[1] - 1, core[1]), halo)[0] - top)
-        held, top = held[:, gone:], top + gone
-    for _ in waiting:
+        while maps is None or top + maps.shape[1] < read[1]:
+            part = next(remaining)
+            maps = part if maps is None else np.concatenate([maps, part], axis=1)
+        yield label_block(maps[:, read[0] - top : read[1] - top], plan, core, read)
+        dropped = max(0, rows_to_read(plan, (core[1] - 1, core[1]), halo)[0] - top)
+        maps, top = maps[:, dropped:], top + dropped
+    for _ in remaining:  # read the rest, so that the map cache and the progress are complete
         pass

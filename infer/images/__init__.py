@@ -1,1 +1,1 @@
-"""Image files as windowed readers of (C, Y, X) pixels."""
+"""Read windows of pixels (C, Y, X) from image files."""

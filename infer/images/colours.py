@@ -1,4 +1,4 @@
-"""How the samples that a TIFF page stores become channels: palette, inks, white stored as zero, alpha."""
+"""Convert the samples stored in a TIFF page to channels: palettes, inks, inverted grey values and alpha."""
 
 from __future__ import annotations
 
@@ -13,67 +13,89 @@ from .memmap import Pixels
 ALPHA = (1, 2)
 """TIFF's ExtraSamples values of associated and unassociated alpha."""
 PLAIN = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.LINEAR_RAW, PHOTOMETRIC.PALETTE)
+"""Photometric interpretations whose samples need no conversion of colours, apart from palette and inversion."""
 JPEGS = (COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.JPEG_LOSSY, COMPRESSION.ALT_JPEG)
-"""Their decoder turns luma and chroma into red, green and blue."""
-PHOTOMETRIC_TAG, INK_SET_TAG, CMYK = 262, 332, 1
+"""JPEG compressions: the decoder converts luma and chroma to red, green and blue."""
+PHOTOMETRIC_TAG, INK_SET_TAG = 262, 332
+CMYK = 1
+"""The value of the tag InkSet for cyan, magenta, yellow and black, which is also its default."""
 
 
 class Colours:
-    """The channels of a page (tifffile's). Raises ImageError where its colours are none of grey, RGB, palette, CMYK."""
+    """Converts the samples of one TIFF page to channels. Tags and values: TIFF 6.0, sections 3 to 6, 16, 18 and 21."""
 
     def __init__(self, page: Any, axis: str, count: int) -> None:
-        """``count`` channels along ``axis``, S for the samples of a pixel; three for the colours of a palette."""
+        """Read how the page stores its colours.
+
+        page: a page of tifffile. axis: the letter of the axis of channels, "S" for the samples of a pixel, or empty.
+        count: the length of that axis; 3 for a palette. Raises ImageError unless the colours are grey, RGB, a palette
+        or CMYK.
+        """
         self._palette: Pixels | None = page.colormap if page.photometric == PHOTOMETRIC.PALETTE else None
         white = page.photometric == PHOTOMETRIC.MINISWHITE and PHOTOMETRIC_TAG in page.tags
         self._inverted = white and page.dtype is not None and page.dtype.kind in "bu"
-        self._kept = _without_alpha(count, page.extrasamples) if axis == "S" else list(range(count))
-        self._all = len(self._kept) == count
+        self._used = _without_alpha(count, page.extrasamples) if axis == "S" else list(range(count))
+        """Indices of the samples that are not alpha."""
+        self._uses_all = len(self._used) == count
         separated = page.photometric == PHOTOMETRIC.SEPARATED
         self._inks = separated and page.tags.valueof(INK_SET_TAG, CMYK) == CMYK
         if not (self._are_inks(page) if self._inks else separated or _are_plain(page)):
             raise ImageError(f"its colours ({_name(page.photometric)}) cannot be read; save it as grey or RGB.")
-        self.channels = 3 if self._inks else len(self._kept)
+        self.channels = 3 if self._inks else len(self._used)
 
     def dtype(self, stored: np.dtype[np.generic]) -> np.dtype[np.generic]:
-        """Return the type of the channels, given that of the samples."""
+        """Return the dtype of the channels. ``stored``: the dtype of the samples in the file."""
         return stored if self._palette is None else self._palette.dtype
 
     def resolve(self, samples: Pixels) -> Pixels:
-        """Return the channels (C, Y, X) of samples (S, Y, X)."""
+        """Convert samples (S, Y, X) to channels (C, Y, X)."""
         if self._palette is not None:
             samples = np.take(self._palette, samples[0], axis=1)
         if self._inverted:
             samples = np.invert(samples)
-        if not self._all:
-            samples = samples[self._kept]
-        return _mixed(samples) if self._inks else samples
+        if not self._uses_all:
+            samples = samples[self._used]
+        return _inks_to_rgb(samples) if self._inks else samples
 
     def _are_inks(self, page: Any) -> bool:
-        """Tell whether there are four inks of 8 or 16 bits; JPEG files do not agree on which value is no ink."""
-        return len(self._kept) == 4 and page.dtype in (np.uint8, np.uint16) and page.compression not in JPEGS
+        """Return whether the page has four inks of 8 or 16 bits. In JPEG files the value of "no ink" is ambiguous."""
+        return len(self._used) == 4 and page.dtype in (np.uint8, np.uint16) and page.compression not in JPEGS
 
 
 def _without_alpha(count: int, extra: tuple[int, ...]) -> list[int]:
-    """Return the samples that are no alpha; ``extra`` says what the last of them are. Alpha alone is a picture too."""
+    """Return the indices of the samples that are not alpha; all indices if every sample is alpha.
+
+    extra: TIFF's ExtraSamples, one value for each of the last samples.
+
+    >>> _without_alpha(4, (2,)), _without_alpha(4, (0,)), _without_alpha(1, (1,))
+    ([0, 1, 2], [0, 1, 2, 3], [0])
+    """
     first = count - len(extra)
     return [i for i in range(count) if i < first or extra[i - first] not in ALPHA] or list(range(count))
 
 
 def _are_plain(page: Any) -> bool:
-    """Tell whether the decoder gives grey values, or red, green and blue."""
+    """Return whether decoded samples are grey values, palette indices, or red, green and blue."""
     if page.photometric == PHOTOMETRIC.YCBCR:
         return page.compression in JPEGS and page.planarconfig == PLANARCONFIG.CONTIG
     return page.photometric in PLAIN and page.compression != COMPRESSION.APERIO_JP2000_YCBC
 
 
-def _mixed(inks: Pixels) -> Pixels:
-    """Return red, green and blue of cyan, magenta, yellow and black: what light each ink and black let through."""
-    most = 256**inks.dtype.itemsize - 1
-    through = most - inks.astype(np.float64)
-    mixed: Pixels = np.rint(through[:3] * through[3] / most).astype(inks.dtype)
-    return mixed
+def _inks_to_rgb(inks: Pixels) -> Pixels:
+    """Convert cyan, magenta, yellow and black (4, Y, X) to red, green and blue (3, Y, X) of the same dtype.
+
+    An ink lets through the share 1 - ink of its complementary colour, and black the share 1 - black of every colour.
+
+    >>> _inks_to_rgb(np.array([255, 0, 51, 0], np.uint8).reshape(4, 1, 1)).ravel().tolist()
+    [0, 255, 204]
+    """
+    largest = 256**inks.dtype.itemsize - 1
+    transmitted = largest - inks.astype(np.float64)
+    rgb: Pixels = np.rint(transmitted[:3] * transmitted[3] / largest).astype(inks.dtype)
+    return rgb
 
 
 def _name(photometric: int) -> str:
-    known = [kind.name for kind in PHOTOMETRIC if kind == photometric]
-    return known[0] if known else str(photometric)
+    """Return the name of a photometric interpretation, or its number if it has no name."""
+    names = [kind.name for kind in PHOTOMETRIC if kind == photometric]
+    return names[0] if names else str(photometric)

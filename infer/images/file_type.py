@@ -1,4 +1,4 @@
-"""What a file is, by its contents: names mislead."""
+"""Detect the format of a file from its first bytes, not from its name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from ..errors import InputError
 
 WHOLE, END = 4 * 2**20, 2**20
-"""Bytes up to which a file is read whole for its fingerprint, and bytes read at either end of a larger one."""
+"""`fingerprint` reads a file of up to WHOLE bytes completely, and of a larger file END bytes at each end."""
 HEAD = 16
-"""Bytes from which a format is known."""
+"""Number of first bytes that are enough to detect a format."""
 KINDS = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
@@ -21,7 +21,7 @@ KINDS = {
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",
 }
-"""The formats that are read."""
+"""First bytes of the formats that Flowmask reads."""
 OTHERS = {
     b"GIF8": "GIF",
     b"RIFF": "WebP or AVI",
@@ -36,50 +36,62 @@ OTHERS = {
     b"%PDF": "PDF",
     b"PK\x03\x04": "ZIP",
 }
-"""Formats that people try, so that they are told what they have."""
+"""First bytes of other formats, so that the error message can name them."""
 
 
 def kind_of(head: bytes) -> str | None:
-    """Return the format of a file that begins with ``head``, one of `KINDS`, or None for any other."""
+    r"""Return the format of a file whose first `HEAD` bytes are ``head``: a value of `KINDS`, or None.
+
+    >>> kind_of(b"II*\0"), kind_of(b"GIF89a")
+    ('TIFF', None)
+    """
     return next((kind for magic, kind in KINDS.items() if head.startswith(magic)), None)
 
 
 def read_kind(path: Path) -> str | None:
-    """Return the format of a file as `kind_of` does; raises OSError when it cannot be read."""
+    """Return the format of a file: a value of `KINDS`, or None. Raises OSError when the file cannot be read."""
     with path.open("rb") as file:
         return kind_of(file.read(HEAD))
 
 
 def other_kind(head: bytes) -> str | None:
-    """Return the name of a format that is known and not read, if ``head`` begins such a file."""
+    """Return the name of a format that Flowmask does not read, or None if the format is unknown.
+
+    >>> other_kind(b"GIF89a"), other_kind(b"text")
+    ('GIF', None)
+    """
     return next((name for magic, name in OTHERS.items() if head.startswith(magic)), None)
 
 
 def fingerprint(path: Path) -> str:
-    """Return a SHA-256 that tells an image file from others without reading all of a large one.
+    """Return a SHA-256 that identifies an image file, without reading all of a large file.
 
-    Up to `WHOLE` bytes it is that of the contents. Of a larger file it covers the size, the time of the last change
-    and the first and last `END` bytes: a copy may count as another file, a changed file never as the same one.
-    Raises InputError when the file cannot be read.
+    For a file of up to `WHOLE` bytes it is the hash of the contents. For a larger file it is the hash of the size, the
+    time of the last change, and the first and last `END` bytes. A copy of a large file can therefore have another
+    fingerprint. Raises InputError when the file cannot be read.
     """
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             if status.st_size <= WHOLE:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-            found = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
-            found.update(file.read(END))
+            partial = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
+            partial.update(file.read(END))
             file.seek(-END, os.SEEK_END)
-            found.update(file.read(END))
-            return found.hexdigest()
+            partial.update(file.read(END))
+            return partial.hexdigest()
     except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); check the file.") from error
+        raise InputError(
+            f"{path}: it cannot be read ({error.strerror}); check the file and its permissions."
+        ) from error
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's contents in hexadecimal digits; raises InputError when it cannot be read."""
+    """Return the SHA-256 of a file's contents, 64 hexadecimal digits. Raises InputError when it cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); check the file.") from error
+        raise InputError(
+            f"{path}: it cannot be read ({error.strerror}); check the file and its permissions."
+        ) from error

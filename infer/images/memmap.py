@@ -1,4 +1,4 @@
-"""Pixels that lie in a file instead of in memory, and leave memory again once they have been read."""
+"""Pixels in a memory-mapped file: after each read, the operating system may take the memory back."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from ..errors import ImageError
 
 Pixels = npt.NDArray[np.generic]
 LARGE = 256 * 2**20
-"""Bytes above which decoded pixels are kept on disk."""
+"""Decoded pixels of more bytes than this are stored in a temporary file."""
 CACHE = 64 * 2**20
-"""Bytes of decoded tiles or strips that an image keeps, unless two rows of them take more."""
+"""Bytes of decoded tiles or strips that an image caches; more if two rows of tiles take more."""
 ROWS = 256
+"""Rows that `hold` copies at a time."""
 
 
 class HeldPixels:
-    """A (C, Y, X) array of which copies of windows are read, in the machine's byte order.
-
-    ``mapping`` is the memory map that the array lies in, if any: what a read has brought into memory is given back.
-    """
+    """An array (C, Y, X) in memory or in a memory-mapped file; a window is read as a copy in native byte order."""
 
     def __init__(self, pixels: Pixels, mapping: mmap.mmap | None) -> None:
+        """Wrap ``pixels``. ``mapping``: the memory map of the file that holds them, or None."""
         self._pixels = pixels
         self._mapping = mapping
 
@@ -49,15 +48,16 @@ class HeldPixels:
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """Map a file for reading. Raises OSError, and ValueError when it is empty."""
+    """Map a file into memory for reading. Raises OSError when that fails, ValueError when the file is empty."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def room(shape: Sequence[int], dtype: np.dtype[np.generic]) -> tuple[Pixels, mmap.mmap | None]:
-    """Return an array to fill and, above `LARGE` bytes, the map of the nameless temporary file that it lies in.
+def allocate(shape: Sequence[int], dtype: np.dtype[np.generic]) -> tuple[Pixels, mmap.mmap | None]:
+    """Return an empty array, and the memory map of its temporary file.
 
-    Raises ImageError when the folder for temporary files has no room for it.
+    An array of up to `LARGE` bytes is in memory, and the second value is None. The temporary file has no name and is
+    removed when the array is. Raises ImageError when the folder for temporary files has too little space.
     """
     size = math.prod(shape) * dtype.itemsize
     if size <= LARGE:
@@ -68,24 +68,27 @@ def room(shape: Sequence[int], dtype: np.dtype[np.generic]) -> tuple[Pixels, mma
             mapping = mmap.mmap(file.fileno(), size)
     except OSError as error:
         raise ImageError(
-            f"decoded it takes {size / 2**30:.1f} GiB, which do not fit into the folder for temporary files "
-            f"({error.strerror or error}); set TMPDIR to a folder with more room."
+            f"its pixels take {size / 2**30:.1f} GiB and do not fit into the folder for temporary files "
+            f"({error.strerror or error}); set TMPDIR to a folder with more space."
         ) from error
     return np.ndarray(shape, dtype, mapping), mapping
 
 
-def keep(pixels: Pixels) -> HeldPixels:
-    """Hold a decoded (C, Y, X) array, above `LARGE` bytes on disk. Raises ImageError as `room` does."""
+def hold(pixels: Pixels) -> HeldPixels:
+    """Wrap a decoded array (C, Y, X); copy it to a temporary file if it takes more than `LARGE` bytes.
+
+    Raises ImageError as `allocate` does.
+    """
     if pixels.nbytes <= LARGE:
         return HeldPixels(pixels, None)
-    held, mapping = room(pixels.shape, pixels.dtype)
+    copy, mapping = allocate(pixels.shape, pixels.dtype)
     for top in range(0, pixels.shape[1], ROWS):
-        held[:, top : top + ROWS] = pixels[:, top : top + ROWS]
+        copy[:, top : top + ROWS] = pixels[:, top : top + ROWS]
         release(mapping)
-    return HeldPixels(held, mapping)
+    return HeldPixels(copy, mapping)
 
 
 def release(mapping: mmap.mmap | None) -> None:
-    """Let go of the memory that a file's map has come to occupy; the values stay in the file."""
+    """Free the memory that a memory map occupies. The values stay in the file and are read again when needed."""
     if mapping is not None:
         mapping.madvise(mmap.MADV_DONTNEED)

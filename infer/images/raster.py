@@ -1,4 +1,4 @@
-"""Read PNG, JPEG and BMP files, which are decoded at once; their headers are checked before that."""
+"""Read PNG, JPEG and BMP files: check the size in the header, then decode the whole image at once."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from ..errors import ImageError, one_line
 from .memmap import Pixels
 from .size_limits import ADVICE, check_memory, check_size
 
-# OpenCV writes several lines on stderr about a damaged file unless told otherwise before it is loaded.
+# OpenCV prints several lines on stderr for a damaged file unless this is set before it is loaded.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 import cv2  # noqa: E402
 
-PNG_MARK = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-"""Channels of each colour type, a palette's colours counted."""
-JPEG_ALONE = {0x01, *range(0xD0, 0xD9)}
-"""Markers of JPEG without a length."""
+"""Number of channels of each PNG colour type after decoding (a palette gives red, green and blue)."""
+JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+"""JPEG markers that have no length and no data."""
 JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""JPEG markers of a frame header, which holds the size of the image."""
 
 
 def read_picture(path: Path, kind: str) -> Pixels:
-    """Decode a file of ``kind`` PNG, JPEG or BMP into (C, Y, X): grey, or red, green and blue.
+    """Decode a file of format ``kind``, "PNG", "JPEG" or "BMP": (C, Y, X) uint8 or uint16, C = 1 or 3 (RGB).
 
-    Pixels come as they are stored: an orientation that EXIF asks for is left alone. Alpha is left out. Raises
-    ImageError when the file is damaged or claims too much, OSError when it cannot be read.
+    Alpha is ignored, and a rotation in EXIF is not applied. Raises ImageError when the file is damaged or too large to
+    decode, OSError when it cannot be read.
     """
     data = path.read_bytes()
     try:
@@ -44,13 +45,13 @@ def read_picture(path: Path, kind: str) -> Pixels:
 
 
 def _decode_png(data: bytes) -> Pixels:
-    """Return (Y, X), or (Y, X, C) without alpha."""
+    """Return (Y, X), or (Y, X, 3) as red, green and blue."""
     _check_chunks(data)
     try:
         pixels: Pixels = imagecodecs.png_decode(data)
     except MemoryError:
         raise
-    except Exception as error:  # the codec's errors share no base
+    except Exception as error:  # the exceptions of the codec have no common base class
         raise ImageError(f"it is a damaged PNG file ({one_line(error)}); {ADVICE}") from error
     if pixels.ndim == 2:
         return pixels
@@ -58,68 +59,73 @@ def _decode_png(data: bytes) -> Pixels:
 
 
 def _check_chunks(data: bytes) -> None:
-    """Raise ImageError where a chunk that matters is cut short or not what its checksum says.
+    """Raise ImageError if a critical chunk (an upper-case first letter) is incomplete or has a wrong checksum.
 
-    The decoder finds this too, but each time that it does, imagecodecs 2026.3 lets go of Python's None once too often.
+    The decoder finds such damage too. But each time, imagecodecs 2026.3 decrements the reference count of Python's None
+    once too often. Chunks: PNG specification, section 5.
     """
-    at, kind = len(PNG_MARK), b""
+    at, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
         end = at + 12 + length
         if not kind.isalpha() or end > len(data):
-            raise ImageError(f"it is a PNG file cut short or damaged; {ADVICE}")
-        matters = kind[:1].isupper()
-        if matters and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise ImageError(f"it is an incomplete or damaged PNG file; {ADVICE}")
+        critical = kind[:1].isupper()
+        if critical and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise ImageError(f"it is a damaged PNG file (its {kind.decode()} fails its checksum); {ADVICE}")
         at = end
 
 
 def _decode(data: bytes, kind: str) -> Pixels:
-    """Return (Y, X), or (Y, X, 3) as red, green and blue."""
+    """Decode a JPEG or BMP file with OpenCV: (Y, X), or (Y, X, 3) as red, green and blue."""
+    # OpenCV reads a BMP file with the header of OS/2 as grey unless colours are requested.
     mode = cv2.IMREAD_COLOR if kind == "BMP" and _bmp_depth(data) > 8 else cv2.IMREAD_UNCHANGED
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error as error:
         if error.code == cv2.Error.STS_NO_MEM:
             raise MemoryError from error
-        raise ImageError(f"OpenCV refuses it ({one_line(error)}); save it as TIFF.") from error
+        raise ImageError(f"OpenCV cannot decode it ({one_line(error)}); save it as TIFF.") from error
     if pixels is None:
-        raise ImageError(f"it is a damaged {kind} file, or of a kind that cannot be read; open and save it as PNG.")
+        raise ImageError(f"it is a damaged or unsupported {kind} file; open it and save it as PNG.")
     return pixels if pixels.ndim == 2 else pixels[..., 2::-1]
 
 
 def _png_header(data: bytes) -> tuple[int, int, int, int]:
-    """Return height, width, channels and bytes a value, once decoded."""
+    """Return height, width, channels and bytes per value of the decoded image."""
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     return height, width, PNG_CHANNELS[colour], 2 if depth == 16 else 1
 
 
 def _bmp_header(data: bytes) -> tuple[int, int, int, int]:
-    """Return height, width, channels at most and bytes a value; a negative height says that the top row is first."""
+    """Return height, width, largest number of channels and bytes per value.
+
+    A negative height in the file means that the top row is stored first.
+    """
     width, height = struct.unpack_from("<HH" if _bmp_is_old(data) else "<ii", data, 18)
     return abs(height), abs(width), 4, 1
 
 
 def _bmp_depth(data: bytes) -> int:
-    """Return the bits of a pixel; up to 8 of them are indices into a palette."""
+    """Return the bits per pixel; a pixel of up to 8 bits is an index into a palette."""
     return int.from_bytes(data[24:26] if _bmp_is_old(data) else data[28:30], "little")
 
 
 def _bmp_is_old(data: bytes) -> bool:
-    """Tell whether it has the header of OS/2, of which OpenCV says that it is grey unless asked for colours."""
+    """Return whether the file has the 12-byte header of OS/2, with 16-bit sizes."""
     return bool(struct.unpack_from("<I", data, 14)[0] == 12)
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int, int]:
-    """Return height, width, channels and bytes a value, from the frame header, which follows others of any length."""
+    """Return height, width, channels and bytes per value from the first frame header, behind other segments."""
     at = 2
     while True:
         mark, marker = data[at], data[at + 1]
         if mark != 0xFF:
-            raise IndexError("no marker where one must be")
+            raise IndexError("a JPEG marker is missing")
         if marker == 0xFF:
             at += 1
-        elif marker in JPEG_ALONE:
+        elif marker in JPEG_WITHOUT_LENGTH:
             at += 2
         elif marker in JPEG_FRAMES:
             height, width, components = struct.unpack_from(">HHB", data, at + 5)

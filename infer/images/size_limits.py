@@ -1,4 +1,4 @@
-"""What a file may claim to hold, checked before anything is allocated for it."""
+"""Check the image size in a file header before memory is allocated, because a damaged header can hold any number."""
 
 from __future__ import annotations
 
@@ -6,30 +6,39 @@ from ..errors import ImageError
 from ..system.memory import available_memory
 
 MAX_PIXELS = 2**36
-"""Pixels of the largest image: four times the largest slides."""
+"""Largest number of pixels of an image: four times that of the largest slides."""
 ANY_VALUES = 2**26
-"""Values that a file of any size may hold."""
+"""Number of values (pixels times channels) that is accepted for a file of any size."""
 MAX_INFLATION = 2**14
-"""Values beyond that for each byte of the file: deflate makes 1,032 bytes out of one, a tile left out takes 16."""
-ADVICE = "open and save it again, or remove it."
+"""Values accepted in addition for each byte of the file.
+
+Deflate expands one byte to at most 1,032; a TIFF tile that is not stored takes 16 bytes for its entry in the lists.
+"""
+ADVICE = "open it and save it again, or remove it."
 
 
 def check_size(height: int, width: int, channels: int, file_size: int) -> None:
-    """Raise ImageError where a file of so many bytes cannot hold an image of so many pixels and channels."""
-    claim = f"its header claims {height:,} x {width:,} px of {channels} channel(s)"
+    """Raise ImageError if an image of this size is too large, or cannot be stored in ``file_size`` bytes.
+
+    >>> check_size(512, 512, 3, file_size=1000)
+    >>> check_size(10**6, 10**6, 1, file_size=1000)  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    ImageError: its header gives 1,000,000 x 1,000,000 px with 1 channel(s), more than MAX_PIXELS = ...
+    """
+    size = f"its header gives {height:,} x {width:,} px with {channels} channel(s)"
     if height * width > MAX_PIXELS:
-        raise ImageError(f"{claim}, more than MAX_PIXELS = {MAX_PIXELS:,}; cut it into parts, or remove it.")
+        raise ImageError(f"{size}, more than MAX_PIXELS = {MAX_PIXELS:,}; cut the image into parts, or remove it.")
     if height * width * channels > ANY_VALUES + MAX_INFLATION * file_size:
         raise ImageError(
-            f"{claim} in {file_size:,} bytes, more than MAX_INFLATION = {MAX_INFLATION:,} values a byte; {ADVICE}"
+            f"{size} in {file_size:,} bytes, more than MAX_INFLATION = {MAX_INFLATION:,} values per byte; {ADVICE}"
         )
 
 
 def check_memory(size: int) -> None:
-    """Raise ImageError where ``size`` bytes, which must be decoded at once, are more than there is memory."""
-    room = available_memory()
-    if size > room:
+    """Raise ImageError if ``size`` bytes, which must be decoded at once, do not fit into the available memory."""
+    available = available_memory()
+    if size > available:
         raise ImageError(
-            f"{size / 2**30:.1f} GiB of it must be decoded at once, and there are {room / 2**30:.1f} GiB of memory; "
-            "save it as tiled TIFF, which is read in parts."
+            f"{size / 2**30:.1f} GiB must be decoded at once, but only {available / 2**30:.1f} GiB of memory are "
+            "available; save it as tiled TIFF, which is read in parts."
         )

@@ -1,1 +1,1 @@
-"""Loops in machine code: how Numba compiles them and how a build compiles them ahead of time."""
+"""Compiled loops: Numba compiles them at first use, or `python -m infer.kernels.build` ahead of time."""

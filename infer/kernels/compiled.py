@@ -1,7 +1,8 @@
-"""Loops in machine code: compiled ahead of time by `python -m infer.kernels.build`, otherwise by Numba at first use.
+"""Decorators for loops in machine code, compiled ahead of time by `python -m infer.kernels.build` or by Numba.
 
-Importing Numba and the code that it has kept takes longer than a small image does; a module compiled ahead takes a
-millisecond. What is kept is named after the sources it was made of, so that none is found that was made of others.
+Importing Numba and its cached code takes longer than segmenting a small image; importing a module that was compiled
+ahead of time takes a millisecond. The name of that module and the folder of Numba's cache contain a digest of the
+sources, so that code of older sources is never used.
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ from zlib import crc32
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 PREFIX = "_ahead_"
-"""What the names of modules begin with that were compiled ahead."""
+"""First part of the file name of a module that was compiled ahead of time."""
 HOMES = ("families.flow.targets", "families.flow.follow", "families.flow.masks", "labels.challenge", "labels.measure")
-"""Modules of the package with kernels."""
+"""The modules of this package that contain kernels."""
 SOURCES = (
     *HOMES, "families.flow.constants", "kernels.compiled", "labels.labels", "system.cpu", "system.parallel",
 )  # fmt: skip
-"""Modules that decide what the kernels do."""
+"""The modules whose source decides what the kernels compute."""
 PACKAGE = __name__.split(".")[0]
 """The name under which this package was imported: flowmask, or infer in a checkout."""
 ARRAY = re.compile(r"(?P<dtype>[bif]\d)\[(?P<axes>[:,]*)::1\]|[^\s,()]+\([^)]*\)|[^\s,()]+")
-"""One argument of a signature: an array, contiguous in the order of C, or something else."""
+"""One argument of a signature: a C-contiguous array, or anything else."""
 KERNELS: list[tuple[str, Callable[..., Any]]] = []
-"""Signature and source of every kernel that has been imported."""
+"""Signature and Python function of every kernel that has been imported."""
 log = logging.getLogger(__name__)
 
 
 def sources_digest() -> str:
-    """Return a digest of `SOURCES` as they are."""
+    """Return the CRC-32 of the source files in `SOURCES`, 8 hexadecimal digits."""
     package = Path(__file__).parents[1]
     sources = [package.joinpath(*name.split(".")).with_suffix(".py").read_bytes() for name in SOURCES]
     return f"{crc32(b''.join(sources)):08x}"
@@ -46,42 +47,52 @@ DIGEST = sources_digest()
 
 
 def _compiled_ahead() -> ModuleType | None:
+    """Return the module that was compiled from the current sources; None without one, or if it cannot be loaded."""
     name = f"{PACKAGE}.kernels.{PREFIX}{DIGEST}"
     try:
         return import_module(name) if find_spec(name) else None
     except ImportError as error:
-        log.warning("%s cannot be loaded (%s) and is not used; remove it.", name, error)
+        log.warning("the compiled kernels %s cannot be loaded (%s) and are not used; remove this file.", name, error)
         return None
 
 
 AHEAD = _compiled_ahead()
+"""The module that was compiled ahead of time; None if Numba compiles the kernels."""
 
 
 def kernel(signature: str) -> Callable[[Function], Function]:
-    """Compile a function that Python calls with positional arguments of exactly these types; it holds no lock."""
+    """Compile a function that Python code calls. It runs without the global interpreter lock (GIL).
 
-    def compiled(function: Function) -> Function:
+    signature: the types in Numba's notation, such as "i4[:,::1](i4[:,::1], i8)". Arguments are positional and have
+    exactly these types.
+    """
+
+    def decorate(function: Function) -> Function:
         KERNELS.append((signature, function))
         return _checked(signature, function) if AHEAD else _jitted(function, signature, nogil=True)
 
-    return compiled
+    return decorate
 
 
 def part(function: Function) -> Function:
-    """Compile a function that kernels call."""
+    """Compile a function that only kernels call."""
     return function if AHEAD else _jitted(function)
 
 
 def inlined(function: Function) -> Function:
-    """Compile a function whose body is put into those of the kernels that call it."""
+    """Compile a function that is inlined into the kernels that call it."""
     return function if AHEAD else _jitted(function, inline="always")
 
 
 def _checked(signature: str, function: Function) -> Function:
-    """Return what is compiled ahead of a function, which itself takes any array for one of its signature's."""
+    """Return the function compiled ahead of time, with a check of its array arguments.
+
+    The compiled function does not check the type and layout of an array, and would read the wrong memory. The check
+    raises TypeError.
+    """
     native = getattr(AHEAD, function.__name__)
-    given = signature[signature.index("(") + 1 : -1]
-    arrays = [(at, m["dtype"], m["axes"].count(",") + 1) for at, m in enumerate(ARRAY.finditer(given)) if m["dtype"]]
+    types = ARRAY.finditer(signature[signature.index("(") + 1 : -1])
+    arrays = [(at, m["dtype"], m["axes"].count(",") + 1) for at, m in enumerate(types) if m["dtype"]]
 
     @wraps(function)
     def checked(*arguments: Any) -> Any:
@@ -89,7 +100,7 @@ def _checked(signature: str, function: Function) -> Function:
             array = arguments[at]
             if array.dtype != dtype or array.ndim != axes or not array.flags.carray:
                 raise TypeError(
-                    f"{function.__name__}: argument {at + 1} is no contiguous array of {axes} axes, {dtype}"
+                    f"{function.__name__}: argument {at + 1} must be a C-contiguous array with {axes} axes of {dtype}"
                 )
         return native(*arguments)
 
@@ -97,14 +108,14 @@ def _checked(signature: str, function: Function) -> Function:
 
 
 def _jitted(function: Function, *signature: str, **options: object) -> Function:
-    """Compile a function with Numba, which keeps the code beside the sources, or for the user, where it can."""
+    """Compile a function with Numba, which caches the code if it can write to a cache folder."""
     numba: Any = import_module("numba")
     before = numba.config.CACHE_DIR
-    # Numba takes code for up to date while the file of its function is; what that calls may lie in another file.
-    numba.config.CACHE_DIR = before or str(Path(__file__).parent / "__pycache__" / DIGEST)
+    # Numba checks the file of the function alone, but the function may call others in other files: hence the digest.
+    numba.config.CACHE_DIR = before or str(Path(__file__).parent / "__pycache__" / f"{PACKAGE}-{DIGEST}")
     try:
         jitted: Function = numba.njit(*signature, cache=True, **options)(function)
-    except RuntimeError:  # there is no folder to keep it in
+    except RuntimeError:  # no folder for the cache can be written
         jitted = numba.njit(*signature, **options)(function)
     finally:
         numba.config.CACHE_DIR = before

@@ -1,1 +1,1 @@
-"""Label images: their types, storage, files and scores."""
+"""Label images: array types, measurements, storage, files, provenance and scores."""

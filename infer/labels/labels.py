@@ -1,4 +1,4 @@
-"""What labels are: their type, how many cells the challenge's type counts, how large the cells are."""
+"""Label images: their array types, the limit of int16, and the median cell diameter."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 Labels = npt.NDArray[np.int32]
-"""(Y, X) cells by number from 1 on, 0 for the background."""
+"""(Y, X): the cell number at each pixel, from 1; 0 is background."""
 Boxes = npt.NDArray[np.int32]
-"""(cells, 4) top, left, bottom, right of each cell; ends excluded."""
+"""(cells, 4): top, left, bottom, right of each cell in px; ends excluded."""
 INT16_CELLS = 32_767
+"""Largest cell number that int16 can hold."""
 
 
 def median_diameter(*labels: Labels) -> float:
-    """Return the median diameter in px of the circles with the areas of all cells, 0 without cells.
+    """Return the median cell diameter in px over all cells of one or more label images (Y, X); 0 if there are no cells.
 
-    Cellpose's ``utils.diameters``.
+    The diameter of a cell is that of a circle with the cell's area, as in ``diameters`` of Cellpose's ``utils.py``.
+
+    >>> round(median_diameter(np.full((10, 10), 1)), 2)
+    11.28
     """
-    areas = np.concatenate([np.bincount(field.ravel())[1:] for field in labels])
+    areas = np.concatenate([np.bincount(image.ravel())[1:] for image in labels])
     present = areas[areas > 0]
     return float(np.median(np.sqrt(present)) * 2 / np.sqrt(np.pi)) if present.size else 0.0

@@ -11,9 +11,12 @@ from .labels import Boxes, Labels
 
 @kernel("i4[:,::1](i4[:,::1], i8)")
 def label_boxes(labels: Labels, count: int) -> npt.NDArray[np.int32]:
-    """Return (count, 4) int32 boxes (top, left, bottom, right; ends excluded) of the ids 1..count.
+    """Return the boxes (count, 4) int32 (top, left, bottom, right) in px, ends excluded, of the ids 1..count.
 
-    An id without a pixel has a box of zeros.
+    labels: (Y, X) int32, contiguous. The box of an id without pixels is four zeros.
+
+    >>> label_boxes(np.array([[0, 1, 1], [0, 0, 1]], np.int32), 1)
+    array([[0, 1, 2, 3]], dtype=int32)
     """
     boxes = np.zeros((count, 4), np.int32)
     for y in range(labels.shape[0]):
@@ -32,7 +35,16 @@ def label_boxes(labels: Labels, count: int) -> npt.NDArray[np.int32]:
 
 @kernel("void(i4[:,::1], i8, i4[:,::1], i8[::1])")
 def measure(labels: Labels, top: int, boxes: Boxes, areas: npt.NDArray[np.int64]) -> None:
-    """Add rows of labels to the cells' boxes (n, 4) (top, left, bottom, right; ends excluded) and areas (n,)."""
+    """Update the boxes and areas of all cells, in place, with some rows of the label image.
+
+    labels: rows (n, X) int32, of which the first is row ``top`` of the image. boxes: (cells, 4) int32 (top, left,
+    bottom, right) in px, ends excluded; areas: (cells,) int64 in px. Rows must come from the top down.
+
+    >>> boxes, areas = np.zeros((1, 4), np.int32), np.zeros(1, np.int64)
+    >>> measure(np.array([[0, 1, 1]], np.int32), 5, boxes, areas)
+    >>> boxes, areas
+    (array([[5, 1, 6, 3]], dtype=int32), array([2]))
+    """
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             cell = labels[y, x] - 1

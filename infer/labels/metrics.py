@@ -1,7 +1,8 @@
-"""Agreement between two label images, each score as those define it who publish it.
+"""Scores of a predicted label image against a true one; each score follows its published definition.
 
-`f1_challenge`: the NeurIPS 2022 cell segmentation challenge. `average_precision` and `false_negative_ratio`: LIVECell
-(Edlund et al. 2021, doi:10.1038/s41592-021-01249-6), by COCO's evaluation. `dice`: of the foreground.
+`f1_challenge` is the score of the NeurIPS 2022 cell segmentation challenge. `average_precision` and
+`false_negative_ratio` are those of LIVECell (Edlund et al. 2021, doi:10.1038/s41592-021-01249-6), which uses COCO's
+evaluation. `dice` compares the foregrounds.
 """
 
 from __future__ import annotations
@@ -16,32 +17,52 @@ from .challenge import LARGE, PATCH
 
 Labels = npt.NDArray[np.integer]
 BORDER = 2
+"""Width in px of the border of an image; the challenge ignores labels that touch it."""
 IOUS = np.linspace(0.5, 0.95, 10)
-"""LIVECell's thresholds on the intersection over union."""
+"""LIVECell's thresholds of the intersection over union (IoU)."""
 RECALLS = np.linspace(0, 1, 101)
-"""COCO's recalls at which the precision is read."""
+"""The recalls at which COCO's evaluation takes the precision."""
 MOST = 2000
-"""Predicted cells of an image, the most confident ones, that LIVECell's evaluation looks at."""
+"""Most predicted cells of one image that LIVECell's evaluation uses: those with the highest confidence."""
 
 
 def sequential(labels: Labels) -> npt.NDArray[np.int32]:
-    """Return the labels (Y, X) renumbered 1..n in the order of their ids; 0 stays 0. ValueError for an id below it."""
+    """Return the labels (Y, X) int32, renumbered 1..n in the order of their ids; 0 stays 0.
+
+    Raises ValueError for a negative id.
+
+    >>> sequential(np.array([[0, 9, 4]]))
+    array([[0, 2, 1]], dtype=int32)
+    """
     ids, inverse = np.unique(labels, return_inverse=True)
     if ids.size and ids[0] < 0:
-        raise ValueError(f"a label image has no id below 0, this one has {ids[0]}")
+        raise ValueError(f"the label image has a negative id ({ids[0]}); use 0 for background and ids from 1.")
     return (inverse + (0 if ids.size and ids[0] == 0 else 1)).reshape(labels.shape).astype(np.int32)
 
 
 def drop_border(labels: Labels, width: int = BORDER) -> Labels:
-    """Return a copy without the labels that have a pixel in the outer frame of ``width`` pixels."""
+    """Return a copy of the labels (Y, X) without the cells that touch the border of ``width`` px.
+
+    >>> drop_border(np.array([[1, 0, 0], [0, 2, 0], [0, 0, 0]]), 1)
+    array([[0, 0, 0],
+           [0, 2, 0],
+           [0, 0, 0]])
+    """
     frame = np.ones(labels.shape, bool)
     frame[width : labels.shape[0] - width, width : labels.shape[1] - width] = False
     return np.where(np.isin(labels, np.unique(labels[frame])), 0, labels)
 
 
 def iou_matrix(truth: Labels, prediction: Labels) -> npt.NDArray[np.float64]:
-    """Return the (n, m) intersection over union of the n true and m predicted labels, in the order of ids."""
-    _alike(truth, prediction)
+    """Return the (n, m) float64 intersection over union of the n true and m predicted cells, in the order of ids.
+
+    truth, prediction: (Y, X). Raises ValueError if their shapes differ.
+
+    >>> iou_matrix(np.array([[1, 1, 2]]), np.array([[7, 7, 7]]))
+    array([[0.66666667],
+           [0.33333333]])
+    """
+    _check_shapes(truth, prediction)
     truth, prediction = sequential(truth), sequential(prediction)
     n, m = int(truth.max(initial=0)), int(prediction.max(initial=0))
     pairs = np.bincount(truth.ravel().astype(np.int64) * (m + 1) + prediction.ravel(), minlength=(n + 1) * (m + 1))
@@ -52,11 +73,11 @@ def iou_matrix(truth: Labels, prediction: Labels) -> npt.NDArray[np.float64]:
 
 
 def matches(truth: Labels, prediction: Labels, threshold: float = 0.5) -> tuple[int, int, int]:
-    """Return (true positives, number of true labels, number of predicted labels) of two (Y, X) label images.
+    """Return (true positives, number of true cells, number of predicted cells) of two (Y, X) label images.
 
-    The true positives are as many as the challenge's script finds by Hungarian matching on the cost
-    -(IoU >= threshold) - IoU / (2 min(n, m)): the second term is below 1/2 in all, so a matching of the lowest cost has
-    the most hits that any matching has. This function counts those hits.
+    The number of true positives equals that of the challenge's script. The script finds the matching with the lowest
+    sum of -(IoU >= threshold) - IoU / (2 min(n, m)). The second terms of a matching add up to less than 1/2, so the
+    best matching has the largest possible number of pairs with IoU >= threshold. This function counts those pairs.
 
     >>> matches(np.array([[1, 1, 2]]), np.array([[7, 7, 0]]))
     (1, 2, 1)
@@ -67,9 +88,9 @@ def matches(truth: Labels, prediction: Labels, threshold: float = 0.5) -> tuple[
 
 
 def _most_pairs(partners: Sequence[Sequence[int]]) -> int:
-    """Return the most pairs (row, column) with each row and each column in one pair at most, by augmenting paths.
+    """Return the largest number of pairs (row, column) in which no row and no column occurs twice.
 
-    partners: for each row the columns that it may be paired with.
+    partners: for each row, the columns it can be paired with. Method: augmenting paths in a bipartite graph.
 
     >>> _most_pairs([[0], [0, 1]])
     2
@@ -88,31 +109,37 @@ def _most_pairs(partners: Sequence[Sequence[int]]) -> int:
             seen.add(column)
             chosen.append(column)
             if column not in row_of:
-                for (row, _), own in zip(path, chosen, strict=True):
-                    row_of[own] = row
+                for (row, _), matched in zip(path, chosen, strict=True):
+                    row_of[matched] = row
                 break
             path.append((row_of[column], iter(partners[row_of[column]])))
     return len(row_of)
 
 
 def f1(truth: Labels, prediction: Labels, threshold: float = 0.5) -> float:
-    """Return 2 TP / (n + m) of two label images, every label counted; 1.0 where both are empty."""
+    """Return 2 TP / (n + m) of two (Y, X) label images with n true and m predicted cells; 1.0 if both are empty.
+
+    Cells at the border count.
+
+    >>> f1(np.array([[1, 1, 2]]), np.array([[7, 7, 0]]))
+    0.6666666666666666
+    """
     hits, n, m = matches(truth, prediction, threshold)
     return 2 * hits / (n + m) if n + m else 1.0
 
 
 def f1_challenge(truth: Labels, prediction: Labels, threshold: float = 0.5) -> float:
-    """Return the F1 of the challenge's published script (baseline/compute_metric.py) for one image.
+    """Return the F1 of two (Y, X) label images as the challenge's published script (compute_metric.py) computes it.
 
-    Labels that touch the outer 2-pixel frame do not count. An image of 25 Mpx and more is padded with zeros to
-    multiples of 2,000 and scored by patches of that size, each with its own frame. 0 where nothing matches.
+    Cells that touch the border of 2 px are ignored. An image of 25 Mpx or more is padded with zeros to multiples of
+    2,000 px and scored in patches of 2,000 x 2,000 px; each patch has its own border. 0.0 if no cells match.
     """
     return f1_of_counts(*challenge_counts(truth, prediction, threshold))
 
 
 def challenge_counts(truth: Labels, prediction: Labels, threshold: float = 0.5) -> tuple[int, int, int]:
-    """Return (true positives, true cells, predicted cells) of an image by the rules of `f1_challenge`."""
-    _alike(truth, prediction)
+    """Return (true positives, true cells, predicted cells) of one image by the rules of `f1_challenge`."""
+    _check_shapes(truth, prediction)
     patch = truth.shape if truth.size < LARGE else (PATCH, PATCH)
     height, width = (-(-length // step) * step for length, step in zip(truth.shape, patch, strict=True))
     hits = n = m = 0
@@ -126,7 +153,9 @@ def challenge_counts(truth: Labels, prediction: Labels, threshold: float = 0.5) 
 
 
 def f1_of_counts(hits: int, n: int, m: int) -> float:
-    """Return the F1 of so many true positives, true cells and predicted cells; 0 without true positives.
+    """Return the F1 for the number of true positives, of true cells (n) and of predicted cells (m).
+
+    0.0 if there are no true positives.
 
     >>> f1_of_counts(1, 2, 1)
     0.6666666666666666
@@ -137,41 +166,48 @@ def f1_of_counts(hits: int, n: int, m: int) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def _alike(truth: Labels, prediction: Labels) -> None:
+def _check_shapes(truth: Labels, prediction: Labels) -> None:
     if truth.shape != prediction.shape:
-        raise ValueError(f"the label images differ in shape: {truth.shape} and {prediction.shape}")
+        raise ValueError(
+            f"the label images differ in shape: {truth.shape} and {prediction.shape}; give labels of one image."
+        )
 
 
 def _padded(window: Labels, shape: tuple[int, ...]) -> Labels:
-    missing = [(0, size - have) for size, have in zip(shape, window.shape, strict=True)]
-    return np.pad(window, missing)
+    """Return the window padded with zeros, below and on the right, to ``shape``."""
+    padding = [(0, length - current) for length, current in zip(shape, window.shape, strict=True)]
+    return np.pad(window, padding)
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """The predicted cells of one image, the most confident first, matched as COCO's evaluation does."""
+    """The predicted cells of one image in the order of falling confidence, matched by COCO's rules."""
 
     confidence: npt.NDArray[np.float64]
     """(m,), falling."""
     hits: npt.NDArray[np.bool_]
-    """(10, m): whether each is matched at each of `IOUS`."""
+    """(10, m): whether each predicted cell matches a true cell at each threshold of `IOUS`."""
     cells: int
     """Number of true cells."""
 
 
 def ranked(truth: Labels, prediction: Labels, confidence: npt.ArrayLike) -> Ranked:
-    """Match the predicted cells of one image, the most confident first, each with the free true cell of highest IoU.
+    """Match the predicted cells of one image with its true cells, as COCO's evaluation does.
 
-    truth, prediction: (Y, X); confidence: one value for each predicted label, in the order of ids. COCO takes what the
-    detector says of each box. A label image says nothing: name what stands in for it beside the score, for the
-    precision depends on it (in `bench/quality.py` it is the mean cell probability over the cell's pixels). Cells of
-    equal confidence keep the order of their ids. All cells count, those at the border too; of more than `MOST` the
-    least confident are left out.
+    In the order of falling confidence, each predicted cell takes the true cell of highest IoU that is still free.
+
+    truth, prediction: (Y, X); confidence: (m,), one value for each predicted cell, in the order of ids. In COCO the
+    confidence is a detector's score. A label image has no such score, so publish with the result which value was used:
+    the average precision depends on it (`bench/quality.py` uses the mean cell probability of the cell's pixels). Cells
+    with equal confidence stay in the order of their ids. Cells at the border count. Only the `MOST` most confident
+    cells are used. Raises ValueError if the number of confidences or a shape does not fit.
     """
     iou = iou_matrix(truth, prediction)
     confidence = np.asarray(confidence, np.float64)
     if confidence.shape != iou.shape[1:]:
-        raise ValueError(f"{iou.shape[1]} predicted cells have confidences of shape {confidence.shape}")
+        raise ValueError(
+            f"confidence has shape {confidence.shape}; give one value for each of {iou.shape[1]} predicted cells."
+        )
     order = np.argsort(-confidence, kind="stable")[:MOST]
     hits = np.zeros((len(IOUS), len(order)), np.bool_)
     for level, threshold in enumerate(IOUS):
@@ -185,10 +221,14 @@ def ranked(truth: Labels, prediction: Labels, confidence: npt.ArrayLike) -> Rank
 
 
 def average_precision(images: Sequence[Ranked]) -> float:
-    """Return LIVECell's AP of images taken together: the mean over `IOUS` of the area under precision by recall.
+    """Return LIVECell's average precision over the cells of all images; NaN if there are no true cells.
 
-    The cells of all images are ordered by confidence; the precision at a recall is the highest at that recall or
-    beyond, 0 where it is not reached, and the area is the mean over `RECALLS`. NaN where there is no true cell.
+    The cells of all images are sorted by falling confidence. The precision at a recall is the highest precision at
+    this or a higher recall, or 0 if the recall is not reached. The result is the mean over `RECALLS` and `IOUS`.
+
+    >>> cells = np.array([[1, 0, 2]])
+    >>> average_precision([ranked(cells, cells, [0.9, 0.8])])
+    1.0
     """
     cells = sum(image.cells for image in images)
     if cells == 0:
@@ -201,20 +241,26 @@ def average_precision(images: Sequence[Ranked]) -> float:
 
 
 def false_negative_ratio(images: Sequence[Ranked]) -> float:
-    """Return LIVECell's AFNR of images taken together: the share of true cells missed, mean over `IOUS`.
+    """Return LIVECell's average false negative ratio over the cells of all images; NaN if there are no true cells.
 
-    NaN where there is no true cell.
+    The result is the fraction of true cells without a match, averaged over `IOUS`.
+
+    >>> false_negative_ratio([ranked(np.array([[1, 0, 2]]), np.array([[1, 0, 0]]), [0.9])])
+    0.5
     """
     cells = sum(image.cells for image in images)
     return 1 - sum(float(image.hits.sum()) for image in images) / (len(IOUS) * cells) if cells else float("nan")
 
 
 def dice(truth: Labels, prediction: Labels) -> float:
-    """Return 2 |A and B| / (|A| + |B|) of the foregrounds of two (Y, X) label images; 1.0 where both are empty.
+    """Return 2 |A and B| / (|A| + |B|) for the foregrounds A and B of two (Y, X) label images; 1.0 if both are empty.
 
-    It is the semantic F1 too: the harmonic mean of the pixels' precision and recall.
+    This is also the pixel F1, the harmonic mean of the pixels' precision and recall.
+
+    >>> float(dice(np.array([[1, 1, 2]]), np.array([[7, 7, 0]])))
+    0.8
     """
-    _alike(truth, prediction)
+    _check_shapes(truth, prediction)
     true, predicted = truth > 0, prediction > 0
     total = np.count_nonzero(true) + np.count_nonzero(predicted)
     return 2 * np.count_nonzero(true & predicted) / total if total else 1.0

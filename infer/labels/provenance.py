@@ -1,7 +1,8 @@
-"""Provenance of label files: a later run reads from the file itself whether it would make the same labels.
+"""Provenance of label files: with --resume, the label file itself shows whether a run would make the same labels.
 
-The description tag of the label file holds a digest of everything that decided the labels. So no second file can be
-lost or belong to another run, and since label files appear complete, a file with the right digest is finished.
+The description tag of a label file holds a digest of everything that determines the labels: the image, the network,
+the version of Flowmask, the runtime and the options. Label files appear complete or not at all, so a file with the
+expected digest is finished. No second file is needed, so none can get lost or belong to another run.
 """
 
 from __future__ import annotations
@@ -21,30 +22,31 @@ from .labels import INT16_CELLS
 from .paths import full_path
 
 Origin = dict[str, Any]
-"""All that decides a result, in values that JSON keeps."""
+"""Everything that determines a result, as values that JSON can store."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """The provenance that a label file carries."""
+    """The content of the description tag of a label file."""
 
     flowmask: str
-    """SHA-256 of the origin of its labels, in hexadecimal digits."""
+    """SHA-256 of the origin of the labels, in hexadecimal digits."""
     cells: int
+    """Number of cells."""
     diameter: float
-    """In px of the image."""
+    """Cell diameter in px of the image, given or estimated."""
 
 
 def labels_origin(image: str, network: str, runtime: str, options: Options) -> Origin:
-    """Return all that decides the labels of an image.
+    """Return everything that determines the labels of an image.
 
-    image, network: SHA-256 of the contents of the files; runtime: version and provider of ONNX Runtime.
+    image, network: SHA-256 of the contents of the two files; runtime: version and provider of ONNX Runtime.
     """
     return _origin(image, network, runtime, values_that_change(options, (MAPS, LABELS)))
 
 
 def maps_origin(image: str, network: str, runtime: str, options: Options) -> Origin:
-    """Return all that decides the network's maps of an image; the arguments are those of `labels_origin`."""
+    """Return everything that determines the network's maps of an image; arguments as in `labels_origin`."""
     return _origin(image, network, runtime, values_that_change(options, (MAPS,)))
 
 
@@ -53,41 +55,41 @@ def _origin(image: str, network: str, runtime: str, values: Origin) -> Origin:
 
 
 def description(origin: Origin, cells: int, diameter: float) -> str:
-    """Return the description tag of a label file: JSON of `Provenance`."""
+    """Return the description tag of a label file, `Provenance` as JSON; ``diameter`` in px of the image."""
     return json.dumps(asdict(Provenance(_digest(origin), cells, diameter)))
 
 
 def finished(target: Path, origin: Origin) -> Provenance | None:
-    """Return the provenance of the labels ``target`` if they are complete and of this origin, otherwise None."""
-    made, dtype = _read(target)
-    if made is None or made.flowmask != _digest(origin):
+    """Return the provenance of the label file ``target`` if it is complete and has this origin, otherwise None."""
+    provenance, dtype = _read(target)
+    if provenance is None or provenance.flowmask != _digest(origin):
         return None
-    if made.cells > INT16_CELLS and dtype == np.int16 and not has_provenance(full_path(target), made):
+    if provenance.cells > INT16_CELLS and dtype == np.int16 and not has_provenance(full_path(target), provenance):
         return None
-    return made
+    return provenance
 
 
-def has_provenance(path: Path, made: Provenance) -> bool:
-    """Tell whether a file is a complete label file with just this provenance."""
-    return _read(path)[0] == made
+def has_provenance(path: Path, provenance: Provenance) -> bool:
+    """Return whether a file is a complete label file with exactly this provenance."""
+    return _read(path)[0] == provenance
 
 
 def is_ours(path: Path) -> bool:
-    """Tell whether a file is a label file that Flowmask has made."""
+    """Return whether a file is a complete label file that Flowmask wrote."""
     return _read(path)[0] is not None
 
 
 def _read(path: Path) -> tuple[Provenance | None, np.dtype[np.generic] | None]:
-    """Return provenance and type of a label file; None where there is no complete file with a provenance."""
+    """Return provenance and dtype of a label file, or (None, None) for any other or incomplete file."""
     if not path.is_file():
         return None, None
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-            made = Provenance(**json.loads(page.description))
-            return (made, page.dtype) if max(ends) <= file.filehandle.size else (None, None)
-    except Exception:  # it may be anybody's file, and damaged in any way: it is none that is known to be finished
+            provenance = Provenance(**json.loads(page.description))
+            return (provenance, page.dtype) if max(ends) <= file.filehandle.size else (None, None)
+    except Exception:  # any user file may be here, with any damage; then it is not a finished label file
         return None, None
 
 

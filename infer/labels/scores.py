@@ -1,4 +1,4 @@
-"""Scores of label files against true ones."""
+"""Scores of predicted label files against true label files."""
 
 from __future__ import annotations
 
@@ -17,27 +17,32 @@ class Score:
     """The score of one pair of label images, by the rules of the NeurIPS 2022 challenge."""
 
     name: str
+    """File name of the true label image."""
     f1: float
     true: int
-    """True cells that count: those that do not touch the outer frame."""
+    """Number of true cells that do not touch the border."""
     predicted: int
+    """Number of predicted cells that do not touch the border."""
 
 
 def score_pairs(prediction: Path, truth: Path) -> tuple[list[Score], list[str]]:
-    """Return the score of each pair of label files of the same name, and one sentence for each file without a score.
+    """Return the score of each pair of label files, and one error message for each true file without a score.
 
-    prediction, truth: two files, or two folders with files of the same names apart from the suffix. Raises InputError
-    where there is nothing to compare.
+    prediction, truth: two files, or two folders. In folders, two files are a pair if their names are the same without
+    the suffix. Raises InputError if there are no pairs to compare.
     """
     scores, reasons = [], []
-    for name, own, true in _pairs(prediction, truth):
+    for name, predicted_path, true_path in _pairs(prediction, truth):
         try:
-            if own is None:
-                raise InputError(f"{true}: {prediction} holds no file of this name; segment the image first.")
-            labels, expected = read_labels(own), read_labels(true)
-            if labels.shape != expected.shape:
-                raise ImageError(f"{own}: its shape {labels.shape} is not that of {true}, {expected.shape}.")
-            counts = challenge_counts(expected, labels)
+            if predicted_path is None:
+                raise InputError(f"{true_path}: {prediction} has no label file of this name; segment the image first.")
+            predicted, true = read_labels(predicted_path), read_labels(true_path)
+            if predicted.shape != true.shape:
+                raise ImageError(
+                    f"{predicted_path}: its shape {predicted.shape} differs from {true.shape} of {true_path}; give "
+                    "the labels of the same image."
+                )
+            counts = challenge_counts(true, predicted)
             scores.append(Score(name, f1_of_counts(*counts), counts[1], counts[2]))
         except (ImageError, InputError) as error:
             reasons.append(str(error))
@@ -45,19 +50,21 @@ def score_pairs(prediction: Path, truth: Path) -> tuple[list[Score], list[str]]:
 
 
 def _pairs(prediction: Path, truth: Path) -> list[tuple[str, Path | None, Path]]:
-    """Return name, predicted file and true file of each true label image."""
+    """Return (name, predicted file, true file) for each true label image; the predicted file is None if missing."""
     for path in (prediction, truth):
         if not path.exists():
-            raise InputError(f"{path}: there is no such file or folder; give label files or folders of them.")
+            raise InputError(f"{path}: there is no such file or folder; give two label files or two folders.")
     if truth.is_file():
-        own = prediction if prediction.is_file() else None
-        return [(truth.name, own, truth)]
+        predicted = prediction if prediction.is_file() else None
+        return [(truth.name, predicted, truth)]
     if prediction.is_file():
-        raise InputError(f"{truth}: it is a folder and {prediction} is a file; give two files or two folders.")
+        raise InputError(f"{truth}: it is a folder but {prediction} is a file; give two files or two folders.")
     found = {path.stem: path for path in sorted(prediction.iterdir()) if path.is_file()}
     pairs = [(path.name, found.get(path.stem), path) for path in sorted(truth.iterdir()) if _is_label_file(path)]
     if not pairs:
-        raise InputError(f"{truth}: it holds no label files; they are named NAME_label.tiff or NAME_label.png.")
+        raise InputError(
+            f"{truth}: the folder has no label files; name them NAME_label with any suffix, such as NAME_label.tiff."
+        )
     return pairs
 
 
@@ -66,12 +73,15 @@ def _is_label_file(path: Path) -> bool:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a label image (Y, X). Raises ImageError where it has several channels or values that are no ids."""
+    """Return the label image (Y, X) int64 of a file.
+
+    Raises ImageError if the image has several channels, values that are not integers, or negative values.
+    """
     image = open_image(path)
     channels, height, width = image.shape
     if channels != 1 or image.dtype.kind not in "ui":
-        raise ImageError(f"{path}: it is no label image (one channel of whole numbers); give a label file.")
+        raise ImageError(f"{path}: this is not a label image; give an image with one channel of integers.")
     labels: Labels = image.read(0, 0, height, width)[0].astype(np.int64)
     if labels.min() < 0:
-        raise ImageError(f"{path}: it has ids below 0, and 0 is the background; save it as unsigned or wider integers.")
+        raise ImageError(f"{path}: it has negative ids; save it with unsigned or wider integers.")
     return labels

@@ -1,4 +1,4 @@
-"""Rows of labels kept on disk, compressed as the label file has them, until the whole image is known."""
+"""Rows of labels in a temporary file until the whole image is labelled, compressed as in the final label file."""
 
 from __future__ import annotations
 
@@ -12,41 +12,50 @@ import numpy.typing as npt
 
 from ..errors import OutputError
 from .labels import INT16_CELLS, Boxes, Labels
-from .measure import measure
 
 Integers = npt.NDArray[np.signedinteger]
 Width = type[np.signedinteger]
+"""np.int16 or np.int32."""
 STRIP = 64
-"""Rows that are compressed together."""
+"""Rows that are compressed together; one strip of the TIFF file."""
 LEVEL = 4
+"""Compression level of zlib."""
 
 
 def pack(strip: Integers, dtype: Width) -> bytes:
-    """Compress a strip with zlib, little-endian."""
+    """Return a strip of labels (n, X) as zlib-compressed little-endian integers of ``dtype``.
+
+    >>> zlib.decompress(pack(np.array([[1, 2]]), np.int16)).hex(" ")
+    '01 00 02 00'
+    """
     return zlib.compress(strip.astype(np.dtype(dtype).newbyteorder("<")).tobytes(), LEVEL)
 
 
 class LabelStore:
-    """Labels of ``shape`` that come from the top down, in a nameless file of a folder; a context manager.
+    """The labels of one image of ``shape`` (Y, X), added from the top down; a context manager.
 
-    Raises OutputError when the folder cannot take them.
+    The labels are in a temporary file without a name in ``folder``. Raises OutputError if the folder cannot be
+    written or is full.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
         self._folder = folder
         try:
-            # Unbuffered: what does not fit is refused when it is written, not when the file is closed.
+            # Unbuffered, so that a full disk raises an error in append and not when the file is closed.
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed by __exit__)
         except OSError as error:
-            raise self._refusal(error) from error
+            raise self._output_error(error) from error
         self.shape = shape
         self._waiting: list[Labels] = []
+        """Rows that do not fill a strip yet."""
         self._stored: list[tuple[int, Width]] = []
-        """Compressed bytes and type of each strip."""
+        """Number of compressed bytes, and dtype, of each strip in the file."""
         self._boxes = np.zeros((0, 4), np.int32)
         self._areas = np.zeros(0, np.int64)
         self._height = 0
+        """Number of rows added."""
         self.cells = 0
+        """Number of cells in the rows added."""
 
     def __enter__(self) -> LabelStore:
         return self
@@ -55,12 +64,14 @@ class LabelStore:
         self._file.close()
 
     def append(self, rows: Labels) -> None:
-        """Add rows (n, X) int32 below."""
+        """Add the next rows (n, X) int32. Raises OutputError if the disk is full."""
+        from .measure import measure  # without compiled kernels this import takes longer than opening an image
+
         self.cells = max(self.cells, int(rows.max(initial=0)))
         if self.cells > len(self._areas):
-            grown = 2 * self.cells
-            self._boxes = np.concatenate([self._boxes, np.zeros((grown - len(self._areas), 4), np.int32)])
-            self._areas = np.concatenate([self._areas, np.zeros(grown - len(self._areas), np.int64)])
+            added = 2 * self.cells - len(self._areas)
+            self._boxes = np.concatenate([self._boxes, np.zeros((added, 4), np.int32)])
+            self._areas = np.concatenate([self._areas, np.zeros(added, np.int64)])
         measure(rows, self._height, self._boxes, self._areas)
         self._height += len(rows)
         self._waiting.append(rows)
@@ -73,29 +84,29 @@ class LabelStore:
             self._waiting = [joined[last:]]
 
     def strips(self, dtype: Width) -> Iterator[bytes]:
-        """Yield the strips from the top down, compressed as ``dtype``; once all rows are there."""
+        """Yield the strips from the top down, compressed as ``dtype``. Call it when all rows have been added."""
         for packed, stored in self._read():
             yield packed if stored is dtype else pack(np.frombuffer(zlib.decompress(packed), stored), dtype)
 
     def rows(self) -> Iterator[Integers]:
-        """Yield the strips from the top down, (`STRIP` or what is left, X); once all rows are there."""
+        """Yield the strips (n, X), int16 or int32, from the top down. Call it when all rows have been added."""
         for packed, stored in self._read():
             yield np.frombuffer(zlib.decompress(packed), stored).reshape(-1, self.shape[1])
 
     @property
     def boxes(self) -> Boxes:
-        """(cells, 4) int32 (top, left, bottom, right; ends excluded) of the ids 1..cells."""
+        """(cells, 4) int32 (top, left, bottom, right) in px, ends excluded, of the ids 1..cells."""
         return self._boxes[: self.cells]
 
     def _store(self, strip: Labels) -> None:
         dtype = np.int16 if self.cells <= INT16_CELLS else np.int32
         packed = pack(strip, dtype)
-        left = memoryview(packed)
+        unwritten = memoryview(packed)
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            while unwritten:
+                unwritten = unwritten[self._file.write(unwritten) :]
         except OSError as error:
-            raise self._refusal(error) from error
+            raise self._output_error(error) from error
         self._stored.append((len(packed), dtype))
 
     def _read(self) -> Iterator[tuple[bytes, Width]]:
@@ -103,5 +114,7 @@ class LabelStore:
         for size, dtype in self._stored:
             yield self._file.read(size), dtype
 
-    def _refusal(self, error: OSError) -> OutputError:
-        return OutputError(f"{self._folder}: it cannot be written ({error.strerror}); check the folder and its space.")
+    def _output_error(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self._folder}: it cannot be written ({error.strerror}); check its permissions and the free disk space."
+        )

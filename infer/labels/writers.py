@@ -1,4 +1,4 @@
-"""The label files: what the challenge asks for, and all the cells where that cannot hold them."""
+"""Label files: TIFF with int16 labels, or with int32 labels if int16 cannot number all cells."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 
 def write_labels(path: Path, store: LabelStore, ids: str, about: str | None = None) -> list[Path]:
-    """Write the labels of an image: int16, or int32 when there are more cells than int16 counts.
+    """Write the labels of an image and return the paths of the files: one, or two with reused ids.
 
-    With ``ids`` "challenge" such an image of 25 Mpx and more becomes int16 with ids used again where the challenge's
-    scoring cannot confuse them, and NAME_label_int32.tiff beside it holds every cell under its own. ``about`` becomes
-    the description of the files. Returns the paths of what was written; raises OutputError when the folder cannot be
-    written.
+    Up to 32,767 cells are written as int16, more cells as int32. With ``ids`` "challenge", an image of 25 Mpx or more
+    with more cells gets two files: an int16 file with reused ids (see `flowmask.labels.challenge`) and, beside it, the
+    int32 file NAME_label_int32.tiff, in which every cell has its own id. ``about`` is the description tag of the
+    files. Raises OutputError if a file cannot be written.
     """
     if store.cells <= INT16_CELLS:
         write_strips(path, store.strips(np.int16), store.shape, np.int16, about)
@@ -33,11 +33,16 @@ def write_labels(path: Path, store: LabelStore, ids: str, about: str | None = No
         reused_ids(store.boxes, store.shape) if ids == "challenge" and needs_reuse(store.shape, store.cells) else None
     )
     if reused is None:
-        log.warning("%s: %d cells do not fit int16, so the labels are int32.", path, store.cells)
+        log.warning("%s: int16 cannot number %d cells, so the labels are int32.", path, store.cells)
         write_strips(path, store.strips(np.int32), store.shape, np.int32, about)
         return [path]
     full = full_path(path)
-    log.warning("%s: %d cells do not fit int16: ids are used again, %s has them all.", path, store.cells, full.name)
+    log.warning(
+        "%s: int16 cannot number %d cells, so some cells share an id; %s has one id for each cell.",
+        path,
+        store.cells,
+        full.name,
+    )
     write_strips(full, store.strips(np.int32), store.shape, np.int32, about)
     write_strips(path, (pack(reused[rows], np.int16) for rows in store.rows()), store.shape, np.int16, about)
     return [path, full]
@@ -46,10 +51,10 @@ def write_labels(path: Path, store: LabelStore, ids: str, about: str | None = No
 def write_strips(
     path: Path, strips: Iterator[bytes], shape: tuple[int, int], dtype: Width, about: str | None = None
 ) -> None:
-    """Write labels of ``shape``, given as strips that `pack` compressed, as TIFF of ``dtype``; BigTIFF when needed.
+    """Write a label image of ``shape`` (Y, X) and ``dtype`` as TIFF, or BigTIFF above 2 GiB.
 
-    The file appears whole or not at all; ``about`` (ASCII) becomes its description. Raises OutputError when it cannot
-    be written.
+    strips: the rows from the top down, compressed by `pack` with the same ``dtype``; about: the description tag, in
+    ASCII. The file appears complete or not at all. Raises OutputError if it cannot be written.
     """
     import tifffile
 

@@ -1,4 +1,4 @@
-"""What a network file promises: one frozen record, stored in the metadata of the ONNX file."""
+"""The contract of a network: one frozen record, stored in the metadata of its ONNX file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 from ..errors import NetworkError
 
 VERSION = 2
-"""Version 1 had no heads: its one family was the flow family of `VERSION_1`."""
+"""The version that is written. Version 1, which had no heads and only the flow family, can still be read."""
 KEY = "flowmask"
+"""The key of the contract in the metadata."""
 GRAIN = 16
-"""The sides of network tiles are multiples of this, and of the network's own `multiple`."""
+"""Height and width of network tiles are multiples of this and of the network's `multiple`."""
 MULTIPLES = (1, 2, 4, 8, 16, 32)
-"""Multiples that a network may ask for."""
+"""The values that `Contract.multiple` may have."""
 CHANNEL_POLICIES = {"rgb": 3, "green-blue": 2, "cellpose": 2}
+"""Number of input channels of each channel policy; see `Contract.channels`."""
 
 
 @dataclass(frozen=True)
@@ -34,47 +36,55 @@ class Head:
     stride: int = 1
     """Input pixels per output pixel. This version runs heads of stride 1."""
     mirror: tuple[str, ...] = ()
-    """For each channel the axes, "y" and "x", whose reversal changes the sign of its values; () if none does."""
+    """The axes ("y", "x", "yx" or "") whose reversal changes the sign, for each channel; () if there are none."""
 
     def signs(self, axis: str) -> tuple[int, ...]:
-        """Return for each channel -1 where reversing ``axis`` changes the sign, otherwise 1."""
+        """Return for each channel -1 if reversing ``axis`` changes the sign of its values, otherwise 1."""
         mirror = self.mirror or ("",) * self.channels
         return tuple(-1 if axis in axes else 1 for axes in mirror)
 
 
 FLOW_HEADS = (Head("maps", 3, mirror=("y", "x", "")),)
 """The head of flow networks: flow dy * 5, flow dx * 5, cell logit."""
-VERSION_1: dict[str, Any] = {"family": "flow", "heads": FLOW_HEADS}
-"""What a contract of version 1 did not state, because there was no other."""
+FAMILIES_1: dict[str, dict[str, Any]] = {"flowmask-flow": {"family": "flow", "heads": FLOW_HEADS}}
+"""Fields that a contract of version 1 does not have: their only possible values at that time."""
 
 
 @dataclass(frozen=True)
 class Contract:
     """Everything that the engine must know about a network besides its weights.
 
-    The network maps ``image`` (B, C, Y, X) float32, normalised, Y and X multiples of ``multiple``, to the values of
-    its ``heads``; where ``sized``, also to ``diameter`` (B,) float32: the diameter in network pixels of the cells that
-    each item shows.
+    The input of the network is ``image`` (B, C, Y, X) float32, normalised; Y and X are multiples of ``multiple``. The
+    outputs are its ``heads`` and, if ``sized``, ``diameter`` (B,) float32: the cell diameter in network pixels for each
+    image of the batch.
     """
 
     name: str
+    """The name of the network, for records and reports."""
     channels: str
-    """Channel policy: ``rgb`` (a grey image is repeated, a colour image is used as it is), ``green-blue`` (a grey
-    image and an empty channel), ``cellpose`` (the mean of the channels and an empty one, unless the user chooses)."""
+    """The default assignment of image channels to network inputs.
+
+    ``rgb``: three inputs; a grey image is repeated, a colour image is used unchanged. ``green-blue``: a grey image and
+    an empty channel. ``cellpose``: the mean of all channels and an empty channel, unless the user chooses channels.
+    """
     mean_diameter: float
-    """Cell diameter in network pixels to which images are rescaled."""
+    """Images are rescaled so that cells have this diameter in network pixels."""
     train_diameter: float
-    """Cell diameter in px of the image that is assumed if none is given and the file has no size regression."""
+    """Cell diameter in image px that is assumed if the user gives none and the file has no size regression."""
     sized: bool
-    """Whether the file has a size regression."""
+    """Whether the file has a size regression: the output ``diameter``."""
     licence: str
+    """The licence of the weights."""
     data: str
-    """One sentence: what the network was trained on."""
+    """The training data, in one sentence."""
     percentiles: tuple[float, float] = (1.0, 99.0)
+    """The percentiles of each channel that normalisation maps to 0 and 1."""
     tile: int = 224
+    """The smallest height and width of a tile in network pixels."""
     multiple: int = 8
+    """Height and width of tiles must be multiples of this number."""
     family: str = "flow"
-    """The key of the family in `flowmask.families.FAMILIES`: it turns the heads into cells."""
+    """The key in `flowmask.families.FAMILIES` of the family, whose code converts the heads to cells."""
     heads: tuple[Head, ...] = FLOW_HEADS
     version: int = VERSION
 
@@ -85,32 +95,32 @@ class Contract:
 
     @property
     def map_channels(self) -> int:
-        """Number of channels of all heads together: the engine holds them as one array (channels, Y, X)."""
+        """Number of channels of all heads together: the engine stores them in one array (channels, Y, X)."""
         return sum(head.channels for head in self.heads)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs that the file must have, in this order; more may follow."""
+        """Names of the first outputs of the file, in this order. The file may have more."""
         return (*(head.name for head in self.heads), *(("diameter",) if self.sized else ()))
 
     @property
     def grain(self) -> int:
-        """The sides of tiles are multiples of this."""
+        """Height and width of tiles are multiples of this number of network pixels."""
         return math.lcm(GRAIN, self.multiple)
 
     def mirror_signs(self, axis: str) -> tuple[int, ...]:
-        """Return for each map channel -1 where reversing ``axis``, "y" or "x", changes the sign, otherwise 1."""
+        """Return for each channel of the maps -1 if reversing ``axis``, "y" or "x", changes the sign, otherwise 1."""
         return tuple(sign for head in self.heads for sign in head.signs(axis))
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the record as ONNX metadata: one key, JSON as its value."""
+        """Return the record as ONNX metadata: the key `KEY` with a JSON text."""
         return {KEY: json.dumps(asdict(self), sort_keys=True)}
 
 
 def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
-    """Read the contract of the file ``path``.
+    """Return the contract in the metadata of an ONNX file. ``path``: the file's name, for error messages.
 
-    Raises NetworkError when the metadata is absent, of another version, or incomplete.
+    Raises NetworkError when the contract is missing, incomplete, not valid, or of a newer version.
     """
     if KEY not in metadata:
         raise NetworkError(f"{path}: this ONNX file has no Flowmask contract; make one with `python -m export`.")
@@ -123,21 +133,26 @@ def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
         ) from error
     if version not in (1, VERSION):
         raise NetworkError(
-            f"{path}: its contract has version {version!r} and this engine reads up to version {VERSION}; export the "
-            "network with the matching release."
+            f"{path}: its contract has version {version!r}, and this release reads versions up to {VERSION}; install "
+            "the release that exported the network, or export it again."
         )
     try:
-        contract = _contract(record | VERSION_1 if version == 1 else record)
+        contract = _contract(record if version == VERSION else _from_version_1(record))
         _check(contract)
     except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(
-            f"{path}: its Flowmask contract is not complete ({error}); export the network again."
+            f"{path}: its Flowmask contract is not complete or not valid ({error}); export the network again."
         ) from error
     return contract
 
 
+def _from_version_1(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of version 1 with the heads of its family; an unknown family keeps its name."""
+    return {**record, "heads": FLOW_HEADS, **FAMILIES_1.get(record["family"], {})}
+
+
 def _contract(record: Mapping[str, Any]) -> Contract:
-    """Return the contract of a JSON record, without the fields that this version does not know."""
+    """Return the contract in a JSON record. Fields that this version does not know are ignored."""
     known = {field.name for field in fields(Contract)}
     values = {key: value for key, value in record.items() if key in known} | {"version": VERSION}
     values["percentiles"] = tuple(values["percentiles"])
@@ -150,24 +165,25 @@ def _head(record: Mapping[str, Any]) -> Head:
 
 
 def _check(contract: Contract) -> None:
-    """Raise ValueError where the engine cannot work with a value."""
+    """Raise ValueError, naming the fields, if a value is not valid or not supported by this version."""
     low, high = contract.percentiles
     sizes = (contract.mean_diameter, contract.train_diameter)
     multiple = isinstance(contract.multiple, int) and contract.multiple in MULTIPLES
-    tile = multiple and isinstance(contract.tile, int) and contract.tile > 0 and contract.tile % contract.grain == 0
+    tile = isinstance(contract.tile, int) and contract.tile > 0
     checks = {
         "channels": contract.channels in CHANNEL_POLICIES,
         "sized": isinstance(contract.sized, bool),
         "mean_diameter, train_diameter": all(isinstance(d, int | float) and 0 < d < math.inf for d in sizes),
         "percentiles": 0 <= low < high <= 100,
         "multiple": multiple,
-        "tile": tile,
-        "heads": bool(contract.heads) and all(map(_is_runnable, contract.heads)),
+        "tile": tile and (not multiple or contract.tile % contract.grain == 0),
+        "heads": bool(contract.heads) and all(map(_is_supported, contract.heads)),
     }
-    wrong = [name for name, fine in checks.items() if not fine]
+    wrong = [name for name, is_valid in checks.items() if not is_valid]
     if wrong:
-        raise ValueError(f"{', '.join(wrong)} has a value that this engine does not know")
+        raise ValueError(f"{', '.join(wrong)} has a value that is not valid or not supported")
 
 
-def _is_runnable(head: Head) -> bool:
+def _is_supported(head: Head) -> bool:
+    """Return whether this version can run a head: stride 1, and signs for all channels or none."""
     return head.channels > 0 and head.stride == 1 and len(head.mirror) in (0, head.channels)

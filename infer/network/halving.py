@@ -1,4 +1,4 @@
-"""Fewer tiles at once where memory for more runs out."""
+"""Halve the batch when memory runs out."""
 
 from __future__ import annotations
 
@@ -15,31 +15,36 @@ log = logging.getLogger(__name__)
 
 
 class Halving:
-    """A network that, when it has no memory for so many tiles at once, gets half of them, from then on.
+    """Wraps a network (see `flowmask.network.session.Network`) and halves the batch whenever memory runs out.
 
-    A single tile for which there is no memory is an error: NoRoomError. Every image has a halving of its own.
+    The smaller batch is used from then on. Each image has a wrapper of its own, so that the next image starts with full
+    batches again. Raises NoRoomError when memory runs out for a single tile.
     """
 
     def __init__(self, network: Network) -> None:
         self._network, self.contract, self.gpu_memory = network, network.contract, network.gpu_memory
         self._most: int | None = None
-        """Tiles at once, once there was no memory for more."""
+        """The largest batch; None as long as memory has not run out."""
 
     def maps(self, tiles: Array) -> Array:
+        """Return the values of all heads; see `Network.maps`."""
         parts: list[Array] = []
         first = 0
         while first < len(tiles):
-            some = tiles[first : first + (self._most or len(tiles))]
+            batch = tiles[first : first + (self._most or len(tiles))]
             try:
-                parts.append(self._network.maps(some))
+                parts.append(self._network.maps(batch))
             except NoRoomError:
-                if len(some) == 1:
+                if len(batch) == 1:
                     raise
-                self._most = len(some) // 2
-                log.warning("no memory for %d tiles at once: %d for the rest of this image.", len(some), self._most)
+                self._most = len(batch) // 2
+                log.warning(
+                    "not enough memory for %d tiles at once; the rest of this image uses %d.", len(batch), self._most
+                )
                 continue
-            first += len(some)
+            first += len(batch)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def diameters(self, tiles: Array) -> Array:
+        """Return cell diameters; see `Network.diameters`."""
         return self._network.diameters(tiles)

@@ -1,4 +1,4 @@
-"""The networks that ship, by name."""
+"""Find a network file by its name in the table of networks, models/registry.toml."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from ..errors import NetworkError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FOLDERS = (PACKAGE / "models", PACKAGE.parent / "models")
-"""Where the networks lie: in the installed package, or beside ``infer/`` in a checkout."""
+"""The folder of the networks: inside the installed package, or beside ``infer/`` in a checkout."""
 TABLE = "registry.toml"
+"""The file with the table of networks."""
 
 
 @dataclass(frozen=True)
@@ -20,25 +21,29 @@ class ShippedNetwork:
     """One row of the table of networks."""
 
     name: str
+    """The name for --model and `load_network`, such as "small"."""
     file: str
+    """The file name in the folder of networks."""
     sha256: str
+    """The SHA-256 of the file, in hexadecimal digits."""
     default: bool
+    """Whether this network is used if the user names none."""
     licence: str
     data: str
-    """What it was trained on."""
+    """The training data."""
     about: str
-    """What it is for."""
+    """The purpose of the network."""
     f1: float
-    """Mean F1 (IoU 0.5, the challenge's rules) over held-out sources with estimated diameters; see its card."""
+    """Mean F1 at IoU 0.5 over held-out sources, with estimated diameters and the challenge's scoring; see its card."""
 
     @property
     def path(self) -> Path:
-        """Where the file is, or would be if it were installed."""
+        """The path of the file. The file exists only if the network is installed."""
         return _folder() / self.file
 
 
 def shipped_networks() -> tuple[ShippedNetwork, ...]:
-    """Return the networks of the table, the installed ones and the others.
+    """Return all networks of the table, including those whose file is not installed.
 
     >>> [network.name for network in shipped_networks()]
     ['small', 'large']
@@ -47,14 +52,17 @@ def shipped_networks() -> tuple[ShippedNetwork, ...]:
 
 
 def default_network() -> Path:
-    """Return the file of the default network."""
+    """Return the path of the default network."""
     return next(network.path for network in shipped_networks() if network.default)
 
 
 def find_network(name: str | Path) -> Path:
-    """Return the file of a network: by its name in the table, or the path itself.
+    """Return the path of a network, given its name in the table or the path of an .onnx file.
 
-    Raises NetworkError for a name whose file is not installed, and for a path without a file.
+    Raises NetworkError when the name is unknown, its file is not installed, or the path does not exist.
+
+    >>> find_network("small").name
+    'cyto-small.onnx'
     """
     known = {network.name: network for network in shipped_networks()}
     path = Path(name)
@@ -65,8 +73,8 @@ def find_network(name: str | Path) -> Path:
         if network.path.is_file():
             return network.path
         raise NetworkError(
-            f"{name}: the file {network.file} of this network is not part of the installed package; take it from "
-            "models/ in the repository and give its path."
+            f"{name}: the file {network.file} of this network is not installed; copy it from models/ in the repository "
+            "and give its path."
         )
     raise NetworkError(
         f"{path}: there is no such network file; give the path of an .onnx file or a name: {', '.join(known)}."

@@ -1,147 +1,129 @@
-"""The one place that talks to ONNX Runtime: devices asked for against devices got, threads, memory."""
+"""Open a network file with ONNX Runtime and run it on tiles: device, threads, memory and errors."""
 
 from __future__ import annotations
 
-import ctypes
-import io
 import logging
 import os
-import re
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 
 from ..errors import DeviceError, NetworkError, NoRoomError, RunError, SettingsError, one_line
-from ..options import parse_device, parse_memory
+from ..options import parse_device
 from ..system.cpu import cores, machine_cores, physical_cores, threads
-from ..system.nvml import gpu_count, gpu_memory, own_memory
-from .bound_maps import BoundMaps, no_room, probe_tile, says_no_room
+from .bound_maps import BoundMaps, no_room
 from .contract import Contract, from_metadata
-from .onnx_scan import in_half_precision, refers_elsewhere
-
-# From 1.29 on ONNX Runtime reports its use to its makers unless told otherwise before it is loaded.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-# GPUs have the numbers that nvidia-smi and NVML give them; CUDA reads this when it is first used.
-os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-import onnxruntime  # noqa: E402
+from .gpu import CPU, CUDA, CUDA_FAILURE, FATAL, TENSORRT, NoGpu, memory_limit, open_on_gpu, used_memory
+from .onnx_scan import refers_elsewhere
 
 Array = npt.NDArray[np.float32]
-CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-NAMES = {CUDA: "CUDA", TENSORRT: "TensorRT"}
-CUDNN = "libcudnn.so.9"
-"""What the CUDA provider loads only when a convolution first asks for it."""
-DRIVER = "driver R580 or newer"
-"""What the CUDA 13 of onnxruntime-gpu 1.31 needs."""
-FATAL, WARNING = 4, 2
-"""Severities of ONNX Runtime's own log."""
-SHARE = 0.9
-"""Of a GPU's free memory, what may be taken."""
-UNTOLD = 4 * 2**30
-"""Bytes of a GPU's memory that are taken to be free where the driver does not tell."""
-CONTEXT = 2**30
-"""Bytes of a GPU's memory for CUDA, cuDNN and cuBLAS themselves, outside ONNX Runtime's limit. Not measured."""
-LEAST = 2**29
-"""Bytes that ONNX Runtime needs of a GPU's memory for a network of full width and a tile."""
-CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;]*[^; ]")
-"""What CUDA itself says, in ONNX Runtime's account of where it said it."""
 log = logging.getLogger(__name__)
 
 
 class Network(Protocol):
-    """What the engine asks of a network, whatever runs it."""
+    """A network that the engine can run, on any runtime."""
 
     contract: Contract
     gpu_memory: int | None
-    """Bytes of a GPU's memory that the network and its tiles may fill; None on the CPU."""
+    """Bytes of GPU memory that the network and its tiles may use; None on the CPU."""
 
     def maps(self, tiles: Array) -> Array:
-        """Return the values of all heads (B, ``contract.map_channels``, Y, X) for tiles (B, C, Y, X), float32.
+        """Run tiles (B, C, Y, X) float32; return the values of all heads (B, ``contract.map_channels``, Y, X) float32.
 
-        Raises NoRoomError where fewer tiles at once might do, DeviceError where the GPU is lost to this process,
-        RunError where nothing helps.
+        Raises NoRoomError if fewer tiles at once may fit into memory, DeviceError if this process cannot use the GPU
+        any more, RunError for any other failure.
         """
         ...
 
     def diameters(self, tiles: Array) -> Array:
-        """Return (B,) float32 cell diameters in network pixels; only where ``contract.sized``."""
+        """Return the cell diameters (B,) float32 in network pixels; only if ``contract.sized``."""
         ...
 
 
 class OnnxNetwork:
-    """A network file opened on a device: the one asked for, or, where that is ``auto``, a GPU that can be had.
-
-    ``gpu_memory``: at most so much of a GPU's memory, such as "10G". Raises NetworkError when the file is missing, no
-    ONNX file, not ours or not all of the network, SettingsError when a device was asked for by name and cannot be had.
-    """
+    """A network file, opened with ONNX Runtime on the CPU or a GPU."""
 
     def __init__(self, path: Path, device: str = "auto", threads: int = 0, gpu_memory: str | None = None) -> None:
+        """Open a file.
+
+        device: "cpu", "cuda", "cuda:1", "tensorrt", or "auto" for CUDA if it is available and otherwise the CPU.
+        threads: CPU threads, 0 for the best number (`network_threads`). gpu_memory: the most GPU memory to use, such as
+        "10G". Raises NetworkError when the file is missing, is not an ONNX file, has no valid contract or refers to
+        other files; SettingsError when a device other than "auto" is not available.
+        """
         if not os.path.isfile(path):
             raise NetworkError(f"{path}: there is no such network file; give the path of an .onnx file with --model.")
         _refuse_external_data(path)
         self.path = path
         _, self._index = parse_device(device)
-        room, self._used_before = _gpu_room(self._index, gpu_memory)
-        self.session, self.fallback = _open(path, device, threads, room)
-        """ONNX Runtime's session, and why it has no GPU where there might be one; None otherwise."""
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        self.contract = from_metadata(metadata, str(path))
-        names = tuple(output.name for output in self.session.get_outputs())
-        if names[: len(self.contract.outputs)] != self.contract.outputs:
-            raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
-        inputs = [(i.name, i.type, i.shape[1:2]) for i in self.session.get_inputs()]
-        if inputs != [("image", "tensor(float)", [self.contract.inputs])]:
-            raise NetworkError(f"{path}: its inputs {inputs} are not those of its contract; export the network again.")
+        limit, self._used_before = memory_limit(self._index, gpu_memory)
+        self.session, self.fallback = _open(path, device, threads, limit)
+        """ONNX Runtime's session, and why "auto" did not use a GPU (None if it did, or if no GPU is expected)."""
+        self.contract = _contract_of(self.session, path)
         provider = self.session.get_providers()[0]
         self.device: str = {CPU: "cpu", CUDA: f"cuda:{self._index}", TENSORRT: "tensorrt"}[provider]
-        """What runs the network: cpu, cuda:0 ... or tensorrt."""
-        self.gpu_memory = None if provider == CPU else room
+        """Where the network runs: "cpu", "cuda:0" ... or "tensorrt"."""
+        self.gpu_memory = None if provider == CPU else limit
         self.runtime = f"{onnxruntime.__version__} {provider}"
-        """All about the runtime that may decide the last bits."""
+        """Version and provider of ONNX Runtime: another one may change the last bits of the maps."""
         self._bound = None if provider == CPU else BoundMaps(self.session, "cuda", self._index, self.contract.heads)
 
     def maps(self, tiles: Array) -> Array:
+        """Run tiles; see `Network.maps`."""
         tiles = np.ascontiguousarray(tiles)
-        found = _tried(self._bound.run if self._bound else self._run, tiles)
-        return _checked("maps", found, (len(tiles), self.contract.map_channels, *tiles.shape[2:]))
+        maps = _translate_errors(self._bound.run if self._bound else self._run, tiles)
+        return _check_shape("maps", maps, (len(tiles), self.contract.map_channels, *tiles.shape[2:]))
 
     def _run(self, tiles: Array) -> Array:
-        """Return the values of all heads for tiles (B, C, Y, X), side by side as channels."""
-        found = self.session.run([head.name for head in self.contract.heads], {"image": tiles})
-        return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+        """Return the values of all heads for tiles (B, C, Y, X), concatenated along the channels."""
+        heads = self.session.run([head.name for head in self.contract.heads], {"image": tiles})
+        return heads[0] if len(heads) == 1 else np.concatenate(heads, axis=1)
 
     def diameters(self, tiles: Array) -> Array:
+        """Return cell diameters; see `Network.diameters`."""
         tiles = np.ascontiguousarray(tiles)
-        found = _tried(lambda tiles: self.session.run(["diameter"], {"image": tiles})[0], tiles)
-        return _checked("diameter", found, (len(tiles),))
+        diameters = _translate_errors(lambda tiles: self.session.run(["diameter"], {"image": tiles})[0], tiles)
+        return _check_shape("diameter", diameters, (len(tiles),))
 
     def used_gpu_memory(self) -> int | None:
-        """Return the bytes of the GPU that are in use; None on the CPU and where the driver does not tell.
+        """Return the bytes of GPU memory in use; None on the CPU, and if the driver does not report it.
 
-        Those of this process if the driver can tell, otherwise all that came to be used since the network was opened.
-        What ONNX Runtime has taken it keeps until memory runs out, so that this is the most there has been.
+        This is the memory of this process, or, if the driver reports the total only, the increase since the network was
+        opened. ONNX Runtime does not return memory before it runs out, so this is also the peak.
         """
-        if self.device == "cpu":
-            return None
-        own, now = own_memory(self._index), gpu_memory(self._index)
-        if own is None and now is not None and self._used_before is not None:
-            return max(0, now.used - self._used_before)
-        return own
+        return None if self.device == "cpu" else used_memory(self._index, self._used_before)
 
 
-def _checked(output: str, found: Array, shape: tuple[int, ...]) -> Array:
-    if found.shape != shape:
-        raise RunError(f"the network's {output} have the shape {found.shape} and not {shape}; export it again.")
-    return found
+def _contract_of(session: onnxruntime.InferenceSession, path: Path) -> Contract:
+    """Return the contract of an open file. Raises NetworkError if inputs or outputs differ from the contract."""
+    contract = from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
+    names = tuple(output.name for output in session.get_outputs())
+    if names[: len(contract.outputs)] != contract.outputs:
+        raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
+    inputs = [(i.name, i.type, i.shape[1:2]) for i in session.get_inputs()]
+    if inputs != [("image", "tensor(float)", [contract.inputs])]:
+        raise NetworkError(f"{path}: its inputs {inputs} are not those of its contract; export the network again.")
+    return contract
 
 
-def _tried(run: Callable[[Array], Array], tiles: Array) -> Array:
+def _check_shape(output: str, values: Array, shape: tuple[int, ...]) -> Array:
+    """Return the values if they have this shape; otherwise raise RunError."""
+    if values.shape != shape:
+        raise RunError(
+            f"the network's {output} have the shape {values.shape} instead of {shape}; export the network again."
+        )
+    return values
+
+
+def _translate_errors(run: Callable[[Array], Array], tiles: Array) -> Array:
+    """Return ``run(tiles)``; turn an exception of ONNX Runtime into NoRoomError, DeviceError or RunError."""
     try:
         return run(tiles)
-    except Exception as error:  # ONNX Runtime's errors share no public base
+    except Exception as error:  # the exceptions of ONNX Runtime have no public base class
         message, memory_ran_out = one_line(error), no_room(error)
         failure = CUDA_FAILURE.search(message)
         if failure and not memory_ran_out:
@@ -154,138 +136,66 @@ def _tried(run: Callable[[Array], Array], tiles: Array) -> Array:
 
 
 def _refuse_external_data(path: Path) -> None:
+    """Raise NetworkError if the file is not ONNX or refers to other files, which could be any file of the machine."""
     try:
-        elsewhere = refers_elsewhere(path)
+        is_external = refers_elsewhere(path)
     except OSError as error:
         raise NetworkError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
     except (ValueError, RecursionError) as error:
         raise NetworkError(
-            f"{path}: it is no ONNX file, or it is damaged ({error}); export the network again."
+            f"{path}: it is not an ONNX file, or it is damaged ({error}); export the network again."
         ) from error
-    if elsewhere:
-        raise NetworkError(f"{path}: its weights lie in other files, which are not opened; export it as one file.")
+    if is_external:
+        raise NetworkError(
+            f"{path}: its weights are stored in other files, which Flowmask does not open; export it as one file."
+        )
 
 
-def _gpu_room(index: int, limit: str | None) -> tuple[int, int | None]:
-    """Return how many bytes of a GPU's memory ONNX Runtime may take, and how many are in use, None if untold."""
-    now = gpu_memory(index)
-    room = int(SHARE * now.free) if now else UNTOLD
-    if limit is not None:
-        room = min(room, parse_memory(limit, "--gpu-memory"))
-    return max(0, room - CONTEXT), now.used if now else None
+def network_threads(requested: int) -> int:
+    """Return the number of threads for the network; 0 lets ONNX Runtime start one for each physical core.
 
-
-def network_threads(asked: int) -> int:
-    """Return how many threads the network gets; 0 leaves it to ONNX Runtime: one for each physical core there is.
-
-    That is too many where fewer may be used, and they wait for each other: with the processor time of one core on a
-    machine of two, one thread needs 0.77 of what two take (by hand; `bench/runtime.py` compares all other choices).
+    If this process may use fewer cores than the machine has, ONNX Runtime would start too many threads, which wait for
+    each other. With the processor time of one core on a machine with two, one thread needs 0.77 of the time of two
+    (measured by hand; `bench/runtime.py` compares the other choices).
     """
-    if asked:
-        return threads(asked)
+    if requested:
+        return threads(requested)
     usable = cores()
     return min(usable, physical_cores()) if usable < machine_cores() else 0
 
 
-def _open(path: Path, device: str, threads: int, room: int) -> tuple[onnxruntime.InferenceSession, str | None]:
-    """Return a session, on the CPU where ``auto`` finds nothing else, and why there is no GPU if there might be one."""
+def _open(path: Path, device: str, threads: int, limit: int) -> tuple[onnxruntime.InferenceSession, str | None]:
+    """Return a session, and why "auto" did not use a GPU (None if it did, or if no GPU is expected).
+
+    The session on the CPU is opened before the error about the device is raised: if the file is damaged, the error is
+    about the file.
+    """
     kind, index = parse_device(device)
     if kind == "cpu":
         return _cpu_session(path, threads), None
-    wanted = TENSORRT if kind == "tensorrt" else CUDA
-    available, gpus = wanted in onnxruntime.get_available_providers(), gpu_count()
-    reason = f"this ONNX Runtime is built without {NAMES[wanted]}; install onnxruntime-gpu"
-    if available and index < gpus and room < LEAST:
-        reason = "less than 1.5G of its memory may be taken; free some, or give a larger --gpu-memory"
-    elif available:
-        session = _gpu_session(path, threads, wanted, index, room)
-        if not isinstance(session, str):
-            return session, None
-        needs = "" if says_no_room(session) else f"; it needs {DRIVER}"
-        reason = f"{NAMES[wanted]} did not load ({session}{needs})"
-    if index >= gpus:
-        found = f"only {gpus} NVIDIA GPU(s) can be seen" if gpus else "no NVIDIA GPU can be seen"
-        reason = f"{found} (with Docker: --gpus), and {reason}"
+    gpu = open_on_gpu(path, _session_options(threads), kind, index, limit)
+    if not isinstance(gpu, NoGpu):
+        return gpu, None
     session = _cpu_session(path, threads)
     if kind != "auto":
-        raise SettingsError(f"--device {device}: {reason}, or use --device cpu.")
-    if available or gpus:
-        log.warning("the network runs on the CPU: %s.", reason)
-        return session, reason
+        raise SettingsError(f"--device {device}: {gpu.reason}, or use --device cpu.")
+    if gpu.expected:
+        log.warning("the network runs on the CPU: %s.", gpu.reason)
+        return session, gpu.reason
     return session, None
 
 
-def _missing_library(wanted: str) -> str | None:
-    """Return what keeps a provider's library from being loaded, as the loader says it; None where nothing does."""
-    own = Path(onnxruntime.__file__).parent / "capi" / f"libonnxruntime_providers_{NAMES[wanted].lower()}.so"
-    for library in (str(own), CUDNN):
-        try:
-            ctypes.CDLL(library)
-        except OSError as error:
-            return one_line(error)
-    return None
-
-
-def _options(threads: int) -> onnxruntime.SessionOptions:
+def _session_options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = network_threads(threads)
-    options.log_severity_level = FATAL  # the errors that it logs it raises too
+    options.log_severity_level = FATAL  # every error that it logs it also raises
     return options
 
 
 def _cpu_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(str(path), _options(threads), providers=[CPU])
-    except Exception as error:  # ONNX Runtime's errors share no public base
+        return onnxruntime.InferenceSession(str(path), _session_options(threads), providers=[CPU])
+    except Exception as error:  # the exceptions of ONNX Runtime have no public base class
         raise NetworkError(
             f"{path}: ONNX Runtime cannot open it ({one_line(error)}); export the network again."
         ) from error
-
-
-def _try_out(session: onnxruntime.InferenceSession) -> None:
-    """Run a small tile, which needs all that opening a session does not ask for yet: cuDNN, kernels for the GPU."""
-    image = session.get_inputs()[0]
-    if image.name == "image" and isinstance(image.shape[1], int):
-        session.run(None, {"image": probe_tile(session)})
-
-
-def _gpu_session(path: Path, threads: int, wanted: str, index: int, room: int) -> onnxruntime.InferenceSession | str:
-    """Return a session whose first provider is ``wanted``, CUDA having run a tile, or why that does not load.
-
-    TF32 is off, so that single precision is what it is on the CPU (ONNX Runtime takes it all the same for a convolution
-    that cuDNN has no other plan for; `bench/gpu.py` would see it); convolutions are chosen without trying them all.
-    Without `use_tf32` no convolution runs on tensor cores, so that half precision, which TF32 has no part in, keeps it.
-    TensorRT bounds its work space alone by ``room``.
-    """
-    half, options = in_half_precision(path), _options(threads)
-    options.enable_mem_pattern = False  # it would take what the arena holds a second time
-    cuda = {
-        "device_id": str(index),
-        "gpu_mem_limit": str(room),
-        "arena_extend_strategy": "kSameAsRequested",
-        "cudnn_conv_algo_search": "HEURISTIC",
-        "use_tf32": "1" if half else "0",
-    }
-    providers: list[Any] = [(CUDA, cuda), CPU]
-    if wanted == TENSORRT:
-        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # it has no option of its own for it here
-        kept = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "flowmask", "tensorrt")
-        engines = {"trt_engine_cache_enable": "True", "trt_engine_cache_path": kept}
-        engines["trt_fp16_enable"] = str(half)
-        providers.insert(0, (TENSORRT, {"device_id": str(index), "trt_max_workspace_size": str(room), **engines}))
-    onnxruntime.set_default_logger_severity(FATAL)  # what does not load is said in a sentence of ours
-    try:
-        if wanted == TENSORRT:
-            os.makedirs(kept, exist_ok=True)
-        with redirect_stdout(io.StringIO()):  # it prints what it does not find
-            onnxruntime.preload_dlls()
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
-        if session.get_providers()[0] == CUDA:  # TensorRT would build an engine for that tile alone
-            _try_out(session)
-    except Exception as error:  # a driver that is too old, a GPU that is gone, or a file that the CPU refuses as well
-        said = one_line(error)
-        failure = CUDA_FAILURE.search(said)
-        return _missing_library(wanted) or (failure[0] if failure else said)
-    finally:
-        onnxruntime.set_default_logger_severity(WARNING)
-    return session if session.get_providers()[0] == wanted else _missing_library(wanted) or "no reason was given"

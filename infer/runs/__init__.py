@@ -1,1 +1,1 @@
-"""Runs over many files: which files, in which process, and the record of what happened."""
+"""Runs over many files: the list of files, the worker process, progress, and the JSON record of the run."""

@@ -1,4 +1,4 @@
-"""A run over many files: what is printed about each, what the exit code is, and the record that is written."""
+"""A run over many files: segment each one, print a line about it, write the record, and return the exit code."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from .signals import Stopped, stoppable
 from .worker import Segment, in_worker
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+"""Exit codes."""
 Outcomes = Generator[Outcome, None, None]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked to do."""
+    """The files and options of a run."""
 
     inputs: Sequence[Path]
-    """Files, and folders of files."""
+    """Image files and folders of image files."""
     output: Path
     """Folder for the label files."""
     model: Path
     """Network file."""
     options: Options
     resume: bool = False
-    """Skip images whose labels are finished, and continue an interrupted image from its cached maps."""
+    """Skip images with finished labels, and continue an interrupted image from its cached maps."""
     strict: bool = False
     """Stop at the first image that fails."""
 
@@ -45,14 +46,15 @@ class Request:
 def run(
     make_request: Callable[[], Request], record: Path | None, arguments: Mapping[str, Any], own_process: bool
 ) -> int:
-    """Segment every image of a request, write the record, and return the exit code.
+    """Segment all images of a request, write the record, and return the exit code.
 
-    make_request: may raise FlowmaskError, which ends the run. record: JSON file about the run; arguments: the command
-    line's options and values, for the record. own_process: work in a process of its own, so that a crash costs one
-    image; this process must then have imported no more than `flowmask.cli` does.
+    make_request: returns the request; a FlowmaskError that it raises is printed and ends the run. record: JSON file
+    about the run, or None for no record; arguments: the options of the command line with their values, for the record.
+    own_process: segment in a worker process, so that a crash fails only one image. The calling process must then have
+    imported only what `flowmask.cli` imports.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    # tifffile warns about oddities of files that it can read. What it cannot read, it raises.
+    # tifffile logs harmless peculiarities of files that it can read; it raises an error for the others.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     begun = datetime.now(UTC)
     outcomes: list[Outcome] = []
@@ -63,7 +65,7 @@ def run(
         except FlowmaskError as error:
             complain(str(error))
             return WRONG_USAGE
-        code, ending = _ended(make_request, outcomes, own_process)
+        code, ending = _finish(make_request, outcomes, own_process)
         ignore_signals()
         try:
             if record:
@@ -75,12 +77,12 @@ def run(
 
 
 def complain(reason: str) -> None:
-    """Print one error on stderr."""
+    """Print one error message on stderr."""
     print(printable(f"error: {reason}"), file=sys.stderr, flush=True)
 
 
-def _ended(make_request: Callable[[], Request], outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
-    """Process all files, and return the exit code and what ended the run early."""
+def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
+    """Process all files; return the exit code and the reason for an early end, or None."""
     try:
         return _process(make_request(), outcomes, own_process)
     except Stopped as stop:
@@ -92,17 +94,17 @@ def _ended(make_request: Callable[[], Request], outcomes: list[Outcome], own_pro
 
 
 def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
-    """Segment every image and add its outcome to ``outcomes``; a failure costs the other images nothing.
+    """Segment all images and add their outcomes to ``outcomes``; a failed image does not affect the others.
 
-    Returns the exit code and, if the run ended before all images were processed, what ended it.
+    Returns the exit code, and the reason if the run ended before all images were processed, otherwise None.
     """
     paths = find_images(request.inputs, request.output)
-    jobs, refused = plan(paths, request.output)
+    jobs, conflicts = plan(paths, request.output)
     make_folder(request.output)
     code, ending = ALL_DONE, None
     try:
         with closing(_segmented(request, jobs, own_process)) as segmented:
-            for outcome in chain(refused, segmented):
+            for outcome in chain(conflicts, segmented):
                 outcomes.append(outcome)
                 _print_outcome(outcome)
                 if outcome.status == FAILED:
@@ -119,6 +121,8 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
 
 
 def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes:
+    """Yield the outcome of each job, from a worker process or from this process."""
+
     def prepare() -> Segment:
         from .process_file import prepare
 
@@ -133,10 +137,10 @@ def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes
 
 
 def _unprocessed(jobs: list[Job], outcomes: list[Outcome], first: str) -> list[Outcome]:
-    """Return outcomes for the jobs that have none: the status ``first``, and `NOT_REACHED` for those after it."""
-    reached = {outcome.file for outcome in outcomes}
-    left = [str(job.path) for job in jobs if str(job.path) not in reached]
-    return [Outcome(path, NOT_REACHED if index else first) for index, path in enumerate(left)]
+    """Return outcomes for the jobs without one: status ``first`` for the first job, `NOT_REACHED` for the others."""
+    processed = {outcome.file for outcome in outcomes}
+    unprocessed = [str(job.path) for job in jobs if str(job.path) not in processed]
+    return [Outcome(path, NOT_REACHED if index else first) for index, path in enumerate(unprocessed)]
 
 
 def _print_outcome(outcome: Outcome) -> None:
@@ -144,18 +148,18 @@ def _print_outcome(outcome: Outcome) -> None:
     if outcome.status == FAILED:
         complain(outcome.reason or "")
     else:
-        took = "done before" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
-        facts = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {took}"
-        print(printable(f"{Path(outcome.file).name}: {facts}"), flush=True)
+        duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
+        summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
+        print(printable(f"{Path(outcome.file).name}: {summary}"), flush=True)
 
 
 def _print_summary(outcomes: list[Outcome], ending: str | None) -> None:
-    """Print one line about failures and an early end."""
+    """Print one line if the run ended early or if files failed."""
     count = Counter(outcome.status for outcome in outcomes)
     if ending:
         done = count[DONE] + count[SKIPPED]
         print(
-            f"stopped by {ending}: {done} of {len(outcomes)} files are done; --resume continues from there.",
+            f"stopped by {ending}: {done} of {len(outcomes)} files are done; add --resume to continue.",
             file=sys.stderr,
         )
     elif count[FAILED]:

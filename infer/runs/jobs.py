@@ -1,4 +1,4 @@
-"""Which files are to be segmented, and which label file each of them becomes."""
+"""The jobs of a run: the image files to segment and the label file of each."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from ..labels.paths import FULL_SUFFIX, LABEL_SUFFIX, label_path
 from .record import FAILED, Outcome
 
 SIDE_FILES = ("thumbs.db", "desktop.ini")
-"""Files that file managers leave in folders, in lower case."""
+"""Names, in lower case, of files that file managers write into folders."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A file and the label file that it becomes."""
+    """One image file to segment."""
 
     path: Path
+    """The image file."""
     target: Path
+    """The label file."""
 
 
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> list[Path]:
-    """Return the files to segment: the files among the inputs and the files in the folders among them, each once.
+    """Return the files to segment, each once: input files, and the files in input folders sorted by name.
 
-    Hidden files and the files of file managers are skipped; in ``output``, if it is one of the folders, also label
-    files. A link to nothing counts as a file, so that the reader reports it. Raises InputError for an input that does
-    not exist or cannot be read, and for a folder without images.
+    In folders, hidden files and the files of file managers (`SIDE_FILES`) are skipped. If the folder ``output`` is one
+    of the inputs, label files in it are skipped too. A broken link counts as a file, so that it is reported when it is
+    opened. Raises InputError for an input that does not exist or cannot be read, and for a folder without images.
     """
-    return list(dict.fromkeys(path for given in inputs for path in _files_of(given, output)))
+    return list(dict.fromkeys(file for path in inputs for file in _files_of(path, output)))
 
 
 def _files_of(path: Path, output: Path | None) -> list[Path]:
-    """Return the path itself, or the files of a folder by name."""
+    """Return the path itself if it is a file, or the files to segment in a folder, sorted by name."""
     try:
         if path.is_file():
             return [path]
@@ -56,7 +58,7 @@ def _files_of(path: Path, output: Path | None) -> list[Path]:
 
 
 def _is_file(path: Path) -> bool:
-    """Tell whether a folder's entry is a file, or a link of which that cannot be told."""
+    """Return whether an entry of a folder is a file; True for a broken link or an unreadable entry."""
     try:
         return path.is_file() or (path.is_symlink() and not path.exists())
     except OSError:
@@ -64,28 +66,29 @@ def _is_file(path: Path) -> bool:
 
 
 def plan(paths: Sequence[Path], output: Path) -> tuple[list[Job], list[Outcome]]:
-    """Return the jobs, and the failures of files that get none: their labels would replace those of another.
+    """Return the jobs, and failed outcomes for images that would overwrite the label file of another image.
 
-    A file that is no image by its first bytes keeps its job, to be told so, and takes the name from no other.
+    A file that is not an image, judged by its first bytes, always gets a job, which reports the error, and does not
+    reserve the name of a label file.
     """
     targets = [label_path(output, path.name) for path in paths]
-    shared = Counter(targets)
+    count = Counter(targets)
     jobs: list[Job] = []
-    refused: list[Outcome] = []
-    taken: dict[Path, Path] = {}
+    conflicts: list[Outcome] = []
+    image_of: dict[Path, Path] = {}
     for path, target in zip(paths, targets, strict=True):
-        claims = shared[target] > 1 and _is_image(path)
-        if claims and target in taken:
+        reserves = count[target] > 1 and _is_image(path)
+        if reserves and target in image_of:
             reason = (
-                f"{path}: {taken[target].name} has the same name up to its first dot, and both would become "
+                f"{path}: {image_of[target].name} has the same name up to its first dot, so both would be written to "
                 f"{target.name}; rename one of them."
             )
-            refused.append(Outcome(str(path), FAILED, reason))
+            conflicts.append(Outcome(str(path), FAILED, reason))
             continue
-        if claims:
-            taken[target] = path
+        if reserves:
+            image_of[target] = path
         jobs.append(Job(path, target))
-    return jobs, refused
+    return jobs, conflicts
 
 
 def _is_image(path: Path) -> bool:

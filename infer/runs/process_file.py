@@ -1,4 +1,4 @@
-"""One file from pixels to label file; whatever happens on the way becomes an outcome."""
+"""Segment one file: from the image file to the label file. Every result and every error becomes an outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
-from ..families import check_options, family_of, preload
+from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import open_image
 from ..labels.paths import full_path, maps_path, remove_partials
@@ -41,36 +41,38 @@ from .worker import Segment
 
 @dataclass(frozen=True)
 class Setup:
-    """What all files of a run share."""
+    """The network and the options, which are the same for all files of a run."""
 
     network: OnnxNetwork
     digest: str
     """SHA-256 of the network file."""
     options: Options
     resume: bool
+    """As in `flowmask.runs.batch.Request`."""
 
 
 def prepare(model: Path, options: Options, resume: bool) -> Segment:
-    """Open the network and return the function that segments one file with it, which raises nothing.
+    """Open the network and return a function that segments one file and returns its outcome; it raises no errors.
 
-    Raises NetworkError, or SettingsError where the options do not fit the machine or the network.
+    Raises NetworkError if the network cannot be used, and SettingsError if the options do not fit the machine or the
+    network.
     """
-    with suppress(RuntimeError):  # there is no memory for a thread
+    with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
         Thread(target=_preload, daemon=True).start()
     runtime = options.runtime
-    network = OnnxNetwork(model, runtime.device, runtime.threads, runtime.gpu_memory)
-    family_of(network.contract)
+    network = open_network(model, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
     return partial(_outcome, Setup(network, digest(model), options, resume))
 
 
 def _preload() -> None:
-    with suppress(Exception):  # the import fails again where its result is needed, and that error is reported
+    with suppress(Exception):  # a failed import is repeated where the module is used, and reported there
         preload()
 
 
 def _outcome(setup: Setup, job: Job) -> Outcome:
+    """Segment a file and return its outcome, also after any error, with time, memory and device."""
     begun = time.perf_counter()
     forget_peak()
     try:
@@ -81,9 +83,9 @@ def _outcome(setup: Setup, job: Job) -> Outcome:
         outcome = _failed(job, str(error))
     except MemoryError:
         outcome = _failed(job, "there is not enough memory for this image; run it on a larger machine.")
-    except Exception as error:  # whatever it is, it must not cost the other files anything
-        what = f"{type(error).__name__}: {one_line(error)}"
-        reason = f"Flowmask failed ({what}); please report it with the record of --report."
+    except Exception as error:  # an unexpected error must not stop the other files
+        summary = f"{type(error).__name__}: {one_line(error)}"
+        reason = f"Flowmask failed unexpectedly ({summary}); please report this with the record that --report writes."
         outcome = replace(_failed(job, reason), trace=traceback.format_exc())
     return replace(
         outcome,
@@ -97,20 +99,20 @@ def _outcome(setup: Setup, job: Job) -> Outcome:
 
 
 def _failed(job: Job, reason: str) -> Outcome:
-    """Return a failure whose reason names the file."""
+    """Return a failed outcome; the reason starts with the path of the file."""
     path = str(job.path)
     return Outcome(path, FAILED, reason if reason.startswith(path) else f"{path}: {reason}")
 
 
 def _processed(setup: Setup, job: Job) -> Outcome:
-    """Segment a file, unless a run with --resume finds its labels finished."""
+    """Segment a file; with --resume, skip it if its labels are finished."""
     remove_partials(job.target)
     source = fingerprint(job.path)
     origin = labels_origin(source, setup.digest, setup.network.runtime, setup.options)
     provenance = finished(job.target, origin) if setup.resume else None
     if provenance:
         return _skipped(job, provenance)
-    _check_own(job)
+    _check_overwrite(job)
     cached_maps = maps_path(job.target)
     maps = maps_origin(source, setup.digest, setup.network.runtime, setup.options)
     with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
@@ -120,13 +122,14 @@ def _processed(setup: Setup, job: Job) -> Outcome:
 
 
 def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -> Outcome:
+    """Segment a file and write its label files."""
     bar = ProgressBar(job.path.name)
     options = setup.options
     try:
         image = open_image(job.path)
         with LabelStore(job.target.parent, image.shape[1:]) as store:
-            known = cache.diameter if cache else None
-            plan = plan_image(image, setup.network, options.segmentation, options.runtime, known)
+            cached_diameter = cache.diameter if cache else None
+            plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
             for rows in label_rows(image, setup.network, plan, bar, cache):
                 store.append(rows)
             bar.close()
@@ -138,15 +141,16 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
 
 
 def _skipped(job: Job, provenance: Provenance) -> Outcome:
+    """Return the outcome of a file whose labels are finished, and delete its cached maps."""
     discard(maps_path(job.target))
     labels = tuple(str(path) for path in (job.target, full_path(job.target)) if has_provenance(path, provenance))
     return Outcome(str(job.path), SKIPPED, labels=labels, cells=provenance.cells, diameter=provenance.diameter)
 
 
-def _check_own(job: Job) -> None:
-    """Raise OutputError where labels beside their image would replace a file that Flowmask has not made."""
-    beside = job.path.parent.resolve() == job.target.parent.resolve()
-    if beside and job.target.exists() and not is_ours(job.target):
+def _check_overwrite(job: Job) -> None:
+    """Raise OutputError if the labels, written beside the image, would overwrite a file of the user."""
+    same_folder = job.path.parent.resolve() == job.target.parent.resolve()
+    if same_folder and job.target.exists() and not is_ours(job.target):
         raise OutputError(
-            f"{job.target}: this file exists and Flowmask has not made it; move it, or give another folder with -o."
+            f"{job.target}: the file exists and Flowmask did not write it; move it or choose another folder with -o."
         )

@@ -1,4 +1,4 @@
-"""The record of a run, for programs: what was asked for, what ran, and what became of every file."""
+"""The record of a run, a JSON file: the options, the software, the device, and the outcome of every file."""
 
 from __future__ import annotations
 
@@ -18,47 +18,50 @@ from ..version import __version__
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 INTERRUPTED, NOT_REACHED = "interrupted", "not reached"
+"""The status of a file. Skipped: its labels were finished before the run. Not reached: the run ended before it."""
 PACKAGES = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "numba", "tifffile", "imagecodecs", "opencv-python-headless",
     "scikit-image",
 )  # fmt: skip
-"""Distributions that a run may use; those that are installed are recorded."""
+"""Packages that a run can use; the record has the versions of the installed ones."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file."""
+    """The result of one file."""
 
     file: str
-    """Its path, as the run came upon it."""
+    """Path of the image file, as found by `flowmask.runs.jobs.find_images`."""
     status: str
-    """One of the words above."""
+    """`DONE`, `SKIPPED`, `FAILED`, `INTERRUPTED` or `NOT_REACHED`."""
     reason: str | None = None
-    """Why there are no new labels, in one sentence that names the file and the remedy."""
+    """Error message of a failed file; it names the file and what to do."""
     labels: Sequence[str] = ()
-    """Paths of the label files: one, or two where the first cannot number all cells."""
+    """Paths of the label files: one, or two if the first has reused ids."""
     cells: int | None = None
+    """Number of cells."""
     diameter: float | None = None
-    """In px of the image, given or estimated."""
+    """Cell diameter in px of the image, given or estimated."""
     seconds: float | None = None
+    """Duration."""
     peak_memory: int | None = None
-    """The most bytes that the process held while it worked on the file."""
+    """Most bytes of memory that the process used while it worked on the file."""
     peak_gpu_memory: int | None = None
-    """The most bytes of the GPU that the process has held by then; None without one."""
+    """Most bytes of GPU memory that the process had used when the file was finished; None without a GPU."""
     device: str | None = None
-    """What ran the network: cpu, cuda:0, tensorrt ..."""
+    """The device that ran the network, such as cpu, cuda:0 or tensorrt."""
     fallback: str | None = None
-    """Why that is not the GPU that there might be."""
+    """Why the network did not run on a GPU, if ``auto`` could not use one."""
     last: bool = False
-    """Whether the process that worked on it can work on no other file: the GPU failed in a way that stays."""
+    """Whether the process cannot work on further files, because its GPU failed permanently."""
     network: str | None = None
     """SHA-256 of the network file."""
     trace: str | None = None
-    """Where it happened, for a failure that Flowmask did not expect."""
+    """Traceback of an unexpected error."""
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, Flowmask and the packages that a run uses."""
+    """Return the versions of Python, Flowmask and the installed packages of `PACKAGES`."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "flowmask": __version__}
@@ -71,9 +74,9 @@ def versions() -> dict[str, str]:
 
 
 def make_room(path: Path) -> None:
-    """Remove the record of an earlier run.
+    """Check that the record can be written, and remove the record of an earlier run.
 
-    Raises OutputError, before any work, where a new one cannot be written or something else is there.
+    Raises OutputError if the record cannot be written, or if the file exists and is not a record.
     """
     _check_free(path)
     with atomic_write(path) as partial:
@@ -82,15 +85,18 @@ def make_room(path: Path) -> None:
 
 
 def _check_free(path: Path) -> None:
-    """Raise OutputError where there is anything but the record of an earlier run."""
+    """Raise OutputError if the path exists and is not the record of an earlier run."""
     if os.path.lexists(path) and not _is_record(path):
-        raise OutputError(f"{path}: it is there already and no record of a run; give another with --report.")
+        raise OutputError(
+            f"{path}: the file exists and is not a Flowmask run record, so it is not overwritten; choose another with "
+            "--report."
+        )
 
 
 def _is_record(path: Path) -> bool:
     try:
-        plain = path.is_file() and not path.is_symlink()
-        return plain and {"exit_code", "versions", "files"} <= json.loads(path.read_text()).keys()
+        regular = path.is_file() and not path.is_symlink()
+        return regular and {"exit_code", "versions", "files"} <= json.loads(path.read_text()).keys()
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -103,12 +109,13 @@ def write_record(
     code: int,
     ending: str | None,
 ) -> None:
-    """Write the record of a run as JSON: whole, or not at all.
+    """Write the record of a run as JSON; the file appears complete or not at all.
 
-    options: each option of the command line with its value; ending: what ended the run before all files had their
-    turn. Raises OutputError when it cannot be written, or when the run has put something else there.
+    begun: start of the run; options: the options of the command line with their values; code: exit code; ending: the
+    reason if the run ended before all files were processed, otherwise None. Raises OutputError if the record cannot be
+    written, or if the run has written another file to this path.
     """
-    ran = next((outcome for outcome in outcomes if outcome.device), None)
+    segmented = next((outcome for outcome in outcomes if outcome.device), None)
     record = {
         "begun": begun.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -116,8 +123,15 @@ def write_record(
         "ending": ending,
         "versions": versions(),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
-        "network": {"path": str(options["model"]), "sha256": ran.network if ran else _digest(options["model"])},
-        "device": {"asked": options["device"], "got": ran and ran.device, "fallback": ran and ran.fallback},
+        "network": {
+            "path": str(options["model"]),
+            "sha256": segmented.network if segmented else _digest(options["model"]),
+        },
+        "device": {
+            "asked": options["device"],
+            "got": segmented and segmented.device,
+            "fallback": segmented and segmented.fallback,
+        },
         "files": [asdict(outcome) for outcome in outcomes],
     }
     _check_free(path)
@@ -126,7 +140,7 @@ def write_record(
 
 
 def _digest(network: Any) -> str | None:
-    """Return the digest of a network file; None where there is none to be read, which has ended the run by then."""
+    """Return the SHA-256 of a network file, or None if it cannot be read; the run has then ended with that error."""
     try:
         return digest(Path(network))
     except InputError:

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as an exception, so that a run ends tidily."""
+"""Turn SIGTERM and Ctrl-C (SIGINT) into an exception, so that a run can clean up and write its record."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ HEEDED = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(BaseException):
-    """The run is to end. No Exception: what outlives a bad file must not outlive this."""
+    """Raised at a signal to end the run. A BaseException, so that ``except Exception`` around a file lets it pass."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.exit_code = 128 + number
-        """What a shell says of a command that a signal has ended: 143 for SIGTERM, 130 for Ctrl-C."""
+        """128 plus the number of the signal, as in shells: 143 for SIGTERM, 130 for Ctrl-C."""
 
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], None]]:
-    """Raise Stopped, in the main thread, at the first SIGTERM or SIGINT; ignore those after it until the end.
+    """A context in which the first SIGTERM or SIGINT raises Stopped in the main thread; later ones are ignored.
 
-    Gives a function that ignores them from then on. A signal that is ignored at the start, as Ctrl-C is for a job in
-    the background, stays so.
+    The value of the context is a function; after a call of it both signals are ignored until the end of the context. A
+    signal that is ignored at the start stays ignored, such as Ctrl-C for a job in the background of a shell.
     """
     before = {number: signal.getsignal(number) for number in HEEDED}
     heeded = [number for number in HEEDED if before[number] is not signal.SIG_IGN]

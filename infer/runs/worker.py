@@ -1,7 +1,8 @@
-"""Files worked on in a process of their own, so that one which takes it down costs the others nothing.
+"""Segment files in a worker process, so that a file that crashes the process does not stop the other files.
 
-Decoders, the network's runtime and compiled code may crash, and the system kills what takes too much memory: none of
-that is an exception. This process imports none of them, so forking it is quick and safe.
+Decoders, ONNX Runtime and compiled code can crash, and the system kills a process that uses too much memory. Python
+cannot catch either as an exception. The parent process does not import these libraries, so it can be forked quickly
+and safely.
 """
 
 from __future__ import annotations
@@ -25,51 +26,54 @@ from .record import FAILED, Outcome
 from .signals import HEEDED
 
 Segment = Callable[[Job], Outcome]
+"""Segments one file and returns its outcome; raises no errors."""
 
 
 def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outcome]:
-    """Yield the outcome of every job: what ``prepare()()`` returns for it in another process, or how that one died.
+    """Yield the outcome of every job, segmented in a worker process.
 
-    After a death, or an outcome that is its process's last, a fresh process goes on with the next job. Raises what
-    ``prepare`` raises, RunError when it dies. Once the consumer stops, so does the process, and no file is left half
-    written.
+    prepare: runs in the worker and returns the function that segments a file. If the worker ends during a job, that job
+    fails, and a new worker continues with the next job. A new worker also follows after an outcome that is `last`.
+    Raises the FlowmaskError that ``prepare`` raises, and RunError if the worker ends during ``prepare``. When the
+    generator is closed, the worker is killed and partial files are removed.
     """
-    left = deque(jobs)
-    while left:
+    remaining = deque(jobs)
+    while remaining:
         died = True
         try:
-            with _Worker(prepare, left) as worker:
+            with _Worker(prepare, remaining) as worker:
                 for outcome in worker.outcomes():
-                    left.popleft()
+                    remaining.popleft()
                     yield outcome
                     if outcome.last:
                         died = False
                         break
         finally:
-            for job in list(left)[:1]:
-                with suppress(FlowmaskError):  # the next run that makes these labels says so
+            for job in list(remaining)[:1]:
+                with suppress(FlowmaskError):  # the next run reports it when it writes the same label file
                     remove_partials(job.target)
-        if left and died:
-            job = left.popleft()
-            yield Outcome(str(job.path), FAILED, f"{job.path}: {worker.obituary()}")
+        if remaining and died:
+            job = remaining.popleft()
+            yield Outcome(str(job.path), FAILED, f"{job.path}: {worker.cause_of_death()}")
 
 
 class _Worker:
-    """A process that works on jobs, one after the other; a context manager, which ends it."""
+    """A process that works on jobs one after the other; a context manager that kills it at the end."""
 
     def __init__(self, prepare: Callable[[], Segment], jobs: Iterable[Job]) -> None:
-        results, into = os.pipe()
-        watched, self._held = os.pipe()
+        results, results_end = os.pipe()
+        # The worker ends itself when this pipe is closed, so it does not outlive the parent process.
+        lifeline, self._lifeline_end = os.pipe()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+        mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
         self._pid = os.fork()
         if not self._pid:
-            os.close(self._held)
-            _serve(prepare, jobs, into, watched)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        os.close(into)
-        os.close(watched)
+            os.close(self._lifeline_end)
+            _serve(prepare, jobs, results_end, lifeline)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask_before)
+        os.close(results_end)
+        os.close(lifeline)
         self._results = open(results, encoding="ascii")  # noqa: SIM115 (closed by __exit__)
         self._exit_code = 0
 
@@ -79,52 +83,63 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         os.kill(self._pid, signal.SIGKILL)
         self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        os.close(self._held)
+        os.close(self._lifeline_end)
         self._results.close()
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Yield outcomes until the process ends. Raises what `prepare` raised there."""
-        head = self._results.readline()
-        if not head.endswith("\n"):
-            raise RunError("the process that opens the network died; it may be damaged or too large: try another.")
-        failure = json.loads(head)
+        """Yield outcomes until the process ends. Raises the FlowmaskError that ``prepare`` raised in the process."""
+        first_line = self._results.readline()
+        if not first_line.endswith("\n"):
+            raise RunError(
+                "the worker process ended while it opened the network, which may be damaged or too large; choose "
+                "another with --model."
+            )
+        failure = json.loads(first_line)
         if failure:
-            raise getattr(errors, failure[0])(failure[1])
+            error_name, message = failure
+            raise getattr(errors, error_name)(message)
         for line in self._results:
             if line.endswith("\n"):
                 yield Outcome(**json.loads(line))
 
-    def obituary(self) -> str:
-        """Say, once it has ended, how the process died and what to do."""
+    def cause_of_death(self) -> str:
+        """Return why the process ended early and what to do, as an error message; call it after the context."""
         if self._exit_code == -signal.SIGKILL:
-            return "the process that worked on it was killed, as happens when memory runs out; set --memory."
+            return "the worker process was killed, probably because memory ran out; set a smaller --memory."
         if self._exit_code < 0:
             name = signal.Signals(-self._exit_code).name
-            how = f"it made a decoder or the network crash ({name}): it is damaged, or memory ran out"
-            return f"{how}; open and save it again, remove it, or give more memory."
-        how = f"the process that worked on it ended (exit code {self._exit_code})"
-        return f"{how}, as happens when memory runs out; give it more."
+            return (
+                f"the worker process crashed ({name}), because the file is damaged or memory ran out; save the file "
+                "again, remove it, or use a machine with more memory."
+            )
+        return (
+            f"the worker process ended (exit code {self._exit_code}), probably because memory ran out; use a machine "
+            "with more memory."
+        )
 
 
-def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], into: int, watched: int) -> None:
-    """Work on the jobs, say what became of each, and end this process."""
+def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int, lifeline: int) -> None:
+    """Work on the jobs in the worker process, send the outcome of each, and end the process.
+
+    The first line sent is null, or the name and message of the FlowmaskError that ``prepare`` raised; each further line
+    is an `Outcome`. All lines are JSON.
+    """
     code = 1
     try:
         for number in HEEDED:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
-        threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
-        # This process does not use SciPy. Numba would import its linear algebra, which is slow, and hangs if memory is
-        # short.
+        threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+        # Numba imports scipy.linalg, which is slow and hangs if memory is short. The worker does not use it.
         sys.modules.setdefault("scipy.linalg", None)  # type: ignore[arg-type]
         try:
             segment = prepare()
         except FlowmaskError as error:
-            _send(into, [type(error).__name__, str(error)])
+            _send(results_end, [type(error).__name__, str(error)])
         else:
-            _send(into, None)
+            _send(results_end, None)
             for job in jobs:
-                _send(into, asdict(segment(job)))
+                _send(results_end, asdict(segment(job)))
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -133,12 +148,13 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], into: int, watch
         os._exit(code)
 
 
-def _send(into: int, message: object) -> None:
-    with open(into, "w", encoding="ascii", closefd=False) as file:
+def _send(results_end: int, message: object) -> None:
+    """Write one line of JSON to the parent process."""
+    with open(results_end, "w", encoding="ascii", closefd=False) as file:
         file.write(json.dumps(message) + "\n")
 
 
-def _end_with(watched: int) -> None:
-    """End this process when the one that started it ends: nothing is ever written to ``watched``."""
-    os.read(watched, 1)
+def _end_with_parent(lifeline: int) -> None:
+    """End this process when the parent process ends: nothing is written to the pipe, so reading waits for its end."""
+    os.read(lifeline, 1)
     os._exit(1)

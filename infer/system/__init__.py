@@ -1,1 +1,1 @@
-"""The machine: processor cores, memory, GPUs, threads and files. Nothing here knows what an image is."""
+"""The machine: processor cores, memory, GPUs, threads and files. Nothing in this package knows about images."""

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and the folder that they go into."""
+"""Write a file completely or not at all, and make the folder that it goes into."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ from ..errors import OutputError
 
 
 def partial_path(path: Path) -> Path:
-    """Return the name that a file has while it is written."""
+    """Return the hidden name under which a file is written until it is complete.
+
+    >>> partial_path(Path("a_label.tiff")).name
+    '.a_label.tiff.partial'
+    """
     return path.with_name(f".{path.name}.partial")
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results unless it is there; raises OutputError when it cannot be made, or written into."""
+    """Make an output folder if it does not exist. Raises OutputError when that fails or the folder is read-only."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OutputError(f"{folder}: it cannot be written into ({error.strerror}); give another with -o.") from error
+        raise OutputError(
+            f"{folder}: it cannot be written to ({error.strerror}); give another folder with -o."
+        ) from error
 
 
 def remove_partial(path: Path) -> None:
-    """Remove the partial file that a killed run left while it wrote ``path``. Raises OutputError when that fails."""
-    with _refused(path):
+    """Remove the partial file of ``path`` that an interrupted run left. Raises OutputError when that fails."""
+    with _as_output_error(path):
         try:
             partial_path(path).unlink(missing_ok=True)
         except OSError as error:
@@ -38,12 +44,20 @@ def remove_partial(path: Path) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give the name of a file to write, which takes the place of ``path`` once it is written and on the disk.
+    """Give the name of a partial file; when the context ends, the file is synced to disk and renamed to ``path``.
 
-    Nothing is left when writing fails; raises OutputError when the system refuses it.
+    If the context raises an exception, the partial file is removed and ``path`` is left as it was. Raises OutputError
+    when the file cannot be written.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.txt")
+    ...     with atomic_write(path) as partial:
+    ...         _ = partial.write_text("complete")
+    ...     path.read_text(), partial.exists()
+    ('complete', False)
     """
     partial = partial_path(path)
-    with _refused(path):
+    with _as_output_error(path):
         try:
             yield partial
             with partial.open("rb") as file:
@@ -59,13 +73,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _refused(path: Path) -> Iterator[None]:
+def _as_output_error(path: Path) -> Iterator[None]:
+    """Turn an OSError into an OutputError that names ``path`` and a remedy."""
     try:
         yield
     except OutputError:
         raise
     except OSError as error:
-        remedy = (
-            "give the image a shorter name" if error.errno == errno.ENAMETOOLONG else "check the folder and its space"
-        )
+        too_long = error.errno == errno.ENAMETOOLONG
+        remedy = "give the image a shorter name" if too_long else "check the folder and the free disk space"
         raise OutputError(f"{path}: it cannot be written ({error.strerror or error}); {remedy}.") from error

@@ -11,42 +11,55 @@ QUOTAS = (
     (Path("/sys/fs/cgroup/cpu.max"),),
     (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
 )
-"""Where control groups, version 2 and 1, keep the microseconds of processor time in each period, and that period."""
+"""Files of Linux control groups, version 2 and 1: processor time per period, and the period, in microseconds."""
 CPUS = Path("/sys/devices/system/cpu")
-"""Where Linux keeps what it knows of each logical core."""
+"""The folder in which Linux describes each logical core."""
 
 
 def machine_cores() -> int:
-    """Return the logical cores of the machine."""
+    """Return the number of logical cores of the machine."""
     return os.cpu_count() or 1
 
 
 def cores() -> int:
-    """Return how many logical cores this process is bound to, or its container's processor time makes up at most.
+    """Return how many logical cores this process may use.
 
-    The first is what `taskset` and `docker --cpuset-cpus` limit, the second what `docker --cpus` does.
+    Two limits apply, and the smaller one counts: the cores that the process is bound to (`taskset`,
+    `docker --cpuset-cpus`) and the processor time of its container (`docker --cpus`), rounded up to whole cores.
     """
-    return min([len(_bound()), *_quotas()])
+    return min([len(_bound_cores()), *_quotas()])
 
 
-def threads(asked: int) -> int:
-    """Return as many threads as were asked for, 0 for all that are of use, and no more than there are `cores`."""
+def threads(requested: int) -> int:
+    """Return the number of threads to start: ``requested``, but at most `cores`; with 0, exactly `cores`.
+
+    >>> threads(1)
+    1
+    >>> threads(0) == threads(1_000_000) == cores()
+    True
+    """
     usable = cores()
-    return min(asked or usable, usable)
+    return min(requested or usable, usable)
 
 
 def physical_cores() -> int:
-    """Return how many of the cores that this process is bound to are more than a second thread of another one."""
-    return len({_siblings(number) for number in _bound()})
+    """Return the number of physical cores that this process is bound to.
+
+    With hyper-threading several logical cores share one physical core; such a group counts once.
+    """
+    return len({_siblings(number) for number in _bound_cores()})
 
 
-def _bound() -> set[int]:
-    """Return the numbers of the logical cores that this process is bound to; all where the system does not tell."""
+def _bound_cores() -> set[int]:
+    """Return the numbers of the logical cores that this process is bound to; all if that is unknown."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(machine_cores()))
 
 
 def _siblings(number: int) -> str:
-    """Return the list of logical cores that share a physical one with this one; its own number where untold."""
+    """Return the logical cores that share a physical core with core ``number``, as Linux lists them ("0,4").
+
+    Without that list, return the core's own number.
+    """
     try:
         return (CPUS / f"cpu{number}/topology/thread_siblings_list").read_text().strip()
     except OSError:
@@ -54,11 +67,11 @@ def _siblings(number: int) -> str:
 
 
 def _quotas() -> list[int]:
-    """Return what each limit to the processor time of this container is in cores."""
-    found = []
+    """Return each limit on the processor time of this container, in cores, rounded up."""
+    limits = []
     for paths in QUOTAS:
-        with suppress(OSError, ValueError):  # no such limit, or none that is a number
+        with suppress(OSError, ValueError):  # there is no such limit, or it is "max"
             quota, period = " ".join(path.read_text() for path in paths).split()
             if int(quota) > 0:
-                found.append(max(1, math.ceil(int(quota) / int(period))))
-    return found
+                limits.append(max(1, math.ceil(int(quota) / int(period))))
+    return limits

@@ -1,4 +1,4 @@
-"""How much memory there is, and the most that this process has had."""
+"""How much memory this process may use, and its peak so far."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ from contextlib import suppress
 from pathlib import Path
 
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Files of Linux control groups, version 2 and version 1, with the memory limit of the container in bytes."""
 
 
 def available_memory() -> int:
-    """Return the bytes that the container or a limit on the process (ulimit -v) allow, or those of the machine."""
+    """Return the bytes of memory that this process may use.
+
+    This is the smallest of the machine's memory, the limits of the container, and the limit of the process (ulimit -v).
+    """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    allowed = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return min([machine, *allowed, *([limit] if limit != resource.RLIM_INFINITY else [])])
+    container = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
+    process = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return min([machine, *container, *([process] if process != resource.RLIM_INFINITY else [])])
 
 
 def forget_peak() -> None:
-    """Let `peak_memory` count from now on, where the system can do so (Linux)."""
+    """Start a new measurement of `peak_memory`. This has an effect on Linux only."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory() -> int:
-    """Return the most bytes of memory that this process has had since `forget_peak`, or since its start."""
+    """Return the peak memory of this process in bytes since `forget_peak` (on Linux) or since its start.
+
+    The source is VmHWM in /proc/self/status, otherwise getrusage, whose unit is bytes on macOS and KiB elsewhere.
+    """
     try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
-        found = None
-    if found:
-        return 1024 * int(found[1])
+        match = None
+    if match:
+        return 1024 * int(match[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

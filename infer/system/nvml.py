@@ -1,8 +1,8 @@
-"""What NVIDIA's driver says of the GPUs and their memory: its management library (NVML), called through ctypes.
+"""Count GPUs and read their memory with NVIDIA's management library (NVML), called through ctypes.
 
-No package is needed: `libnvidia-ml.so.1` comes with the driver. Where it is absent there are no GPUs. GPUs are
-counted as CUDA counts them in the order of their bus (CUDA_DEVICE_ORDER=PCI_BUS_ID): those that
-CUDA_VISIBLE_DEVICES names, or all.
+No Python package is needed: `libnvidia-ml.so.1` is part of the driver. Without this library the machine has no usable
+GPU. GPUs are numbered as in CUDA with CUDA_DEVICE_ORDER=PCI_BUS_ID: in the order of the bus, and only those that
+CUDA_VISIBLE_DEVICES lists, if it is set. Functions and structures: NVIDIA's NVML API reference.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ from dataclasses import dataclass
 
 LIBRARY = "libnvidia-ml.so.1"
 SUCCESS, TOO_SMALL = 0, 7
+"""NVML's return codes: success, and a buffer that is too small for the answer."""
 UNKNOWN = 2**64 - 1
-"""What NVML says of a process whose memory it cannot tell."""
+"""NVML reports this number of bytes when it cannot measure the memory of a process."""
 
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Bytes of a GPU's memory that are free, and that are used by anything."""
+    """The memory of a GPU in bytes."""
 
     free: int
     used: int
+    """By all processes together."""
 
 
 class _Memory(ctypes.Structure):
-    """nvmlMemory_t."""
+    """NVML's structure nvmlMemory_t."""
 
     _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
 
 
 class _Process(ctypes.Structure):
-    """nvmlProcessInfo_t of the third version."""
+    """NVML's structure nvmlProcessInfo_t, as in nvmlDeviceGetComputeRunningProcesses_v3."""
 
     _fields_ = [
         ("pid", ctypes.c_uint),
@@ -45,13 +47,13 @@ class _Process(ctypes.Structure):
 
 
 def gpu_count() -> int:
-    """Return how many GPUs CUDA would show this process; 0 without a driver."""
+    """Return how many GPUs CUDA shows to this process; 0 without a driver."""
     with _library() as nvml:
         return len(_visible(nvml)) if nvml else 0
 
 
 def gpu_name(index: int) -> str | None:
-    """Return the name of a GPU; None where there is none of that number."""
+    """Return the name of a GPU, such as "NVIDIA H200"; None if there is no GPU with this number."""
     name = ctypes.create_string_buffer(96)
     with _device(index) as (nvml, device):
         known = nvml is not None and nvml.nvmlDeviceGetName(device, name, len(name)) == SUCCESS
@@ -59,7 +61,7 @@ def gpu_name(index: int) -> str | None:
 
 
 def gpu_memory(index: int) -> GpuMemory | None:
-    """Return the memory of a GPU; None where it cannot be told."""
+    """Return the memory of a GPU; None if it cannot be read."""
     memory = _Memory()
     with _device(index) as (nvml, device):
         known = nvml is not None and nvml.nvmlDeviceGetMemoryInfo(device, ctypes.byref(memory)) == SUCCESS
@@ -67,9 +69,9 @@ def gpu_memory(index: int) -> GpuMemory | None:
 
 
 def own_memory(index: int) -> int | None:
-    """Return the bytes of a GPU that this process holds; None where NVML cannot tell.
+    """Return the bytes of GPU memory that this process uses; None if NVML cannot report it.
 
-    It tells processes apart by their number on the host, which a container does not know.
+    NVML lists processes by their id on the host. A process in a container has another id and does not find itself.
     """
     with _device(index) as (nvml, device):
         if nvml is None:
@@ -78,17 +80,17 @@ def own_memory(index: int) -> int | None:
         code = nvml.nvmlDeviceGetComputeRunningProcesses_v3(device, ctypes.byref(count), None)
         if code not in (SUCCESS, TOO_SMALL):
             return None
-        found = (_Process * (count.value + 8))()
-        count.value = len(found)
-        if nvml.nvmlDeviceGetComputeRunningProcesses_v3(device, ctypes.byref(count), found) != SUCCESS:
+        processes = (_Process * (count.value + 8))()  # more may have started since the count
+        count.value = len(processes)
+        if nvml.nvmlDeviceGetComputeRunningProcesses_v3(device, ctypes.byref(count), processes) != SUCCESS:
             return None
-    own = [int(process.memory) for process in found[: count.value] if process.pid == os.getpid()]
+    own = [int(process.memory) for process in processes[: count.value] if process.pid == os.getpid()]
     return own[0] if own and own[0] != UNKNOWN else None
 
 
 @contextmanager
 def _library() -> Iterator[ctypes.CDLL | None]:
-    """Give NVML while the context lasts; None without it."""
+    """Load and initialise NVML for the duration of the context; None if it is not installed."""
     try:
         nvml = ctypes.CDLL(LIBRARY)
     except OSError:
@@ -105,19 +107,22 @@ def _library() -> Iterator[ctypes.CDLL | None]:
 
 @contextmanager
 def _device(index: int) -> Iterator[tuple[ctypes.CDLL | None, ctypes.c_void_p]]:
-    """Give NVML and its handle of a GPU while the context lasts; None where there is none of that number."""
+    """Give NVML and its handle of a GPU for the duration of the context; None if there is no GPU with this number."""
     with _library() as nvml:
         visible = _visible(nvml) if nvml else []
         yield (nvml, visible[index]) if index < len(visible) else (None, ctypes.c_void_p())
 
 
 def _visible(nvml: ctypes.CDLL) -> list[ctypes.c_void_p]:
-    """Return NVML's handles of the GPUs that CUDA shows, up to the first that CUDA_VISIBLE_DEVICES names in vain."""
+    """Return NVML's handles of the GPUs that CUDA shows.
+
+    CUDA ignores the rest of CUDA_VISIBLE_DEVICES after the first entry that is not a GPU; so does this function.
+    """
     count = ctypes.c_uint(0)
     if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != SUCCESS:
         return []
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [str(number) for number in range(count.value)] if chosen is None else chosen.split(",")
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [str(number) for number in range(count.value)] if listed is None else listed.split(",")
     handles = []
     for name in map(str.strip, names):
         handle = ctypes.c_void_p()

@@ -1,4 +1,4 @@
-"""Work on many rows or cells, shared out to threads."""
+"""Share work on many rows or cells among threads."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from itertools import starmap
 
 
 def in_parallel(count: int, size: int, threads: int, work: Callable[[int, int], None]) -> None:
-    """Call ``work(first, last)`` for bands of ``size`` that make up 0 to ``count``, in ``threads`` threads.
+    """Cut ``range(count)`` into bands of ``size`` and call ``work(first, last)`` for each, in ``threads`` threads.
 
-    Raises what ``work`` raises, MemoryError where a thread cannot be started.
+    The last band may be shorter; ``last`` is excluded. Raises the exceptions of ``work``, and MemoryError when a thread
+    cannot be started.
+
+    >>> in_parallel(5, 2, 1, lambda first, last: print(first, last))
+    0 2
+    2 4
+    4 5
     """
     bands = [(first, min(first + size, count)) for first in range(0, count, size)]
     if threads == 1 or len(bands) < 2:
@@ -19,8 +25,8 @@ def in_parallel(count: int, size: int, threads: int, work: Callable[[int, int], 
         return
     with ThreadPoolExecutor(min(threads, len(bands))) as pool:
         try:
-            done = pool.map(work, *zip(*bands, strict=True))
+            results = pool.map(work, *zip(*bands, strict=True))
         except RuntimeError as error:
-            raise MemoryError("there is no room for another thread") from error
-        for _ in done:
+            raise MemoryError("another thread cannot be started") from error
+        for _ in results:  # raises the first exception of a band
             pass

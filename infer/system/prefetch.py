@@ -1,4 +1,4 @@
-"""Work that goes on while its results are used."""
+"""Compute the next items in a thread while the current one is used."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 DEPTH = 2
+"""How many finished items wait at most for the consumer."""
 
 
 def prefetch(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items, which a thread makes up to `DEPTH` ahead; what it raises is raised here.
+    """Yield the items in their order while a thread computes up to `DEPTH` items ahead.
 
-    Once the consumer stops, the thread ends at its next item. Raises MemoryError when there is no room for a thread.
+    An exception of ``items`` is raised here. When the consumer stops, the thread ends after its current item. Raises
+    MemoryError when the thread cannot be started.
+
+    >>> list(prefetch(number**2 for number in range(4)))
+    [0, 1, 4, 9]
     """
     queue: Queue[tuple[str, Item | BaseException | None]] = Queue(DEPTH)
     stopped = Event()
 
-    def make() -> None:
+    def produce() -> None:
         try:
             with _closing(items):
                 for item in items:
@@ -28,35 +33,36 @@ def prefetch(items: Iterable[Item]) -> Iterator[Item]:
                     if stopped.is_set():
                         return
             queue.put(("end", None))
-        except BaseException as error:  # whatever it is, the consumer raises it
+        except BaseException as error:  # of any type: the consumer raises it again
             queue.put(("error", error))
 
-    thread = Thread(target=make, daemon=True)
+    thread = Thread(target=produce, daemon=True)
     try:
         thread.start()
-    except RuntimeError as error:  # Python says no more than that it cannot
-        raise MemoryError("no room for a thread") from error
-    got: tuple[str, Item | BaseException | None] = "begin", None
+    except RuntimeError as error:  # Python gives no other reason for a thread that cannot start
+        raise MemoryError("a thread cannot be started") from error
+    message: tuple[str, Item | BaseException | None] = "begin", None
     try:
-        while (kind := (got := queue.get())[0]) == "item":
-            yield got[1]  # type: ignore[misc]
+        while (kind := (message := queue.get())[0]) == "item":
+            yield message[1]  # type: ignore[misc]
         if kind == "error":
-            raise got[1]  # type: ignore[misc]
+            raise message[1]  # type: ignore[misc]
     finally:
-        # An error holds this frame by its traceback: were it held here, only the garbage collector would end both.
-        del got
+        # The traceback of an error refers to this frame. Without `del` the two would refer to each other, and only the
+        # garbage collector would free them.
+        del message
         stopped.set()
         while thread.is_alive():
-            _emptied(queue)
+            _empty(queue)
             thread.join(0.05)
 
 
 def _closing(items: Iterable[Item]) -> AbstractContextManager[object]:
-    """End a generator, and what it waits for, in the thread that ran it."""
+    """Close a generator at the end of the context, in the thread that ran it."""
     return closing(items) if isinstance(items, Generator) else nullcontext()
 
 
-def _emptied(queue: Queue[tuple[str, Item | BaseException | None]]) -> None:
-    """Take what is waiting, so that a thread which waits for room can go on."""
+def _empty(queue: Queue[tuple[str, Item | BaseException | None]]) -> None:
+    """Remove all messages, so that a thread that waits for a free place can continue."""
     while not queue.empty():
         queue.get()

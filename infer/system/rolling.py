@@ -1,4 +1,4 @@
-"""The rows of a tall array that are still needed."""
+"""A window of rows that moves down a tall array."""
 
 from __future__ import annotations
 
@@ -9,51 +9,60 @@ import numpy.typing as npt
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 SPARE = 128
-"""Rows of room that a new array has beyond those that it is made for."""
+"""Free rows at the end of a newly allocated array."""
 
 
 class Rolling(Generic[Scalar]):
-    """Consecutive rows (top to bottom, ..., X) of an array of which more rows come below and old ones are let go.
+    """Rows ``top`` to ``bottom`` of a tall array (Y, ..., X): rows are added at the bottom and dropped at the top.
 
-    The rows come first, so that any of them are contiguous and compiled code meets no other layout.
+    Rows are the first axis, so that any range of them is C-contiguous, the one layout that the compiled kernels accept.
+
+    >>> window = Rolling(2, np.int32)
+    >>> window.append(np.array([[0, 1], [2, 3], [4, 5]], np.int32))
+    >>> window.drop(1)
+    >>> window.top, window.bottom, window.rows(1, 2).tolist()
+    (1, 3, [[2, 3]])
     """
 
     def __init__(self, width: int, dtype: type[Scalar], *leading: int) -> None:
+        """Start without rows. The shape of the array is (Y, *leading, width)."""
         self._data = np.empty((0, *leading, width), dtype)
         self._start = 0
+        """Index in ``_data`` of the row ``top``."""
         self.top = self.bottom = 0
-        """The rows that are held: top included, bottom not."""
+        """The range of rows in memory; bottom is excluded."""
 
     def append(self, rows: npt.NDArray[Scalar]) -> None:
-        """Add rows (n, ..., X) below."""
-        kept, count = self.bottom - self.top, len(rows)
-        if self._start + kept + count > len(self._data):
-            self._make_room(kept, count)
-        first = self._start + kept
+        """Add rows (n, ..., X) at the bottom."""
+        held, count = self.bottom - self.top, len(rows)
+        if self._start + held + count > len(self._data):
+            self._make_room(held, count)
+        first = self._start + held
         self._data[first : first + count] = rows
         self.bottom += count
 
     def rows(self, top: int, bottom: int) -> npt.NDArray[Scalar]:
-        """Return a view of the rows top to bottom, which must be held."""
+        """Return a view of the rows ``top`` to ``bottom`` (excluded). Raises IndexError if they are not in memory."""
         if not self.top <= top <= bottom <= self.bottom:
-            raise IndexError(f"rows {top} to {bottom} are not among those held, {self.top} to {self.bottom}")
+            raise IndexError(f"rows {top} to {bottom} are not in memory, which holds rows {self.top} to {self.bottom}")
         first = self._start - self.top
         return self._data[first + top : first + bottom]
 
     def drop(self, before: int) -> None:
-        """Let the rows above ``before`` go."""
-        gone = min(before, self.bottom) - self.top
-        if gone > 0:
-            self._start += gone
-            self.top += gone
+        """Drop the rows above row ``before``."""
+        dropped = min(before, self.bottom) - self.top
+        if dropped > 0:
+            self._start += dropped
+            self.top += dropped
 
-    def _make_room(self, kept: int, count: int) -> None:
-        """Move the rows that are held to the front; of a larger array where this one has no room for `count` rows."""
+    def _make_room(self, held: int, count: int) -> None:
+        """Move the ``held`` rows to the front of the array, or of a larger one if ``count`` more rows do not fit."""
         old, start = self._data, self._start
-        if kept + count > len(old):
-            self._data = np.empty((kept + count + SPARE, *old.shape[1:]), old.dtype)
-        step = start if self._data is old else max(1, kept)
-        for first in range(0, kept, step):
-            last = min(first + step, kept)
+        if held + count > len(old):
+            self._data = np.empty((held + count + SPARE, *old.shape[1:]), old.dtype)
+        # Within one array, pieces of `start` rows do not overlap their targets, so NumPy makes no temporary copy.
+        step = start if self._data is old else max(1, held)
+        for first in range(0, held, step):
+            last = min(first + step, held)
             self._data[first:last] = old[start + first : start + last]
         self._start = 0

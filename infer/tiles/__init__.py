@@ -1,1 +1,1 @@
-"""From an image to network tiles, and from tiles back to rows of maps."""
+"""From an image to tiles for the network, and from the network's tiles back to rows of maps."""

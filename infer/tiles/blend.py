@@ -1,4 +1,4 @@
-"""Tiles through the network, blended into finished rows."""
+"""Run all tiles of an image through the network and blend their maps into finished rows."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from .rescale import NormalisedView
 
 Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]
-"""(B, C, Y, X) float32 -> maps (B, channels, Y, X) float32."""
+"""Tiles (B, C, Y, X) float32 -> maps (B, channels, Y, X) float32."""
 ROWS = 64
+"""Most rows of maps that are yielded together."""
 
 
 def blend_weights(size: int, tile: int) -> Array:
-    """Return the (size,) float32 weight of a tile along one axis.
+    """Return the (size,) float32 blending weights of a tile along one axis.
 
-    Cellpose's sigmoid 1 / (1 + exp((d - (B / 2 - 20)) / 7.5)) of the distance d from the middle, B = ``size``; a
-    tile smaller than ``tile``, the network's own, takes the middle of that one's.
+    Cellpose's sigmoid 1 / (1 + exp((d - (B / 2 - 20)) / 7.5)), where d is the distance from the middle of the tile and
+    B is its size. A tile smaller than ``tile``, the network's tile size, gets the middle of the weights for ``tile``.
+
+    >>> blend_weights(224, 224)[[0, 20, 111]].round(3)  # at the border, 20 px from it and in the middle
+    array([0.069, 0.517, 1.   ], dtype=float32)
     """
     distance = np.abs(np.arange(size) - (size - 1) / 2)
     weight: Array = (1 / (1 + np.exp((distance - (max(size, tile) / 2 - 20)) / 7.5))).astype(np.float32)
@@ -40,52 +44,59 @@ def finished_rows(
     first_row: int = 0,
     last_row: int | None = None,
 ) -> Iterator[tuple[int, Array]]:
-    """Yield (top, maps (channels, n, X) float32): consecutive final rows of the maps, ``first_row`` to ``last_row``.
+    """Yield (top, maps (channels, n, X) float32): the blended rows ``first_row``..``last_row``, the last excluded.
 
-    One row of tiles is held at a time, and up to `ROWS` rows are handed over. Tiles are added in the order of the
-    grid, so the sums depend neither on the batch size nor on the range of rows: tiles that do not touch those rows are
-    left out.
+    ``top`` is the first row of each part, and n is at most `ROWS`. rows, columns: the tiles along both axes; tile: the
+    network's tile size in px; batch: most tiles per run of the network. ``last_row`` None means the last row of the
+    image.
+
+    Memory holds one row of tiles. Tiles that do not touch the requested rows are not computed. Tiles are added in the
+    order of the grid, so the result does not depend on the batch size or on the range of rows.
     """
     width = columns.length
     weight_y, weight_x = blend_weights(rows.tile, tile), blend_weights(columns.tile, tile)
     weight = weight_y[:, None] * weight_x
     weighted = np.empty((channels, rows.tile, columns.tile), np.float32)
-    across = np.zeros(width, np.float32)
+    total_x = np.zeros(width, np.float32)  # sum of the weights of all tiles, for each column
     for left in columns.starts:
-        _add(across, weight_x, left)
-    total = np.zeros((channels, rows.tile, width), np.float32)
-    down = np.zeros(rows.tile, np.float32)
-    run = _background_once(run)
-    together = groups(columns.starts, batch)
+        _add(total_x, weight_x, left)
+    total = np.zeros((channels, rows.tile, width), np.float32)  # sum of the weighted maps, from row ``top`` on
+    total_y = np.zeros(rows.tile, np.float32)  # sum of the weights, for each row of ``total``
+    run = _cache_background(run)
+    batches = groups(columns.starts, batch)
     last_row = rows.length if last_row is None else last_row
-    needed = [
+    tile_rows = [
         index
         for index, top in enumerate(rows.starts)
         if first_row < min(top + rows.tile, rows.length) and top < last_row
     ]
-    tiles = _tiles(view, [rows.starts[index] for index in needed], together, (rows.tile, columns.tile))
-    found = prefetch(_runs(run, prefetch(tiles)))
-    for index in needed:
+    tiles = _tiles(view, [rows.starts[index] for index in tile_rows], batches, (rows.tile, columns.tile))
+    batch_maps = prefetch(_run_all(run, prefetch(tiles)))
+    for index in tile_rows:
         top = rows.starts[index]
-        down += weight_y
-        for lefts in together:
-            for left, maps in zip(lefts, next(found), strict=True):
+        total_y += weight_y
+        for lefts in batches:
+            for left, maps in zip(lefts, next(batch_maps), strict=True):
                 _add(total, np.multiply(maps, weight, out=weighted), left)
-        last = rows.advance(index) - top
-        end = min(last, last_row - top)
+        final = rows.advance(index) - top  # rows of ``total`` that no later tile touches
+        end = min(final, last_row - top)
         for first in range(max(0, first_row - top), end, ROWS):
-            some = slice(first, min(first + ROWS, end))
-            yield top + first, total[:, some] / (down[some, None] * across)
-        total[:, : rows.tile - last] = total[:, last:].copy()
-        total[:, rows.tile - last :] = 0
-        down[: rows.tile - last] = down[last:].copy()
-        down[rows.tile - last :] = 0
+            part = slice(first, min(first + ROWS, end))
+            yield top + first, total[:, part] / (total_y[part, None] * total_x)
+        # Move the rows that are not final to the top, where the next row of tiles is added.
+        total[:, : rows.tile - final] = total[:, final:].copy()
+        total[:, rows.tile - final :] = 0
+        total_y[: rows.tile - final] = total_y[final:].copy()
+        total_y[rows.tile - final :] = 0
 
 
 def groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
-    """Return the starts in groups of ``batch`` at most, as few and as equal as can be, the largest first.
+    """Return the tile positions in as few groups of at most ``batch`` as possible, of nearly equal size.
 
-    So the room that a GPU makes for the first is enough for all.
+    The first group is the largest, so the memory that a GPU reserves for it is enough for all groups.
+
+    >>> groups((0, 10, 20, 30, 40), 3)
+    [(0, 10, 20), (30, 40)]
     """
     count = -(-len(starts) // batch)
     bounds = [-(-len(starts) * index // count) for index in range(count + 1)]
@@ -93,49 +104,50 @@ def groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
 
 
 def _tiles(
-    view: NormalisedView, tops: list[int], together: list[tuple[int, ...]], shape: tuple[int, int]
+    view: NormalisedView, tops: list[int], batches: list[tuple[int, ...]], shape: tuple[int, int]
 ) -> Iterator[Array]:
-    """Yield the tiles (B, C, Y, X) of each group of columns, row of tiles by row of tiles."""
+    """Yield the tiles (B, C, Y, X) of each batch: for each row of tiles, all its batches from left to right."""
     for top in tops:
-        for lefts in together:
+        for lefts in batches:
             yield np.stack([view.read(top, left, top + shape[0], left + shape[1]) for left in lefts])
 
 
-def _runs(run: Run, tiles: Iterator[Array]) -> Iterator[Array]:
-    """Yield the maps (B, 3, Y, X) of each group of tiles."""
+def _run_all(run: Run, tiles: Iterator[Array]) -> Iterator[Array]:
+    """Yield the maps (B, channels, Y, X) of each batch of tiles."""
     with closing(tiles):  # type: ignore[type-var]
-        for group in tiles:
-            yield run(group)
+        for batch in tiles:
+            yield run(batch)
 
 
-def _background_once(run: Run) -> Run:
-    """Return ``run``, which remembers the maps of a tile of a single value: groups of empty background run once.
+def _cache_background(run: Run) -> Run:
+    """Return a function like ``run`` that computes the maps of empty background only once.
 
-    A group that holds anything else goes through whole: a new number of tiles is dear on a GPU.
+    It caches the maps of the last tile in which every channel has one constant value. A batch is taken from the cache
+    only if all its tiles are in it; otherwise the whole batch is run, because a GPU is slow with a new batch size.
     """
-    known: dict[bytes, Array] = {}
+    cached: dict[bytes, Array] = {}
 
-    def maps(tiles: Array) -> Array:
-        values = [_single_value(tile) for tile in tiles]
-        if all(value in known for value in values):
-            return np.stack([known[value] for value in values if value])
-        found = run(tiles)
-        for value, own in zip(values, found, strict=True):
-            if value is not None and value not in known:
-                known.clear()
-                known[value] = own.copy()
-        return found
+    def run_cached(tiles: Array) -> Array:
+        values = [_constant_value(tile) for tile in tiles]
+        if all(value in cached for value in values):
+            return np.stack([cached[value] for value in values if value])
+        batch_maps = run(tiles)
+        for value, tile_maps in zip(values, batch_maps, strict=True):
+            if value is not None and value not in cached:
+                cached.clear()
+                cached[value] = tile_maps.copy()
+        return batch_maps
 
-    return maps
+    return run_cached
 
 
-def _single_value(tile: Array) -> bytes | None:
-    """Return the value of each channel where every pixel of a tile (C, Y, X) has the same, None otherwise."""
+def _constant_value(tile: Array) -> bytes | None:
+    """Return the value of each channel if all pixels of the tile (C, Y, X) have the same values, otherwise None."""
     value = tile[:, :1, :1]
     return value.tobytes() if (tile[:, :1] == value).all() and (tile == value).all() else None
 
 
 def _add(total: Array, values: Array, left: int) -> None:
-    """Add ``values`` to the last axis of ``total`` from ``left`` on, cut at both ends."""
+    """Add ``values`` to ``total``, in place, from column ``left`` on; columns outside ``total`` are ignored."""
     first, last = max(0, -left), min(values.shape[-1], total.shape[-1] - left)
     total[..., left + first : left + last] += values[..., first:last]

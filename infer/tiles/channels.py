@@ -1,4 +1,4 @@
-"""Which channels of an image go into which inputs of the network."""
+"""The channel map: which image channels each input of the network gets."""
 
 from __future__ import annotations
 
@@ -8,29 +8,35 @@ from ..errors import SettingsError
 from ..network.contract import CHANNEL_POLICIES
 
 Sources = tuple[int, ...]
+"""Image channels, from 0, whose mean is one network input; an empty tuple stands for an input of zeros."""
 ChannelMap = tuple[Sources, ...]
-"""For every network input the source channels of which it is the mean; none of them for an empty input."""
+"""The source channels of every network input."""
 
 
 def channel_map(policy: str, channels: int, choice: Sequence[int] | None = None) -> ChannelMap:
-    """Return the map of a contract's channel policy for an image with ``channels`` channels.
+    """Return the channel map for an image with ``channels`` channels.
 
-    ``choice`` overrides the policy: one number for each input, counted from 1; 0 as the first number stands
-    for the mean of all channels and after it for an empty input (the meaning of Cellpose's ``channels``).
-    Raises SettingsError when it does not fit the network or the image.
+    policy: the channel policy of the network's contract. ``choice`` replaces the policy: one channel number for each
+    network input, counted from 1. As the first number, 0 is the mean of all channels; as a later number, 0 is an empty
+    input. Cellpose's option ``channels`` has the same meaning. Raises SettingsError if the choice does not fit the
+    network or the image.
+
+    >>> channel_map("cellpose", 3), channel_map("cellpose", 3, (3, 0))
+    (((0, 1, 2), ()), ((2,), ()))
     """
     inputs = CHANNEL_POLICIES[policy]
-    everything = tuple(range(channels))
+    all_channels = tuple(range(channels))
     if choice is not None:
         check_choice(policy, choice)
         if not all(0 <= number <= channels for number in choice):
             raise SettingsError(
-                f"--channels {','.join(map(str, choice))} does not fit an image of {channels} channel(s)."
+                f"--channels {','.join(map(str, choice))} does not fit an image of {channels} channel(s); give numbers "
+                f"from 0 to {channels}."
             )
         first, *rest = choice
-        return ((first - 1,) if first else everything, *(((n - 1,) if n else ()) for n in rest))
+        return ((first - 1,) if first else all_channels, *(((n - 1,) if n else ()) for n in rest))
     if policy == "cellpose":
-        return (everything, ())
+        return (all_channels, ())
     if policy == "green-blue":
         return ((1,), (2,)) if channels >= 3 else tuple((c,) if c < channels else () for c in range(2))
     if channels == 1:
@@ -39,7 +45,7 @@ def channel_map(policy: str, channels: int, choice: Sequence[int] | None = None)
 
 
 def check_choice(policy: str, choice: Sequence[int] | None) -> None:
-    """Raise SettingsError when a choice of channels does not count one number for each input of the network."""
+    """Raise SettingsError if a choice of channels does not have one number for each input of the network."""
     inputs = CHANNEL_POLICIES[policy]
     if choice is not None and len(choice) != inputs:
         raise SettingsError(f"--channels needs {inputs} numbers for this network, not {len(choice)}.")

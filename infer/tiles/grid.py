@@ -1,4 +1,4 @@
-"""The grid of tiles: whole numbers only, decided by the size of the network image alone."""
+"""The tile grid: positions in whole network pixels that depend only on the size of the network image."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from ..network.contract import GRAIN
 
 OVERLAP = 0.1
+"""Least overlap of neighbouring tiles, as a fraction of the tile's side."""
 MARGIN = 8
+"""Least padding at both ends of an axis, in network pixels."""
 LARGEST = 1.5
-"""Largest side of a tile, in sides of the network's own tile."""
+"""Largest side of a tile, as a multiple of the network's tile size."""
 
 
 @dataclass(frozen=True)
 class TileGrid:
     """The tiles along one axis of ``length`` network pixels.
 
-    The axis is padded by at least `MARGIN` on both sides to a multiple of the network's grain, as in Cellpose.
-    ``starts`` are positions on the axis without padding, so the first is negative. Neighbouring tiles overlap by at
-    least a tenth::
+    As in Cellpose, the axis is padded by at least `MARGIN` at both ends, to a multiple of the network's grain. Tile
+    positions count from the first pixel without padding, so the first position is negative. Neighbouring tiles overlap
+    by at least `OVERLAP`::
 
         start    0                              length
           |<-----|----- tile ----->|              |
@@ -27,19 +29,22 @@ class TileGrid:
     """
 
     length: int
+    """Network pixels of the axis, without padding."""
     tile: int
+    """Side of a tile in network pixels."""
     starts: tuple[int, ...]
+    """Position of the first pixel of each tile."""
 
     def advance(self, index: int) -> int:
-        """Return the end of the positions that no tile after ``index`` touches."""
+        """Return the first position that a tile after number ``index`` touches, or ``length`` after the last tile."""
         return self.starts[index + 1] if index + 1 < len(self.starts) else self.length
 
 
 def tile_grid(length: int, tile: int, grain: int = GRAIN) -> TileGrid:
-    """Return the tiles of an axis: one if the padded axis fits into the largest tile, otherwise evenly spread.
+    """Return the tiles of an axis of ``length`` network pixels.
 
-    Sides are multiples of ``grain``. Of the sides from ``tile`` to `LARGEST` times as much, the one with the fewest
-    pixels in all is taken.
+    One tile is used if the padded axis fits into the largest tile. Otherwise the tiles are spread evenly, and their
+    side is the multiple of ``grain`` between ``tile`` and `LARGEST` * ``tile`` with the fewest tile pixels in total.
 
     >>> tile_grid(200, 224)
     TileGrid(length=200, tile=224, starts=(-12,))
@@ -56,5 +61,5 @@ def tile_grid(length: int, tile: int, grain: int = GRAIN) -> TileGrid:
 
 
 def _count(padded: int, side: int) -> int:
-    """Return how many tiles cover a padded axis that is longer than one of them."""
+    """Return how many tiles of this side cover a padded axis that is longer than one tile."""
     return math.ceil((padded - side) / math.floor(side * (1 - OVERLAP))) + 1

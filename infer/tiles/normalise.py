@@ -1,4 +1,4 @@
-"""The percentiles of an image, and the normalisation of its channels by them."""
+"""Normalisation: a low and a high percentile of each network input become 0 and 1."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ from .percentiles import of_floats, of_histogram
 
 Array = npt.NDArray[np.float32]
 IntensityRanges = npt.NDArray[np.float64]
+"""(inputs, 2): for each network input the low percentile, and the span from it to the high one; span 0 if constant."""
 Mixed = npt.NDArray[np.floating]
+"""(inputs, Y, X): network inputs before normalisation, float32 or float64."""
 ROWS = 256
+"""Image rows that are read together."""
 FLAT = 8
-"""A span below this many steps of floating point is noise of the arithmetic."""
+"""An input is constant if its span, relative to its values, is at most this many machine epsilons: rounding noise."""
 
 
 def mix(window: Pixels, channels: ChannelMap) -> Mixed:
-    """Return the network's inputs (C, Y, X), not yet normalised, of a source window.
+    """Return the network inputs (inputs, Y, X) of an image window (C, Y, X), before normalisation.
 
-    Float32 where that holds every value of the source exactly or the source is float32, float64 otherwise.
+    Each input is the mean of its source channels, or 0 without source channels. The dtype is float32 if it represents
+    every value of the image's dtype exactly, otherwise float64.
+
+    >>> mix(np.array([[[10, 20]], [[30, 60]]], np.uint8), ((0, 1), ()))
+    array([[[20., 40.]],
+    <BLANKLINE>
+           [[ 0.,  0.]]], dtype=float32)
     """
     mixed: Mixed = np.zeros((len(channels), *window.shape[1:]), _precision(window.dtype))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -37,65 +46,72 @@ def mix(window: Pixels, channels: ChannelMap) -> Mixed:
 
 
 def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[float, float]) -> IntensityRanges:
-    """Return (inputs, 2) float64 the low level and the span between two percentiles, over the whole image.
+    """Return the ranges (inputs, 2) float64 of the network inputs: low percentile, and span to the high percentile.
 
-    Linear interpolation between order statistics, as ``numpy.percentile``, by histograms of the image read `ROWS`
-    rows at a time: exact for every type. Where the two are equal, as in an image with a few small cells, the lowest
-    and the highest value take their place. An empty or constant input has the span 0. Values that are not finite do
-    not count.
+    The percentiles are those of the whole image and equal ``numpy.percentile`` with linear interpolation. Histograms
+    of the image, which is read `ROWS` rows at a time, give them exactly for every dtype. NaN and infinite pixels are
+    excluded. If the two percentiles are equal, as in an image with few small cells, the minimum and the maximum replace
+    them. An empty or constant input has the span 0.
     """
     noise = FLAT * np.finfo(_precision(image.dtype)).eps
-    wanted = (*percentiles, 0.0, 100.0)
+    levels = (*percentiles, 0.0, 100.0)
     inputs = [sources for sources in dict.fromkeys(channels) if sources]
-    found: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
-    for sources, own in zip(inputs, _percentiles(image, inputs, wanted), strict=True):
-        low, high, least, most = map(float, own)
+    ranges: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
+    for sources, values in zip(inputs, _percentiles(image, inputs, levels), strict=True):
+        low, high, minimum, maximum = map(float, values)
         if high - low <= noise * max(abs(low), abs(high)):
-            low, high = least, most
-        flat = high - low <= noise * max(abs(low), abs(high))
-        found[sources] = (low, 0.0 if flat else high - low)
-    return np.array([found[sources] for sources in channels])
+            low, high = minimum, maximum
+        constant = high - low <= noise * max(abs(low), abs(high))
+        ranges[sources] = (low, 0.0 if constant else high - low)
+    return np.array([ranges[sources] for sources in channels])
 
 
 def normalise(mixed: Mixed, ranges: IntensityRanges) -> Array:
-    """Bring the low level to 0 and the high one to 1, without clipping; inputs of span 0 and what is not finite to 0.
+    """Return (inputs, Y, X) float32 in which the low percentile is 0 and the high percentile is 1, without clipping.
 
-    Computed in the precision of ``mixed``, or in float64 where the span is too long for it; returned as float32.
+    ranges: (inputs, 2) as from `intensity_ranges`. Inputs of span 0, NaN and infinite pixels become 0. The computation
+    uses the dtype of ``mixed``, or float64 if a span exceeds the range of that dtype.
+
+    >>> normalise(np.array([[[10.0, 20.0, 40.0]]]), np.array([[10.0, 20.0]]))
+    array([[[0. , 0.5, 1.5]]], dtype=float32)
     """
     if ranges[:, 1].max(initial=0) > np.finfo(mixed.dtype).max:
         mixed = mixed.astype(np.float64)
     low, span = (ranges[:, i, None, None].astype(mixed.dtype) for i in range(2))
     with np.errstate(over="ignore", invalid="ignore"):
-        spread = mixed - low
-        spread /= np.where(span > 0, span, 1)
-        scaled: Array = spread.astype(np.float32, copy=False)
+        shifted = mixed - low
+        shifted /= np.where(span > 0, span, 1)
+        scaled: Array = shifted.astype(np.float32, copy=False)
     scaled[~np.isfinite(scaled)] = 0
     scaled[ranges[:, 1] <= 0] = 0
     return scaled
 
 
 def _precision(dtype: np.dtype[np.generic]) -> type[np.floating]:
+    """Return float32 if it represents every value of ``dtype`` exactly, otherwise float64."""
     return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 
-def _percentiles(image: Image, inputs: Sequence[Sources], wanted: Sequence[float]) -> list[list[float]]:
-    """Return for each input, a mean of channels, the percentiles of its finite values."""
+def _percentiles(image: Image, inputs: Sequence[Sources], percentiles: Sequence[float]) -> list[list[float]]:
+    """Return the percentiles of the finite values of each network input."""
     if image.dtype in (np.uint8, np.uint16) and all(len(sources) == 1 for sources in inputs):
         counts = np.zeros((len(inputs), 256**image.dtype.itemsize), np.int64)
         for rows in _rows(image):
             for index, (channel,) in enumerate(inputs):
                 counts[index] += np.bincount(rows[channel].ravel(), minlength=counts.shape[1])
-        return [of_histogram(own, wanted) for own in counts]
-    return [of_floats(partial(_finite, image, sources), _precision(image.dtype), wanted) for sources in inputs]
+        return [of_histogram(histogram, percentiles) for histogram in counts]
+    return [of_floats(partial(_finite, image, sources), _precision(image.dtype), percentiles) for sources in inputs]
 
 
 def _finite(image: Image, sources: Sources) -> Iterator[Mixed]:
+    """Yield the finite values (k,) of one network input, `ROWS` rows of the image at a time."""
     for rows in _rows(image):
         values = mix(rows, (sources,))[0]
         yield values[np.isfinite(values)]
 
 
 def _rows(image: Image) -> Iterator[Pixels]:
+    """Yield the image from the top down as windows (C, `ROWS` or fewer, X)."""
     _, height, width = image.shape
     for top in range(0, height, ROWS):
         yield image.read(top, 0, min(top + ROWS, height), width)

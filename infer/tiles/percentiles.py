@@ -1,4 +1,4 @@
-"""Percentiles of values too many to hold, exactly, by histograms."""
+"""Exact percentiles of more values than memory can hold, by histograms."""
 
 from __future__ import annotations
 
@@ -11,19 +11,34 @@ import numpy.typing as npt
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
 DIGIT = 16
-"""Bits of a number that one histogram tells apart."""
+"""Bits of a number that one histogram covers; it has 2 ** `DIGIT` bins."""
 
 
-def of_histogram(counts: Counts, wanted: Sequence[float]) -> list[float]:
-    """Return percentiles of the values 0, 1, ... that occur ``counts`` times; zeros where there is none."""
-    return _interpolated(lambda rank: float(_bin(counts, rank)), int(counts.sum()), wanted)
+def of_histogram(counts: Counts, percentiles: Sequence[float]) -> list[float]:
+    """Return the percentiles (0 to 100) of integer values from their histogram; zeros if it is empty.
+
+    counts: (bins,) int64, how often each of the values 0, 1, 2, ... occurs. Equals ``numpy.percentile``.
+
+    >>> of_histogram(np.array([1, 0, 1]), [0, 50, 100])
+    [0.0, 1.0, 2.0]
+    """
+    return _interpolated(lambda rank: float(_bin(counts, rank)), int(counts.sum()), percentiles)
 
 
-def of_floats(parts: Callable[[], Iterator[Floats]], dtype: type[np.floating], wanted: Sequence[float]) -> list[float]:
-    """Return percentiles of finite float32 or float64 values; zeros where there is none.
+def of_floats(
+    parts: Callable[[], Iterator[Floats]], dtype: type[np.floating], percentiles: Sequence[float]
+) -> list[float]:
+    """Return the percentiles (0 to 100) of finite float32 or float64 values; zeros if there are none.
 
-    ``parts`` yields all of them, in pieces, each time it is called: once for every `DIGIT` bits. The bits of an IEEE
-    number sort as the number does, once those of a negative one are inverted and its sign bit is.
+    parts: a function that yields all values, in arrays (k,) of ``dtype``; it is called again for each histogram.
+
+    Method: radix selection. The bits of a floating-point number are turned into an unsigned integer of the same order:
+    all bits of a negative number are inverted; of a positive number, only the sign bit. A histogram of the highest
+    `DIGIT` bits gives these bits of the value with the wanted rank. A histogram of the next bits, over the numbers with
+    the same higher bits, gives the next ones, until all bits are known.
+
+    >>> of_floats(lambda: iter([np.array([-1, 3], np.float32), np.array([0], np.float32)]), np.float32, [50, 75])
+    [0.0, 1.5]
     """
     unsigned = np.uint32 if dtype is np.float32 else np.uint64
     bits = 8 * np.dtype(unsigned).itemsize
@@ -31,7 +46,7 @@ def of_floats(parts: Callable[[], Iterator[Floats]], dtype: type[np.floating], w
 
     @cache
     def digits(prefix: int, shift: int) -> Counts:
-        """Count the `DIGIT` bits above ``shift`` of the numbers whose bits above those are ``prefix``."""
+        """Return the histogram of `DIGIT` bits from bit ``shift`` up, over numbers with the higher bits ``prefix``."""
         counts = np.zeros(1 << DIGIT, np.int64)
         for values in parts():
             pattern: npt.NDArray[np.unsignedinteger] = (values + dtype(0)).view(unsigned)
@@ -43,6 +58,7 @@ def of_floats(parts: Callable[[], Iterator[Floats]], dtype: type[np.floating], w
         return counts
 
     def value(rank: int) -> float:
+        """Return the value that has this rank, from 0, among all values."""
         prefix = 0
         for shift in range(bits - DIGIT, -1, -DIGIT):
             counts = digits(prefix, shift)
@@ -52,19 +68,22 @@ def of_floats(parts: Callable[[], Iterator[Floats]], dtype: type[np.floating], w
         pattern = prefix ^ sign if prefix & sign else prefix ^ ((1 << bits) - 1)
         return float(np.array(pattern, unsigned).view(dtype))
 
-    return _interpolated(value, int(digits(0, bits - DIGIT).sum()), wanted)
+    return _interpolated(value, int(digits(0, bits - DIGIT).sum()), percentiles)
 
 
 def _bin(counts: Counts, rank: int) -> int:
-    """Return the bin of a histogram in which the value of a rank, from 0, lies."""
+    """Return the bin of a histogram that contains the value of this rank, from 0."""
     return int(np.searchsorted(np.cumsum(counts), rank, side="right"))
 
 
-def _interpolated(value: Callable[[int], float], count: int, wanted: Sequence[float]) -> list[float]:
-    """Return percentiles of ``count`` values from the values of two ranks each, linearly as ``numpy.percentile``."""
+def _interpolated(value: Callable[[int], float], count: int, percentiles: Sequence[float]) -> list[float]:
+    """Return the percentiles of ``count`` values, interpolated linearly between two ranks as in ``numpy.percentile``.
+
+    value: a function from a rank, from 0, to the value that has this rank.
+    """
     if count == 0:
-        return [0.0] * len(wanted)
-    ranks = [percentile / 100 * (count - 1) for percentile in wanted]
+        return [0.0] * len(percentiles)
+    ranks = [percentile / 100 * (count - 1) for percentile in percentiles]
     lower = [value(int(rank)) for rank in ranks]
     upper = [value(min(int(rank) + 1, count - 1)) for rank in ranks]
     return [low + (high - low) * (rank % 1) for low, high, rank in zip(lower, upper, ranks, strict=True)]

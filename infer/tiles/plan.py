@@ -1,4 +1,4 @@
-"""The plan of one image: everything that is decided before its tiles go through the network."""
+"""The plan of one image: everything that is fixed before its tiles go through the network."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from .normalise import IntensityRanges
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """Frozen and picklable, so that any process can do any part of the image by it."""
+    """The plan of one image. It is frozen and can be pickled, so any process can segment any part of the image."""
 
     contract: Contract
+    """The contract of the network."""
     options: Segmentation
     shape: tuple[int, int]
     """(Y, X) of the image in px."""
@@ -23,14 +24,14 @@ class ImagePlan:
     """Cell diameter in px of the image, given or estimated."""
     channels: ChannelMap
     ranges: IntensityRanges
-    """(inputs, 2) float64: what becomes 0 in each network input, and the span that becomes 1."""
+    """(inputs, 2) float64: the low percentile of each network input, and the span to the high one."""
     rows: TileGrid
     columns: TileGrid
-    """The tiles along both axes of the network image; their lengths are its size."""
+    """The tiles along both axes of the network image."""
     batch: int
-    """Tiles per run of the network."""
+    """Most tiles per run of the network."""
     threads: int
-    """CPU threads as in `flowmask.options.Runtime`; they change no result."""
+    """Number of CPU threads, as in `flowmask.options.Runtime`; it does not change the labels."""
 
     @property
     def scale(self) -> float:

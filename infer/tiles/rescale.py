@@ -1,8 +1,9 @@
-"""The map between source pixels and network pixels, along each axis apart.
+"""Rescaling between source pixels (of the image) and network pixels, along each axis separately.
 
-Pixel centres of an axis of n source and m network pixels are related by (s + 0.5) / n = (t + 0.5) / m, and values
-between them are interpolated linearly with the border repeated: what ``cv2.resize`` with ``INTER_LINEAR`` does,
-computed so that a window of the resized image equals the resized window, bit for bit.
+On an axis of n source pixels and m network pixels, the positions s and t of the same point satisfy
+(s + 0.5) / n = (t + 0.5) / m. Values are interpolated linearly and the border is repeated, as in ``cv2.resize`` with
+``INTER_LINEAR``. Positions count from the top left of the whole image, so any window of the rescaled image has the
+same values, bit for bit, as that part of the whole rescaled image.
 """
 
 from __future__ import annotations
@@ -16,14 +17,22 @@ from .normalise import Array, IntensityRanges, mix, normalise
 
 
 def network_length(length: int, scale: float) -> int:
-    """Return the number of network pixels of an axis: truncated, as in Cellpose, but at least 1."""
+    """Return ``length`` source pixels in network pixels: truncated to an integer, as in Cellpose, and at least 1.
+
+    >>> network_length(100, 0.255), network_length(3, 0.1)
+    (25, 1)
+    """
     return max(1, int(length * scale))
 
 
 def positions(start: int, stop: int, length: int, other: int) -> npt.NDArray[np.float64]:
-    """Return where the pixels start..stop-1 of an axis of ``length`` lie on the same axis in ``other`` pixels.
+    """Return the positions of the pixels start..stop-1 on the same axis at another resolution, (stop - start,) float64.
 
-    Float64 positions, clamped to the first and the last pixel.
+    The axis has ``length`` pixels at the given resolution and ``other`` pixels at the other one. Positions beyond the
+    first or the last pixel are set to that pixel.
+
+    >>> positions(0, 4, 4, 2)
+    array([0.  , 0.25, 0.75, 1.  ])
     """
     at = (np.arange(start, stop) + 0.5) * (other / length) - 0.5
     clamped: npt.NDArray[np.float64] = np.clip(at, 0, other - 1)
@@ -31,21 +40,24 @@ def positions(start: int, stop: int, length: int, other: int) -> npt.NDArray[np.
 
 
 class NormalisedView:
-    """The normalised image at network resolution, read by window; nothing is kept between reads."""
+    """The normalised image at network resolution; each call of `read` computes a window from the image.
+
+    scale: network pixels per source pixel.
+    """
 
     def __init__(self, image: Image, channels: ChannelMap, ranges: IntensityRanges, scale: float) -> None:
         _, height, width = image.shape
         self._image = image
-        distinct = list(dict.fromkeys(channels))
+        distinct = list(dict.fromkeys(channels))  # inputs with the same source channels are computed once
         self._channels = tuple(distinct)
         self._ranges = ranges[[channels.index(sources) for sources in distinct]]
         self._inputs = [distinct.index(sources) for sources in channels]
-        """For each input of the network its place among those that differ: the others need not be computed."""
+        """For each network input its index in `_channels`."""
         self.shape = (network_length(height, scale), network_length(width, scale))
         """(Y, X) in network pixels."""
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Array:
-        """Return the window (C, bottom - top, right - left) float32; 0 where it lies outside the image."""
+        """Return the window (inputs, bottom - top, right - left) float32, in network pixels; 0 outside the image."""
         _, height, width = self._image.shape
         inner = (max(top, 0), max(left, 0), min(bottom, self.shape[0]), min(right, self.shape[1]))
         window = np.zeros((len(self._inputs), bottom - top, right - left), np.float32)
@@ -58,13 +70,13 @@ class NormalisedView:
         source = normalise(mix(self._image.read(y0, x0, y1, x1), self._channels), self._ranges)
         resized = _interpolate(_interpolate(source, rows - y0, 1), columns - x0, 2)
         part = window[:, inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left]
-        for index, own in enumerate(self._inputs):
-            part[index] = resized[own]
+        for index, distinct in enumerate(self._inputs):
+            part[index] = resized[distinct]
         return window
 
 
 def _interpolate(values: Array, at: npt.NDArray[np.float64], axis: int) -> Array:
-    """Interpolate (C, Y, X) linearly at the positions along one axis."""
+    """Return (C, Y, X) float32 values interpolated linearly at the positions ``at`` along axis 1 or 2."""
     below = at.astype(np.int64)
     if np.array_equal(at, below):
         if below[-1] - below[0] == len(below) - 1:  # the scale is 1

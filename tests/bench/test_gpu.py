@@ -1,4 +1,4 @@
-"""The GPU benchmark's parts on the CPU, small: what they compute, and what they say of what they cannot measure."""
+"""The parts of the GPU benchmark on the CPU at small sizes, and how it reports what it cannot measure."""
 
 import signal
 import sys
@@ -11,58 +11,16 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from flowmask.cli import MODEL  # noqa: E402
-from flowmask.network.session import OnnxNetwork  # noqa: E402
+from bench.environments import environment_of  # noqa: E402
+from bench.speed.gpu import Bench, _end, _infer, compare_labels, measure_tiles, report, run_slide  # noqa: E402
+from flowmask.network.registry import default_network  # noqa: E402
 
-from bench.ceiling import ceilings, tile_operations  # noqa: E402
-from bench.gpu import Bench, _end, _infer, compare_labels, follow_paths, measure_tiles, report, run_slide  # noqa: E402
-from bench.speed import environment_of  # noqa: E402
-from bench.stages import stages  # noqa: E402
-from train.checkpoint import load  # noqa: E402
-from train.simulate import simulate  # noqa: E402
-
-CHECKPOINT = MODEL.with_suffix(".pt")
-needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is not built")
+MODEL = default_network()
+needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")
 
 
 def bench(folder):
     return Bench("cpu", True, 10_000, 450, Path("absent"), folder)
-
-
-@needs_network
-def test_operations_are_those_that_torch_counts():
-    from torch.utils.flop_counter import FlopCounterMode
-
-    network, _ = load(CHECKPOINT)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        network(torch.zeros(1, 3, 64, 64))
-    assert tile_operations(MODEL, 64) == pytest.approx(counter.get_total_flops(), rel=0.02)
-
-
-def test_ceilings_are_rates():
-    found = ceilings("cpu", 64, 4)
-    assert set(found) == {f"{what}, fp{bits}" for what in ("matrix product", "convolution") for bits in (16, 32)}
-    assert all(1e5 < rate < 1e14 for rate in found.values())
-
-
-@needs_network
-def test_every_stage_of_a_slide_has_its_time(tmp_path):
-    import tifffile
-
-    image = simulate("fluorescence_nuclei", (460, 300), 1, 30).image
-    tifffile.imwrite(tmp_path / "a.tif", image)
-    found = stages(tmp_path / "a.tif", OnnxNetwork(MODEL, "cpu"), 1, 1.0)
-    names = ["percentiles", "reading and tiles", "network", "bare network", "blending", "dynamics", "label file"]
-    assert list(found) == names
-    assert all(0 < seconds < 100 for seconds in found.values())
-
-
-def test_both_ways_to_follow_paths_agree(tmp_path):
-    made = bench(tmp_path)
-    follow_paths(made)
-    assert made.details["ends of paths that differ"] == 0
-    assert len(made.figures) == 2
 
 
 @needs_network
@@ -90,7 +48,7 @@ def test_a_slide_that_fails_says_why(tmp_path):
     made = bench(tmp_path)
     made.networks = {"fp32": MODEL}
     (tmp_path / "a.tif").write_bytes(b"II*\0 no more")
-    with pytest.raises(RuntimeError, match="a.tif: it is cut short"):
+    with pytest.raises(RuntimeError, match="a.tif: it is incomplete"):
         _infer(made, tmp_path / "a.tif", "fp32")
     made.networks["fp32"] = tmp_path / "absent.onnx"
     with pytest.raises(RuntimeError, match="there is no such network file"):
@@ -102,7 +60,7 @@ def test_a_part_that_fails_or_has_no_time_is_left_out_with_the_reason(tmp_path, 
         raise Fail("no such device")
 
     monkeypatch.setattr("bench.record.RESULTS", tmp_path / "results")
-    monkeypatch.setattr("bench.gpu.gpu_name", lambda index: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr("bench.speed.gpu.gpu_name", lambda index: "NVIDIA H100 80GB HBM3")
     made = bench(tmp_path)
     made.part("tiles", 10, broken)
     assert "no such device" in (tmp_path / "results" / "gpu.json").read_text()
@@ -111,40 +69,40 @@ def test_a_part_that_fails_or_has_no_time_is_left_out_with_the_reason(tmp_path, 
     made.figures["times faster than cellpose"] = 12.0
     made.figures["slide fp32, s"] = 31.0
     assert report(made) == 1
-    said = capsys.readouterr().out
-    assert "left out: tiles: it failed: Fail: no such device" in said
-    assert "may take 10000 s" in said
-    lines = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in said.splitlines() if "|" in line}
+    printed = capsys.readouterr().out
+    assert "left out: tiles: it failed: Fail: no such device" in printed
+    assert "may take 10000 s" in printed
+    lines = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in printed.splitlines() if "|" in line}
     assert lines["times faster than cellpose"] == "yes"
     assert lines["slide fp32, s"] == "no"
     assert lines["labels fp16, real images, F1 at IoU 0.9"] == ""
     for field, value in (("small", True), ("side", 2000)):
-        kept = getattr(made, field)
+        before = getattr(made, field)
         setattr(made, field, value)
         report(made)
         assert "yes" not in capsys.readouterr().out
-        setattr(made, field, kept)
-    monkeypatch.setattr("bench.gpu.gpu_name", lambda index: "NVIDIA A10G")
+        setattr(made, field, before)
+    monkeypatch.setattr("bench.speed.gpu.gpu_name", lambda index: "NVIDIA A10G")
     report(made)
     assert "yes" not in capsys.readouterr().out
     assert (tmp_path / "results" / "gpu.json").exists()
     assert np.isfinite(made.details["seconds of the part: tiles"])
 
 
-def test_a_run_that_is_told_to_end_prints_what_it_has(tmp_path, capsys, monkeypatch):
-    def told(_):
+def test_a_run_that_is_stopped_prints_its_figures(tmp_path, capsys, monkeypatch):
+    def stopped(_):
         _end(signal.SIGTERM, None)
 
     monkeypatch.setattr("bench.record.RESULTS", tmp_path / "results")
     made = bench(tmp_path)
     made.figures["slide fp32, s"] = 31.0
-    made.part("paths", 10, told)
-    made.part("cellpose", 10, lambda _: pytest.fail("it was begun"))
+    made.part("labels", 10, stopped)
+    made.part("cellpose", 10, lambda _: pytest.fail("it was started"))
     assert report(made) == 0
-    said = capsys.readouterr().out
-    assert "31" in said
-    assert "left out: paths: it was not finished: the run was told to end" in said
-    assert "left out: cellpose: " in said
+    printed = capsys.readouterr().out
+    assert "31" in printed
+    assert "left out: labels: it was not finished: the run was stopped" in printed
+    assert "left out: cellpose: " in printed
 
 
 def test_another_python_gets_none_of_this_ones_packages_and_libraries(monkeypatch):

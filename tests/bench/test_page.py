@@ -1,24 +1,42 @@
-"""The page of results reads what the benchmarks write."""
+"""The page of results: sections from records, and sections that stay as they are."""
 
 import re
 
 import pytest
 
-from bench.page import RUNS, put, title
-from bench.record import ROOT
+pytest.importorskip("torch")
+
+from bench.page import BENCHMARKS, HEAD, PAGE, sections, written  # noqa: E402
+from bench.record import ROOT  # noqa: E402
+
+PLACE = {"commit": "abc1234", "date": "2026-11-29T10:00:00+00:00", "machine": {"cores": 2, "processor": "x86_64"}}
+COUNTS = {"runs": [{"cells drawn": 7, "F1, label file": 0.5}]}
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_writes_the_record_that_its_section_reads(name):
-    assert re.search(rf'write_record\([^)]*"{name}"', (ROOT / "bench" / f"{name}.py").read_text())
+    path = ROOT / "bench" / f"{BENCHMARKS[name].module.replace('.', '/')}.py"
+    assert re.search(rf'write_record\([^)]*"{name}"|name = "startup_container" if', path.read_text())
 
 
-def test_a_new_part_leaves_the_others_as_they_were(tmp_path):
-    page = tmp_path / "RESULTS.md"
-    page.write_text((ROOT / "bench" / "RESULTS.md").read_text())
-    before = page.read_text()
-    (old,) = (part for part in before.split("\n## ") if part.startswith(title("counts")))
-    put(page, "counts", f"## {title('counts')}\n\nnothing\n")
-    assert page.read_text() == before.replace(old, f"{title('counts')}\n\nnothing\n")
-    put(page, "counts", "## " + old)
-    assert page.read_text() == before
+def test_the_page_has_a_section_for_each_benchmark_in_order():
+    page = PAGE.read_text()
+    assert page.startswith(HEAD)
+    assert list(sections(page)) == [benchmark.title for benchmark in BENCHMARKS.values()]
+
+
+def test_without_records_the_page_stays_as_it_is():
+    page = PAGE.read_text()
+    assert written(page, {}) == page
+
+
+def test_a_record_replaces_its_section_alone():
+    before = PAGE.read_text()
+    after = written(before, {"counts": PLACE | COUNTS})
+    title = BENCHMARKS["counts"].title
+    section = sections(after).pop(title)
+    assert section == (
+        f"## {title}\n\n`python -m bench.trust.counts`, 2026-11-29, commit abc1234, 2 cores, x86_64.\n\n"
+        "| cells drawn | F1, label file |\n| ----------- | -------------- |\n| 7           | 0.500          |\n"
+    )
+    assert after == before.replace(sections(before)[title], section)

@@ -1,13 +1,12 @@
-"""The changes that `bench.robustness` makes: labels stay those of what the picture shows."""
+"""The changes of `bench.quality.robustness`: the labels still fit the image."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+from bench.quality.robustness import CHANGES, changed  # noqa: E402
 from flowmask.images.image import ArrayImage  # noqa: E402
-
-from bench.robustness import CHANGES, changed  # noqa: E402
 
 
 @pytest.fixture

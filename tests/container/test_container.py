@@ -105,5 +105,8 @@ def test_no_torch() -> None:
 
 
 def test_kernels_are_compiled_ahead_and_numba_is_not_there() -> None:
-    code = "import flowmask.families.flow.strip, flowmask.kernels.compiled, sys; sys.exit(flowmask.kernels.compiled.AHEAD is None or 'numba' in sys.modules)"
+    code = (
+        "import sys, flowmask.families.flow.strip, flowmask.kernels.compiled as compiled\n"
+        "sys.exit(compiled.AHEAD is None or 'numba' in sys.modules)"
+    )
     assert run(IMAGE, "python", "-c", code).returncode == 0

@@ -11,9 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from flowmask.network.contract import from_metadata  # noqa: E402
-
 from export.cli import main  # noqa: E402
+from flowmask.network.contract import from_metadata  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from flowmask.families.flow.masks import fill_holes, flow_errors, renumber
 from flowmask.families.flow.targets import label_boxes, labels_to_flows
 from flowmask.images.image import ArrayImage
@@ -13,8 +14,7 @@ from flowmask.labels.metrics import IOUS, false_negative_ratio, matches, ranked,
 from flowmask.tiles.blend import blend_weights
 from flowmask.tiles.normalise import intensity_ranges, mix, normalise
 from flowmask.tiles.rescale import positions
-
-from tests.partition import same_partition
+from tests.reference.partition import same_partition
 from train.simulate import simulate
 
 SHAPE = (190, 230)

@@ -82,11 +82,7 @@ def draw(segmentation: Any, shape: tuple[int, int]) -> Pixels:
         if not segmentation:
             raise ValueError("it has no polygon at all")
         parts = [np.reshape(np.asarray(part, float), (-1, 2)) - 0.5 for part in segmentation]
-        inside = [
-            polygon(part[:, 1], part[:, 0], shape)  # type: ignore[no-untyped-call]
-            for part in parts
-            if len(part) > 2
-        ]
+        inside = [polygon(part[:, 1], part[:, 0], shape) for part in parts if len(part) > 2]
         pixels = [rows.astype(np.int64) * shape[1] + columns for rows, columns in inside]
         return np.unique(np.concatenate([np.zeros(0, np.int64), *pixels]))
     counts = segmentation["counts"]

@@ -125,8 +125,8 @@ def stained_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
 def immunohistochemistry(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Section with a brown antibody stain (DAB) in bodies and membranes of some cells; blue nuclei labelled."""
     labels, blue = _tissue_nuclei(rng, shape, diameter)
-    territory = expand_labels(labels, 1.2 * diameter)  # type: ignore[no-untyped-call]
-    border = find_boundaries(territory, mode="inner")  # type: ignore[no-untyped-call]
+    territory = expand_labels(labels, 1.2 * diameter)
+    border = find_boundaries(territory, mode="inner")
     wall = fields.blur(border.astype(np.float32), 0.5 + 0.04 * diameter)
     positive = fields.blur((fields.smooth_noise(rng, shape, 5 * diameter) > rng.uniform(-1, 1)).astype(np.float32), 1.0)
     texture = 1 + rng.uniform(0, 0.4) * fields.fibre_noise(rng, shape, diameter, max(2.0, 0.15 * diameter))

@@ -53,7 +53,7 @@ SMOOTHING = 1.2
 def trace(mask: Mask) -> NDArray[np.float64]:
     """Return the outline (POINTS, 2) of a mask (Y, X): x and y about their mean, evenly spaced, of diameter 1."""
     soft = ndimage.gaussian_filter(np.pad(mask, 6).astype(np.float32), SMOOTHING)
-    loop = max(find_contours(soft, 0.5), key=len)[:, ::-1]  # type: ignore[no-untyped-call]
+    loop = max(find_contours(soft, 0.5), key=len)[:, ::-1]
     way = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(loop, axis=0).T))])
     at = np.linspace(0, way[-1], POINTS, endpoint=False)
     points = np.stack([np.interp(at, way, loop[:, axis]) for axis in (0, 1)], 1)
@@ -62,7 +62,7 @@ def trace(mask: Mask) -> NDArray[np.float64]:
 
 def whole_cells(labels: Labels) -> list[Mask]:
     """Return the masks, cut to their boxes, of the cells of at least LEAST_AREA px that do not touch the border."""
-    inner = clear_border(labels)  # type: ignore[no-untyped-call]
+    inner = clear_border(labels)
     masks = [inner[box] == index for index, box in enumerate(ndimage.find_objects(inner), 1) if box]
     return [mask for mask in masks if np.count_nonzero(mask) >= LEAST_AREA]
 

@@ -1,1 +1,1 @@
-"""The flow family: every pixel follows a flow field to the centre of its cell (Stringer et al. 2021)."""
+"""The flow family: each pixel of a cell follows a flow field to the centre of the cell (Stringer et al. 2021)."""

@@ -1,18 +1,20 @@
-"""The numbers of the flow family that several of its files share."""
+"""Constants that several modules of the flow family use."""
 
 from __future__ import annotations
 
 import math
 
 FLOW_SCALE = 5
-"""Networks give flows of length 5 where the field has length 1 (Stringer et al. 2021)."""
+"""The network's flow is 5 times the true flow, which has length 1 (Stringer et al. 2021)."""
 STEPS = 200
+"""Most Euler steps of a path (Stringer et al. 2021)."""
 LONGEST = 1.2
-"""Network pixels per step along each axis, at most: no network is trained for longer flows."""
+"""Longest step of a path along each axis, in network pixels; networks are trained for flows of length 1."""
 REACH = math.ceil(STEPS * LONGEST) + 1
-"""Network rows above and below its first pixel that a path can see."""
+"""Network rows above and below its start whose flow can change a path."""
 PEAK = 2
+"""A seed is the highest pixel of the sink histogram within this distance, in network pixels along each axis."""
 GROWTH = 5
-"""A seed is the highest pixel within `PEAK` pixels and grows `GROWTH` times by its 3 x 3 neighbourhood."""
+"""How many times a seed grows into its 3 x 3 neighbourhood; its basin extends this far in network pixels."""
 HALO = 3 * (REACH + GROWTH) + PEAK + 2
-"""Network rows above and below a block that can change its labels; `flowmask.families.flow.block` says why."""
+"""Network rows above and below a block that can change its labels; derived in `flowmask.families.flow.block`."""

@@ -1,4 +1,4 @@
-"""The cells' diameter: a first value from the size regression, a search around it, a measurement on the cells found."""
+"""Estimate the cell diameter: size regression, then a search by flow length, then a measurement on the cells found."""
 
 from __future__ import annotations
 
@@ -22,33 +22,35 @@ from .constants import FLOW_SCALE
 class DiameterSearch:
     """The constants of the search.
 
-    Chosen on the simulated images of `bench.quality --simulated 4` and the held-out real ones: with these values the
-    mean error of the logarithm of the diameter fell from 0.115 to 0.066 on the simulated images, for cells of 130 px
-    from 0.209 to 0.111, and the F1 score with estimated diameters rose from 0.892 to 0.928.
+    They were chosen on the simulated images of `bench.quality --simulated 4` and on the held-out real images. When they
+    were introduced, the mean error of the logarithm of the diameter fell from 0.115 to 0.066 on the simulated images
+    (cells of 130 px: from 0.209 to 0.111), and F1 with estimated diameters rose from 0.892 to 0.928.
     """
 
     window: int = 320
     """Largest side of a window in network pixels."""
     probes: int = 12
+    """Most probes along each axis. A probe is an area whose contrast is measured."""
     probe: int = 128
-    """Windows lie where the contrast of up to `probes` x `probes` probes of this side in image pixels is highest."""
+    """Side of a probe in image pixels. The windows are placed on the probes with the highest contrast."""
     style_windows: int = 4
-    """Windows whose style gives the first value."""
+    """Most windows for the size regression, which gives the first estimate."""
     search_windows: int = 2
-    """Windows that go through the network for every diameter that is tried."""
+    """Most windows that the network processes for each candidate diameter."""
     step: float = 1.5
-    """Factor between the diameters that are tried."""
+    """Ratio of two neighbouring candidate diameters."""
     pull: float = 0.2
-    """What the mean flow length of a diameter loses by the square of its log distance from the first value."""
+    """Penalty on a candidate: the square of its log distance from the first estimate, times this, is subtracted."""
     unclear: float = 0.5
-    """Mean flow length below which the best diameter of a climb is not trusted."""
+    """If the mean flow length at the best diameter is below this, the search is repeated over a wider range."""
     far: int = 3
-    """Steps to either side that are all tried then, with half the `pull`: the first value may be wrong."""
+    """Steps to either side of the first estimate in the wider search, where the penalty is halved."""
     measured: float = 0.7
-    """Weight, in the logarithm, of the diameter measured on the cells against the one with the longest flows."""
+    """Weight, in the logarithm, of the diameter measured on the cells; the diameter of longest flow has the rest."""
     smallest: float = 5.0
+    """Smallest estimate in image pixels."""
     largest: float = 500.0
-    """Image pixels between which the estimate is kept."""
+    """Largest estimate in image pixels."""
 
 
 SEARCH = DiameterSearch()
@@ -59,80 +61,100 @@ Place = tuple[float, float]
 def estimate_diameter(
     image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
 ) -> float:
-    """Return the diameter in image pixels of the cells in the image.
+    """Return the estimated cell diameter in image pixels, from `DiameterSearch.smallest` to `DiameterSearch.largest`.
 
-    The network's size regression (style vector to log diameter, Stringer et al. 2021) reads windows at the image's
-    own scale. It leans towards the mean diameter, so other diameters are tried, one `DiameterSearch.step` after the
-    other while the result improves: the flows are longest where cells have the size that the network was trained for.
-    The estimate lies between the top of the parabola through the best diameter and its neighbours, and the median
-    diameter of the cells found at the best one. Default thresholds are used whatever the caller's, so that the maps
-    stay the same. ``threads`` as in `flowmask.options.Runtime`.
+    1. The network's size regression (style vector to log diameter, Stringer et al. 2021) gives a first estimate from
+       windows of the image at its own resolution. It is biased towards the mean diameter of the training images.
+    2. Larger and smaller diameters are tried, in steps of `DiameterSearch.step`, as long as the result improves. The
+       network's flows are longest if the rescaled cells have the size of its training cells. A parabola through the
+       best diameter and its two neighbours gives the diameter of longest flow.
+    3. The windows are labelled at the best diameter. The result is a weighted geometric mean of the median diameter
+       of these cells and the diameter of longest flow.
 
-    Without a regression the contract's training diameter is returned, and the mean diameter where no window has a
-    style, as in an empty image.
+    The labels in step 3 use the default thresholds, so the thresholds of the user do not change the maps. ``threads``
+    as in `flowmask.options.Runtime`. A network without a size regression gives the contract's training diameter. If
+    no window has a style, as in an empty image, the result is the contract's mean diameter.
     """
     contract = network.contract
     if not contract.sized:
         return contract.train_diameter
     view = NormalisedView(image, channels, ranges, 1.0)
     places = _places(view)
-    first = _style_diameter(network, _windows(view, places, contract.grain))
+    first = _regression_diameter(network, _windows(view, places, contract.grain))
     if first is None:
         return contract.mean_diameter
 
+    def diameter(step: float) -> float:
+        return float(first * SEARCH.step**step)
+
     @cache
     def window_maps(step: int) -> list[Array]:
-        view = NormalisedView(image, channels, ranges, contract.mean_diameter / (first * SEARCH.step**step))
+        view = NormalisedView(image, channels, ranges, contract.mean_diameter / diameter(step))
         windows = _windows(view, places[: SEARCH.search_windows], contract.grain)
         return [network.maps(window[None])[0] for window in windows]
 
-    def clearness(step: int, pull: float = SEARCH.pull) -> float:
-        if not SEARCH.smallest <= first * SEARCH.step**step <= SEARCH.largest:
+    def quality(step: int, pull: float = SEARCH.pull) -> float:
+        if not SEARCH.smallest <= diameter(step) <= SEARCH.largest:
             return -math.inf
         return _flow_length(window_maps(step)) - pull * (step * math.log(SEARCH.step)) ** 2
 
     best = 0
-    while (better := max(best, best - 1, best + 1, key=clearness)) != best:
+    while (better := max(best, best - 1, best + 1, key=quality)) != best:
         best = better
     if _flow_length(window_maps(best)) < SEARCH.unclear:
-        best = max(range(-SEARCH.far, SEARCH.far + 1), key=partial(clearness, pull=SEARCH.pull / 2))
-    found = first * SEARCH.step ** (best + _top(*map(clearness, (best - 1, best, best + 1))))
+        best = max(range(-SEARCH.far, SEARCH.far + 1), key=partial(quality, pull=SEARCH.pull / 2))
+    estimate = diameter(best + _vertex(*map(quality, (best - 1, best, best + 1))))
     cells = [_labels(maps, threads) for maps in window_maps(best)]
     if median := median_diameter(*cells):
-        measured = first * SEARCH.step**best * median / contract.mean_diameter
-        found *= (measured / found) ** SEARCH.measured
-    return float(np.clip(found, SEARCH.smallest, SEARCH.largest))
+        measured = diameter(best) * median / contract.mean_diameter
+        estimate *= (measured / estimate) ** SEARCH.measured
+    return float(np.clip(estimate, SEARCH.smallest, SEARCH.largest))
 
 
-def _top(before: float, here: float, after: float) -> float:
-    """Return where in -1 to 1 the parabola through the values at -1, 0 and 1 is highest; 0 where it has no top."""
-    bend = before - 2 * here + after
-    return float(np.clip(0.5 * (before - after) / bend, -1, 1)) if math.isfinite(bend) and bend < 0 else 0.0
+def _vertex(before: float, here: float, after: float) -> float:
+    """Return the position, from -1 to 1, of the maximum of the parabola through the values at -1, 0 and 1.
+
+    0 if the parabola has no maximum.
+
+    >>> _vertex(0.0, 3.0, 2.0), _vertex(3.0, 0.0, 2.0)
+    (0.25, 0.0)
+    """
+    curvature = before - 2 * here + after
+    has_maximum = math.isfinite(curvature) and curvature < 0
+    return float(np.clip(0.5 * (before - after) / curvature, -1, 1)) if has_maximum else 0.0
 
 
-def _style_diameter(network: Network, windows: list[Array]) -> float | None:
-    """Return the diameter in px that the styles of windows at the image's own scale give; None without a style."""
-    found = np.array([network.diameters(window[None])[0] for window in windows])
-    found = found[np.isfinite(found)]
-    return float(np.clip(math.exp(np.median(np.log(found))), SEARCH.smallest, SEARCH.largest)) if found.size else None
+def _regression_diameter(network: Network, windows: list[Array]) -> float | None:
+    """Return the median diameter in px by the size regression, from windows (C, Y, X) of the image at scale 1.
+
+    None if no window has a style.
+    """
+    diameters = np.array([network.diameters(window[None])[0] for window in windows])
+    diameters = diameters[np.isfinite(diameters)]
+    if not diameters.size:
+        return None
+    return float(np.clip(math.exp(np.median(np.log(diameters))), SEARCH.smallest, SEARCH.largest))
 
 
 def _flow_length(window_maps: list[Array]) -> float:
-    """Return the mean length of the flow over the cell pixels of maps (3, Y, X), 1 being perfect; 0 without cells."""
+    """Return the mean flow length over the cell pixels of maps (3, Y, X); 1 is ideal, and 0 means no cell pixels."""
     inside = np.concatenate([maps[:2, maps[2] > 0] for maps in window_maps], axis=1)
     return float(np.hypot(*inside).mean()) / FLOW_SCALE if inside.size else 0.0
 
 
 def _labels(maps: Array, threads: int) -> Labels:
-    """Return the labels (Y, X) of maps (3, Y, X) at the network's resolution."""
-    from .strip import label_rows  # where nothing is compiled ahead, that takes longer than opening the network
+    """Return the labels (Y, X) int32 of maps (3, Y, X), at network resolution."""
+    from .strip import label_rows  # imported here: without compiled kernels this takes longer than opening the network
 
     shape = maps.shape[1], maps.shape[2]
     return np.concatenate(list(label_rows([maps], shape, shape, Segmentation(), threads)))
 
 
 def _places(view: NormalisedView) -> list[Place]:
-    """Return the places with the most contrast, half a window apart, `DiameterSearch.style_windows` at most."""
+    """Return the centres of the probes with the highest contrast, more than half a window apart along an axis.
+
+    The result has at most `DiameterSearch.style_windows` places. The contrast is the standard deviation of a probe.
+    """
     (tops, height), (lefts, width) = (_probes(length) for length in view.shape)
     probes = [(top, left) for top in tops for left in lefts]
     contrast = [view.read(top, left, top + height, left + width).std() for top, left in probes]
@@ -149,7 +171,7 @@ def _places(view: NormalisedView) -> list[Place]:
 
 
 def _probes(length: int) -> tuple[list[int], int]:
-    """Return the starts and the size of the probes along one axis, spread over it."""
+    """Return the starts and the size of the probes along one axis, spread evenly over its ``length`` px."""
     if length <= SEARCH.probe:
         return [0], length
     count = min(SEARCH.probes, math.ceil(length / SEARCH.probe))
@@ -157,7 +179,7 @@ def _probes(length: int) -> tuple[list[int], int]:
 
 
 def _windows(view: NormalisedView, places: list[Place], grain: int) -> list[Array]:
-    """Return the windows (C, Y, X) around the places, moved to lie inside the view, each of them once."""
+    """Return the windows (C, Y, X) around the places, shifted into the view; equal windows are returned once."""
     spans = dict.fromkeys(
         tuple(_span(length, at, grain) for length, at in zip(view.shape, place, strict=True)) for place in places
     )
@@ -165,7 +187,7 @@ def _windows(view: NormalisedView, places: list[Place], grain: int) -> list[Arra
 
 
 def _span(length: int, at: float, grain: int) -> tuple[int, int]:
-    """Return the start and the size of a window along one axis of ``length``, around the fraction ``at`` of it."""
+    """Return start and size of the window along one axis of ``length`` px, around the position ``at`` * ``length``."""
     if length <= SEARCH.window:
         size = grain * math.ceil(length / grain)
         return (length - size) // 2, size

@@ -1,4 +1,4 @@
-"""The flow family as the engine sees it."""
+"""The entry of the flow family in `flowmask.families.FAMILIES`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .constants import HALO, REACH
 from .diameter import estimate_diameter
 
 HELD = 2 * REACH + 340
-"""Network rows that the strip engine holds: those that paths may cross, cells, parts and room to spare."""
+"""Network rows that the strip engine has in memory: the length of paths, the height of cells, and a reserve."""
 HELD_BYTES = 4 * (3 + 2 + 1 + 1)
-"""Bytes per network pixel of a row that is held: maps, field, sink histogram and basins."""
+"""Bytes per network pixel of these rows, for maps, flow field, sink histogram and basins."""
 LABEL_BYTES = 4 * 2
-"""Bytes per image pixel of a row that is held: path ends and labels."""
+"""Bytes per image pixel of these rows, for path ends and labels."""
 
 
 def _label_rows(parts: Iterable[Maps], plan: ImagePlan) -> Iterator[Labels]:
-    from .strip import label_rows  # where nothing is compiled ahead, this takes longer than opening the network
+    from .strip import label_rows  # imported here: without compiled kernels this takes longer than opening the network
 
     return label_rows(parts, plan.network_shape, plan.shape, plan.options, plan.threads)
 
@@ -32,7 +32,7 @@ def _label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
 
 
 def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
-    """Return the bytes that the strip engine holds: rows that paths can cross, whatever the height of the image."""
+    """Return the bytes that the strip engine uses; an image taller than `HELD` network rows does not need more."""
     height, width = network_shape
     rows = min(height, HELD)
     return int(rows * width * HELD_BYTES + rows * shape[0] / height * shape[1] * LABEL_BYTES)

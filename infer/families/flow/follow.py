@@ -1,9 +1,11 @@
-"""Flows to sinks: every cell pixel of the source follows the network's field to where its path ends.
+"""From flows to sinks: each cell pixel of the image follows the flow field to the end of its path.
 
-The maps stay at network resolution. A source pixel starts at its own fractional network position and takes Euler
-steps through the bilinearly interpolated field, as the reference does (Stringer et al. 2021: 200 steps of flow / 5
-inside the cell map); the end points pile up at the cells' sinks. Positions count from the top of the whole image,
-and `top` is the row at which the maps that are given begin.
+The maps stay at network resolution. The path of a source pixel starts at its fractional position in the network image
+and takes Euler steps through the bilinearly interpolated field. The constants are those of Stringer et al. 2021: 200
+steps of flow / 5, and no flow outside cells. The paths of a cell end near one point, its sink.
+
+All positions count from the first row of the whole network image. ``top`` is the row of the whole network image that
+the first row of an array belongs to.
 """
 
 from __future__ import annotations
@@ -18,35 +20,46 @@ from ...system.parallel import in_parallel
 from .constants import FLOW_SCALE, LONGEST, STEPS
 
 Maps = npt.NDArray[np.float32]
+"""Rows of network maps (n, 3, X) (dy, dx, logit), or of the flow field (n, 2, X) (dy, dx)."""
 Ends = npt.NDArray[np.int32]
+"""Path ends (rows, X) of source pixels; see `follow`."""
 Positions = npt.NDArray[np.float64]
+"""Fractional positions in network pixels along one axis."""
 
 CHECK = 8
-"""Steps between two looks at whether a path has arrived; `STEPS` is a multiple of it."""
+"""Steps between two checks whether a path has arrived; `STEPS` is a multiple of it."""
 MARGIN = math.ceil(CHECK * LONGEST) + 1
-"""Network pixels from the border within which a path may come to it in `CHECK` steps."""
+"""A path at least this many network pixels from the border cannot reach it in `CHECK` steps."""
 LANES = 16
-"""Paths that advance together: the fastest of 2, 4, 8, 16 on the machines at hand."""
+"""Paths that are followed at the same time. 16 was the fastest of 2, 4, 8 and 16 on the machines tested."""
 ARRIVED = 1e-2
-"""Network pixels below which a path, seen every `CHECK` steps, no longer moves.
+"""A path has arrived if `CHECK` steps move it by less than this many network pixels along each axis.
 
-Against all `STEPS` steps it puts 1.4 % of the ends one pixel away, none two, and takes a fifth of the time.
+Compared with always taking all `STEPS` steps, 1.4 % of the paths end one pixel away and none further, in a fifth of the
+time.
 """
 BAND = 16
-"""Source rows that a thread follows before it takes others."""
+"""Source rows that a thread processes at a time."""
 NOWHERE = -(2**31)
 """The end of a pixel that belongs to no cell."""
 
 
 @inlined
 def _corners(y: float, x: float, top: int, height: int, width: int) -> tuple[int, int, int, int, float, float]:
+    """Return (y0, x0, y1, x1, fy, fx): the indices of the four pixels around a position, and its fractional parts."""
     y0, x0 = int(y), int(x)
     return y0 - top, x0, min(y0 + 1, height - 1) - top, min(x0 + 1, width - 1), y - y0, x - x0
 
 
 @inlined
 def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height: int) -> float:
-    """Interpolate (Y, X) bilinearly at a position inside [0, height - 1] x [0, X - 1]."""
+    """Return the value of a field (n, X), interpolated bilinearly at a position in [0, height - 1] x [0, X - 1].
+
+    The first row of the field is row ``top`` of a network image of ``height`` rows.
+
+    >>> sample(np.array([[0, 4], [8, 12]], np.float32), 0.5, 0.25, 0, 2)
+    5.0
+    """
     y0, x0, y1, x1, fy, fx = _corners(y, x, top, height, field.shape[1])
     upper = field[y0, x0] * (1 - fx) + field[y0, x1] * fx
     lower = field[y1, x0] * (1 - fx) + field[y1, x1] * fx
@@ -54,9 +67,14 @@ def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height:
 
 
 def inner_field(maps: Maps, threshold: float) -> Maps:
-    """Return the field (Y, 2, X) float32 in pixels a step: flow / 5 where the logit exceeds ``threshold``, else 0.
+    """Return the flow field (n, 2, X) float32 (dy, dx) in network pixels per step: flow / 5 inside cells, 0 outside.
 
-    maps: (Y, 3, X). Steps are cut at `LONGEST` along each axis: far too bright specks have flows of any length.
+    maps: (n, 3, X) float32 (dy, dx, logit). A pixel is inside a cell if its logit exceeds ``threshold``. Steps are
+    limited to `LONGEST` along each axis, because very bright specks can have flows of any length.
+
+    >>> inner_field(np.array([[[5, 50], [-5, 0], [1, 1]], [[5, 5], [5, 5], [-1, 0]]], np.float32), 0.0)[0]
+    array([[ 1. ,  1.2],
+           [-1. ,  0. ]], dtype=float32)
     """
     field: Maps = maps[:, :2] / np.float32(FLOW_SCALE)
     np.clip(field, -LONGEST, LONGEST, out=field)
@@ -66,9 +84,10 @@ def inner_field(maps: Maps, threshold: float) -> Maps:
 
 @part
 def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -> None:
-    """Take every path (K,) `CHECK` steps further through the field (n, 2, X), in place.
+    """Advance all paths, at positions ys and xs (`LANES`,), by `CHECK` steps through the field (n, 2, X), in place.
 
-    In float64: float32 weights do not add up to 1, and the paths of small symmetric cells drift away.
+    The positions are float64. With float32 the interpolation weights do not add up to 1, and the paths of small
+    symmetric cells drift away.
     """
     width = field.shape[2]
     if min(ys.min(), xs.min()) > MARGIN and ys.max() < height - 1 - MARGIN and xs.max() < width - 1 - MARGIN:
@@ -87,7 +106,7 @@ def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -
 
 @inlined
 def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None:
-    """Do what `_advance` does where no path can come to the border of the image: without looking out for it."""
+    """Advance as in `_advance`, without checks for the border of the image; for paths that cannot reach it."""
     for _ in range(CHECK):
         for lane in range(LANES):
             y, x = int(ys[lane]), int(xs[lane])
@@ -104,35 +123,37 @@ def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None
 def _follow_row(
     maps: Maps, field: Maps, top: int, height: int, row: float, columns: Positions, threshold: float, ends: Ends
 ) -> None:
-    """Fill in ``ends`` (len(columns),) for one source row; see `follow`.
+    """Fill ``ends`` (len(columns),) of one source row at network position ``row``; see `follow`.
 
-    `LANES` paths advance together, so that the processor need not wait for one step of one path to end before it
-    begins another; a path that has arrived makes room for the row's next pixel.
+    `LANES` paths advance together, so that the processor can work on several steps at the same time. When a path has
+    arrived, its lane takes the next cell pixel of the row.
     """
     ys, xs = np.full(LANES, row), np.zeros(LANES)
-    column, steps = np.full(LANES, -1), np.full(LANES, STEPS)
-    seen_y, seen_x = np.empty(LANES), np.empty(LANES)
-    width, following, busy = len(columns), 0, 0
+    column, steps = np.full(LANES, -1), np.full(LANES, STEPS)  # source column of each lane, -1 if it is empty
+    before_y, before_x = np.empty(LANES), np.empty(LANES)
+    width, next_column, busy = len(columns), 0, 0
     while True:
         for lane in range(LANES):
             if steps[lane] >= STEPS:
                 if column[lane] >= 0:
                     ends[column[lane]] = (int(ys[lane]) - int(row)) * maps.shape[2] + int(xs[lane])
                     busy -= 1
-                while following < width and not sample(maps[:, 2], row, columns[following], top, height) > threshold:
-                    following += 1
+                while (
+                    next_column < width and not sample(maps[:, 2], row, columns[next_column], top, height) > threshold
+                ):
+                    next_column += 1
                 ys[lane], xs[lane], column[lane], steps[lane] = row, 0.0, -1, 0
-                if following < width:
-                    xs[lane], column[lane] = columns[following], following
-                    following += 1
+                if next_column < width:
+                    xs[lane], column[lane] = columns[next_column], next_column
+                    next_column += 1
                     busy += 1
         if busy == 0:
             return
-        seen_y[:], seen_x[:] = ys, xs
+        before_y[:], before_x[:] = ys, xs
         _advance(field, ys, xs, top, height)
         for lane in range(LANES):
             steps[lane] += CHECK
-            if abs(ys[lane] - seen_y[lane]) < ARRIVED and abs(xs[lane] - seen_x[lane]) < ARRIVED:
+            if abs(ys[lane] - before_y[lane]) < ARRIVED and abs(xs[lane] - before_x[lane]) < ARRIVED:
                 steps[lane] = STEPS
 
 
@@ -147,7 +168,7 @@ def _follow(
     threshold: float,
     ends: Ends,
 ) -> None:
-    """Fill in ``ends``; see `follow`."""
+    """Fill ``ends`` (len(rows), len(columns)); see `follow`."""
     for i in range(len(rows)):
         _follow_row(maps, field, top, height, rows[i], columns, threshold, ends[i])
 
@@ -162,11 +183,19 @@ def follow(
     threshold: float,
     threads: int = 1,
 ) -> Ends:
-    """Return (len(rows), len(columns)) int32: where the path of each source pixel ends.
+    """Return the path ends (len(rows), len(columns)) int32 of the source pixels.
 
-    maps (n, 3, X) and field (n, 2, X) float32: the rows from ``top`` on of a network image of ``height`` rows; rows
-    and columns: the network positions of the source pixels. An end is its distance from pixel (int(row), 0), counted
-    in raster order; `NOWHERE` for a pixel where the interpolated logit does not exceed ``threshold``.
+    maps: (n, 3, X) float32 (dy, dx, logit), and field: (n, 2, X) float32 from `inner_field`, both from row ``top`` on
+    of a network image of ``height`` rows. rows, columns: float64, network positions of the source pixels.
+
+    A path that starts in network row int(row) and ends in pixel (y, x) has the end (y - int(row)) * X + x. A pixel
+    whose interpolated logit does not exceed ``threshold`` belongs to no cell and gets `NOWHERE`.
+
+    >>> maps = np.zeros((1, 3, 4), np.float32)
+    >>> maps[0, 1] = 5, 5, 0, 0  # dx: one pixel per step to the right, up to column 2
+    >>> maps[0, 2] = 1, 1, 1, -1  # logit: column 3 is background
+    >>> follow(maps, inner_field(maps, 0.0), 0, 1, np.zeros(1), np.arange(4.0), 0.0).tolist()
+    [[2, 2, 2, -2147483648]]
     """
     ends = np.full((len(rows), len(columns)), NOWHERE, np.int32)
 
@@ -186,10 +215,17 @@ def count_ends(
     top: int,
     lowest: npt.NDArray[np.int32],
 ) -> None:
-    """Count ends in ``histogram`` (n, X), whose first row is ``top``.
+    """Add path ends to the sink histogram, in place.
 
-    ``lowest``, of all rows of the network image, takes the last source row of which a path ends in each.
-    ends as from `follow`, of the source rows from ``first`` on; bases: int(row) of each.
+    ends: (rows, X) from `follow`, from source row ``first`` on; bases: (rows,) the network row int(row) in which the
+    paths of each source row start. histogram: (n, X) int32 from network row ``top`` on. lowest: (height,) int32,
+    updated in place: for each row of the network image, the last source row with a path that ends in it. Source rows
+    must come from the top down.
+
+    >>> histogram, lowest = np.zeros((1, 4), np.int32), np.full(1, -1, np.int32)
+    >>> count_ends(np.array([[2, 2, 2, NOWHERE]], np.int32), np.zeros(1, np.int64), 7, histogram, 0, lowest)
+    >>> histogram, lowest
+    (array([[0, 0, 3, 0]], dtype=int32), array([7], dtype=int32))
     """
     width = histogram.shape[1]
     for i in range(ends.shape[0]):

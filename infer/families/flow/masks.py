@@ -1,7 +1,7 @@
-"""Sinks to instances: seeds from the histogram of path ends, then the checks that a cell must pass.
+"""From sinks to cells: seeds and basins in the sink histogram, labels, flow check, numbering and holes.
 
-Everything works on some rows of the image; the row at which what is given begins is called ``top``. A cell is known
-by the number of its seed, counted from 1 in raster order, until it has passed the checks.
+All functions work on some rows of the image; ``top`` is the row of the whole image that the first row of an array
+belongs to. Until a cell has passed the checks, its number is that of its seed, counted from 1 in raster order.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from .follow import NOWHERE, Ends, Maps, Positions, sample
 from .targets import cell_flows
 
 SEED_PIXELS = 10
+"""A seed has more path ends than those of this cell area in network pixels (Cellpose: more than 10 ends)."""
 SPREAD_PIXELS = 2
-"""Ends, in network pixels of cell area, that make a seed and that let it grow (Cellpose: h > 10, h > 2)."""
+"""A basin grows into pixels with more path ends than those of this cell area (Cellpose: more than 2 ends)."""
 BAND = 16
-"""Cells that a thread checks before it takes others."""
+"""Cells that a thread checks at a time."""
 SinkHistogram = npt.NDArray[np.int32]
+"""(n, X): the number of paths that end in each network pixel."""
 
 
 @part
 def _is_peak(histogram: SinkHistogram, y: int, x: int) -> bool:
-    """Whether no pixel within `PEAK` is higher, nor as high and earlier in raster order."""
+    """Return whether a pixel is the highest within the distance `PEAK`; of equal pixels, only the first is a peak."""
     here = histogram[y, x]
     for v in range(max(0, y - PEAK), min(histogram.shape[0], y + PEAK + 1)):
         for u in range(max(0, x - PEAK), min(histogram.shape[1], x + PEAK + 1)):
@@ -38,17 +40,21 @@ def _is_peak(histogram: SinkHistogram, y: int, x: int) -> bool:
 
 @kernel("i8[:,::1](i4[:,::1], i8, i8, f8)")
 def peaks(histogram: SinkHistogram, first: int, last: int, least: float) -> npt.NDArray[np.int64]:
-    """Return (n, 3) int64 (row, column, height) of the seeds in the rows ``first`` to ``last`` of the histogram.
+    """Return the seeds (n, 3) int64 (row, column, path ends) in the rows first..last-1 of the histogram.
 
-    The histogram holds `PEAK` rows more on either side, except at the borders of the image. Raster order.
+    Seeds are peaks with more than ``least`` path ends, in raster order. The histogram must have `PEAK` more rows on
+    either side of these rows, except at the border of the image.
+
+    >>> peaks(np.array([[0, 3, 9, 9], [0, 0, 0, 0]], np.int32), 0, 2, 5.0)
+    array([[0, 2, 9]])
     """
-    found = []
+    pixels = []
     for y in range(first, last):
         for x in range(histogram.shape[1]):
             if histogram[y, x] > least and _is_peak(histogram, y, x):
-                found.append((y, x, histogram[y, x]))
-    seeds = np.empty((len(found), 3), np.int64)
-    for index, (y, x, height) in enumerate(found):
+                pixels.append((y, x, histogram[y, x]))
+    seeds = np.empty((len(pixels), 3), np.int64)
+    for index, (y, x, height) in enumerate(pixels):
         seeds[index, 0], seeds[index, 1], seeds[index, 2] = y, x, height
     return seeds
 
@@ -62,10 +68,16 @@ def grow(
     last: int,
     least: float,
 ) -> Labels:
-    """Return (last - first, X) int32 the basin of each pixel: every seed grown inside histogram > ``least``.
+    """Return the basins (last - first, X) int32 of the rows first..last-1: the number of a seed, or 0.
 
-    seeds as from `peaks`; the histogram holds 2 * `GROWTH` rows more on either side of ``first`` to ``last``, except at
-    the borders of the image. Where two meet the higher seed wins, the later one of two that are equal.
+    seeds: (n, 3) from `peaks`; numbers: (n,) the number of each seed. Each seed grows `GROWTH` times into its 3 x 3
+    neighbourhood, as far as the histogram has more than ``least`` path ends. If two basins meet, the pixel belongs to
+    the seed with more path ends; of equal seeds, to the later one. The histogram must have 2 * `GROWTH` more rows on
+    either side, except at the border of the image. Method: ``get_masks`` of Cellpose.
+
+    >>> histogram = np.array([[3, 9, 3, 0, 3]], np.int32)
+    >>> grow(histogram, np.array([[0, 1, 9]]), np.array([1]), 0, 1, 2.0)
+    array([[1, 1, 1, 0, 0]], dtype=int32)
     """
     height, width = histogram.shape
     basins = np.zeros((last - first, width), np.int32)
@@ -90,7 +102,16 @@ def grow(
 
 @kernel("void(i4[:,::1], i8[::1], i4[:,::1], i8, i4[:,::1])")
 def label(ends: Ends, bases: npt.NDArray[np.int64], basins: Labels, top: int, labels: Labels) -> None:
-    """Put into labels (Y, X), zeros, of source rows the basin in which each path ends; see `follow.follow`."""
+    """Fill ``labels`` (rows, X), which must be zeros, with the basin in which the path of each source pixel ends.
+
+    ends: (rows, X) from `flowmask.families.flow.follow.follow`; bases: (rows,) the network row in which the paths of
+    each source row start; basins: (n, x) int32 from `grow`, from network row ``top`` on.
+
+    >>> labels = np.zeros((1, 2), np.int32)
+    >>> label(np.array([[1, NOWHERE]], np.int32), np.zeros(1, np.int64), np.array([[4, 5]], np.int32), 0, labels)
+    >>> labels
+    array([[5, 0]], dtype=int32)
+    """
     width = basins.shape[1]
     for i in range(ends.shape[0]):
         for j in range(ends.shape[1]):
@@ -112,7 +133,7 @@ def _flow_errors(
     columns: Positions,
     errors: npt.NDArray[np.float64],
 ) -> None:
-    """Fill in ``errors``; see `flow_errors`."""
+    """Fill ``errors`` (len(cells),); see `flow_errors`."""
     for index in range(len(cells)):
         top, left, bottom, right = boxes[cells[index] - 1]
         mask = labels[top - labels_top : bottom - labels_top, left:right] == cells[index]
@@ -141,11 +162,14 @@ def flow_errors(
     columns: Positions,
     threads: int = 1,
 ) -> npt.NDArray[np.float64]:
-    """Return for each cell the mean over its pixels of |heat-diffusion flow - network flow / 5| squared.
+    """Return the flow error (len(cells),) float64 of each cell: the mean of |true flow - network flow / 5| squared.
 
-    cells: numbers; boxes (n, 4) of all cells; labels (Y, X) at source and maps (y, 3, x) at network resolution, each
-    with the row at which it begins; height: rows of the whole network image; rows and columns: the network
-    positions of all source pixels. Cellpose's ``remove_bad_flow_masks``, cell by cell.
+    The mean is over the pixels of the cell; the true flow is computed from its mask (`cell_flows`). Method:
+    ``remove_bad_flow_masks`` of Cellpose, for each cell separately.
+
+    cells: cell numbers, from 1; boxes: (n, 4) of all cells. labels: (Y, X) int32 from source row ``labels_top`` on;
+    maps: (y, 3, x) float32 from network row ``maps_top`` on; height: rows of the whole network image. rows, columns:
+    float64, network positions of all rows and columns of the whole image.
     """
     errors = np.zeros(len(cells))
 
@@ -159,15 +183,23 @@ def flow_errors(
 
 
 @kernel("i8(i4[:,::1], i4[::1], b1[::1], i8)")
-def renumber(labels: Labels, numbers: npt.NDArray[np.int32], kept: npt.NDArray[np.bool_], count: int) -> int:
-    """Number rows of labels, in place, by the first pixels of the kept cells, from ``count`` + 1 on; 0 for the others.
+def renumber(labels: Labels, numbers: npt.NDArray[np.int32], accepted: npt.NDArray[np.bool_], count: int) -> int:
+    """Replace seed numbers by final cell numbers in some rows of labels, in place, and return the new ``count``.
 
-    numbers (n,): what each cell got already, filled in as more get theirs. Returns the new count.
+    Accepted cells get the next numbers, from ``count`` + 1 on, in the order of their first pixels; other cells become
+    background. accepted: (n,) bool of all cells; numbers: (n,) int32, the final number of each cell that has one,
+    otherwise 0; updated in place.
+
+    >>> labels, numbers = np.array([[0, 3, 1, 2]], np.int32), np.zeros(3, np.int32)
+    >>> renumber(labels, numbers, np.array([True, False, True]), 0)
+    2
+    >>> labels
+    array([[0, 1, 2, 0]], dtype=int32)
     """
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             cell = labels[y, x] - 1
-            if cell >= 0 and kept[cell]:
+            if cell >= 0 and accepted[cell]:
                 if numbers[cell] == 0:
                     count += 1
                     numbers[cell] = count
@@ -179,7 +211,7 @@ def renumber(labels: Labels, numbers: npt.NDArray[np.int32], kept: npt.NDArray[n
 
 @part
 def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the pixels outside the mask that 4-connected steps reach from the frame of the box."""
+    """Return (Y, X) bool: the pixels outside the mask that are 4-connected to the border of the array."""
     height, width = mask.shape
     outside = np.zeros((height, width), np.bool_)
     stack = np.empty((height * width, 2), np.int64)
@@ -203,9 +235,15 @@ def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 @kernel("void(i4[:,::1], i8, i4[:,::1], i4[::1])")
 def fill_holes(labels: Labels, top: int, boxes: Boxes, numbers: npt.NDArray[np.int32]) -> None:
-    """Give, in place, every background pixel that one label encloses to that label; other labels stay.
+    """Fill the holes of cells in place: background pixels that a cell encloses get its number; other cells stay.
 
-    boxes (n, 4) and numbers (n,) of the cells to fill, in this order.
+    labels: (Y, X) int32 from row ``top`` of the image on. boxes: (n, 4) and numbers: (n,) of the cells, which are
+    filled in this order.
+
+    >>> labels = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.int32)
+    >>> fill_holes(labels, 0, np.array([[0, 0, 3, 3]], np.int32), np.array([1], np.int32))
+    >>> labels[1]
+    array([1, 1, 1], dtype=int32)
     """
     for index in range(len(numbers)):
         left, right = boxes[index, 1], boxes[index, 3]

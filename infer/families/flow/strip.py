@@ -1,21 +1,21 @@
-"""Rows of maps in, rows of labels out: the flow dynamics of an image, of which only a strip is held at a time.
+"""The strip engine of the flow family: rows of maps come in, rows of final labels go out, from the top down.
 
-"Source" rows and pixels are those of the image, "network" rows those of the rescaled image. Each stage passes on the
-rows that nothing can change any more, so the labels are those of the whole image:
+Source rows and pixels are those of the image; network rows and pixels are those of the rescaled image. Memory holds
+only a strip of rows. Each call of `_Strip.advance` adds rows of maps and then runs the stages below, in this order.
+Every stage processes only rows that later maps cannot change, so the labels equal those of the whole image.
 
-1. A source pixel is followed once the maps reach as far below it as a path can go.
-2. A row of the sink histogram is final once no path that ends in it is still to be followed. Its basins are final a few
-   rows later.
-3. A source row is labelled once all its paths end in final basins.
-4. A cell is checked once all rows whose paths end in its basin are labelled.
-5. A row is numbered once its cells are checked. The holes of a cell are filled once all its rows are numbered.
-
-A path goes at most `flowmask.families.flow.constants.REACH` rows: the number of steps times the longest step.
+1. Follow paths: a source row is followed when the maps reach `REACH` network rows below it. No path goes further:
+   `flowmask.families.flow.constants.REACH` is the number of steps times the longest step.
+2. Find seeds: a row of the sink histogram is final when all paths that can end in it have been followed.
+3. Grow basins: a row of basins is final when all seeds that can grow into it are known.
+4. Label rows: a source row is labelled when all its paths end in final basins.
+5. Check cells: a cell is checked when all source rows with a path that ends in its basin are labelled.
+6. Number rows: a source row is numbered when all its cells are checked.
+7. Fill holes: the holes of a cell are filled when all its rows are numbered. Rows without unfilled cells are finished.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -42,7 +42,7 @@ from .masks import (
 )
 
 BAND = 64
-"""Source rows that a thread labels before it takes others."""
+"""Source rows that a thread labels at a time."""
 
 
 def label_rows(
@@ -52,9 +52,10 @@ def label_rows(
     options: Segmentation,
     threads: int = 0,
 ) -> Iterator[Labels]:
-    """Yield the labels of an image of ``shape`` from the top down, (n, X) int32 at a time.
+    """Yield the labels (n, X) int32 of an image from the top down, numbered 1, 2, ... in the order of first pixels.
 
-    parts: the maps (3, n, x) float32 of the network image from the top down. Ids are 1, 2, ... by first pixel.
+    parts: the maps (3, n, x) float32 (dy, dx, logit) of the network image from the top down. network_shape, shape:
+    (Y, X) of the network image and of the image. threads: number of CPU threads; 0 means one for each usable core.
     """
     strip = _Strip(network_shape, shape, options, usable_threads(threads))
     for part in parts:
@@ -62,71 +63,94 @@ def label_rows(
 
 
 class _Strip:
-    """The rows that some stage still needs, and how far each stage has come; the end of a range is excluded."""
+    """The rows that later stages still need, the cells found so far, and how far each stage has come."""
 
     def __init__(
         self, network_shape: tuple[int, int], shape: tuple[int, int], options: Segmentation, threads: int
     ) -> None:
         self.options = options
         self.threads = threads
+
+        # The geometry of the image.
         self.height, self.width = network_shape
         self.rows = positions(0, shape[0], shape[0], self.height)
+        """Network position of each source row."""
         self.columns = positions(0, shape[1], shape[1], self.width)
-        self.bases = self.rows.astype(np.int64)
-        self.area = self.height * self.width / (shape[0] * shape[1])
-        """Network pixels that one source pixel covers: each end counts so much."""
+        """Network position of each source column."""
+        self.start_rows = self.rows.astype(np.int64)
+        """Network row in which the paths of each source row start."""
+        self.pixel_area = self.height * self.width / (shape[0] * shape[1])
+        """Area of a source pixel in network pixels. Each path end stands for this area of a cell."""
+
+        # The rows in memory. `top` and `bottom` of each are its first row and the end of its last row in the whole
+        # image, so `bottom` is also how far its stage has come.
         self.maps = Rolling(self.width, np.float32, 3)
+        """Network rows: the maps."""
         self.field = Rolling(self.width, np.float32, 2)
-        self.histogram = Rolling(self.width, np.int32)
-        self.basins = Rolling(self.width, np.int32)
+        """Network rows: the flow field that paths follow."""
         self.ends = Rolling(shape[1], np.int32)
+        """Source rows: where the path of each pixel ends (stage 1)."""
+        self.histogram = Rolling(self.width, np.int32)
+        """Network rows: the sink histogram, how many paths end in each pixel (stage 1)."""
+        self.basins = Rolling(self.width, np.int32)
+        """Network rows: the number of the seed whose basin each pixel belongs to (stage 3)."""
         self.labels = Rolling(shape[1], np.int32)
-        self.lowest = np.full(self.height, -1, np.int32)
-        """For each network row the last source row with a path that ends there."""
-        self.deepest = np.zeros(shape[0], np.int64)
-        """For each source row the last network row in which one of its paths ends."""
+        """Source rows: seed numbers (stage 4), later cell numbers (stage 6)."""
+
+        # The path ends, for each row of the whole image.
+        self.last_source_row = np.full(self.height, -1, np.int32)
+        """For each network row, the last source row with a path that ends in it."""
+        self.last_end_row = np.zeros(shape[0], np.int64)
+        """For each source row, the last network row in which one of its paths ends."""
+
+        # The cells, in the order of their seeds. A cell's seed number is its index plus 1.
         self.seeds = np.empty((0, 3), np.int64)
-        """(row, column, height) of every seed, in raster order: the cells."""
-        self.seeded = 0
-        """Network rows in which the seeds are known."""
+        """(row, column, path ends) of each seed, in raster order."""
         self.boxes = np.empty((0, 4), np.int32)
+        """(top, left, bottom, right) of each cell in source pixels, ends excluded."""
         self.areas = np.empty(0, np.int64)
-        self.checked = 0
-        """Cells, in the order of their seeds, that have been checked."""
+        """Area of each cell in source pixels."""
         self.accepted = np.empty(0, np.bool_)
+        """Whether each cell has passed the checks."""
         self.numbers = np.empty(0, np.int32)
-        self.numbered = 0
-        """Source rows that hold final numbers."""
-        self.count = 0
-        self.holed = np.empty(0, np.int64)
-        """Numbered cells whose holes are not filled yet, in the order of their numbers."""
+        """Final number of each cell, 0 as long as it has none."""
+
+        # How far the other stages have come.
+        self.seeded_rows = 0
+        """Network rows in which all seeds are known (stage 2)."""
+        self.checked_cells = 0
+        """Cells that are checked; these are the first ones in the order of seeds (stage 5)."""
+        self.numbered_rows = 0
+        """Source rows with final numbers (stage 6)."""
+        self.numbered_cells = 0
+        """Cells with a final number, which is also the last number used (stage 6)."""
+        self.unfilled = np.empty(0, np.int64)
+        """Indices of the numbered cells whose holes are not filled yet, in the order of their numbers (stage 7)."""
 
     def advance(self, part: Maps) -> Labels:
-        """Take more rows of maps and return the rows of labels that have become final."""
-        self._take(part)
-        self._follow()
+        """Add the next rows of maps (3, n, x) and return the rows of labels (m, X) that are finished; m can be 0."""
+        self._add_maps(part)
+        self._follow_paths()
         self._find_seeds()
-        self._grow()
-        self._label()
-        self._check()
-        self._number()
-        self._fill()
-        return self._finish()
+        self._grow_basins()
+        self._label_rows()
+        self._check_cells()
+        self._drop_maps()
+        self._number_rows()
+        self._fill_holes()
+        return self._finished_rows()
 
-    def _take(self, part: Maps) -> None:
-        rows = part.transpose(1, 0, 2)
-        self.maps.append(rows)
-        self.field.append(inner_field(rows, self.options.cellprob_threshold))
-        self.histogram.append(np.zeros((len(rows), self.width), np.int32))
+    def _add_maps(self, part: Maps) -> None:
+        by_row = part.transpose(1, 0, 2)
+        self.maps.append(by_row)
+        self.field.append(inner_field(by_row, self.options.cellprob_threshold))
+        self.histogram.append(np.zeros((len(by_row), self.width), np.int32))
 
-    def _source_rows(self, network_row: float) -> int:
-        """Return how many source rows lie above a network row."""
-        return int(np.searchsorted(self.rows, network_row))
-
-    def _follow(self) -> None:
-        """Follow the source rows from which no path can leave the rows of maps that have arrived."""
-        whole = self.maps.bottom == self.height
-        first, last = self.ends.bottom, self._source_rows(math.inf if whole else self.maps.bottom - 1 - REACH)
+    def _follow_paths(self) -> None:
+        """Stage 1: follow the source rows whose paths cannot leave the rows of maps that have arrived."""
+        complete = self.maps.bottom == self.height
+        first = self.ends.bottom
+        last = len(self.rows) if complete else int(np.searchsorted(self.rows, self.maps.bottom - 1 - REACH))
         if last <= first:
             return
         top, bottom = self.field.top, self.field.bottom
@@ -141,81 +165,83 @@ class _Strip:
             self.threads,
         )
         self.ends.append(ends)
-        bases = self.bases[first:last]
-        self.deepest[first:last] = bases + np.maximum(ends.max(axis=1, initial=0), 0) // self.width
+        start_rows = self.start_rows[first:last]
+        self.last_end_row[first:last] = start_rows + np.maximum(ends.max(axis=1, initial=0), 0) // self.width
         top = self.histogram.top
-        count_ends(ends, bases, first, self.histogram.rows(top, self.histogram.bottom), top, self.lowest)
+        count_ends(ends, start_rows, first, self.histogram.rows(top, self.histogram.bottom), top, self.last_source_row)
+
+    def _first_row_of_later_paths(self) -> int:
+        """Return the first network row that a path which is not followed yet can reach."""
+        first = self.ends.bottom
+        return max(0, int(self.start_rows[first]) - REACH) if first < len(self.rows) else self.height
 
     def _find_seeds(self) -> None:
-        """Find the seeds in the rows of the sink histogram that are final."""
-        following = self.ends.bottom
-        final = self.height if following == len(self.rows) else max(0, self.bases[following] - REACH)
+        """Stage 2: find the seeds in the rows of the sink histogram that are final."""
+        final = self._first_row_of_later_paths()
         last = final if final == self.height else final - PEAK
-        if last <= self.seeded:
+        if last <= self.seeded_rows:
             return
-        top = max(0, self.seeded - PEAK)
-        found = peaks(self.histogram.rows(top, final), self.seeded - top, last - top, SEED_PIXELS / self.area)
-        found[:, 0] += top
-        self.seeds = np.concatenate([self.seeds, found])
-        new = len(found)
-        self.boxes = np.concatenate([self.boxes, np.zeros((new, 4), np.int32)])
-        self.areas = np.concatenate([self.areas, np.zeros(new, np.int64)])
-        self.accepted = np.concatenate([self.accepted, np.zeros(new, np.bool_)])
-        self.numbers = np.concatenate([self.numbers, np.zeros(new, np.int32)])
-        self.seeded = last
+        top = max(0, self.seeded_rows - PEAK)
+        least = SEED_PIXELS / self.pixel_area
+        new_seeds = peaks(self.histogram.rows(top, final), self.seeded_rows - top, last - top, least)
+        new_seeds[:, 0] += top
+        self.seeds = np.concatenate([self.seeds, new_seeds])
+        count = len(new_seeds)
+        self.boxes = np.concatenate([self.boxes, np.zeros((count, 4), np.int32)])
+        self.areas = np.concatenate([self.areas, np.zeros(count, np.int64)])
+        self.accepted = np.concatenate([self.accepted, np.zeros(count, np.bool_)])
+        self.numbers = np.concatenate([self.numbers, np.zeros(count, np.int32)])
+        self.seeded_rows = last
 
-    def _grow(self) -> None:
-        """Grow the basins in the rows that no later seed can reach."""
-        first, last = self.basins.bottom, self.height if self.seeded == self.height else self.seeded - 2 * GROWTH
+    def _grow_basins(self) -> None:
+        """Stage 3: grow the basins in the rows that no later seed can change."""
+        first = self.basins.bottom
+        last = self.height if self.seeded_rows == self.height else self.seeded_rows - 2 * GROWTH
         if last <= first:
             return
         top, bottom = max(0, first - 2 * GROWTH), min(self.height, last + 2 * GROWTH)
-        some = slice(*np.searchsorted(self.seeds[:, 0], (first - GROWTH, last + GROWTH)))
-        seeds = self.seeds[some] - np.array([top, 0, 0])
-        numbers = np.arange(some.start + 1, some.stop + 1)
+        nearby = slice(*np.searchsorted(self.seeds[:, 0], (first - GROWTH, last + GROWTH)))
+        seeds = self.seeds[nearby] - np.array([top, 0, 0])
+        numbers = np.arange(nearby.start + 1, nearby.stop + 1)
         histogram = self.histogram.rows(top, bottom)
-        self.basins.append(grow(histogram, seeds, numbers, first - top, last - top, SPREAD_PIXELS / self.area))
+        self.basins.append(grow(histogram, seeds, numbers, first - top, last - top, SPREAD_PIXELS / self.pixel_area))
         self.histogram.drop(self.basins.bottom - 2 * GROWTH)
 
-    def _label(self) -> None:
-        """Label the source rows whose paths all end in final basins."""
+    def _label_rows(self) -> None:
+        """Stage 4: label the source rows whose paths all end in final basins."""
         first = self.labels.bottom
-        waiting = np.flatnonzero(self.deepest[first : self.ends.bottom] >= self.basins.bottom)
+        waiting = np.flatnonzero(self.last_end_row[first : self.ends.bottom] >= self.basins.bottom)
         last = first + int(waiting[0]) if waiting.size else self.ends.bottom
         if last <= first:
             return
         basins = self.basins.rows(self.basins.top, self.basins.bottom)
         labels = np.zeros((last - first, len(self.columns)), np.int32)
-        ends, bases, top = self.ends.rows(first, last), self.bases[first:last], self.basins.top
+        ends, start_rows, top = self.ends.rows(first, last), self.start_rows[first:last], self.basins.top
 
         def work(a: int, b: int) -> None:
-            label(ends[a:b], bases[a:b], basins, top, labels[a:b])
+            label(ends[a:b], start_rows[a:b], basins, top, labels[a:b])
 
         in_parallel(last - first, BAND, self.threads, work)
         measure(labels, first, self.boxes, self.areas)
         self.labels.append(labels)
         self.ends.drop(last)
         if last < len(self.rows):
-            self.basins.drop(self.bases[last] - REACH)
+            self.basins.drop(self.start_rows[last] - REACH)
 
-    def _check(self) -> None:
-        """Check the cells all of whose pixels are labelled: size and flow error."""
-        last = self.checked
-        for row in self.seeds[self.checked :, 0]:
-            low, high = max(0, row - GROWTH), min(self.height, row + GROWTH + 1)
-            if high > self.basins.bottom or self.lowest[low:high].max() >= self.labels.bottom:
+    def _check_cells(self) -> None:
+        """Stage 5: accept the cells that are completely labelled, large enough and pass the flow check."""
+        last = self.checked_cells
+        for seed_row in self.seeds[self.checked_cells :, 0]:
+            top, bottom = max(0, seed_row - GROWTH), min(self.height, seed_row + GROWTH + 1)
+            if bottom > self.basins.bottom or self.last_source_row[top:bottom].max() >= self.labels.bottom:
                 break
             last += 1
-        cells = np.arange(self.checked, last)
+        cells = np.arange(self.checked_cells, last)
         cells = cells[self.areas[cells] >= max(1, self.options.min_size)]
-        self.checked = last
+        self.checked_cells = last
         if self.options.flow_threshold > 0:
             cells = cells[self._flow_errors(cells) <= self.options.flow_threshold]
         self.accepted[cells] = True
-        following = self.bases[self.ends.bottom] - REACH if self.ends.bottom < len(self.rows) else self.height
-        self.field.drop(following)
-        waiting = self._first_unchecked_row()
-        self.maps.drop(min(following, self.bases[waiting] if waiting < len(self.rows) else self.height))
 
     def _flow_errors(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         return flow_errors(
@@ -232,30 +258,40 @@ class _Strip:
         )
 
     def _first_unchecked_row(self) -> int:
-        """Return the first source row that has, or may get, a pixel of a cell that is not checked yet."""
-        seen = self.boxes[self.checked :, 0][self.areas[self.checked :] > 0]
-        return int(seen.min(initial=self.labels.bottom))
+        """Return the first source row that has, or can get, a pixel of a cell that is not checked yet."""
+        tops = self.boxes[self.checked_cells :, 0][self.areas[self.checked_cells :] > 0]
+        return int(tops.min(initial=self.labels.bottom))
 
-    def _number(self) -> None:
-        """Number the rows all of whose cells are checked."""
+    def _drop_maps(self) -> None:
+        """Drop the network rows that neither later paths nor the flow check of later cells need."""
+        needed_by_paths = self._first_row_of_later_paths()
+        self.field.drop(needed_by_paths)
+        unchecked = self._first_unchecked_row()
+        needed_by_check = self.start_rows[unchecked] if unchecked < len(self.rows) else self.height
+        self.maps.drop(min(needed_by_paths, needed_by_check))
+
+    def _number_rows(self) -> None:
+        """Stage 6: replace seed numbers by final numbers in the rows whose cells are all checked."""
         last = self._first_unchecked_row()
-        before = self.count
-        if last > self.numbered:
-            self.count = renumber(self.labels.rows(self.numbered, last), self.numbers, self.accepted, before)
-            self.numbered = last
-        new = np.flatnonzero(self.numbers > before)
-        self.holed = np.concatenate([self.holed, new[np.argsort(self.numbers[new])]])
+        before = self.numbered_cells
+        if last > self.numbered_rows:
+            labels = self.labels.rows(self.numbered_rows, last)
+            self.numbered_cells = renumber(labels, self.numbers, self.accepted, before)
+            self.numbered_rows = last
+        new_cells = np.flatnonzero(self.numbers > before)
+        self.unfilled = np.concatenate([self.unfilled, new_cells[np.argsort(self.numbers[new_cells])]])
 
-    def _fill(self) -> None:
-        """Fill the holes of the cells all of whose rows are numbered, in the order of their numbers."""
-        open_ended = np.flatnonzero(self.boxes[self.holed, 2] > self.numbered)
-        cells = self.holed[: open_ended[0]] if open_ended.size else self.holed
-        self.holed = self.holed[len(cells) :]
+    def _fill_holes(self) -> None:
+        """Stage 7: fill the holes of the cells whose rows are all numbered, in the order of their numbers."""
+        incomplete = np.flatnonzero(self.boxes[self.unfilled, 2] > self.numbered_rows)
+        cells = self.unfilled[: incomplete[0]] if incomplete.size else self.unfilled
+        self.unfilled = self.unfilled[len(cells) :]
         labels = self.labels.rows(self.labels.top, self.labels.bottom)
         fill_holes(labels, self.labels.top, self.boxes[cells], self.numbers[cells])
 
-    def _finish(self) -> Labels:
-        last = int(self.boxes[self.holed[0], 0]) if self.holed.size else self.numbered
+    def _finished_rows(self) -> Labels:
+        """Return the numbered rows above the first cell with unfilled holes, and drop them."""
+        last = int(self.boxes[self.unfilled[0], 0]) if self.unfilled.size else self.numbered_rows
         finished = self.labels.rows(self.labels.top, last).copy()
         self.labels.drop(last)
         return finished

@@ -1,8 +1,9 @@
-"""Labels to flows: the vector field that leads every pixel of a cell to its centre.
+"""From labels to flows: the vector field that leads each pixel of a cell to the centre of the cell.
 
-Heat diffusion from the cell's centre (Stringer et al. 2021, doi:10.1038/s41592-020-01018-x), in the constants of
-Cellpose 3.1: the source is the cell's pixel nearest to the mean of its coordinates, 2 * (height + width + 4)
-steps of a 3 x 3 mean inside the cell, central differences, unit length.
+Method: heat diffusion from the centre of each cell (Stringer et al. 2021, doi:10.1038/s41592-020-01018-x) with the
+constants of Cellpose 3.1. The heat source is the pixel of the cell nearest to the mean position of its pixels. Heat
+spreads inside the cell by 2 * (height + width + 4) steps of a 3 x 3 mean, where height and width are those of the
+cell's box. The flow is the gradient of the heat, by central differences, scaled to length 1.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from ...system.cpu import cores
 from ...system.parallel import in_parallel
 
 BAND = 16
-"""Cells that a thread works on before it takes others."""
+"""Cells that a thread processes at a time."""
 Flows = npt.NDArray[np.float32]
+"""(2, Y, X): flow (dy, dx) at each pixel."""
 
 
 @part
 def _centre(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the pixel of the mask nearest to the mean of its coordinates, the first in raster order."""
+    """Return (row, column) of the mask's pixel nearest to the mean position of its pixels; of several, the first."""
     count, sum_y, sum_x = 0, 0, 0
     for y in range(mask.shape[0]):
         for x in range(mask.shape[1]):
@@ -44,23 +46,29 @@ def _centre(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
 
 @part
 def cell_flows(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return the (2, Y, X) float64 unit flows (dy, dx) of the one cell that fills its box ``mask`` (Y, X)."""
+    """Return the flows (2, Y, X) float64 (dy, dx) of one cell; length 1 inside the cell, 0 outside.
+
+    mask: (Y, X) bool, the cell in its bounding box.
+
+    >>> cell_flows(np.ones((1, 3), np.bool_))[1].round()
+    array([[ 1.,  0., -1.]])
+    """
     height, width = mask.shape
     heat = np.zeros((height + 2, width + 2))
     ninth = np.zeros((height + 2, width + 2))
     ninth[1:-1, 1:-1] = mask / 9.0
     centre_y, centre_x = _centre(mask)
-    above, here = np.zeros(width), np.zeros(width)
+    above, here = np.zeros(width), np.zeros(width)  # sums of three neighbours in the row above and in this row
     for _ in range(2 * (height + width + 4)):
         heat[centre_y + 1, centre_x + 1] += 1.0
         above[:] = 0
         for x in range(width):
             here[x] = heat[1, x] + heat[1, x + 1] + heat[1, x + 2]
         for y in range(1, height + 1):
-            row, following, within = heat[y], heat[y + 1], ninth[y]
+            row, next_row, weight = heat[y], heat[y + 1], ninth[y]
             for x in range(width):
-                below = following[x] + following[x + 1] + following[x + 2]
-                row[x + 1] = (above[x] + here[x] + below) * within[x + 1]
+                below = next_row[x] + next_row[x + 1] + next_row[x + 2]
+                row[x + 1] = (above[x] + here[x] + below) * weight[x + 1]
                 above[x] = here[x]
                 here[x] = below
     flows = np.zeros((2, height, width))
@@ -77,6 +85,7 @@ def cell_flows(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 
 @kernel("void(i4[:,::1], i4[:,::1], i8, i8, f4[:,:,::1])")
 def _fill_flows(labels: Labels, boxes: npt.NDArray[np.int32], first: int, last: int, flows: Flows) -> None:
+    """Fill ``flows`` with those of the cells number ``first``..``last`` - 1, counted from 0; see `labels_to_flows`."""
     for index in range(first, last):
         top, left, bottom, right = boxes[index]
         if bottom > top:
@@ -90,7 +99,11 @@ def _fill_flows(labels: Labels, boxes: npt.NDArray[np.int32], first: int, last: 
 
 
 def labels_to_flows(labels: Labels) -> Flows:
-    """Return the (2, Y, X) float32 unit flows (dy, dx) of a (Y, X) int32 label image; 0 in the background."""
+    """Return the flows (2, Y, X) float32 (dy, dx) of a label image (Y, X); length 1 inside cells, 0 in the background.
+
+    >>> labels_to_flows(np.array([[0, 1, 1, 1, 0]]))[1].round()
+    array([[ 0.,  1.,  0., -1.,  0.]], dtype=float32)
+    """
     labels = np.ascontiguousarray(labels, np.int32)
     flows = np.zeros((2, *labels.shape), np.float32)
     if labels.size:

@@ -1,1 +1,1 @@
-"""The semantic family: one foreground map, whose connected components are the cells."""
+"""The semantic family: the cells are the connected components of one foreground map."""

@@ -1,7 +1,8 @@
-"""Foreground to cells: the connected components of the pixels whose logit exceeds the threshold.
+"""The semantic family: from the foreground logit to cells, which are connected components of the foreground.
 
-Two pixels are connected if they share a side. A component may be as large as the image, so the image is labelled in
-blocks, and `flowmask.families.blocks.gather` joins what touches across their borders.
+A pixel is foreground if its logit exceeds the threshold. Two pixels are connected if they share a side. A component can
+be as large as the image, so the image is labelled in blocks, and `flowmask.families.blocks.gather` joins components
+that touch across the border of two blocks.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from .. import Family
 from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks, make_block
 
 HALO = 0
-"""Beyond the network rows between which a pixel is interpolated, nothing changes its foreground."""
+"""A pixel depends only on the two network rows between which it is interpolated; these are always read."""
 BLOCK_BYTES = 4 * 6
-"""Bytes per image pixel of a block: logits, foreground, components and labels."""
+"""Bytes per image pixel of a block, for logits, foreground, components and labels."""
 
 
 def estimate_diameter(
     image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
 ) -> float:
-    """Return the training diameter of the contract: the family estimates nothing from the image."""
+    """Return the training diameter in px from the contract; this family does not estimate a diameter from the image."""
     return network.contract.train_diameter
 
 
 def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:
-    """Return (n, X) whether the logit of each pixel of the rows ``core``, interpolated linearly, exceeds the threshold.
+    """Return the foreground (n, X) bool of the image rows ``core``: interpolated logit > cellprob_threshold.
 
-    maps: (1, n, X) float32, the rows ``read`` of the network image.
+    maps: (1, m, x) float32, the rows ``read`` of the network image.
     """
     height, width = plan.network_shape
     rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
@@ -47,27 +48,28 @@ def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArr
 
 
 def _interpolated(values: npt.NDArray[np.float32], at: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float32]:
-    """Interpolate (Y, X) linearly at the positions along an axis."""
+    """Return (Y, X) float32 values interpolated linearly at the positions ``at`` along axis 0 or 1."""
     below = at.astype(np.int64)
     above = np.minimum(below + 1, values.shape[axis] - 1)
     weight = (at - below).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
     low, high = np.take(values, below, axis), np.take(values, above, axis)
-    between: npt.NDArray[np.float32] = low + (high - low) * weight
-    return between
+    interpolated: npt.NDArray[np.float32] = low + (high - low) * weight
+    return interpolated
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
-    """Return the components of the rows ``core``; the key of a component is its first pixel in the block.
+    """Return the connected components of the image rows ``core``.
 
-    maps: (1, n, X) float32, the rows ``read`` of the network image.
+    maps: (1, m, x) float32, the rows ``read`` of the network image. The owner key of a component is its first pixel in
+    the block, as row * X + column in the whole image.
     """
-    import cv2  # which takes longer to load than an image to be read
+    import cv2  # imported here because OpenCV takes longer to load than an image to open
 
     mask = foreground(maps, plan, core, read)
     count, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
     first = np.zeros(count, np.int64)
-    ids, places = np.unique(components, return_index=True)
-    first[ids] = places + core[0] * plan.shape[1]
+    ids, pixels = np.unique(components, return_index=True)
+    first[ids] = pixels + core[0] * plan.shape[1]
     return make_block(core, np.asarray(components, np.int32), first[1:])
 
 

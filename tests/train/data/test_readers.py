@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from flowmask.errors import ImageError, InputError
-from tests.partition import same_partition
+from tests.reference.partition import same_partition
 from train.data.coco import draw, run_lengths
 from train.data.prepared import prepare_items, write_sample
 from train.data.readers import read_challenge, read_coco, read_folder, read_item, read_labels, read_masks, read_shared

@@ -1,0 +1,1 @@
+"""Accuracy: how well the labels agree with true labels and with those of cellpose."""

@@ -1,0 +1,1 @@
+"""Speed: time and memory, and where they go."""

@@ -1,0 +1,232 @@
+"""Who may import whom: read from the source, without running it."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from flowmask.families import FAMILIES, family_of
+from flowmask.network.contract import Contract
+from tests.conftest import ROOT
+from tests.reference.imports import imported
+
+INFER = ROOT / "infer"
+RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs"}
+HEAVY = ("numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")
+ORDER = """
+    errors version options
+    system kernels images network tiles labels families
+    budget map_cache pipeline
+    runs
+    api cli __init__ __main__
+""".split()  # noqa: SIM905
+"""A module imports its own package, and those before it."""
+FILES = sorted(INFER.rglob("*.py"))
+NAMES = [path.relative_to(INFER).as_posix() for path in FILES]
+every_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
+
+
+def package(name):
+    """Return the entry of `ORDER` for the dotted name of a module of infer/."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def too_high(path, root=ROOT):
+    """Return what a file of infer/ imports from packages that do not stand before its own."""
+    own = package(".".join(path.relative_to(root).with_suffix("").parts))
+    ours = [name for name in imported(path, root) if name.split(".")[0] == "infer"]
+    return [name for name in ours if package(name) != own and ORDER.index(package(name)) > ORDER.index(own)]
+
+
+def test_every_package_has_its_place_in_the_order():
+    there = {package(".".join(path.relative_to(ROOT).with_suffix("").parts)) for path in FILES}
+    assert sorted(ORDER) == sorted(there)
+
+
+@every_file
+def test_packages_import_only_from_those_before_them(path):
+    assert too_high(path) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("tiles/grid.py", "from ..families import Family"),
+        ("tiles/grid.py", "from ..families.flow.follow import follow"),
+        ("tiles/grid.py", "def f():\n    from .. import pipeline"),
+        ("families/flow/block.py", "from ... import runs"),
+        ("families/flow/block.py", "from ...runs import jobs"),
+        ("options.py", "from .system.cpu import cores"),
+        ("budget.py", "from .pipeline import plan_image"),
+        ("pipeline.py", "from . import load_network"),
+        ("system/cpu.py", "import infer.images.image"),
+    ],
+)
+def test_the_rule_sees_what_breaks_it(tmp_path, place, line):
+    for path in FILES:
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text())
+    broken = tmp_path / "infer" / place
+    assert too_high(broken, tmp_path) == []
+    broken.write_text(f"{broken.read_text()}\n{line}\n")
+    assert len(too_high(broken, tmp_path)) == 1
+
+
+@every_file
+def test_infer_imports_the_run_time_set_alone(path):
+    tops = {name.split(".")[0] for name in imported(path, ROOT)}
+    assert tops <= RUNTIME | {"infer"} | set(sys.stdlib_module_names)
+
+
+def test_each_package_of_the_run_time_set_is_used():
+    """Numba is imported by name, so that `kernels.compiled` is the only module that loads it."""
+    used = {name.split(".")[0] for path in FILES for name in imported(path, ROOT)}
+    assert used & RUNTIME == RUNTIME - {"numba"}
+    assert [name for name, path in zip(NAMES, FILES, strict=True) if 'import_module("numba' in path.read_text()] == [
+        "kernels/build.py",
+        "kernels/compiled.py",
+    ]
+
+
+def test_onnxruntime_has_one_door():
+    users = {
+        package(".".join(path.relative_to(ROOT).parts))
+        for path in FILES
+        if "onnxruntime" in {name.split(".")[0] for name in imported(path, ROOT)}
+    }
+    assert users == {"network"}
+
+
+def outside_families():
+    return [path for path in FILES if path.relative_to(INFER).parts[0] != "families"]
+
+
+def test_no_module_outside_families_imports_one_family():
+    own = {f"infer.families{module}".rpartition(".")[0] for module in FAMILIES.values()}
+    assert all((ROOT / name.replace(".", "/") / "family.py").is_file() for name in own)
+    users = {
+        path.relative_to(INFER).as_posix(): name
+        for path in outside_families()
+        for name in imported(path, ROOT)
+        if name.startswith(tuple(own))
+    }
+    assert users == {}
+
+
+def test_no_module_outside_families_names_an_option_of_a_family():
+    words = set()
+    for family in FAMILIES:
+        words |= family_of(Contract("n", "rgb", 30.0, 30.0, False, "CC0", "none", family=family)).options
+    assert "flow_threshold" in words
+    users = {
+        (path.relative_to(INFER).as_posix(), word)
+        for path in outside_families()
+        for word in words
+        if word in path.read_text()
+    }
+    assert {word for name, word in users if name == "options.py"} == words
+    assert {name for name, _ in users} == {"options.py"}
+
+
+@pytest.mark.parametrize("package", ["train", "export"])
+def test_arrows_point_one_way(package):
+    allowed = {"train": {"flowmask", "train"}, "export": {"flowmask", "train", "export"}}[package]
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        tops = {name.split(".")[0] for name in imported(path, ROOT)}
+        assert tops & {"flowmask", "infer", "train", "export", "bench", "tests"} <= allowed, path
+
+
+OURS = ("infer", "train", "export", "bench", "tests")
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in OURS
+    for path in (ROOT / package).rglob("*.py")
+}
+
+
+def names_of(path):
+    """What a module defines or imports at its top, and the names that it gives by `__getattr__`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def full_name(path, node):
+    """Return the module of a ``from ... import``, with flowmask's own as infer."""
+    parts = path.relative_to(ROOT).parent.parts
+    above = parts[: len(parts) + 1 - node.level] if node.level else ()
+    name = ".".join([*above, *([node.module] if node.module else [])])
+    return "infer" + name.removeprefix("flowmask") if name.split(".")[0] == "flowmask" else name
+
+
+def test_what_is_imported_from_a_file_of_ours_is_there():
+    asked = [
+        (f"{path.relative_to(ROOT)}: {name}.{alias.name}", name, alias.name)
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for name in [full_name(path, node)]
+        if name.split(".")[0] in OURS
+        for alias in node.names
+    ]
+    missing = [
+        text
+        for text, name, wanted in asked
+        if f"{name}.{wanted}" not in MODULES and (name not in MODULES or wanted not in names_of(MODULES[name]))
+    ]
+    assert len(asked) > 1000
+    assert not missing
+
+
+def loaded_by(code):
+    """Return the modules that are loaded once the code has run in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint('loaded', *sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.rpartition("loaded ")[2].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import flowmask",
+        "import flowmask.cli; flowmask.cli.build_parser().format_help()",
+        "import flowmask.cli; flowmask.cli.build_commands().format_help()",
+        "import contextlib, flowmask.cli\nwith contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['--help'])",
+        "import contextlib, flowmask.cli\n"
+        "with contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['segment', '--help'])",
+        "import flowmask.cli; flowmask.cli.flowmask(['models'])",
+    ],
+)
+def test_help_needs_none_of_the_heavy_packages(code):
+    modules = loaded_by(code)
+    assert "flowmask" in modules
+    assert not modules & set(HEAVY)
+
+
+def test_a_run_can_begin_before_numba_is_there():
+    modules = loaded_by("import flowmask.runs.process_file, flowmask.cli")
+    assert {"flowmask.network.session", "onnxruntime"} <= modules
+    assert not modules & {"numba", "skimage", "scipy"}
+
+
+@pytest.mark.parametrize("module", ["infer", "flowmask"])
+def test_the_package_runs_under_either_name(module):
+    done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: {'python -m infer' if module == 'infer' else 'flowmask'} ")

@@ -1,0 +1,48 @@
+"""What the test files share: paths, the default network, and when a test is skipped."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import flowmask
+from flowmask.network.registry import default_network
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+"""The labelled images, where this machine has them."""
+MODEL = default_network()
+"""The default network of this checkout."""
+LEAN_PYTHON = Path(os.environ.get("FLOWMASK_LEAN_PYTHON") or ROOT / ".venv/bin/python")
+"""The Python of an environment with the run-time packages alone."""
+needs_network = pytest.mark.skipif(not MODEL.is_file(), reason=f"the network file {MODEL.name} is missing")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the labelled images are not at {DATA}")
+
+
+@pytest.fixture(scope="session")
+def network():
+    """The default network, open on the CPU."""
+    if not MODEL.is_file():
+        pytest.skip(f"the network file {MODEL.name} is missing")
+    return flowmask.load_network(MODEL, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def cellpose_python() -> Path:
+    """The Python of the environment that holds cellpose 3.1."""
+    if named := os.environ.get("FLOWMASK_CELLPOSE_PYTHON"):
+        return Path(named)
+    python = ROOT / ".venv-cellpose/bin/python"
+    if not python.exists():
+        pytest.skip(f"there is no cellpose environment at {python}; `make test` makes it")
+    return python
+
+
+@pytest.fixture(scope="session")
+def cellpose_files(cellpose_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that make_cellpose_files.py fills; made once per session."""
+    folder = tmp_path_factory.mktemp("cellpose")
+    script = ROOT / "tests/parity/make_cellpose_files.py"
+    subprocess.run([cellpose_python, script, folder], check=True, timeout=1800)
+    return folder

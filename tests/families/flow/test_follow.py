@@ -1,0 +1,56 @@
+"""Path following against SciPy's interpolation and a plain loop."""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from flowmask.families.flow.constants import LONGEST, STEPS
+from flowmask.families.flow.follow import ARRIVED, CHECK, NOWHERE, follow, inner_field, sample
+
+RNG = np.random.default_rng(6)
+HEIGHT, WIDTH = 60, 71
+MAPS = gaussian_filter(RNG.normal(0, 12, (HEIGHT, 3, WIDTH)), (2, 0, 2)).astype(np.float32)
+ROWS, COLUMNS = np.linspace(0, HEIGHT - 1, 100), np.linspace(0, WIDTH - 1, 125)
+
+
+def test_sampling_is_scipys_linear_interpolation():
+    grid = np.stack(np.meshgrid(ROWS, COLUMNS, indexing="ij"))
+    expected = map_coordinates(MAPS[:, 2].astype(np.float64), grid, order=1, mode="nearest")
+    found = np.array([[sample(MAPS[:, 2], y, x, 0, HEIGHT) for x in COLUMNS] for y in ROWS])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_field_is_a_fifth_of_the_flow_cut_at_the_longest_step_and_zero_outside_cells():
+    maps = 3 * MAPS
+    field = inner_field(maps, 0.5)
+    inside = maps[:, 2] > 0.5
+    flows, field = (np.moveaxis(planes, 1, 0)[:, inside] for planes in (maps[:, :2], field))
+    assert (np.abs(flows) > 5 * LONGEST).any()
+    np.testing.assert_allclose(field, np.clip(flows / 5, -LONGEST, LONGEST), rtol=1e-6)
+    assert not inner_field(maps, 0.5).transpose(0, 2, 1)[~inside].any()
+
+
+def test_paths_end_where_a_plain_euler_loop_ends():
+    field = inner_field(MAPS, 0.0)
+    at = np.stack(np.meshgrid(ROWS, COLUMNS, indexing="ij"))
+    logits = map_coordinates(MAPS[:, 2].astype(np.float64), at, order=1, mode="nearest")
+    for _ in range(STEPS):
+        step = [map_coordinates(f.astype(np.float64), at, order=1, mode="nearest") for f in np.moveaxis(field, 1, 0)]
+        at = np.clip(at + step, 0, np.array([HEIGHT - 1, WIDTH - 1])[:, None, None])
+    ends = follow(MAPS, field, 0, HEIGHT, ROWS, COLUMNS, 0.0)
+    followed = ends != NOWHERE
+    np.testing.assert_array_equal(followed, logits > 0)
+    found = np.stack([ends // WIDTH + ROWS.astype(int)[:, None], ends % WIDTH])[:, followed]
+    # A path that has almost stopped is not followed further, though one on a saddle may still speed up again.
+    left = STEPS / CHECK * ARRIVED
+    low, high = np.floor(at[:, followed] - left), np.floor(at[:, followed] + left)
+    assert ((low <= found) & (found <= high)).mean() > 0.99
+    assert (found == np.floor(at[:, followed])).mean() > 0.97
+
+
+def test_more_paths_than_lanes_and_fewer_end_alike():
+    field = inner_field(MAPS, -np.inf)
+    together = follow(MAPS, field, 0, HEIGHT, ROWS, COLUMNS, -np.inf)
+    for first in range(0, len(COLUMNS), 7):
+        some = COLUMNS[first : first + 7]
+        alone = follow(MAPS, field, 0, HEIGHT, ROWS, some, -np.inf)
+        np.testing.assert_array_equal(alone, together[:, first : first + 7])

@@ -1,0 +1,21 @@
+"""Plans of images that no network has seen, for tests of what comes after the network."""
+
+import numpy as np
+
+from flowmask.network.contract import Contract, Head
+from flowmask.options import Segmentation
+from flowmask.tiles.grid import tile_grid
+from flowmask.tiles.plan import ImagePlan
+
+FLOW = Contract("fake", "rgb", 30.0, 30.0, False, "BSD-3-Clause", "nothing")
+SEMANTIC = Contract(
+    "fake", "rgb", 30.0, 25.0, False, "BSD-3-Clause", "nothing", family="semantic", heads=(Head("logits", 1),)
+)
+
+
+def plan_of(network_shape, shape, options=Segmentation(), contract=FLOW, threads=1):  # noqa: B008 (frozen)
+    """Return the plan of an image of ``shape`` that has ``network_shape`` in network pixels."""
+    rows, columns = (tile_grid(length, contract.tile) for length in network_shape)
+    diameter = contract.mean_diameter * shape[0] / network_shape[0]
+    channels, ranges = ((0,), (0,), (0,)), np.array([[0, 1]] * 3, float)
+    return ImagePlan(contract, options, shape, diameter, channels, ranges, rows, columns, 1, threads)

@@ -1,0 +1,266 @@
+"""Runs without permissions, disk space or memory, and files whose headers claim more than they hold."""
+
+import ctypes
+import json
+import os
+import re
+import resource
+import struct
+import subprocess
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import tifffile
+
+from bench.encode import bmp, png_chunk, tiff, tiff_tags
+from flowmask.cli import main
+from flowmask.errors import ImageError
+from flowmask.images.image import open_image
+from flowmask.network.contract import KEY
+from flowmask.network.registry import default_network
+from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
+from flowmask.system.memory import forget_peak, peak_memory
+from train.simulate import simulate
+
+MODEL = default_network()
+SAMPLE = simulate("fluorescence_nuclei", (90, 110), 3, 26).image
+needs_network = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")
+DROP_FROM_BOUNDING_SET, OVERRIDE_RIGHTS, READ_ANYTHING = 24, 1, 2
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "b.png"), SAMPLE)
+    return tmp_path
+
+
+def obey_rights():
+    """Give up what lets root read and write everything; it takes effect when the next program is started."""
+    if os.geteuid() == 0:
+        for capability in (OVERRIDE_RIGHTS, READ_ANYTHING):
+            if ctypes.CDLL(None).prctl(DROP_FROM_BOUNDING_SET, capability, 0, 0, 0):
+                raise OSError("root keeps its rights here")
+
+
+def infer(folder, *options, before=None, source=None):
+    words = ["-i", source or folder / "in", "-o", folder / "out", "--diameter", "26", *options]
+    command = [sys.executable, "-m", "infer", *words]
+    return subprocess.run(command, cwd=MODEL.parents[1], preexec_fn=before, capture_output=True, text=True)
+
+
+def outputs(folder):
+    return sorted(path.name for path in (folder / "out").iterdir())
+
+
+MILLION = 10**6
+
+
+def huge_png():
+    header = struct.pack(">IIBBBBB", MILLION, MILLION, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+def huge_jpeg(height, width):
+    data = bytearray(cv2.imencode(".jpg", np.zeros((90, 110), np.uint8))[1].tobytes())
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+CLAIMS = {
+    "TIFF": (tiff([b"\0" * 100], tiff_tags(MILLION, MILLION, 8)), "MAX_PIXELS"),
+    "TIFF of tiles left out": (tiff([b""] * 50, tiff_tags(MILLION, MILLION, 8, tile=(16, 16))), "MAX_PIXELS"),
+    "compressed TIFF": (tiff([zlib.compress(b"\0")], tiff_tags(MILLION, MILLION, 8, compression=8)), "MAX_PIXELS"),
+    "big TIFF": (tiff([b"\0" * 100], tiff_tags(200_000, 200_000, 8)), "MAX_INFLATION"),
+    "TIFF of many channels": (tiff([b"\0" * 100], tiff_tags(5000, 5000, 8, samples=9)), "MAX_INFLATION"),
+    "PNG": (huge_png(), "MAX_PIXELS"),
+    "BMP": (bmp(b"\0" * 100, MILLION, MILLION, 24), "MAX_PIXELS"),
+    "BMP from the top": (bmp(b"\0" * 100, MILLION, -MILLION, 24), "MAX_PIXELS"),
+    "JPEG": (huge_jpeg(65_500, 65_500), "MAX_INFLATION"),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_header_that_claims_too_much_is_refused_before_anything_is_allocated(tmp_path, name):
+    data, limit = CLAIMS[name]
+    assert len(data) < 3000
+    (tmp_path / "a").write_bytes(data)
+    forget_peak()
+    before = peak_memory()
+    with pytest.raises(ImageError, match=f"a: its header gives .* px .*{limit} = "):
+        open_image(tmp_path / "a")
+    assert peak_memory() - before < 2**25
+
+
+def test_more_than_the_memory_at_once_is_refused_with_the_way_out(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "a.png"), SAMPLE)
+    tifffile.imwrite(tmp_path / "a.tif", SAMPLE, compression="zlib", rowsperstrip=90)
+    monkeypatch.setattr("flowmask.images.size_limits.available_memory", lambda: 5000)
+    for name in ("a.png", "a.tif"):
+        with pytest.raises(ImageError, match=f"{name}: .* must be decoded at once, .*; save it as tiled TIFF"):
+            open_image(tmp_path / name)
+    tifffile.imwrite(tmp_path / "a.tif", SAMPLE, compression="zlib", tile=(32, 32))
+    assert open_image(tmp_path / "a.tif").shape == (1, 90, 110)
+
+
+@needs_network
+def test_a_file_that_may_not_be_read_costs_itself(folder):
+    cv2.imwrite(str(folder / "in" / "a.png"), SAMPLE)
+    (folder / "in" / "a.png").chmod(0)
+    done = infer(folder, before=obey_rights)
+    assert done.returncode == SOME_FAILED
+    reason = "a.png: it cannot be read (Permission denied); check the file and its permissions."
+    assert done.stderr.splitlines()[0].endswith(reason)
+    assert outputs(folder) == ["b_label.tiff"]
+
+
+def test_a_folder_that_may_not_be_written_stops_the_run_before_any_work(folder):
+    (folder / "out").chmod(0o555)
+    done = infer(folder, before=obey_rights)
+    assert done.returncode == WRONG_USAGE
+    assert done.stderr.splitlines() == [
+        f"error: {folder / 'out'}: it cannot be written to (Permission denied); give another folder with -o."
+    ]
+    assert infer(folder, "-o", folder / "out" / "new", before=obey_rights).returncode == WRONG_USAGE
+    assert infer(folder, "-o", folder / "in" / "b.png").returncode == WRONG_USAGE
+
+
+@needs_network
+@pytest.mark.parametrize("options", [(), ("--resume",)])
+def test_a_disk_that_is_full_costs_the_images_that_do_not_fit(folder, options):
+    """The limit on a file's size stands for the disk: what is written past it is refused, as on a full one."""
+    cv2.imwrite(str(folder / "in" / "a.png"), simulate("fluorescence_nuclei", (400, 400), 3, 26).image)
+    limit = 2000 if not options else 1_000_000
+
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    done = infer(folder, *options, before=fill)
+    assert done.returncode == SOME_FAILED
+    first, second = done.stderr.splitlines()
+    assert "a.png: " in first
+    assert re.search(r"\(File too large\); check (its permissions|the folder) and the free disk space\.$", first)
+    assert second.startswith("1 of 2 files failed")
+    kept = [".a_label.tiff.maps"] if options else []
+    assert outputs(folder) == [*kept, "b_label.tiff"]
+    assert infer(folder, *options).returncode == ALL_DONE
+    assert outputs(folder) == ["a_label.tiff", "b_label.tiff"]
+
+
+LIMITED = """
+import json, re, resource, sys
+from dataclasses import asdict
+from pathlib import Path
+from flowmask.runs.jobs import Job
+from flowmask.options import Options, Runtime, Segmentation
+from flowmask.runs.process_file import prepare
+
+source, output, spare, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+options = Options(Segmentation(diameter=26), Runtime(batch=batch, device="cpu"))
+segment = prepare(Path(sys.argv[5]), options, False)
+jobs = [Job(path, output / f"{path.stem}_label.tiff") for path in sorted(source.iterdir())]
+outcomes = [segment(jobs[-1])]
+size = 1024 * int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+resource.setrlimit(resource.RLIMIT_AS, (size + spare, size + spare))
+outcomes += [segment(job) for job in jobs]
+print(json.dumps([asdict(outcome) for outcome in outcomes]))
+"""
+
+
+def limited(folder, shape, batch, spare):
+    """Segment a large image, a.png, between two turns of a small one with ``spare`` MiB of memory to spare."""
+    pixels = np.zeros(shape, np.uint8)
+    pixels[:90, :110] = SAMPLE
+    cv2.imwrite(str(folder / "in" / "a.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    words = [folder / "in", folder / "out", spare * 2**20, batch, MODEL]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(str, words)], cwd=MODEL.parents[1], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@needs_network
+def test_memory_that_runs_out_costs_the_image_that_needs_it(folder):
+    (first, failed, second), _ = limited(folder, (14_000, 14_000), 1, 60)
+    assert [outcome["status"] for outcome in (first, failed, second)] == ["done", "failed", "done"]
+    assert first["cells"] == second["cells"] > 0
+    assert re.search(r"a\.png: there is not enough memory for this image; run it on a larger machine", failed["reason"])
+    assert failed["trace"] is None
+    assert outputs(folder) == ["b_label.tiff"]
+
+
+@needs_network
+def test_a_network_that_gets_no_memory_for_many_tiles_gets_fewer(folder):
+    """How much is too little for many tiles and enough for one depends on the cores: several amounts are tried."""
+    for spare in (60, 70, 80, 90, 100, 110, 120, 150, 200, 250, 300):
+        outcomes, said = limited(folder, (1500, 1500), 256, spare)
+        fewer = re.search(r"not enough memory for \d+ tiles at once; the rest of this image uses \d+", said)
+        if fewer and [outcome["status"] for outcome in outcomes] == ["done"] * 3:
+            break
+    else:
+        pytest.fail("no amount of memory made the network go on with fewer tiles")
+    assert [outcome["cells"] for outcome in outcomes] == [outcomes[0]["cells"]] * 3
+    assert outputs(folder) == ["a_label.tiff", "b_label.tiff"]
+
+
+def changed(**values):
+    model = onnx.load(MODEL)
+    entry = next(entry for entry in model.metadata_props if entry.key == KEY)
+    entry.value = json.dumps(json.loads(entry.value) | values)
+    return model.SerializeToString()
+
+
+def bare():
+    model = onnx.load(MODEL)
+    del model.metadata_props[:]
+    return model.SerializeToString()
+
+
+NETWORKS = {
+    "cut short": (lambda: MODEL.read_bytes()[: MODEL.stat().st_size // 2], "it is not an ONNX file, or it is damaged"),
+    "cut at the end": (lambda: MODEL.read_bytes()[:-1], "it is not an ONNX file, or it is damaged"),
+    "empty": (lambda: b"", "it is not an ONNX file, or it is damaged"),
+    "a picture": (lambda: cv2.imencode(".png", SAMPLE)[1].tobytes(), "it is not an ONNX file, or it is damaged"),
+    "a text": (lambda: b"the network", "n.onnx: "),
+    "of another family": (lambda: changed(family="other"), "the network .* has the family 'other' but this version"),
+    "of another version": (lambda: changed(version=99), "version 99"),
+    "of no contract": (bare, "this ONNX file has no Flowmask contract"),
+}
+
+
+@needs_network
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_that_is_none_of_ours_stops_the_run_in_one_sentence(folder, capsys, name):
+    content, reason = NETWORKS[name]
+    (folder / "n.onnx").write_bytes(content())
+    words = ["-i", folder / "in", "-o", folder / "out", "-m", folder / "n.onnx", "--report", folder / "run.json"]
+    assert main([str(word) for word in words]) == WRONG_USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(f"error: .*n.onnx: .*{reason.removeprefix('n.onnx: ')}", line)
+    assert json.loads((folder / "run.json").read_text())["ending"] == line.removeprefix("error: ")
+    assert outputs(folder) == []
+
+
+@needs_network
+def test_a_network_that_cannot_be_opened_in_a_process_apart_says_so_here(folder):
+    (folder / "n.onnx").write_bytes(MODEL.read_bytes()[:100_000])
+    done = infer(folder, "-m", folder / "n.onnx")
+    assert done.returncode == WRONG_USAGE
+    assert done.stderr.startswith(f"error: {folder / 'n.onnx'}: it is not an ONNX file, or it is damaged")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_nothing_of_ours_unpickles():
+    """What Numba keeps of its own compiled code is its own affair."""
+    for path in (MODEL.parents[1] / "infer").rglob("*.py"):
+        text = path.read_text()
+        for word in ("pickle", "np.load", "numpy.load", "marshal", "shelve", "eval(", "exec("):
+            assert word not in text, path

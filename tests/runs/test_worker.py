@@ -1,0 +1,213 @@
+"""Runs that are stopped, and workers that die, as a user meets them: through `python -m infer`."""
+
+import faulthandler
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+from flowmask.cli import main
+from flowmask.errors import NetworkError, RunError
+from flowmask.runs.batch import SOME_FAILED
+from flowmask.runs.jobs import Job
+from flowmask.runs.record import DONE, FAILED, Outcome
+from flowmask.runs.worker import in_worker
+from tests.conftest import ROOT, needs_network
+from train.simulate import simulate
+
+pytestmark = needs_network
+SAMPLE = simulate("fluorescence_nuclei", (700, 690), 5, 20)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    small = simulate("fluorescence_nuclei", (90, 110), 3, 20).image
+    for name, image in (("a", small), ("b", SAMPLE.image), ("c", small)):
+        cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), image)
+    return tmp_path
+
+
+def heed_interrupts():
+    """A shell's job in the background, as the tests may be, ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start(folder, *options):
+    words = [sys.executable, "-m", "infer", "-i", folder / "in", "-o", folder / "out", "--diameter", "20", *options]
+    words += ["--report", folder / "run.json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(words, cwd=ROOT, preexec_fn=heed_interrupts, **pipes)
+
+
+def files(folder):
+    return sorted(path.name for path in (folder / "out").iterdir())
+
+
+def statuses(folder):
+    return [file["status"] for file in json.loads((folder / "run.json").read_text())["files"]]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_run_tidily(folder, number, code):
+    running = start(folder)
+    assert running.stdout.readline().startswith("a.png: ")
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert errors.splitlines() == [f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue."]
+    assert files(folder) == ["a_label.tiff"]
+    assert statuses(folder) == ["done", "interrupted", "not reached"]
+    made = json.loads((folder / "run.json").read_text())
+    assert (made["exit_code"], made["ending"]) == (code, number.name)
+
+
+def worker(running):
+    (child,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    return int(child)
+
+
+def test_a_worker_that_dies_costs_one_file(folder):
+    running = start(folder)
+    assert running.stdout.readline().startswith("a.png: ")
+    os.kill(worker(running), signal.SIGKILL)
+    out, errors = running.communicate(timeout=60)
+    assert running.returncode == SOME_FAILED
+    assert out.startswith("c.png: ")
+    assert len(errors.splitlines()) == 2
+    assert "b.png: the worker process was killed, probably because memory ran out" in errors
+    assert files(folder) == ["a_label.tiff", "c_label.tiff"]
+    assert statuses(folder) == ["done", "failed", "done"]
+
+
+def test_a_worker_does_not_outlive_the_run(folder):
+    running = start(folder)
+    assert running.stdout.readline().startswith("a.png: ")
+    child = worker(running)
+    running.kill()
+    running.communicate(timeout=60)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert files(folder) == ["a_label.tiff"]
+
+
+def test_the_process_that_minds_the_run_imports_none_of_the_heavy_packages(folder):
+    """It is forked, which its threads would not survive, and lives on when memory runs out."""
+    code = "import sys; from flowmask.cli import main; main(own_process=True); print(sorted(sys.modules))"
+    words = [sys.executable, "-c", code, "-i", folder / "in" / "a.png", "-o", folder / "out", "--diameter", "20"]
+    modules = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "a.png: " in modules
+    for heavy in ("numpy", "numba", "onnxruntime", "cv2", "tifffile", "skimage", "scipy"):
+        assert f"'{heavy}'" not in modules
+
+
+@pytest.mark.parametrize("options", [(), ("--strict",)])
+def test_strict_stops_at_the_first_failure(folder, capsys, options):
+    (folder / "in" / "b.png").write_bytes(b"no image")
+    words = ["-i", folder / "in", "-o", folder / "out", "--report", folder / "run.json", "--diameter", "20", *options]
+    assert main([str(word) for word in words]) == SOME_FAILED
+    assert files(folder) == (["a_label.tiff"] if options else ["a_label.tiff", "c_label.tiff"])
+    assert statuses(folder) == ["done", "failed", "not reached" if options else "done"]
+    assert capsys.readouterr().err.splitlines()[1].startswith("stopped by --strict: 1 of 3" if options else "1 of 3")
+
+
+def test_strict_stops_at_two_names_for_one_label_file_before_any_work(folder):
+    cv2.imwrite(str(folder / "in" / "b.x.png"), SAMPLE.image)
+    words = ["-i", folder / "in", "-o", folder / "out", "--report", folder / "run.json", "--strict"]
+    assert main([str(word) for word in words]) == SOME_FAILED
+    assert files(folder) == []
+    assert statuses(folder) == ["failed", "not reached", "not reached", "not reached"]
+
+
+JOBS = [Job(Path(name), Path(f"/nowhere/{name}_label.tiff")) for name in "abc"]
+
+
+def crash(number=signal.SIGABRT):
+    """End this process as a crash does, without the tests' own traceback and a core file."""
+    faulthandler.disable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.kill(os.getpid(), number)
+
+
+def dying(how):
+    """Return what prepares a worker that ends in ``how()`` at b."""
+
+    def segment(job):
+        if job.path.name == "b":
+            how()
+        return Outcome(str(job.path), DONE, labels=(str(os.getpid()),))
+
+    return lambda: segment
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (lambda: crash(signal.SIGSEGV), r"b: .* crashed \(SIGSEGV\), because the file is damaged or memory ran out"),
+        (crash, r"b: .* crashed \(SIGABRT\)"),
+        (lambda: os._exit(3), r"b: .* ended \(exit code 3\)"),
+        (sys.exit, r"b: .* ended \(exit code 1\)"),
+    ],
+)
+def test_every_death_is_an_outcome(how, reason):
+    a, b, c = in_worker(dying(how), JOBS)
+    assert [a.status, b.status, c.status] == [DONE, FAILED, DONE]
+    assert re.match(reason, b.reason)
+    assert len({*a.labels, *c.labels, str(os.getpid())}) == 3
+
+
+def test_a_fresh_process_goes_on_after_an_outcome_that_is_the_last_of_its_process():
+    def segment(job):
+        failed = job.path.name == "b"
+        return Outcome(str(job.path), FAILED if failed else DONE, labels=(str(os.getpid()),), last=failed)
+
+    outcomes = list(in_worker(lambda: segment, JOBS))
+    assert [outcome.status for outcome in outcomes] == [DONE, FAILED, DONE]
+    a, b, c = (outcome.labels for outcome in outcomes)
+    assert a == b != c
+
+
+def test_what_cannot_be_prepared_is_raised_here():
+    def refuse():
+        raise NetworkError("n.onnx: no")
+
+    with pytest.raises(NetworkError, match="n.onnx: no"):
+        list(in_worker(refuse, JOBS))
+    with pytest.raises(RunError, match="the worker process ended while it opened the network"):
+        list(in_worker(crash, JOBS))
+
+
+def test_a_consumer_that_stops_ends_the_worker_and_removes_what_it_left(tmp_path):
+    partial = tmp_path / ".b_label.tiff.partial"
+
+    def segment(job):
+        if job.path.name == "b":
+            partial.write_bytes(b"half of the labels")
+            time.sleep(600)
+        return Outcome(str(job.path), DONE)
+
+    outcomes = in_worker(lambda: segment, [Job(Path(name), tmp_path / f"{name}_label.tiff") for name in "ab"])
+    next(outcomes)
+    while not partial.exists():
+        time.sleep(0.001)
+    outcomes.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_strict_keeps_its_exit_code_where_the_next_file_has_too_long_a_name(folder):
+    for path in (folder / "in").iterdir():
+        path.write_bytes(b"nothing") if path.stem == "a" else path.unlink()
+    (folder / "in" / f"{'b' * 250}.tif").write_bytes(b"nothing")
+    running = start(folder, "--strict")
+    running.communicate(timeout=120)
+    assert running.returncode == 1

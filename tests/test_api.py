@@ -1,0 +1,76 @@
+"""The Python calls: options as records and by name, networks by name and opened, rows as they are finished."""
+
+import cv2
+import numpy as np
+import pytest
+
+import flowmask
+from flowmask.errors import ImageError, NetworkError, SettingsError
+from tests.conftest import MODEL, needs_network
+from train.simulate import simulate
+
+pytestmark = needs_network
+SAMPLE = simulate("fluorescence_nuclei", (160, 180), 3, 26)
+
+
+def test_every_public_name_is_there():
+    for name in flowmask.__all__:
+        assert getattr(flowmask, name) is not None
+    assert "segment" in flowmask.__all__
+    with pytest.raises(AttributeError, match="has no attribute 'Settings'"):
+        _ = flowmask.Settings
+
+
+def test_options_as_a_record_by_name_and_both(network):
+    record = flowmask.Segmentation(diameter=26, min_size=300)
+    expected = flowmask.segment(SAMPLE.image, network, record)
+    assert 0 < expected.cells < flowmask.segment(SAMPLE.image, network, diameter=26).cells
+    for other in (
+        flowmask.segment(SAMPLE.image, network, diameter=26, min_size=300),
+        flowmask.segment(SAMPLE.image, network, flowmask.Segmentation(diameter=26), min_size=300),
+        flowmask.segment(SAMPLE.image, network, flowmask.Segmentation(diameter=50, min_size=300), diameter=26),
+    ):
+        np.testing.assert_array_equal(other.labels, expected.labels)
+        assert other.diameter == 26
+
+
+@pytest.mark.parametrize("call", [flowmask.segment, flowmask.segment_rows])
+def test_a_name_that_is_no_option_is_refused(network, call):
+    with pytest.raises(SettingsError, match="diametre: there is no such option; the options are diameter, flow_thresh"):
+        call(SAMPLE.image, network, diametre=26)
+    with pytest.raises(SettingsError, match="batch: there is no such option"):
+        call(SAMPLE.image, network, batch=2)
+    with pytest.raises(SettingsError, match="--min-size -1 is out of range"):
+        call(SAMPLE.image, network, min_size=-1)
+
+
+def test_rows_are_those_of_the_whole(network):
+    image = np.tile(SAMPLE.image, (4, 1))
+    whole = flowmask.segment(image, network, diameter=26)
+    rows = list(flowmask.segment_rows(image, network, diameter=26))
+    assert len([part for part in rows if len(part)]) > 1
+    assert {part.dtype for part in rows} == {np.dtype(np.int32)}
+    np.testing.assert_array_equal(np.concatenate(rows), whole.labels)
+    assert whole.cells > 5
+
+
+def test_networks_by_name_by_file_opened_and_by_default(tmp_path, network):
+    cv2.imwrite(str(tmp_path / "a.png"), SAMPLE.image)
+    expected = flowmask.segment(tmp_path / "a.png", network, diameter=26)
+    assert expected.cells >= 3
+    for other in (None, "small", MODEL, str(MODEL)):
+        runtime = flowmask.Runtime(device="cpu")
+        found = flowmask.segment(str(tmp_path / "a.png"), other, runtime=runtime, diameter=26)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_errors_are_of_one_family(tmp_path, network):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    for error, image, model in (
+        (ImageError, tmp_path / "a.png", network),
+        (NetworkError, SAMPLE.image, tmp_path / "absent.onnx"),
+        (ImageError, np.zeros((3, 4, 5, 6)), network),
+    ):
+        with pytest.raises(error) as caught:
+            flowmask.segment(image, model)
+        assert isinstance(caught.value, flowmask.FlowmaskError)

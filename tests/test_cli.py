@@ -1,0 +1,191 @@
+"""The command line in process, with the network that ships."""
+
+import os
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from flowmask.cli import main
+from flowmask.errors import SettingsError
+from flowmask.labels.metrics import f1
+from flowmask.labels.paths import maps_path
+from flowmask.options import Runtime, Segmentation
+from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
+from flowmask.runs.jobs import find_images
+from tests.conftest import ROOT, needs_network
+from train.simulate import simulate
+
+pytestmark = needs_network
+SAMPLE = simulate("fluorescence_nuclei", (160, 180), 3, 26)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in", tmp_path / "out"
+
+
+def run(folders, *options):
+    return main(["-i", str(folders[0]), "-o", str(folders[1]), "--diameter", "26", *options])
+
+
+def test_labels_are_named_typed_and_compressed_as_the_challenge_asks(folders, capsys):
+    cv2.imwrite(str(folders[0] / "cell_00001.png"), SAMPLE.image)
+    tifffile.imwrite(folders[0] / "deep.ome.TIF", SAMPLE.image.astype(np.uint16) * 200)
+    assert run(folders) == ALL_DONE
+    assert sorted(p.name for p in folders[1].iterdir()) == ["cell_00001_label.tiff", "deep_label.tiff"]
+    with tifffile.TiffFile(folders[1] / "cell_00001_label.tiff") as file:
+        page = file.pages[0]
+        assert (page.dtype, page.shape) == (np.int16, (160, 180))
+        assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        labels = page.asarray()
+    assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1))
+    assert f1(SAMPLE.labels, labels) > 0.8
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2
+    assert out[0].startswith(f"cell_00001.png: {labels.max()} cells, diameter 26.0 px, ")
+
+
+def test_one_file_alone(folders):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    assert run((folders[0] / "a.png", folders[1])) == ALL_DONE
+    assert (folders[1] / "a_label.tiff").exists()
+
+
+def test_a_bad_file_is_named_and_costs_the_others_nothing(folders, capsys):
+    (folders[0] / "a.png").write_bytes(b"no image")
+    (folders[0] / "b.txt").write_text("notes")
+    cv2.imwrite(str(folders[0] / "c.png"), SAMPLE.image)
+    (folders[0] / ".hidden").write_text("")
+    (folders[0] / "Thumbs.db").write_text("")
+    assert run(folders) == SOME_FAILED
+    assert [p.name for p in folders[1].iterdir()] == ["c_label.tiff"]
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 3
+    assert "a.png: it is no" in errors[0]
+    assert "b.txt: it is no" in errors[1]
+    assert "2 of 3 files failed" in errors[2]
+
+
+def test_two_names_for_one_label_file(folders, capsys):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    cv2.imwrite(str(folders[0] / "a.x.png"), SAMPLE.image)
+    assert run(folders) == SOME_FAILED
+    assert "a.x.png: a.png has the same name up to its first dot" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "message"),
+    [
+        (lambda folder: folder.rmdir(), (), "there is no such file or folder"),
+        (lambda folder: None, (), "there are no images in the folder"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is no ONNX file"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--device", "tpu"), "--device tpu is unknown"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "--channels needs 3 numbers"),
+    ],
+)
+def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options, message):
+    prepare(folders[0])
+    assert run(folders, *options) == WRONG_USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_a_channel_choice_that_does_not_fit_is_a_failure_of_that_image(folders, capsys):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    assert run(folders, "--channels", "1,2,3") == SOME_FAILED
+    assert "a.png: --channels 1,2,3 does not fit an image of 1 channel" in capsys.readouterr().err
+
+
+def test_a_side_file_or_an_empty_one_does_not_take_an_images_name(folders):
+    (folders[0] / "a.json").write_text("{}")
+    (folders[0] / "b.jpg").write_bytes(b"")
+    for name in "ab":
+        cv2.imwrite(str(folders[0] / f"{name}.png"), SAMPLE.image)
+    assert run(folders) == SOME_FAILED
+    assert sorted(p.name for p in folders[1].iterdir()) == ["a_label.tiff", "b_label.tiff"]
+
+
+def test_a_folder_that_cannot_be_read_is_one_sentence(folders, capsys):
+    assert main(["-i", str(folders[0] / ("x" * 300)), "-o", str(folders[1])]) == WRONG_USAGE
+    assert "it cannot be read (File name too long)" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf8_costs_nothing(folders):
+    name = os.fsdecode(b"a\xff.png")
+    (folders[0] / name).write_bytes(cv2.imencode(".png", SAMPLE.image)[1].tobytes())
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "infer", "-i", folders[0], "-o", folders[1], "--diameter", "26"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+    assert done.returncode == ALL_DONE, done.stderr
+    assert rb"a\udcff.png: 4 cells" in done.stdout
+
+
+def test_results_in_the_images_folder_are_no_images(folders):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    assert run((folders[0], folders[0])) == ALL_DONE
+    assert run((folders[0], folders[0])) == ALL_DONE
+    assert sorted(p.name for p in folders[0].iterdir()) == ["a.png", "a_label.tiff"]
+
+
+def test_folders_inside_are_left_alone(folders):
+    (folders[0] / "sub").mkdir()
+    (folders[0] / "a.png").write_bytes(b"")
+    assert [p.name for p in find_images([folders[0]])] == ["a.png"]
+
+
+def test_a_finished_run_leaves_no_kept_maps(folders):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    for options in ((), ("--resume",)):
+        folders[1].mkdir(exist_ok=True)
+        (folders[1] / ".a_label.tiff.maps").write_bytes(b"of an older run")
+        (folders[1] / ".a_label.tiff.partial").write_bytes(b"of a killed run")
+        assert run(folders, *options) == ALL_DONE
+        assert [p.name for p in folders[1].iterdir()] == ["a_label.tiff"]
+
+
+LARGE = simulate("fluorescence_nuclei", (700, 690), 5, 20)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """An image, the labels of an uninterrupted run, and the size of its maps at 1.5 times its own scale."""
+    folder = tmp_path_factory.mktemp("large")
+    cv2.imwrite(str(folder / "a.png"), LARGE.image)
+    assert main(["-i", str(folder / "a.png"), "-o", str(folder), "--diameter", "20"]) == ALL_DONE
+    return folder / "a.png", (folder / "a_label.tiff").read_bytes(), 12 * 1050 * 1035
+
+
+@pytest.mark.parametrize("fraction", [0, 0.4, 0.8, 1])
+def test_a_killed_run_goes_on_and_gives_the_same_labels(large, tmp_path, fraction):
+    image, expected, whole = large
+    target = tmp_path / "a_label.tiff"
+    maps = maps_path(target)
+    command = [sys.executable, "-m", "infer", "-i", image, "-o", tmp_path, "--diameter", "20", "--resume"]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not maps.exists() or maps.stat().st_size <= fraction * whole:
+        assert running.poll() is None
+        time.sleep(0.002)
+    running.kill()
+    running.wait()
+    assert [p.name for p in tmp_path.iterdir() if p != maps and p.suffix != ".partial"] == []
+    left = maps.stat().st_size
+    assert left > fraction * whole
+    assert run((image, tmp_path), "--diameter", "20", "--resume") == ALL_DONE
+    assert target.read_bytes() == expected
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_settings_have_ranges():
+    with pytest.raises(SettingsError, match="--diameter 0 is out of range"):
+        Segmentation(diameter=0)
+    with pytest.raises(ValueError, match="--batch"):
+        Runtime(batch=-1)
