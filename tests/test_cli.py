@@ -164,6 +164,7 @@ def large(tmp_path_factory):
     return folder / "a.png", (folder / "a_label.tiff").read_bytes(), 12 * 1050 * 1035
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fraction", [0, 0.4, 0.8, 1])
 def test_a_killed_run_goes_on_and_gives_the_same_labels(large, tmp_path, fraction):
     image, expected, whole = large

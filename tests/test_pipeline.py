@@ -147,5 +147,5 @@ def test_values_of_a_network_that_are_not_finite_are_refused(value):
         def maps(self, tiles):
             return np.full((len(tiles), 3, *tiles.shape[2:]), value, np.float32)
 
-    with pytest.raises(flowmask.RunError, match="the network gave values that are not finite"):
+    with pytest.raises(flowmask.RunError, match="the network.s output has NaN or infinite values"):
         flowmask.segment(SAMPLE.image, Broken(), diameter=30)

@@ -46,12 +46,16 @@ class Family:
     """(shape of the image, shape of the network image) -> most bytes of memory that `label_rows` uses."""
 
 
-def family_of(contract: Contract) -> Family:
-    """Return the family of a network. Raises NetworkError if this version does not have the family."""
+def family_of(contract: Contract, path: Path | None = None) -> Family:
+    """Return the family of a network.
+
+    Raises NetworkError, naming the file ``path``, if this version does not have the family.
+    """
     if contract.family not in FAMILIES:
+        file = f"{path}: " if path else ""
         raise NetworkError(
-            f"the network {contract.name!r} has the family {contract.family!r} but this version of Flowmask runs only "
-            f"{', '.join(FAMILIES)}; install a newer version."
+            f"{file}the network {contract.name!r} has the family {contract.family!r} but this version of Flowmask runs "
+            f"only {', '.join(FAMILIES)}; install a newer version."
         )
     family: Family = import_module(FAMILIES[contract.family], __name__).FAMILY
     return family
@@ -63,10 +67,7 @@ def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
     Raises NetworkError when there is no such file or it cannot be used, SettingsError when the device is not available.
     """
     network = OnnxNetwork(path, runtime.device, runtime.threads, runtime.gpu_memory)
-    try:
-        family_of(network.contract)
-    except NetworkError as error:
-        raise NetworkError(f"{path}: {error}") from error
+    family_of(network.contract, path)
     return network
 
 

@@ -61,6 +61,7 @@ def grid_of_cells(shape, count):
     return labels
 
 
+@pytest.mark.slow
 def test_ids_used_again_cost_the_challenges_score_nothing(tmp_path):
     truth = grid_of_cells((5000, 5200), 33_000)
     with stored(tmp_path, truth, 500) as store:
@@ -73,6 +74,7 @@ def test_ids_used_again_cost_the_challenges_score_nothing(tmp_path):
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a_label_int32.tiff"), truth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [33_000, 120_000])
 def test_no_patch_holds_two_cells_of_one_id(count):
     truth = grid_of_cells((5000, 5200), count)
@@ -83,6 +85,7 @@ def test_no_patch_holds_two_cells_of_one_id(count):
             assert len(np.unique(ids[inside])) == len(inside)
 
 
+@pytest.mark.slow
 def test_neighbouring_patches_share_no_id_where_that_is_possible():
     truth = grid_of_cells((5000, 10_000), 40_000)
     ids = reused_ids(label_boxes(truth, 40_000), truth.shape)
@@ -95,6 +98,7 @@ def test_neighbouring_patches_share_no_id_where_that_is_possible():
         assert list(same[near]) == [index]
 
 
+@pytest.mark.slow
 def test_where_a_patch_holds_more_cells_than_int16_counts_the_labels_are_int32(tmp_path, caplog):
     truth = grid_of_cells((2000, 2000), 33_000)
     truth = np.pad(truth, ((0, 3000), (0, 3200)))

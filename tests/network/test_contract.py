@@ -67,13 +67,18 @@ def test_multiples_that_a_network_may_ask_for(multiple):
 
 def test_a_tile_is_a_multiple_of_what_the_network_asks_for():
     wrong = dataclasses.replace(CONTRACT, multiple=32, tile=240)
-    with pytest.raises(NetworkError, match=r"n.onnx: its Flowmask contract is not .* valid \(tile has a value"):
+    with pytest.raises(
+        NetworkError, match=r"n.onnx: its Flowmask contract is not complete or not valid \(tile has a value"
+    ):
         from_metadata(wrong.to_metadata(), "n.onnx")
 
 
 def test_version_1_is_read_as_a_flow_network():
-    record = dataclasses.asdict(CONTRACT) | {"version": 1, "seeds": "fields of older releases"}
-    record["family"] = "flowmask-flow"
+    record = dataclasses.asdict(CONTRACT) | {
+        "version": 1,
+        "family": "flowmask-flow",
+        "seeds": "a field of older releases",
+    }
     del record["heads"]
     contract = from_metadata({KEY: json.dumps(record)}, "n.onnx")
     assert contract == CONTRACT
@@ -107,4 +112,12 @@ def test_heads_that_this_version_cannot_run_are_refused(heads):
 def test_heads_that_are_no_heads_are_refused(heads):
     record = dataclasses.asdict(CONTRACT) | {"heads": heads}
     with pytest.raises(NetworkError, match=r"n.onnx: its Flowmask contract is not complete"):
+        from_metadata({KEY: json.dumps(record)}, "n.onnx")
+
+
+def test_another_family_of_version_1_is_not_taken_for_the_flow_family():
+    record = dataclasses.asdict(CONTRACT) | {"version": 1, "family": "other"}
+    assert from_metadata({KEY: json.dumps(record)}, "n.onnx").family == "other"
+    del record["family"]
+    with pytest.raises(NetworkError, match=r"n.onnx: its Flowmask contract is not complete or not valid \('family'\)"):
         from_metadata({KEY: json.dumps(record)}, "n.onnx")

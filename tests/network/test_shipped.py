@@ -28,6 +28,7 @@ def test_each_states_its_licence_and_data_and_estimates_diameters(path):
     assert contract.sized
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
 def test_each_gives_the_maps_of_the_checkpoint_beside_it(path):
     torch = pytest.importorskip("torch")
@@ -39,6 +40,7 @@ def test_each_gives_the_maps_of_the_checkpoint_beside_it(path):
     np.testing.assert_allclose(load_network(path).maps(tile), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
 def test_each_passes_the_gate_of_half_precision(path):
     torch = pytest.importorskip("torch")

@@ -21,6 +21,7 @@ pytestmark = [
 IMAGES = 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "least"),
     [("bbbc039_fluo_nuclei_u2os", 0.85), ("yeastvision_phase_yeast_pos13", 0.8), ("usiigaci_phase_T98G", 0.5)],

@@ -61,6 +61,7 @@ def test_threads_change_nothing(threads):
     np.testing.assert_array_equal(found, whole_labels(maps, (900, 200), Segmentation()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [5, 25, 4000])
 def test_glass_first_and_flows_of_any_length_after(strength):
     """Nothing may be let go that a longer step further down could still need."""
@@ -76,6 +77,7 @@ def test_glass_first_and_flows_of_any_length_after(strength):
         np.testing.assert_array_equal(in_strips(maps, (1300, 120), 64, options), expected)
 
 
+@pytest.mark.slow
 def test_a_large_image_of_odd_size():
     maps = np.tile(noisy_maps(simulate("dense_tissue", (500, 500), 3, 26).labels, 1.0, 0.3), (1, 5, 10))[
         :, :2017, :4999
@@ -94,6 +96,7 @@ def test_a_cell_taller_than_every_strip_is_whole():
     np.testing.assert_array_equal(in_strips(maps, labels.shape, 13, Segmentation()), expected)
 
 
+@pytest.mark.slow
 def test_few_rows_are_held():
     """What is held follows the reach of the paths, not the height of the image."""
     from flowmask.families.flow.strip import _Strip
@@ -107,6 +110,7 @@ def test_few_rows_are_held():
     assert max(held) < 3 * REACH + 400
 
 
+@pytest.mark.slow
 def test_several_callers_may_label_at_once():
     code = """
 import threading

@@ -1,4 +1,4 @@
-"""Readers and writers on generated inputs: what was written comes back, by whatever window and in whatever parts."""
+"""The TIFF reader on generated files: what was written comes back, by whatever window."""
 
 import numpy as np
 import tifffile
@@ -6,8 +6,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flowmask.images.image import open_image
-from flowmask.labels.store import LabelStore
-from flowmask.labels.writers import write_labels
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIDES = st.integers(1, 70)
@@ -52,22 +50,3 @@ def test_any_window_of_any_tiff(
         window = image.read(top, left, bottom, right)
         assert window.dtype == pixels.dtype
         np.testing.assert_array_equal(window, pixels[:, top:bottom, left:right])
-
-
-@FEW
-@given(SIDES.map(lambda n: 3 * n), SIDES, st.integers(0, 40_000), st.lists(st.integers(1, 80), max_size=5))
-def test_any_labels_in_any_parts(tmp_path, height, width, cells, parts):
-    """int16 as long as it holds the ids, int32 beyond; ids grow downwards, as the engine numbers them."""
-    labels = np.sort(np.random.default_rng(cells).integers(0, cells + 1, (height, width)), axis=None).reshape(
-        height, width
-    )
-    with LabelStore(tmp_path, labels.shape) as store:
-        top = 0
-        for rows in [*parts, height]:
-            store.append(labels[top : top + rows].astype(np.int32))
-            top = min(top + rows, height)
-        (written,) = write_labels(tmp_path / "a_label.tiff", store, "int32")
-    read = tifffile.imread(written)
-    np.testing.assert_array_equal(read, labels)
-    assert read.dtype == (np.int16 if labels.max() <= 32_767 else np.int32)
-    assert [path.name for path in tmp_path.iterdir() if path.name != "a.tif"] == ["a_label.tiff"]
