@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from ..errors import ImageError
+from .axes import MAX_UNNAMED_CHANNELS, check_choice
 from .file_type import HEAD, kind_of, other_kind
 from .memmap import Pixels, hold
+from .metadata import ImageInfo
+from .stack import Described, Frames, OneImage, Stack, only_frame
 
 SUFFIXES = (".tif", ".tiff", ".svs", ".png", ".jpg", ".jpeg", ".bmp")
 """Files with these suffixes count as images in a folder. The format of a file is detected from its contents."""
-MAX_UNNAMED_CHANNELS = 4
-"""An array axis without a name is the axis of channels only if it has at most this length."""
 
 
 class Image(Protocol):
-    """An image (C, Y, X) that can be read in windows. The engine uses these three members only."""
+    """An image (C, Y, X) that can be read in windows. The engine uses these four members only."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -29,6 +31,11 @@ class Image(Protocol):
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """Boolean, an integer or a float."""
+        ...
+
+    @property
+    def info(self) -> ImageInfo:
+        """What is known about the image beside its pixels."""
         ...
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
@@ -58,6 +65,10 @@ class ArrayImage:
     def dtype(self) -> np.dtype[np.generic]:
         return self._pixels.dtype
 
+    @property
+    def info(self) -> ImageInfo:
+        return ImageInfo("array", levels=(self.shape[1:],))
+
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
         """Return a view of the window (C, bottom - top, right - left), which must lie inside the image."""
         return self._pixels[:, top:bottom, left:right]
@@ -83,22 +94,58 @@ def as_image(array: Pixels) -> ArrayImage:
     )
 
 
-def open_image(path: Path) -> Image:
+def open_image(path: Path, plane: int | None = None, project: str | None = None) -> Image:
     """Open an image file with the reader of its format. The format is detected from the contents, not from the name.
 
-    Alpha channels are ignored. Pixels are returned as stored: a rotation in EXIF or in TIFF's orientation tag is not
-    applied, so that labels match the pixels in other analysis programs. A TIFF file is decoded in windows when they are
-    read (`flowmask.images.tiff`); a PNG, JPEG or BMP file is decoded at once (`flowmask.images.raster`), into a
-    temporary file if it is large. Raises ImageError, naming the file, if it cannot be decoded or is a stack of images.
+    plane: which plane of a stack, from 1. project: "max" or "mean" of all planes. Alpha channels are ignored. Pixels
+    are returned as stored: a rotation in EXIF or in TIFF's orientation tag is not applied, so that labels match the
+    pixels in other analysis programs. A TIFF file is decoded in windows when they are read (`flowmask.images.tiff`); a
+    PNG, JPEG or BMP file is decoded at once (`flowmask.images.raster`), into a temporary file if it is large. Raises
+    ImageError, naming the file, if it cannot be decoded or holds several planes or frames and none is chosen;
+    SettingsError if plane or project is invalid.
     """
+    with _naming(path):
+        stack, frames = _open(path, plane, project)
+        image: Image = only_frame(frames, stack.axes)
+        return image
+
+
+def open_frames(path: Path, plane: int | None = None, project: str | None = None) -> Frames:
+    """Return a sequence of (suffix, image), one for each frame of a time or position series.
+
+    The suffix, such as "_t001" or "_p002_t001", belongs into the name of the label file; it is empty for a file of one
+    image. An image is opened when the sequence is indexed, so memory is that of one frame. plane, project and errors as
+    in `open_image`.
+    """
+    with _naming(path):
+        return _open(path, plane, project)[1]
+
+
+def _open(path: Path, plane: int | None, project: str | None) -> tuple[Stack, Frames]:
+    check_choice(plane, project)
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    kind = kind_of(head)
+    if kind is None:
+        raise ImageError(_unknown_format(head))
+    stack = READERS[kind](path, kind, plane is not None or project is not None)
+
+    def checked(image: Image) -> Image:
+        with _naming(path):
+            _check(image.shape, image.dtype)
+        return image
+
+    return stack, Frames(stack, plane, project, checked)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let the messages of errors begin with the path of the file."""
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-        kind = kind_of(head)
-        if kind is None:
-            raise ImageError(_unknown_format(head))
-        return READERS[kind](path, kind)
+        yield
     except ImageError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
         raise ImageError(f"{path}: {error}") from error
     except OSError as error:
         raise ImageError(
@@ -106,27 +153,26 @@ def open_image(path: Path) -> Image:
         ) from error
 
 
-def _open_tiff(path: Path, kind: str) -> Image:
-    from .tiff import TiffImage
+def _open_tiff(path: Path, kind: str, chosen: bool) -> Stack:
+    from .tiff import TiffStack
 
-    image = TiffImage(path)
-    _check(image.shape, image.dtype)
-    return image
+    return TiffStack(path, chosen)
 
 
-def _open_raster(path: Path, kind: str) -> Image:
+def _open_raster(path: Path, kind: str, chosen: bool) -> Stack:
     from .raster import read_picture
 
-    return hold(read_picture(path, kind))
+    pixels = hold(read_picture(path, kind))
+    return OneImage(Described(pixels, ImageInfo(kind, "YXS" if pixels.shape[0] > 1 else "YX", levels=(pixels.shape[1:],))))
 
 
-READERS: dict[str, Callable[[Path, str], Image]] = {
+READERS: dict[str, Callable[[Path, str, bool], Stack]] = {
     "TIFF": _open_tiff,
     "PNG": _open_raster,
     "JPEG": _open_raster,
     "BMP": _open_raster,
 }
-"""The function that opens a file of each format: (path, format) -> image.
+"""The function that opens a file of each format: (path, format, whether a plane was chosen) -> stack.
 
 To add a format, add its first bytes to `flowmask.images.file_type.KINDS` and its function here. The function imports
 the decoder, so that a run loads only the decoders that it needs.

@@ -127,7 +127,7 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
     bar = ProgressBar(job.path.name)
     options = setup.options
     try:
-        image = open_image(job.path)
+        image = open_image(job.path, options.segmentation.plane, options.segmentation.project)
         with LabelStore(job.target.parent, image.shape[1:]) as store:
             cached_diameter = cache.diameter if cache else None
             plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
