@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -84,6 +85,14 @@ def build_commands() -> argparse.ArgumentParser:
     segment.set_defaults(command=_segment)
     models = commands.add_parser("models", help="list the networks that are part of Flowmask")
     models.set_defaults(command=_list_models)
+    info = commands.add_parser(
+        "info",
+        help="show what is understood of image files",
+        description="Print size, type, axes, channel names, pixel size, pyramid levels and oddities of image files.",
+    )
+    info.add_argument("files", type=Path, nargs="+", metavar="FILE", help="image files")
+    info.add_argument("--json", action="store_true", help="print one JSON object for each file, one a line")
+    info.set_defaults(command=_info)
     score = commands.add_parser(
         "score",
         help="score label images against true label images",
@@ -160,6 +169,21 @@ def _list_models(args: argparse.Namespace, own_process: bool) -> int:
         suffix = f" ({', '.join(notes)})" if notes else ""
         print(f"{network.name}{suffix}: {network.about}; F1 {network.f1:.3f}; {network.licence}; {network.file}")
     return ALL_DONE
+
+
+def _info(args: argparse.Namespace, own_process: bool) -> int:
+    from .images.report import describe_file, in_words
+
+    failed = False
+    for path in args.files:
+        try:
+            found = describe_file(path)
+        except FlowmaskError as error:
+            complain(str(error))
+            failed = True
+            continue
+        print(json.dumps(found) if args.json else in_words(found))
+    return SOME_FAILED if failed else ALL_DONE
 
 
 def _score(args: argparse.Namespace, own_process: bool) -> int:

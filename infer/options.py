@@ -136,7 +136,12 @@ class Segmentation(_Checked):
         parse_channels,
     )
     plane: int | None = _option(
-        None, "plane of a stack, counted from 1; of a time series without planes, the frame", MAPS, int, low=1, high=1_000_000
+        None,
+        "plane of a stack, counted from 1; of a time series without planes, the frame",
+        MAPS,
+        int,
+        low=1,
+        high=1_000_000,
     )
     project: str | None = _option(
         None, "combine all planes of a stack into one image: max or mean", MAPS, choices=("max", "mean")

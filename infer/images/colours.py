@@ -130,6 +130,7 @@ def _ycbcr_to_rgb(samples: Pixels) -> Pixels:
     converted: Pixels = np.rint(rgb).clip(0, largest).astype(samples.dtype)
     return converted
 
+
 def _inks_to_rgb(inks: Pixels) -> Pixels:
     """Convert cyan, magenta, yellow and black (4, Y, X) to red, green and blue (3, Y, X) of the same dtype.
 

@@ -39,9 +39,11 @@ class WithoutGaps:
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """The stored dtype if it is a float, otherwise a float that holds its values."""
-        return np.result_type(self._pixels.dtype, np.float32 if self._pixels.dtype.itemsize < 4 else np.float64) if (
-            self._pixels.dtype.kind != "f"
-        ) else self._pixels.dtype
+        return (
+            np.result_type(self._pixels.dtype, np.float32 if self._pixels.dtype.itemsize < 4 else np.float64)
+            if (self._pixels.dtype.kind != "f")
+            else self._pixels.dtype
+        )
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
         """Return the window (C, bottom - top, right - left), which must lie inside the image."""

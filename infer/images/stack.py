@@ -73,7 +73,9 @@ class Frames(Sequence[tuple[str, Any]]):
     def __init__(self, stack: Stack, plane: int | None, project: str | None, checked: Callable[[Any], Any]) -> None:
         self._stack, self._project, self._checked = stack, project, checked
         self._plane = chosen_plane(stack.axes, plane, project)
-        self._single = stack.axes.stack is not None and plane is not None and stack.axes.letters[stack.axes.stack] == "T"
+        self._single = (
+            stack.axes.stack is not None and plane is not None and stack.axes.letters[stack.axes.stack] == "T"
+        )
 
     def __len__(self) -> int:
         return math.prod(self._stack.axes.frame_shape)

@@ -40,8 +40,7 @@ def open_tiff(path: Path) -> Any:
     if missing:
         file.close()
         raise ImageError(
-            f"{missing} with further planes of this OME-TIFF image is needed and is read only as a part of one file; "
-            "save the image as one file."
+            f"its pixels are stored in several files (OME-TIFF), {missing} among them; save it as one file."
         )
     if xml is None:
         return file
@@ -77,20 +76,11 @@ def _own_planes(file: Any, path: Path) -> tuple[str | None, str | None]:
 def display_only(file: Any, page: Any) -> bool:
     """Return whether the colour table of a page is for display, so that the indices are the data.
 
-    This holds in files of microscopy programs, and for a table that is a ramp from black to one colour.
+    This holds in files of microscopy programs. In other files, the palette holds the colours of the picture.
     """
     if page.photometric != tifffile.PHOTOMETRIC.PALETTE:
         return False
-    if page.is_imagej or file.series[0].kind in DISPLAY_TABLES:
-        return True
-    table = page.colormap
-    if table is None or table.shape[1] < 3:
-        return False
-    steps = [i / (table.shape[1] - 1) for i in range(table.shape[1])]
-    return bool(
-        table.max() > 0
-        and all(abs(float(value) - row[-1] * step) <= 512 for row in table for value, step in zip(row, steps, strict=True))
-    )
+    return bool(page.is_imagej or file.series[0].kind in DISPLAY_TABLES)
 
 
 def describe(file: Any, series: Any, axes: Axes, colours: Colours) -> ImageInfo:
@@ -118,7 +108,9 @@ def describe(file: Any, series: Any, axes: Axes, colours: Colours) -> ImageInfo:
     if nodata is not None:
         notes.append(f"Pixels of the value {nodata:g} are declared as no data and do not count.")
     y, x = series.axes.index("Y"), series.axes.index("X")
-    levels = tuple((int(level.shape[y]), int(level.shape[x])) for level in series.levels if len(level.shape) > max(y, x))
+    levels = tuple(
+        (int(level.shape[y]), int(level.shape[x])) for level in series.levels if len(level.shape) > max(y, x)
+    )
     if len(names) != colours.channels:
         names = ()
     return ImageInfo(kind, re.sub("[^A-Z]", "", axes.letters), names, size, levels, tuple(notes), nodata)
