@@ -113,7 +113,7 @@ def _is_aperio_ycbcr(page: Any) -> bool:
             "TIFF with another compression."
         ) from error
     marker = data.find(b"\xff\x52")
-    return marker >= 0 and data[marker + 8] == 0
+    return bool(marker >= 0 and data[marker + 8] == 0)
 
 
 def _ycbcr_to_rgb(samples: Pixels) -> Pixels:

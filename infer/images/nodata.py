@@ -56,9 +56,22 @@ class WithoutGaps:
     def _gaps(self, stored: Pixels) -> npt.NDArray[np.bool_]:
         """Return which values are "no data". A float may differ from the declared text in its last digits."""
         if stored.dtype.kind == "f":
-            tolerance = 4 * float(np.finfo(stored.dtype).eps) * abs(self._nodata)
+            tolerance = (
+                4
+                * float(
+                    np.finfo(
+                        np.float32
+                        if stored.dtype.itemsize == 4
+                        else np.float16
+                        if stored.dtype.itemsize == 2
+                        else np.float64
+                    ).eps
+                )
+                * abs(self._nodata)
+            )
             with np.errstate(over="ignore", invalid="ignore"):
                 gaps = np.abs(stored.astype(np.float64) - self._nodata) <= tolerance
         else:
-            gaps = stored == self._nodata
-        return gaps.all(axis=0, keepdims=True) if self._colours else gaps
+            gaps = np.equal(stored, self._nodata)
+        found: npt.NDArray[np.bool_] = np.all(gaps, axis=0, keepdims=True) if self._colours else gaps
+        return found

@@ -42,7 +42,8 @@ class Described:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        return np.dtype(self._pixels.dtype)
+        dtype: np.dtype[np.generic] = self._pixels.dtype
+        return dtype
 
     @property
     def info(self) -> ImageInfo:
@@ -137,7 +138,7 @@ def project(stack: Stack, frame: tuple[int, ...], how: str) -> Described:
     for top in range(0, mean.shape[1], ROWS):
         rows = slice(top, top + ROWS)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean[:, rows] = total[:, rows] / counts[:, rows]
+            mean[:, rows] = np.true_divide(total[:, rows], counts[:, rows], dtype=np.float64)
         for used in (mapping, counts_mapping, mean_mapping):
             release(used)
     return Described(HeldPixels(mean, mean_mapping), first.info)

@@ -107,8 +107,11 @@ def test_a_renamed_ome_file(tmp_path, uuids):
     )
     xml = (
         '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
-        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="56" SizeY="40" SizeC="2" SizeZ="1" SizeT="1">'
-        f'<Channel ID="Channel:0:0" Name="PanCK"/><Channel ID="Channel:0:1" Name="DAPI"/>{planes}</Pixels></Image></OME>'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="56" SizeY="40" SizeC="2" SizeZ="1" '
+        'SizeT="1">'
+        f'<Channel ID="Channel:0:0" Name="PanCK"/><Channel ID="Channel:0:1" Name="DAPI"/>'
+        f"{planes}"
+        "</Pixels></Image></OME>"
     )
     tifffile.imwrite(tmp_path / "a.ome.tif", STACK[:2], photometric="minisblack", metadata=None, description=xml)
     if uuids == 2:
