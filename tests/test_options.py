@@ -61,7 +61,11 @@ def test_values_out_of_range_are_named(record, name, option):
 def test_every_number_has_a_range():
     numbers = {name for _, name, _, option in KNOBS.values() if option.parse in (int, float)}
     ranges = {name for _, name, _, option in KNOBS.values() if option.low is not None and option.high is not None}
-    assert numbers == ranges == {"diameter", "flow_threshold", "cellprob_threshold", "min_size", "batch", "threads"}
+    assert (
+        numbers
+        == ranges
+        == {"diameter", "flow_threshold", "cellprob_threshold", "min_size", "batch", "plane", "threads"}
+    )
 
 
 @each_option
