@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from .errors import OutputError
 from .labels.provenance import Origin
+from .system.atomic_write import lock
 from .tiles.blend import Array
 
 Payload = npt.NDArray[np.uint8]
@@ -33,6 +34,10 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+class CacheInUse(Exception):
+    """Another live process writes the cache file, which happens if two runs process the same image."""
+
+
 class MapCache:
     """A file with the finished rows of the maps of one image, from the top down. Use it as a context manager.
 
@@ -43,7 +48,8 @@ class MapCache:
     def __init__(self, path: Path, origin: Origin) -> None:
         """Open the file or create it. Its rows are deleted unless they have the same ``origin``.
 
-        origin: everything that decides the maps, such as the image, the network and the options.
+        origin: everything that decides the maps, such as the image, the network and the options. Raises CacheInUse if
+        another live process has the file open.
         """
         self._path, self._origin = path, origin
         self.diameter: float | None = None
@@ -51,6 +57,9 @@ class MapCache:
         with _as_output_error(path):
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             self._file = os.fdopen(os.open(path, flags, 0o666), "a+b")
+            if not lock(self._file.fileno()):
+                self._file.close()
+                raise CacheInUse(str(path))
             self._file.seek(0)
             first = self._read()
             header = json.loads(first.tobytes()) if first is not None else None
