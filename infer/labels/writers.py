@@ -67,7 +67,8 @@ def write_strips(
     """Write a label image of ``shape`` (Y, X) and ``dtype`` as TIFF, or BigTIFF above 2 GiB.
 
     strips: the rows from the top down, compressed by `pack` with the same ``dtype``; about: the description tag, in
-    ASCII; pixel_size_um: the side of a pixel in micrometres. The file appears complete or not at all. Raises OutputError if it cannot be written.
+    ASCII; pixel_size_um: the side of a pixel in micrometres. The file appears complete or not at all. Raises
+    OutputError if it cannot be written.
     """
     import tifffile
 

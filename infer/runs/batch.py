@@ -80,7 +80,7 @@ def run(
 
 
 def say(text: str, stream: TextIO | None) -> None:
-    """Print one line. A stream that is closed, full or gone costs the line and nothing else: the labels are in files."""
+    """Print one line. If the stream is closed or full, the line is lost and the run goes on: labels are in files."""
     if stream is None:
         return
     try:
@@ -90,7 +90,7 @@ def say(text: str, stream: TextIO | None) -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Connect a stream that cannot be written to nothing, so that Python does not fail when it flushes it at the end."""
+    """Connect a stream that failed to the null device, so that Python can flush it when it exits."""
     with suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())

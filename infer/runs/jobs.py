@@ -89,9 +89,10 @@ def plan(paths: Sequence[Path], output: Path, challenge: bool = False) -> tuple[
     for path, target in zip(paths, targets, strict=True):
         reserves = count[target] > 1 and _is_image(path)
         if reserves and target in image_of:
+            end = "first dot" if challenge else "suffix"
             reason = (
-                f"{path}: {image_of[target].name} has the same name up to its {'first dot' if challenge else 'suffix'}, "
-                f"so both would be written to {target.name}; rename one of them."
+                f"{path}: {image_of[target].name} has the same name up to its {end}, so both would be written to "
+                f"{target.name}; rename one of them."
             )
             conflicts.append(Outcome(str(path), FAILED, reason))
             continue
