@@ -85,7 +85,7 @@ def test_two_names_for_one_label_file(folders, capsys):
         (lambda folder: folder.rmdir(), (), "there is no such file or folder"),
         (lambda folder: None, (), "there are no images in the folder"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
-        (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is no ONNX file"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is not an ONNX file"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--device", "tpu"), "--device tpu is unknown"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "--channels needs 3 numbers"),

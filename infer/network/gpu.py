@@ -33,7 +33,7 @@ SHARE = 0.9
 ASSUMED_FREE = 4 * 2**30
 """Bytes of free GPU memory that are assumed if the driver does not report it."""
 CONTEXT = 2**30
-"""Bytes of GPU memory reserved for CUDA, cuDNN and cuBLAS, which ONNX Runtime's limit does not cover. An estimate."""
+"""Bytes of GPU memory reserved for CUDA, cuDNN and cuBLAS, which ONNX Runtime's limit does not cover. Not measured."""
 LEAST = 2**29
 """Bytes of GPU memory that ONNX Runtime needs for a network of full width and one tile."""
 CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;]*[^; ]")

@@ -139,6 +139,7 @@ def test_average_precision_by_hand():
         ranked(truth, guess, [1, 1])
 
 
+@pytest.mark.slow
 def test_livecell_looks_at_2000_cells():
     truth = np.repeat(np.repeat(np.arange(1, 2500).reshape(49, 51), 2, 0), 2, 1)
     confidence = np.linspace(0, 1, 2499)

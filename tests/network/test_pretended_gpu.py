@@ -155,6 +155,7 @@ def test_a_session_that_refuses_gets_half_as_many_tiles_and_gives_the_same_maps(
         Halving(OnnxNetwork(MODEL, "cuda")).maps(tiles)
 
 
+@pytest.mark.slow
 def test_an_image_has_the_labels_of_the_cpu_on_a_gpu_that_refuses(gpu):
     y, x = np.mgrid[:230, :1000]
     image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)
@@ -209,6 +210,7 @@ def test_a_gpu_that_is_full_is_not_said_to_need_another_driver(gpu, monkeypatch)
         OnnxNetwork(MODEL, "cuda")
 
 
+@pytest.mark.slow
 def test_the_largest_group_of_tiles_goes_first_so_that_room_is_made_once(gpu):
     y, x = np.mgrid[:300, :1500]
     image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)

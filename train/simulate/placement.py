@@ -157,7 +157,7 @@ def tessellate(rng: Generator, shape: Shape, diameter: float, jitter: float) -> 
 
 def tidy(labels: Labels) -> Labels:
     """Keep the largest 4-connected piece of each label, drop pieces under 12 px, number from 1."""
-    pieces = np.asarray(connected(labels, background=0, connectivity=1), np.int64)  # type: ignore[no-untyped-call]
+    pieces = np.asarray(connected(labels, background=0, connectivity=1), np.int64)
     sizes = np.bincount(pieces.ravel())
     owner = np.zeros(len(sizes), np.int64)
     owner[pieces.ravel()] = labels.ravel()

@@ -32,8 +32,8 @@ def in_strips(maps, shape, rows, options, threads=0):
 
 
 CASES = [
-    ("dense_tissue", (1503, 201), 1.0, 0.4, Segmentation()),
-    ("rods", (1200, 260), 0.61, 0.8, Segmentation(min_size=40)),
+    pytest.param("dense_tissue", (1503, 201), 1.0, 0.4, Segmentation(), marks=pytest.mark.slow),
+    pytest.param("rods", (1200, 260), 0.61, 0.8, Segmentation(min_size=40), marks=pytest.mark.slow),
     ("yeast", (700, 225), 1.73, 0.6, Segmentation(flow_threshold=0.2)),
     ("phase", (1111, 223), 1.0, 0.0, Segmentation(flow_threshold=0, min_size=0)),
     ("filaments", (900, 150), 1.0, 0.7, Segmentation(cellprob_threshold=-1.0)),
@@ -53,6 +53,7 @@ def test_strips_of_any_height_give_the_labels_of_the_whole(modality, shape, scal
         np.testing.assert_array_equal(in_strips(maps, shape, rows, options), expected, err_msg=f"{rows} rows")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing(threads):
     maps = noisy_maps(simulate("dense_tissue", (900, 200), 1, 24).labels, 1.0, 0.5)
