@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.
 STAGES = ["percentiles", "reading and tiles", "network", "bare network", "blending", "labelling", "label file"]
 
 
+@pytest.mark.slow
 def test_every_stage_of_an_image_has_its_time(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", simulate("fluorescence_nuclei", (460, 300), 1, 30).image)
     seconds = profile.stages(tmp_path / "a.tif", OnnxNetwork(MODEL, "cpu"), 1, 1.0)

@@ -1,4 +1,4 @@
-"""COCO's annotation files, LIVECell's among them: the objects of an image as polygons or as run lengths."""
+"""COCO's annotation files, as LIVECell has them: the objects of an image as polygons or as run lengths."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Pixels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CocoObjects:
-    """The objects of one image as they stand in an annotation file; nothing is drawn yet."""
+    """The objects of one image as in the annotation file, not yet drawn."""
 
     file: Path
     shape: tuple[int, int]
-    """(Y, X) of the image, as the file says."""
+    """(Y, X) of the image according to the file."""
     segmentations: tuple[Any, ...]
 
     def pixels(self) -> Iterator[Pixels]:
-        """Yield the pixels of each object; objects may overlap. Raises ImageError for what cannot be drawn."""
+        """Yield the pixels of each object; objects may overlap. Raises ImageError if one cannot be drawn."""
         for number, segmentation in enumerate(self.segmentations, 1):
             try:
                 yield draw(segmentation, self.shape)
@@ -43,8 +43,8 @@ class CocoObjects:
 def read_objects(path: Path) -> dict[str, CocoObjects]:
     """Return the objects of each image of an annotation file, by the image's file name.
 
-    The annotations may be a list, as COCO has them, or a mapping, as in LIVECell's files. Crowds (``iscrowd``) are no
-    single objects and are left out. Raises InputError when it is no such file.
+    The annotations may be a list, as in COCO's files, or a mapping, as in LIVECell's. Crowds (``iscrowd``) are not
+    single objects and are skipped. Raises InputError if the file is not of this kind.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -73,10 +73,15 @@ def read_objects(path: Path) -> dict[str, CocoObjects]:
 def draw(segmentation: Any, shape: tuple[int, int]) -> Pixels:
     """Return the pixels of one object given as polygons, run lengths or compressed run lengths.
 
-    A list of polygons [x, y, x, y, ...] is their union, fewer than three corners hold no pixel; x = 0 is the left edge
-    of the first pixel and a pixel belongs to a polygon that holds its centre or has it on its edge. Run lengths
-    {"size": [Y, X], "counts"} go down the columns and begin with the background. Raises ValueError, TypeError or
+    The polygons [x, y, x, y, ...] of a list are united; x = 0 is the left edge of the first pixel. A pixel belongs to a
+    polygon if its centre is inside or on the edge; polygons with fewer than three corners are empty. Run lengths
+    {"size": [Y, X], "counts"} go down the columns and start with the background. Raises ValueError, TypeError or
     KeyError for anything else.
+
+    >>> draw([[0, 0, 2, 0, 2, 1, 0, 1]], (2, 3))  # the first two pixels of the first row
+    array([0, 1])
+    >>> draw({"size": [2, 3], "counts": [2, 3, 1]}, (2, 3))  # the second column and the top of the third
+    array([1, 2, 4])
     """
     if isinstance(segmentation, list):
         if not segmentation:
@@ -96,8 +101,11 @@ def draw(segmentation: Any, shape: tuple[int, int]) -> Pixels:
 def run_lengths(text: str) -> list[int]:
     """Decode COCO's compressed run lengths.
 
-    A number is five bits a character, the lowest first, counted from ASCII 48; bit 5 says that more follow and bit 4
-    of the last is the sign. From the fourth number on it is the difference to the run two before.
+    Each character, minus 48, holds five bits of a number, the lowest first. Bit 5 is set if another character follows;
+    bit 4 of the last character is the sign. From the fourth number on, the difference to the run two before is stored.
+
+    >>> run_lengths("231")
+    [2, 3, 1]
     """
     counts: list[int] = []
     value = shift = 0

@@ -1,4 +1,4 @@
-"""Labelled images on disk: the layouts that are known, told apart by what a folder holds."""
+"""Labelled images on disk in four layouts, which are recognised by the content of a folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from flowmask.labels.metrics import sequential
 from train.data.coco import CocoObjects, Pixels, read_objects
 
 LIVECELL_FOLDERS = ("livecell_train_val_images", "livecell_test_images")
-"""Folders in which LIVECell comes with the images of every cell type."""
+"""Folders of the LIVECell download that hold images of all cell types."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled image on disk; ``source`` names the laboratory or experiment it comes from."""
+    """One labelled image on disk; ``source`` names its laboratory or experiment.
+
+    >>> Item(Path("data/lab/one.png"), Path("data/lab/one_label.png"), "lab").name
+    'lab/one'
+    """
 
     image: Path
     labels: Path | CocoObjects
@@ -34,8 +38,8 @@ class Item:
 
 
 def read_folder(root: Path) -> list[Item]:
-    """List the images of a folder in whichever of the four layouts it has. Raises InputError where it has none."""
-    if _seen(root.glob("*.json")):
+    """List the images of a folder in whichever of the four layouts it has. Raises InputError if it has none."""
+    if _visible(root.glob("*.json")):
         return read_coco(root)
     if (root / "images").is_dir():
         return read_challenge(root)
@@ -53,7 +57,7 @@ def read_shared(root: Path) -> list[Item]:
     """List ``root/SOURCE/NAME.png`` with ``NAME_label.png``: the layout of the project's own data folder."""
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; give the folder that holds one folder for each source.")
-    labels = _seen(root.glob("*/*_label.png"))
+    labels = _visible(root.glob("*/*_label.png"))
     if not labels:
         raise InputError(f"{root}: it holds no SOURCE/NAME.png with SOURCE/NAME_label.png beside it; add some.")
     return [Item(path.with_name(path.name.replace("_label.png", ".png")), path, path.parent.name) for path in labels]
@@ -68,7 +72,7 @@ def read_challenge(root: Path) -> list[Item]:
     if not images.is_dir():
         raise InputError(f"{images}: there is no such folder; the challenge's layout is images/ beside labels/.")
     items = []
-    for path in _pictures(images):
+    for path in _image_files(images):
         label = root / "labels" / f"{path.name.split('.')[0]}_label.tiff"
         if not label.is_file():
             raise InputError(f"{label}: the labels of {path.name} are missing; add them or remove the image.")
@@ -81,14 +85,14 @@ def read_challenge(root: Path) -> list[Item]:
 def read_masks(root: Path) -> list[Item]:
     """List ``root/ID/images/ID.png`` with one PNG for each object in ``root/ID/masks``: the Data Science Bowl's layout.
 
-    The whole folder is one source. Raises InputError where an ID has not one image or no mask.
+    The whole folder is one source. Raises InputError if an ID has no mask, or not exactly one image.
     """
     items = []
-    for folder in _seen(path for path in root.iterdir() if path.is_dir()):
-        images = _pictures(folder / "images") if (folder / "images").is_dir() else []
+    for folder in _visible(path for path in root.iterdir() if path.is_dir()):
+        images = _image_files(folder / "images") if (folder / "images").is_dir() else []
         if len(images) != 1:
             raise InputError(f"{folder}: it holds {len(images)} images in images/; leave one there or remove it.")
-        if not _seen((folder / "masks").glob("*.png")):
+        if not _visible((folder / "masks").glob("*.png")):
             raise InputError(
                 f"{folder}: it holds no PNG in masks/; add one for each object, a black one where there is none."
             )
@@ -97,18 +101,18 @@ def read_masks(root: Path) -> list[Item]:
 
 
 def read_coco(root: Path) -> list[Item]:
-    """List the images that COCO's annotation files ``root/*.json`` name, as LIVECell comes.
+    """List the images of COCO's annotation files ``root/*.json``, for example of LIVECell.
 
-    The images lie anywhere below ``root``, under the path or else the bare name that the file gives. The folder of an
-    image is its source, or ``root`` where that is images/; in LIVECell's own folders of all cell types the cell type,
-    with which its names begin. Raises InputError when a file is no such file, an image is not found once, or two files
-    name the same one.
+    The images are anywhere below ``root``, under the path or the bare name in the file. The source of an image is its
+    folder, or ``root`` if that folder is images/; in LIVECell's folders of all cell types it is the cell type, with
+    which the names start. Raises InputError if a file is not of this kind, if an image is not found exactly once, or if
+    two files name the same image.
     """
     below = defaultdict(list)
     for path in root.rglob("*"):
         below[path.name].append(path)
     items: dict[Path, Item] = {}
-    for file in _seen(root.glob("*.json")):
+    for file in _visible(root.glob("*.json")):
         for name, objects in read_objects(file).items():
             found = [root / name] if (root / name).is_file() else below[Path(name).name]
             if len(found) != 1:
@@ -129,25 +133,25 @@ def _coco_source(root: Path, image: Path) -> str:
 def read_labels(labels: Path | CocoObjects) -> npt.NDArray[np.int32]:
     """Read labels as (Y, X) int32 with sequential ids.
 
-    From a PNG or TIFF label image, a folder of PNG masks of one object each (not 0 inside), or the objects of an
-    annotation file. An image of several equal channels, as many programs write masks, is taken for one of them. Raises
-    ImageError, naming the file, for what cannot be read so.
+    ``labels`` is a PNG or TIFF label image, a folder of PNG masks with one object each (not 0 inside), or the objects
+    of an annotation file. Of an image with several equal channels, as many programs write masks, one is read. Raises
+    ImageError, naming the file, if labels cannot be read.
     """
     if isinstance(labels, CocoObjects):
         return paint(labels.shape, labels.pixels())
     if labels.is_dir():
-        masks = [_read_plane(path) != 0 for path in _seen(labels.glob("*.png"))]
+        masks = [_read_plane(path) != 0 for path in _visible(labels.glob("*.png"))]
         if len({mask.shape for mask in masks}) != 1:
             raise ImageError(f"{labels}: its masks differ in size; all must have that of the image.")
         return paint(masks[0].shape, map(np.flatnonzero, masks))
     ids = _read_plane(labels)
     if ids.min() < 0:
-        raise ImageError(f"{labels}: its ids go below 0, as far as {ids.min()}; give the background 0, cells more.")
+        raise ImageError(f"{labels}: its smallest id is {ids.min()}; the background must be 0 and cells 1 or more.")
     return sequential(ids)
 
 
 def read_item(item: Item) -> tuple[Image, npt.NDArray[np.int32]]:
-    """Open the image and read its labels (Y, X) int32; ImageError where they differ in size."""
+    """Open the image and read its labels (Y, X) int32; ImageError if they differ in size."""
     image, labels = open_image(item.image), read_labels(item.labels)
     if labels.shape != image.shape[1:]:
         raise ImageError(
@@ -160,12 +164,15 @@ def read_item(item: Item) -> tuple[Image, npt.NDArray[np.int32]]:
 def paint(shape: tuple[int, ...], objects: Iterable[Pixels]) -> npt.NDArray[np.int32]:
     """Return labels (Y, X) int32 of objects given by their pixels, numbered in their order.
 
-    Where objects overlap a pixel belongs to the smallest of them, so that none hides another; what is hidden is lost.
+    Where objects overlap, a pixel belongs to the smallest of them. An object that is hidden completely is dropped.
+
+    >>> paint((1, 4), [np.array([1]), np.array([0, 1, 2])])
+    array([[2, 1, 2, 0]], dtype=int32)
     """
-    every = list(objects)
+    pixels = list(objects)
     labels = np.zeros(shape, np.int32)
-    for index in sorted(range(len(every)), key=lambda index: -len(every[index])):
-        labels.flat[every[index]] = index + 1
+    for index in sorted(range(len(pixels)), key=lambda index: -len(pixels[index])):
+        labels.flat[pixels[index]] = index + 1
     return sequential(labels)
 
 
@@ -178,10 +185,10 @@ def _read_plane(path: Path) -> npt.NDArray[np.int64]:
     return np.asarray(pixels[0], np.int64)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return _seen(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def _image_files(folder: Path) -> list[Path]:
+    return _visible(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def _seen(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths in order, without what a system or an editor puts beside data: hidden names and __MACOSX."""
+def _visible(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths in order, without hidden files and __MACOSX, which operating systems and editors add."""
     return sorted(path for path in paths if not path.name.startswith((".", "__")))

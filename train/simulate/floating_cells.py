@@ -9,13 +9,13 @@ from train.simulate.fields import Image, Shape, blur
 from train.simulate.shapes import ellipse, fill
 
 CHANCE = 0.2
-"""Share of the images that have some."""
+"""Share of the images that have floating cells."""
 
 
 def floating(rng: Generator, shape: Shape, diameter: float) -> Image:
-    """Map (Y, X) float32 of one to five round cells blurred by 0.2 to 0.4 `diameter` px; mostly none, that is all 0.
+    """Return a map (Y, X) float32 of one to five round cells, blurred by 0.2 to 0.4 `diameter` px; mostly all 0.
 
-    The peak of a cell that does not lie over another is about 0.2 to 1.
+    The peak of a cell is about 0.2 to 1, unless it lies over another.
     """
     cells = np.zeros(shape, np.float32)
     if rng.random() >= CHANCE:
@@ -30,9 +30,9 @@ def floating(rng: Generator, shape: Shape, diameter: float) -> Image:
 
 
 def overlay(rng: Generator, image: Image, diameter: float) -> Image:
-    """Transmitted light (Y, X), background 1, with floating cells: dark with a pale ring about them, or the reverse.
+    """Add floating cells to transmitted light (Y, X) of background 1: dark with a pale ring, or the reverse.
 
-    Their contrast is about that of the image itself.
+    Their contrast is about that of the image.
     """
     cells = floating(rng, (image.shape[0], image.shape[1]), diameter)
     contrast = rng.choice([-1, 1]) * rng.uniform(1.5, 3.5) * image.std()

@@ -316,5 +316,5 @@ def test_ids_below_0_are_refused(tmp_path):
     labels = np.zeros((9, 9), np.int16)
     labels[3:5, 3:5] = -32768
     tifffile.imwrite(tmp_path / "labels.tiff", labels)
-    with pytest.raises(ImageError, match="labels.tiff: its ids go below 0, as far as -32768"):
+    with pytest.raises(ImageError, match="labels.tiff: its smallest id is -32768"):
         read_labels(tmp_path / "labels.tiff")

@@ -12,7 +12,7 @@ import pytest
 from scipy import ndimage, stats
 from skimage.measure import regionprops
 
-from train.simulate import MODALITIES, Sample, afloat, fields, simulate, traced
+from train.simulate import MODALITIES, Sample, fields, floating_cells, simulate, traced
 from train.simulate.trace import trace, whole_cells
 
 SHAPE = (160, 160)
@@ -176,7 +176,7 @@ def test_cells_that_are_cut_or_small_are_not_traced() -> None:
 def test_floating_cells_are_seen_and_not_labelled(modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = []
     for chance in (0, 1):
-        monkeypatch.setattr(afloat, "CHANCE", chance)
+        monkeypatch.setattr(floating_cells, "CHANCE", chance)
         pictures.append([simulate(modality, SHAPE, seed, 24) for seed in range(3)])
     for without, floating in zip(*pictures, strict=True):
         np.testing.assert_array_equal(without.labels, floating.labels)
@@ -184,7 +184,7 @@ def test_floating_cells_are_seen_and_not_labelled(modality: str, monkeypatch: py
 
 
 def test_a_floating_cell_is_blurred_weak_and_rare() -> None:
-    maps = [afloat.floating(np.random.default_rng(seed), SHAPE, 24) for seed in range(100)]
+    maps = [floating_cells.floating(np.random.default_rng(seed), SHAPE, 24) for seed in range(100)]
     with_some = [cells for cells in maps if cells.any()]
     assert 8 <= len(with_some) <= 35
     for cells in with_some:
@@ -194,10 +194,10 @@ def test_a_floating_cell_is_blurred_weak_and_rare() -> None:
 
 def test_an_image_without_floating_cells_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).normal(1, 0.1, SHAPE).astype(np.float32)
-    monkeypatch.setattr(afloat, "CHANCE", 0)
-    np.testing.assert_array_equal(afloat.overlay(np.random.default_rng(1), image, 24), image)
-    monkeypatch.setattr(afloat, "CHANCE", 1)
-    change = [afloat.overlay(np.random.default_rng(seed), image, 24) - image for seed in range(20)]
+    monkeypatch.setattr(floating_cells, "CHANCE", 0)
+    np.testing.assert_array_equal(floating_cells.overlay(np.random.default_rng(1), image, 24), image)
+    monkeypatch.setattr(floating_cells, "CHANCE", 1)
+    change = [floating_cells.overlay(np.random.default_rng(seed), image, 24) - image for seed in range(20)]
     assert all(0.02 < np.abs(one).max() < 0.5 for one in change)
 
 
