@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from .system.atomic_write import lock
 from .tiles.blend import Array
 
 Payload = npt.NDArray[np.uint8]
+PATIENCE = 2.0
+"""Seconds to wait for another process to close a cache file."""
 PREFIX = struct.Struct("=QI")
 
 
@@ -32,6 +35,16 @@ def discard(path: Path) -> None:
     """Remove a cache file if it exists. Raises OutputError when that fails."""
     with _as_output_error(path):
         path.unlink(missing_ok=True)
+
+
+def _lock_patiently(file: int) -> bool:
+    """Lock an open file, waiting up to `PATIENCE` seconds: the worker of a run that was just killed ends in that time."""
+    end = time.monotonic() + PATIENCE
+    while not lock(file):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 class CacheInUse(Exception):
@@ -57,7 +70,7 @@ class MapCache:
         with _as_output_error(path):
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             self._file = os.fdopen(os.open(path, flags, 0o666), "a+b")
-            if not lock(self._file.fileno()):
+            if not _lock_patiently(self._file.fileno()):
                 self._file.close()
                 raise CacheInUse(str(path))
             self._file.seek(0)
