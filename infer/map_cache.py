@@ -38,7 +38,7 @@ def discard(path: Path) -> None:
 
 
 def _lock_patiently(file: int) -> bool:
-    """Lock an open file, waiting up to `PATIENCE` seconds: the worker of a run that was just killed ends in that time."""
+    """Lock an open file, waiting up to `PATIENCE` seconds: the worker of a killed run ends in that time."""
     end = time.monotonic() + PATIENCE
     while not lock(file):
         if time.monotonic() > end:
