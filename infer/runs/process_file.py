@@ -27,7 +27,7 @@ from ..labels.provenance import (
 )
 from ..labels.store import LabelStore
 from ..labels.writers import write_labels
-from ..map_cache import MapCache, discard
+from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
 from ..options import Options
 from ..pipeline import label_rows, plan_image
@@ -115,8 +115,11 @@ def _processed(setup: Setup, job: Job) -> Outcome:
     _check_overwrite(job)
     cached_maps = maps_path(job.target)
     maps = maps_origin(source, setup.digest, setup.network.runtime, setup.options)
-    with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
-        outcome = _segmented(setup, job, origin, cache)
+    try:
+        with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
+            outcome = _segmented(setup, job, origin, cache)
+    except CacheInUse:  # another run works on this image too; both write complete labels
+        return _segmented(setup, job, origin, None)
     discard(cached_maps)
     return outcome
 
