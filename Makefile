@@ -58,31 +58,17 @@ trust: .venv-dev/.ready
 	.venv-dev/bin/python -m bench.trust.broken
 	.venv-dev/bin/python -m bench.trust.faults
 
-train: .venv-dev/.ready
-	.venv-dev/bin/python -m train.pool checkpoints/pool --each 320
-	.venv-dev/bin/python -m train half_rgb --data $(DATA) --pool checkpoints/pool
-	.venv-dev/bin/python -m train half_rgb_more --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb.pt
-	.venv-dev/bin/python -m train long --data $(DATA) --pool checkpoints/pool --start checkpoints/half_rgb_more.pt
-	.venv-dev/bin/python -m train wide --data $(DATA) --pool checkpoints/pool --start checkpoints/long.pt
-	.venv-dev/bin/python -m train wider --data $(DATA) --pool checkpoints/pool --start checkpoints/wide.pt
-	.venv-dev/bin/python -m train further --data $(DATA) --pool checkpoints/pool --start checkpoints/wider.pt
-	.venv-dev/bin/python -m train bf16 --data $(DATA) --pool checkpoints/pool --start checkpoints/further.pt
-	.venv-dev/bin/python -m train traced --data $(DATA) --pool checkpoints/pool --start checkpoints/bf16.pt
-	.venv-dev/bin/python -m train specks --data $(DATA) --pool checkpoints/pool --start checkpoints/traced.pt
-	.venv-dev/bin/python -m train jpeg --data $(DATA) --pool checkpoints/pool --start checkpoints/specks.pt
-	.venv-dev/bin/python -m train jpeg_long --data $(DATA) --pool checkpoints/pool --start checkpoints/jpeg.pt
-	cp checkpoints/jpeg_long.pt models/cyto-small.pt
+# The pool of simulated images that trainings use besides the labelled images of $(DATA).
+data: .venv-dev/.ready
+	.venv-dev/bin/python -m train.simulate checkpoints/pool --each 320
+
+# Eighteen hours on one or two cores without a GPU. An interrupted run resumes; finished stages are skipped.
+train: data
+	.venv-dev/bin/python -m train cyto_small --data $(DATA) --pool checkpoints/pool
+	.venv-dev/bin/python -m train cyto --data $(DATA) --pool checkpoints/pool
+	cp checkpoints/cyto_small.pt models/cyto-small.pt
+	cp checkpoints/cyto.pt models/cyto.pt
 	.venv-dev/bin/python -m export models/cyto-small.pt -o models/cyto-small.onnx
-	.venv-dev/bin/python -m train.widen checkpoints/bf16.pt -o checkpoints/widened.pt
-	.venv-dev/bin/python -m train full --data $(DATA) --pool checkpoints/pool --start checkpoints/widened.pt
-	.venv-dev/bin/python -m train.soup full checkpoints/widened.pt checkpoints/full.pt --data $(DATA) \
-	    --pool checkpoints/pool -o checkpoints/full_mean.pt
-	.venv-dev/bin/python -m train full_traced --data $(DATA) --pool checkpoints/pool --start checkpoints/full_mean.pt
-	.venv-dev/bin/python -m train full_jpeg --data $(DATA) --pool checkpoints/pool --start checkpoints/full_traced.pt
-	.venv-dev/bin/python -m train.soup full_jpeg checkpoints/full_traced.pt checkpoints/full_jpeg.pt --data $(DATA) \
-	    --pool checkpoints/pool -o checkpoints/full_jpeg_mean.pt
-	.venv-dev/bin/python -m train full_long --data $(DATA) --pool checkpoints/pool --start checkpoints/full_jpeg_mean.pt
-	cp checkpoints/full_long.pt models/cyto.pt
 	.venv-dev/bin/python -m export models/cyto.pt -o models/cyto.onnx
 
 lock:

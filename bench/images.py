@@ -9,8 +9,8 @@ from random import Random
 
 from flowmask.images.image import Image, as_image
 from flowmask.labels.labels import Labels
-from train.config import load_config, split
-from train.readers import Item, read_item, read_labels, read_shared
+from train.data.readers import Item, read_item, read_labels, read_shared
+from train.recipes.held_out import HELD_OUT
 from train.simulate import MODALITIES, simulate
 
 __all__ = ["Item", "read_labels", "read_shared"]
@@ -21,13 +21,11 @@ SIMULATED = "simulated "
 FRESH = 1_000_000
 """The first seed of the simulated images; trainings use seeds from 0 on."""
 MIN_CELLS = 5
-CONFIG = "wider"
-"""The training config that holds out the images to score."""
 
 
 def held_out(data: Path) -> Iterator[Labelled]:
     """Yield the images of a data folder that no network that ships was trained on."""
-    return opened(split(read_shared(data), load_config(CONFIG))[1])
+    return opened(HELD_OUT.divide(read_shared(data))[1])
 
 
 def opened(items: Sequence[Item]) -> Iterator[Labelled]:

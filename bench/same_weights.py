@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from bench.record import ROOT
-from train.network import FULL, FlowNetwork, load
+from train.checkpoint import load
+from train.families.flow.network import FULL, FlowNetwork
 
 CHECKPOINT = ROOT / "models" / "cyto-small.pt"
 """The PyTorch weights of the default network."""
@@ -16,6 +17,8 @@ CHECKPOINT = ROOT / "models" / "cyto-small.pt"
 def load_checkpoint(path: Path) -> tuple[FlowNetwork, float]:
     """Return the network of a checkpoint of ``train/`` and its mean cell diameter in network pixels."""
     network, extras = load(path)
+    if not isinstance(network, FlowNetwork):
+        raise SystemExit(f"{path}: cellpose runs its own architecture alone; name a checkpoint of a cpnet network.")
     return network, float(extras["about"]["mean_diameter"])  # type: ignore[index]
 
 

@@ -1,7 +1,7 @@
-"""Reads the checkpoints and size files of cellpose 2.x and 3.x without cellpose (doi:10.1038/s41592-020-01018-x).
+"""Read the checkpoints and size files of cellpose 2.x and 3.x without cellpose (doi:10.1038/s41592-020-01018-x).
 
-A checkpoint is the state dict of `cellpose.resnet_torch.CPnet`. Whether it was trained with average in place of
-maximum pooling (cellpose 3.1, `max_pool=False`) is not written in it; it is read as maximum pooling, the default.
+A checkpoint is the state dict of `cellpose.resnet_torch.CPnet`. It does not record whether the network was trained with
+average instead of maximum pooling (cellpose 3.1, `max_pool=False`); maximum pooling, the default, is assumed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from export.source import SizeRegression, Source, size_regression
+from export.families.flow import SizeRegression, size_regression
+from export.source import Source
 from flowmask.errors import NetworkError
-from train.network import UNREADABLE, FlowNetwork
+from train.checkpoint import UNREADABLE
+from train.families.flow.network import FlowNetwork
 
 LICENCE = "unknown: ask whoever trained it"
 SIZE_KEYS = ("A", "smean", "diam_mean", "ymean")
@@ -40,11 +42,11 @@ def read_cellpose(
     licence: str | None = None,
     data: str | None = None,
 ) -> Source:
-    """Read the cellpose checkpoint ``path`` and, where given, its size file ``size``.
+    """Read the cellpose checkpoint ``path`` and, if given, its size file ``size``.
 
-    ``diameter`` (pixels) is the mean diameter of a checkpoint that does not record its own, as the first ones did
-    not; ``licence`` and ``data`` go into the contract. Raises NetworkError when a file cannot be read, is of
-    another kind, or does not fill a flow network exactly.
+    ``diameter`` (pixels) is the mean diameter of a checkpoint that does not record its own, like the oldest ones;
+    ``licence`` and ``data`` go into the contract. Raises NetworkError when a file cannot be read, is of another kind,
+    or does not have exactly the weights of a flow network.
     """
     state = _read_state(path)
     mean_diameter, train_diameter = _diameters(state, diameter, path)
@@ -128,7 +130,7 @@ def _rename(key: str) -> str:
 
 
 def _as_convolution(key: str, value: Tensor) -> Tensor:
-    """The linear maps of the style are 1x1 convolutions in our network."""
+    """Return the linear maps of the style as the 1x1 convolutions of our network."""
     return value[..., None, None] if ".style." in key and value.ndim == 2 else value
 
 
@@ -153,7 +155,7 @@ def _some(names: list[str]) -> str:
 class _NumpyUnpickler(pickle.Unpickler):
     """Builds NumPy arrays and numbers and calls nothing else, so that a size file cannot run code.
 
-    `np.load(allow_pickle=True)`, which cellpose uses, calls whatever the file names.
+    `np.load(allow_pickle=True)`, which cellpose uses, calls any function that the file names.
     """
 
     ALLOWED = {

@@ -31,11 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m export", description="Turn a trained network into an ONNX file.")
-    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="a checkpoint of train/")
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="a checkpoint that `python -m train` wrote")
     parser.add_argument("--cellpose", metavar="WEIGHTS", help="a checkpoint of cellpose 2.x or 3.x instead")
     parser.add_argument("--size", metavar="SIZE.npy", help="the size file that belongs to the cellpose checkpoint")
     parser.add_argument(
-        "--diameter", type=float, metavar="PX", help="mean diameter of a cellpose checkpoint that records none"
+        "--diameter",
+        type=float,
+        metavar="PX",
+        help="mean diameter of a cellpose checkpoint that does not record it",
     )
     parser.add_argument("--licence", metavar="TEXT", help="licence of the cellpose weights")
     parser.add_argument("--data", metavar="TEXT", help="one sentence: what the cellpose network was trained on")
@@ -44,9 +47,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--precision",
         choices=PRECISIONS,
         default="fp32",
-        help="of the sums; fp16 is for GPUs, and refused where its maps differ too much (default fp32)",
+        help="number format of the computation; fp16 is for GPUs, and the export fails if its maps differ from fp32 by "
+        "more than 0.5 %% (relative RMS) (default fp32)",
     )
-    parser.add_argument("--name", help="name of the network (default: the output's, without .onnx)")
+    parser.add_argument(
+        "--name", help="name of the network in its contract (default: that of the output file, without .onnx)"
+    )
     arguments = parser.parse_args(argv)
     if (arguments.checkpoint is None) == (arguments.cellpose is None):
         parser.error("give exactly one of CHECKPOINT and --cellpose WEIGHTS")

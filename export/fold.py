@@ -1,7 +1,7 @@
-"""Batch-norms that nothing but a 1x1 convolution follows become part of it: the same function for less work.
+"""Merge batch-norms into the 1x1 convolutions that follow them: the same function for less work.
 
-ONNX Runtime folds a batch-norm into the convolution before it, but not into the one behind it, of which the network
-has one in the shortcut of every block.
+ONNX Runtime merges a batch-norm into the convolution before it, but not into the one after it. The flow network has
+such a pair in the shortcut of every block.
 """
 
 from __future__ import annotations
@@ -16,19 +16,27 @@ def folded(network: nn.Module) -> nn.Module:
     """Return a copy of a network in evaluation mode without the batch-norms of its blocks' shortcuts (`proj`)."""
     network = copy.deepcopy(network)
     for module in network.modules():
-        if isinstance(getattr(module, "proj", None), nn.Sequential):
-            norm, conv = module.proj
-            module.proj = _folded(norm, conv)
+        shortcut = getattr(module, "proj", None)
+        if isinstance(shortcut, nn.Sequential):
+            norm, convolution = shortcut.children()
+            assert isinstance(norm, nn.BatchNorm2d)
+            assert isinstance(convolution, nn.Conv2d)
+            module.proj = _folded(norm, convolution)
     return network
 
 
 @torch.no_grad()
-def _folded(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
-    """Return the convolution of ``conv`` after ``norm``; it has no padding, so the shift is the same everywhere."""
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    shift = norm.bias.double() - norm.running_mean.double() * scale
-    weight = conv.weight.double()[:, :, 0, 0]
-    merged = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+def _folded(norm: nn.BatchNorm2d, convolution: nn.Conv2d) -> nn.Conv2d:
+    """Return the convolution after the batch-norm as one; it has no padding, so the shift is the same everywhere."""
+    mean, variance, bias = norm.running_mean, norm.running_var, convolution.bias
+    assert mean is not None
+    assert variance is not None
+    assert bias is not None
+    scale = norm.weight.double() / (variance.double() + norm.eps).sqrt()
+    shift = norm.bias.double() - mean.double() * scale
+    weight = convolution.weight.double()[:, :, 0, 0]
+    merged = nn.Conv2d(convolution.in_channels, convolution.out_channels, 1)
     merged.weight.copy_((weight * scale)[:, :, None, None])
-    merged.bias.copy_(conv.bias.double() + weight @ shift)
+    assert merged.bias is not None
+    merged.bias.copy_(bias.double() + weight @ shift)
     return merged

@@ -1,4 +1,4 @@
-"""Does an ONNX file say and compute what the network and its contract promise?"""
+"""Check that an ONNX file computes what the PyTorch network computes, and carries its contract."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import onnxruntime
 import torch
 from torch import nn
 
+from export.families import output_names
 from export.precision import rounded_outputs, simulated_tiles
 from flowmask.errors import FlowmaskError
 from flowmask.network.contract import Contract, from_metadata
@@ -23,7 +24,7 @@ SHAPES = ((1, 224, 224), (3, 224, 224), (2, 96, 160))
 
 
 class ParityError(FlowmaskError, ArithmeticError):
-    """An ONNX file does not do what the network that it was made from does."""
+    """An ONNX file does not compute the same as the network from which it was made."""
 
 
 def check_parity(
@@ -31,19 +32,20 @@ def check_parity(
 ) -> dict[str, float]:
     """Compare the ONNX file ``path``, run by ONNX Runtime on the CPU, with ``reference``, run by PyTorch.
 
-    ``reference`` maps (B, C, Y, X) float32 to the tensors of ``contract.outputs``; ``half`` is what the file was made
-    of where it is of half precision, which is compared too, as PyTorch runs it, on simulated tiles. Returns for each
-    output the difference that TOLERANCE (HALF_TOLERANCE) is about. Raises ParityError when one is over it, or when
-    names, shapes or the contract in the file are not the promised ones.
+    ``reference`` maps (B, C, Y, X) float32 to the tensors of `output_names`. ``half`` is the module from which a file
+    of half precision was made; PyTorch runs it too, on simulated tiles, and its results are compared as well. Returns
+    for each output the largest difference (in half precision the relative root mean square). Raises ParityError when
+    one exceeds TOLERANCE (HALF_TOLERANCE), or when names, shapes or the contract in the file are not the expected ones.
     """
     differ, tolerance = (_largest, TOLERANCE) if half is None else (_mean, HALF_TOLERANCE)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    outputs = output_names(contract)
     names = [tensor.name for tensor in (*session.get_inputs(), *session.get_outputs())]
-    if names != ["image", *contract.outputs]:
-        raise ParityError(f"{contract.name}: its tensors are {names} and should be {['image', *contract.outputs]}.")
+    if names != ["image", *outputs]:
+        raise ParityError(f"{contract.name}: its tensors are {names} and should be {['image', *outputs]}.")
     if from_metadata(session.get_modelmeta().custom_metadata_map, contract.name) != contract:
         raise ParityError(f"{contract.name}: the contract in the file is not the one that was given.")
-    worst = dict.fromkeys(contract.outputs, 0.0)
+    worst = dict.fromkeys(outputs, 0.0)
     images = [_image(items, contract.inputs, rows, columns) for items, rows, columns in SHAPES]
     if half is not None:
         images = [simulated_tiles(contract)]
@@ -53,14 +55,14 @@ def check_parity(
         found = [session.run(None, {"image": image})]
         if half is not None:
             found.append(rounded_outputs(half, image))
-        for outputs in found:
-            for name, want, got in zip(contract.outputs, expected, outputs, strict=True):
+        for tensors in found:
+            for name, want, got in zip(outputs, expected, tensors, strict=True):
                 worst[name] = max(worst[name], _within(tolerance, differ, f"{contract.name}: {name}", want, got))
     return worst
 
 
 def _image(items: int, channels: int, rows: int, columns: int) -> np.ndarray:
-    """Noise in the range of a normalised image, the same at every call: (B, C, Y, X) float32."""
+    """Return noise (B, C, Y, X) float32 in the range of a normalised image, the same at every call."""
     return np.random.default_rng(rows * columns).uniform(-0.2, 1.2, (items, channels, rows, columns)).astype(np.float32)
 
 
@@ -73,7 +75,7 @@ def _mean(want: np.ndarray, got: np.ndarray) -> float:
 
 
 def _within(tolerance: float, differ: Differ, label: str, want: np.ndarray, got: np.ndarray) -> float:
-    """Return the difference. Raises ParityError where it is over the tolerance, or type or shape are others."""
+    """Return the difference. Raises ParityError if it exceeds the tolerance, or if type or shape differ."""
     if got.shape != want.shape or got.dtype != want.dtype:
         raise ParityError(f"{label} is {got.dtype} {got.shape} and should be {want.dtype} {want.shape}.")
     difference = differ(want, got)

@@ -1,4 +1,4 @@
-"""Networks in half precision: how they are made, and the gate that they must pass."""
+"""Networks in half precision: how they are made, and on what they are checked."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from torch.overrides import TorchFunctionMode
 
 from flowmask.images.image import as_image
 from flowmask.network.contract import Contract
-from flowmask.tiles.normalise import channel_plan, levels
+from flowmask.tiles.channels import channel_map
+from flowmask.tiles.normalise import intensity_ranges
 from flowmask.tiles.rescale import NormalisedView
 from train.simulate import simulate
 
 PRECISIONS = ("fp32", "fp16")
 TILE = 224
 MODALITIES = ("fluorescence_nuclei", "phase", "stained_tissue", "dense_tissue")
-"""What the tiles show by which a network in half precision is judged."""
+"""Modalities of the simulated tiles on which a network in half precision is checked."""
 
 
 class HalfPrecision(nn.Module):
-    """A flow network that computes in half precision what it takes and gives in single precision."""
+    """A network that computes in half precision; its input and outputs are in single precision."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.half()
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        maps, style = self.network(image.half())
-        return maps.float(), style.float()
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor.float() for tensor in self.network(image.half()))
 
 
 def simulated_tiles(contract: Contract) -> np.ndarray:
-    """Return tiles (B, C, Y, X) float32 of simulated images as the engine would hand them to the network."""
+    """Return tiles (B, C, Y, X) float32 of simulated images, prepared as the engine does it."""
     tiles = []
     for seed, modality in enumerate(MODALITIES):
         image = as_image(simulate(modality, (TILE, TILE), seed, contract.mean_diameter).image)
-        plan = channel_plan(contract.channels, image.shape[0])
-        view = NormalisedView(image, plan, levels(image, plan, contract.percentiles), 1.0)
+        channels = channel_map(contract.channels, image.shape[0])
+        view = NormalisedView(image, channels, intensity_ranges(image, channels, contract.percentiles), 1.0)
         tiles.append(view.read(0, 0, TILE, TILE))
     return np.stack(tiles)
 
 
 class _Rounding(TorchFunctionMode):
-    """Every function rounds what it gives to half precision, and keeps it in single precision."""
+    """Rounds the result of every function to half precision, and stores it in single precision."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         result = function(*args, **(kwargs or {}))
@@ -53,23 +53,23 @@ class _Rounding(TorchFunctionMode):
 
 
 class _Rounded(nn.Module):
-    """A network of half precision that sums in single precision and rounds each result, as a GPU does."""
+    """A network in half precision that sums in single precision and rounds each result, as a GPU does."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.float()
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         with _Rounding():
-            return self.network(image.float())
+            return self.network(image.float())  # type: ignore[no-any-return]
 
 
 @torch.inference_mode()
 def rounded_outputs(module: nn.Module, tiles: np.ndarray) -> list[np.ndarray]:
-    """Return what ``module`` gives for tiles when every layer of a `HalfPrecision` in it rounds, as on a GPU.
+    """Return the outputs of ``module`` for tiles, with every layer of a `HalfPrecision` in it rounded as on a GPU.
 
-    ONNX Runtime's CPU provider computes a network of half precision in single precision, and would show rounded
-    weights alone; PyTorch rounds each result there, but takes minutes.
+    ONNX Runtime's CPU provider computes a network of half precision in single precision, so it shows only the effect of
+    rounded weights. PyTorch would round each result on the CPU too, but takes minutes.
     """
     rounded = deepcopy(module)
     for part in rounded.modules():

@@ -1,35 +1,23 @@
-"""A trained network with all that its contract and size regression need, and how to read one from our checkpoints."""
+"""A trained network with everything that its contract needs, and how to read one from our checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
+from typing import Any
 
-from torch import Tensor
-
+from export.families.flow import SizeRegression, size_regression
 from flowmask.errors import NetworkError
 from flowmask.network.contract import CHANNEL_POLICIES, Contract
-from train.network import FlowNetwork, load
-
-Layer = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class SizeRegression:
-    """Log diameter (network pixels) of an item: the layers, a ReLU between two, applied to its style less the mean."""
-
-    layers: tuple[Layer, ...]
-    """Weights (outputs, inputs) and offsets (outputs,) float32; the first takes S values, the last gives one."""
-    style: Tensor
-    """(S,) float32: mean style of the training crops."""
+from train.checkpoint import load
+from train.families import FamilyNetwork, find_family
 
 
 @dataclass(frozen=True)
 class Source:
     """A trained network and what is known about it; the fields after ``size`` mean what they mean in `Contract`."""
 
-    network: FlowNetwork
+    network: FamilyNetwork
     size: SizeRegression | None
     channels: str
     mean_diameter: float
@@ -61,41 +49,28 @@ class Source:
             sized=self.size is not None,
             licence=self.licence,
             data=self.data,
-            multiple=2 ** (len(self.network.widths) - 1),
+            multiple=self.network.multiple,
+            family=self.network.family,
+            heads=find_family(self.network.family).heads,
         )
-
-
-def size_regression(layers: Sequence[Layer], style: Tensor, styles: int, path: str) -> SizeRegression:
-    """Return the record after checking it against a network of ``styles`` style values; ``path`` is for the message.
-
-    Raises NetworkError when the shapes do not fit or a number is not finite.
-    """
-    if style.shape != (styles,):
-        raise NetworkError(
-            f"{path}: its size regression is for styles of {style.numel()} values and the network's have {styles}; "
-            "give the size regression that was fitted to this network."
-        )
-    widths = [styles, *(len(offsets) for _, offsets in layers)]
-    if [tuple(weights.shape) for weights, _ in layers] != [*zip(widths[1:], widths, strict=False)] or widths[-1] != 1:
-        raise NetworkError(f"{path}: the layers of its size regression do not fit each other; fit it again.")
-    if not all(part.isfinite().all() for part in (style, *chain.from_iterable(layers))):
-        raise NetworkError(f"{path}: its size regression holds values that are not finite; fit it again.")
-    return SizeRegression(tuple((weights.float(), offsets.float()) for weights, offsets in layers), style.float())
 
 
 def read_checkpoint(path: str) -> Source:
-    """Read a checkpoint that `train.network.save` wrote with the extras ``about`` and ``size``.
+    """Read a checkpoint that `train.checkpoint.save` wrote with the extras ``about`` and ``size``.
 
     Raises NetworkError when the file is missing, is no such checkpoint, or lacks part of the extras.
     """
     network, extras = load(path)
     about, size = extras.get("about"), extras.get("size")
     if not isinstance(about, Mapping) or "size" not in extras:
-        raise NetworkError(f"{path}: the checkpoint says nothing `about` its data or `size`; save it with both.")
+        raise NetworkError(
+            f"{path}: the checkpoint has no entries `about` and `size`, so it is that of a stage; "
+            "give WORK/RECIPE.pt, which `python -m train` wrote last."
+        )
     try:
         return Source(
             network=network,
-            size=None if size is None else _read_size(size, network.widths[-1], path),
+            size=None if size is None else _read_size(size, network, path),
             channels=str(about["channels"]),
             mean_diameter=float(about["mean_diameter"]),
             train_diameter=float(about["train_diameter"]),
@@ -106,7 +81,7 @@ def read_checkpoint(path: str) -> Source:
         raise NetworkError(f"{path}: the checkpoint does not record {error}; save it with that entry.") from error
 
 
-def _read_size(size: object, styles: int, path: str) -> SizeRegression:
+def _read_size(size: object, network: Any, path: str) -> SizeRegression:
     if not isinstance(size, Mapping):
-        raise NetworkError(f"{path}: its size regression is no mapping; save layers and style.")
-    return size_regression(size["layers"], size["style"], styles, path)
+        raise NetworkError(f"{path}: its size regression is not a mapping; save layers and style.")
+    return size_regression(size["layers"], size["style"], network.styles, path)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import SettingsError
-from .families import family_of
+from .families import open_network
 from .images.image import Image, as_image, open_image
 from .labels.labels import Labels
 from .network.registry import default_network, find_network
@@ -35,9 +35,7 @@ def load_network(
     SettingsError if the device is not available.
     """
     path = default_network() if name is None else find_network(name)
-    network = OnnxNetwork(path, device, threads, gpu_memory)
-    family_of(network.contract)
-    return network
+    return open_network(path, Runtime(device=device, threads=threads, gpu_memory=gpu_memory))
 
 
 def segment(

@@ -9,13 +9,13 @@ from .system.prefetch import DEPTH
 from .tiles.blend import ROWS
 
 RUNTIME = 320 * 2**20
-"""Bytes of the interpreter, its libraries and an open network of full width, without the libraries of CUDA."""
+"""Bytes of the interpreter, its libraries and an open network of full width. Not measured with CUDA's libraries."""
 TILE_BYTES = 1200
 """Bytes that a network of full width needs for each pixel of a tile on the CPU."""
 GPU_BATCH = 16
-"""The largest batch on a GPU if the user gives none. An estimate: a batch keeps the GPU busy for milliseconds."""
+"""The largest batch on a GPU if the user gives none. Not measured: a batch keeps the GPU busy for milliseconds."""
 GPU_TILE_BYTES = 2 * TILE_BYTES
-"""Bytes of GPU memory for each pixel of a tile. An estimate: half of it is for the workspace of cuDNN."""
+"""Bytes of GPU memory for each pixel of a tile. Not measured: half of it is for the workspace of cuDNN."""
 GPU_NETWORK = 2**27
 """Bytes of GPU memory for the weights of a network of full width."""
 WAITING = (DEPTH + 2) * ROWS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,7 +38,7 @@ def console() -> int:
 
 def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
     """Run `flowmask COMMAND ...` and return the exit code; ``own_process`` as in `flowmask.runs.batch.run`."""
-    _escape_unprintable()
+    _prepare_streams()
     args = build_commands().parse_args(argv)
     try:
         code: int = args.command(args, own_process)
@@ -49,7 +50,7 @@ def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> in
 
 def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
     """Run `python -m infer -i IN -o OUT ...` and return the exit code."""
-    _escape_unprintable()
+    _prepare_streams()
     args = build_parser().parse_args(argv)
     args.inputs = [args.input]
     return _segment(args, own_process)
@@ -200,8 +201,11 @@ def _score(args: argparse.Namespace, own_process: bool) -> int:
     return SOME_FAILED if reasons else ALL_DONE
 
 
-def _escape_unprintable() -> None:
-    """Print characters that a terminal cannot show as escape sequences, instead of raising an error."""
+def _prepare_streams() -> None:
+    """Let any file name be printed, and give closed standard streams a place: no other file may take their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

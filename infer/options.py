@@ -187,8 +187,9 @@ class Output(_Checked):
 
     ids: str = _option(
         "int32",
-        "label file for more than 32,767 cells; int32: one int32 file; challenge: from 25 Mpx on, an int16 file that "
-        "reuses ids where the challenge's scoring cannot confuse them, and a second file with int32 labels",
+        "numbers of the cells; int32: each cell has its own (uint16 file up to 65,535 cells, int32 file above); "
+        "challenge: int16 file; of more than 32,767 cells from 25 Mpx on, some share a number where the challenge's "
+        "scoring cannot confuse them, and a second, int32 file has one for each",
         LABELS,
         choices=("int32", "challenge"),
     )

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,32 @@ needs_network = pytest.mark.skipif(not MODEL.is_file(), reason=f"the network fil
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the labelled images are not at {DATA}")
 
 
+def pytest_configure(config):
+    """Hide PyTorch from a run that leaves its tests out, as in an environment without it."""
+    if "not torch" in config.option.markexpr:
+        sys.modules.setdefault("torch", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what needs the environment of the package cellpose."""
+    for item in items:
+        if {"cellpose_python", "cellpose_files"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.cellpose)
+
+
 @pytest.fixture(scope="session")
 def network():
     """The default network, open on the CPU."""
     if not MODEL.is_file():
         pytest.skip(f"the network file {MODEL.name} is missing")
     return flowmask.load_network(MODEL, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def onnx():
+    """The package onnx, which is not part of the run-time set."""
+    return pytest.importorskip("onnx", reason="the package onnx is missing, as in a run-time environment")
 
 
 @pytest.fixture(scope="session")

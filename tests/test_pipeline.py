@@ -33,6 +33,7 @@ def test_the_diameter_is_estimated_within_a_third(network):
     assert 26 / 1.34 < result.diameter < 26 * 1.34
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", [{"batch": 3}, {"batch": 7, "threads": 1}, {"threads": 2}])
 def test_the_same_bits_whatever_the_batch_and_the_threads(network, runtime):
     one = flowmask.segment(SAMPLE.image, network, diameter=20)
@@ -65,6 +66,7 @@ def test_a_flat_image_has_no_cells(network, value):
     assert result.cells == 0
 
 
+@pytest.mark.slow
 def test_grey_and_the_same_grey_in_colour_agree(network):
     grey = flowmask.segment(SAMPLE.image, network)
     colour = flowmask.segment(np.repeat(SAMPLE.image[..., None], 3, axis=-1), network)
@@ -121,6 +123,7 @@ def test_any_range_of_rows_has_the_maps_of_the_whole_bit_for_bit(case):
             np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole[:, first:last])
 
 
+@pytest.mark.slow
 def test_any_range_of_rows_of_the_network_that_ships(network):
     image = ArrayImage(SAMPLE.image[None])
     plan = plan_image(image, network, flowmask.Segmentation(diameter=20), flowmask.Runtime())
@@ -147,5 +150,5 @@ def test_values_of_a_network_that_are_not_finite_are_refused(value):
         def maps(self, tiles):
             return np.full((len(tiles), 3, *tiles.shape[2:]), value, np.float32)
 
-    with pytest.raises(flowmask.RunError, match="the network gave values that are not finite"):
+    with pytest.raises(flowmask.RunError, match="the network.s output has NaN or infinite values"):
         flowmask.segment(SAMPLE.image, Broken(), diameter=30)

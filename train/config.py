@@ -1,87 +1,142 @@
-"""What defines one trained network: a frozen record, one instance for each file in `train/configs/`."""
+"""The records of a recipe: everything that decides the weights of a network, except the images."""
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from flowmask.errors import SettingsError
-from train.augment import Augmentation
-from train.readers import Item
+from train.data.augment import Augmentation
+from train.data.readers import Item
 
 
 @dataclass(frozen=True)
-class Config:
-    """Everything that decides the weights, besides the images themselves."""
+class Split:
+    """Which images are held out for validation. Both fields are patterns of ``source/name``.
 
-    name: str
-    policy: str
-    """Channel policy of the contract; it sets the number of input channels."""
-    widths: tuple[int, ...]
-    steps: int
-    licence: str
-    data: str
-    """One sentence for the contract: what the network was trained on."""
-    batch: int = 8
-    initialisation: str = "pytorch"
-    """One of `train.optimise.INITIALISATIONS`."""
-    optimiser: str = "adamw"
-    """One of `train.optimise.OPTIMISERS`: AdamW, or SGD with Nesterov momentum 0.9."""
-    course: str = "trapezoid"
-    """One of `train.optimise.COURSES`: how the learning rate rises and falls."""
-    rate: float = 2e-3
-    """Peak learning rate."""
-    warm_up: float = 0.1
-    """Fraction of the steps in which the rate rises."""
-    cool_down: float = 0.5
-    """Fraction of the steps, the last ones, in which the rate falls."""
-    decay: float = 1e-4
-    bfloat16: bool = False
-    """Whether layers compute in bfloat16, weights and loss in float32: for processors that have it (avx512_bf16)."""
-    average: float = 0.998
-    """Share that the average of the weights, which is kept, keeps of itself at every step; 0: the last weights."""
-    seed: int = 0
-    mean_diameter: float = 30.0
-    held_out: tuple[str, ...] = ()
-    """Patterns of `source/name` kept back for validation: whole sources or experiments, never single images."""
-    left_out: tuple[str, ...] = ()
-    """Patterns of `source/name` that are neither trained on nor scored while training."""
-    shares: dict[str, float] = field(default_factory=dict)
-    """Factor on the weight of a source (default 1)."""
-    source_limit: int = 80
-    """Number of images beyond which a source gains no more weight."""
-    simulated_share: float = 0.5
-    """Factor on the weight of every simulated modality."""
-    paste: float = 0.0
-    """Probability that a real image is replaced by one with pasted cells (train/paste.py)."""
-    paste_cells: int = 0
-    """Cells pasted into such an image, but never more than fill it like the fullest of its source; 0: like any one."""
-    augmentation: Augmentation = Augmentation()
-    size_model: str = "perceptron"
-    """One of `train.size.MODELS`: what the size regression is and which windows it is fitted to."""
+    Hold out whole sources or experiments, not single images: images of one experiment are too much alike.
+    """
 
+    held_out: tuple[str, ...]
+    """Images for validation. No network is trained on them."""
+    left_out: tuple[str, ...]
+    """Images that are used neither for training nor for validation."""
 
-def load_config(name: str) -> Config:
-    """Return ``CONFIG`` of the module `train.configs.NAME`. Raises SettingsError when there is none."""
-    try:
-        module = importlib.import_module(f"train.configs.{name}")
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"{name}: there is no train/configs/{name}.py; write one or name an existing one."
-        ) from error
-    config: Config = module.CONFIG
-    return config
+    def divide(self, items: Iterable[Item]) -> tuple[list[Item], list[Item]]:
+        """Return the items to train on and the items held out for validation.
 
-
-def split(items: list[Item], config: Config) -> tuple[list[Item], list[Item]]:
-    """Return the items to train on and those held out for validation."""
-    used = [item for item in items if not _matches(item, config.left_out)]
-    return (
-        [item for item in used if not _matches(item, config.held_out)],
-        [item for item in used if _matches(item, config.held_out)],
-    )
+        >>> from pathlib import Path
+        >>> items = [Item(Path(f"{name}.png"), Path(), source) for source, name in ("ax", "ay", "bx", "cx")]
+        >>> training, held_out = Split(held_out=("b/*", "a/y"), left_out=("c/*",)).divide(items)
+        >>> [item.name for item in training], [item.name for item in held_out]
+        (['a/x'], ['a/y', 'b/x'])
+        """
+        used = [item for item in items if not _matches(item, self.left_out)]
+        return (
+            [item for item in used if not _matches(item, self.held_out)],
+            [item for item in used if _matches(item, self.held_out)],
+        )
 
 
 def _matches(item: Item, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(item.name, pattern) for pattern in patterns)
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Start with random weights."""
+
+    pretrained: bool = False
+    """Whether the encoder starts with the published weights of the architecture instead."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Start with the weights of a checkpoint.
+
+    ``name`` is a stage of the same recipe ("first"), a stage of another recipe in the same work folder
+    ("cyto_small/first"), or the path of a checkpoint file ("models/cyto-small.pt").
+    """
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Start with the mean of several networks that were trained on from the same weights.
+
+    Such a mean is often better than each of them (Wortsman et al. 2022, model soups, arXiv:2203.05482).
+    """
+
+    of: tuple[Start, ...]
+
+
+@dataclass(frozen=True)
+class Widened:
+    """Start with a network of half the width. Every feature is doubled, so that the output stays the same."""
+
+    of: Start
+
+
+Start = Fresh | Checkpoint | Mean | Widened
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One run of the training loop. No field has a default: a recipe states every value."""
+
+    name: str
+    start: Start
+    """The weights that the stage starts with."""
+    steps: int
+    batch: int
+    """Crops per step."""
+    rate: float
+    """Peak learning rate of AdamW."""
+    encoder_rate: float
+    """Factor on the learning rate of the encoder, for example 1/3 if the encoder is pretrained."""
+    warm_up: float
+    """Fraction of the steps, at the start, in which the learning rate rises from 0."""
+    cool_down: float
+    """Fraction of the steps, at the end, in which the learning rate falls to 0."""
+    decay: float
+    """Weight decay."""
+    clip: float | None
+    """Largest norm of the gradient. Longer gradients are shortened to it. None: no limit."""
+    average: float
+    """The network that is saved is a moving average of the weights: this is its decay per step. 0: the last weights."""
+    bfloat16: bool
+    """Whether layers compute in bfloat16; weights and loss stay in float32. Fast on processors with avx512_bf16."""
+    seed: int
+    split: Split
+    source_limit: int
+    """A source of n images has the weight sqrt(min(n, source_limit))."""
+    shares: Mapping[str, float]
+    """Factor on the weight of single sources; 1 for sources that are not listed."""
+    simulated_share: float
+    """Factor on the weight of every simulated source that ``shares`` does not list."""
+    augmentation: Augmentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one network is trained: its family and shape, its contract, and the stages in order."""
+
+    name: str
+    family: str
+    """Key of `train.families.FAMILIES`."""
+    architecture: str
+    """Key of the family's table of architectures."""
+    channels: str
+    """Channel policy of the contract, a key of `flowmask.network.contract.CHANNEL_POLICIES`."""
+    widths: tuple[int, ...]
+    """Features at each scale, from full resolution down."""
+    mean_diameter: float | None
+    """Cell diameter in px to which images are rescaled. None: images keep their own scale."""
+    options: Mapping[str, float]
+    """Values that only this family has; see the `family.py` of each family."""
+    licence: str
+    """Licence of the weights."""
+    data: str
+    """One sentence for the contract: what the network was trained on."""
+    stages: tuple[Stage, ...]

@@ -1,58 +1,45 @@
-"""Where weights begin and how they move: initialisations, optimisers and courses of the rate, known by name."""
+"""The optimiser of a stage: AdamW with a separate learning rate for the encoder, and the course of the rate."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import nn
 
-
-def as_made(network: nn.Module) -> None:
-    """Leave the weights as PyTorch draws them."""
-
-
-def lecun_uniform(network: nn.Module) -> None:
-    """Draw the weights of convolutions from U(-sqrt(3 / n), sqrt(3 / n)), n inputs each; biases are 0.
-
-    LeCun et al., Efficient BackProp, 1998.
-    """
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            bound = math.sqrt(3 / (layer.in_channels * math.prod(layer.kernel_size)))
-            nn.init.uniform_(layer.weight, -bound, bound)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+from train.config import Stage
 
 
 def trapezoid(steps: int, warm_up: float, cool_down: float, step: int) -> float:
-    """Return the factor on the rate: up over the first part of the steps, down to 0 over the last."""
+    """Return the factor on the learning rate: up over the first part of the steps, down to 0 over the last.
+
+    >>> [trapezoid(10, 0.2, 0.5, step) for step in range(10)]
+    [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2]
+    """
     return min(1.0, (step + 1) / max(1.0, warm_up * steps), (steps - step) / max(1.0, cool_down * steps))
 
 
-def halving(steps: int, warm_up: float, cool_down: float, step: int) -> float:
-    """Return the factor on the rate: up from 0 to 1 in the first part of the steps, halved again and again in the last.
+def parameter_groups(network: nn.Module, encoder: str, stage: Stage) -> list[dict[str, object]]:
+    """Return the parameters for an optimiser, those whose names start with ``encoder`` with their own learning rate.
 
-    As long as the rise took it stays at each of these levels: of 300 epochs Cellpose takes 10 to rise and halves
-    every 10 from the 210th on.
+    >>> from train.recipes.template import RECIPE
+    >>> from dataclasses import replace
+    >>> network = nn.ModuleDict({"encoder": nn.Linear(2, 2), "head": nn.Linear(2, 1)})
+    >>> groups = parameter_groups(network, "encoder.", replace(RECIPE.stages[0], rate=0.3, encoder_rate=0.5))
+    >>> [(group["lr"], len(group["params"])) for group in groups]
+    [(0.15, 2), (0.3, 2)]
     """
-    level = max(1.0, warm_up * steps)
-    past = step - (1 - cool_down) * steps
-    return min(1.0, step / max(1.0, level - 1)) if past < 0 else 0.5 ** (1 + past // level)
+    inside = [value for name, value in network.named_parameters() if name.startswith(encoder)]
+    outside = [value for name, value in network.named_parameters() if not name.startswith(encoder)]
+    rates = (stage.rate * stage.encoder_rate, stage.rate)
+    return [{"params": part, "lr": rate} for part, rate in zip((inside, outside), rates, strict=True) if part]
 
 
-def _adamw(parameters: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-
-
-def _sgd(parameters: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=0.9, nesterov=True)
-
-
-INITIALISATIONS: dict[str, Callable[[nn.Module], None]] = {"pytorch": as_made, "lecun uniform": lecun_uniform}
-OPTIMISERS: dict[str, Callable[[Iterable[nn.Parameter], float, float], torch.optim.Optimizer]] = {
-    "adamw": _adamw,
-    "sgd": _sgd,
-}
-COURSES: dict[str, Callable[[int, float, float, int], float]] = {"trapezoid": trapezoid, "halving": halving}
+def make_optimiser(
+    network: nn.Module, encoder: str, stage: Stage
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Return the optimiser of a stage and the schedule of its learning rates."""
+    groups = parameter_groups(network, encoder, stage)
+    optimiser = torch.optim.AdamW(groups, lr=stage.rate, weight_decay=stage.decay)
+    course = partial(trapezoid, stage.steps, stage.warm_up, stage.cool_down)
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, course)

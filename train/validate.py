@@ -15,15 +15,15 @@ from flowmask.images.image import Image, open_image
 from flowmask.labels.labels import median_diameter
 from flowmask.labels.metrics import f1_challenge
 from flowmask.network.contract import Contract
-from flowmask.options import Settings
+from flowmask.options import Segmentation
 from flowmask.pipeline import segment_image
-from train.readers import Item, read_labels
+from train.data.readers import Item, read_labels
 
 Array = npt.NDArray[np.float32]
 
 
 class TorchNetwork:
-    """A PyTorch flow network as the engine's `flowmask.network.session.Network`; it estimates no diameters."""
+    """A PyTorch network as the engine's `flowmask.network.session.Network`; it cannot estimate diameters."""
 
     def __init__(self, network: nn.Module, contract: Contract) -> None:
         self._network, self.contract = network, contract
@@ -31,37 +31,41 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def maps(self, tiles: Array) -> Array:
+        """Return the maps (B, K, Y, X) of tiles (B, C, Y, X)."""
         device = next(self._network.parameters()).device
-        maps, _ = self._network(torch.from_numpy(tiles).to(device, memory_format=torch.channels_last))
+        maps = self._network(torch.from_numpy(tiles).to(device, memory_format=torch.channels_last))[0]
         return np.ascontiguousarray(maps.cpu().numpy())
 
     def diameters(self, tiles: Array) -> Array:
+        """Raise an error: the size regression is fitted after the training."""
         raise NotImplementedError("a network in training has no size regression; give the diameter")
 
 
 class Validation:
-    """The mean over sources of the mean F1 (challenge's rules, true diameters) on the first images with cells.
+    """Mean F1 of a network on held-out images: over the images of a source, then over the sources.
 
-    Raises SettingsError where no image has a cell.
+    F1 at IoU 0.5 by the challenge's rules, on the first images with cells of each source. With ``rescale`` each image
+    is rescaled by its true cell diameter, otherwise it keeps its own scale. Raises SettingsError if no image has cells.
     """
 
-    def __init__(self, items: Sequence[Item], contract: Contract, per_source: int) -> None:
-        self._contract = contract
-        self._pairs: list[tuple[str, Image, npt.NDArray[np.int32]]] = []
-        chosen: Counter[str] = Counter()
+    def __init__(self, items: Sequence[Item], contract: Contract, per_source: int, rescale: bool) -> None:
+        self._contract, self._rescale = contract, rescale
+        self._images: list[tuple[str, Image, npt.NDArray[np.int32]]] = []
+        count: Counter[str] = Counter()
         for item in items:
-            if chosen[item.source] < per_source and (labels := read_labels(item.labels)).any():
-                chosen[item.source] += 1
-                self._pairs.append((item.source, open_image(item.image), labels))
-        if not self._pairs:
-            raise SettingsError("none of the held-out images has a cell; let `held_out` of the config name some.")
+            if count[item.source] < per_source and (labels := read_labels(item.labels)).any():
+                count[item.source] += 1
+                self._images.append((item.source, open_image(item.image), labels))
+        if not self._images:
+            raise SettingsError("none of the held-out images has a cell; change the recipe's `split`.")
 
     def __call__(self, network: nn.Module) -> str:
         """Return one line: the mean and the score of each source."""
         engine = TorchNetwork(network, self._contract)
         scores: dict[str, list[float]] = defaultdict(list)
-        for source, image, labels in self._pairs:
-            result = segment_image(image, engine, Settings(diameter=median_diameter(labels)))
+        for source, image, labels in self._images:
+            diameter = median_diameter(labels) if self._rescale else self._contract.mean_diameter
+            result = segment_image(image, engine, Segmentation(diameter=diameter))
             scores[source].append(f1_challenge(labels, result.labels))
         means = {source: float(np.mean(values)) for source, values in scores.items()}
         each = "  ".join(f"{source} {mean:.2f}" for source, mean in means.items())

@@ -51,8 +51,9 @@ from export.precision import simulated_tiles
 from flowmask.api import AnyImage, segment
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import matches
+from flowmask.network.gpu import CUDA
 from flowmask.network.registry import default_network
-from flowmask.network.session import CUDA, OnnxNetwork
+from flowmask.network.session import OnnxNetwork
 from flowmask.system.nvml import gpu_count, gpu_name
 
 CELLPOSE = "from importlib.metadata import version; import cellpose; assert version('cellpose').startswith('3.1.')"

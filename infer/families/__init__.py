@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 
 from ..errors import NetworkError, SettingsError
 from ..images.image import Image
 from ..labels.labels import Labels
 from ..network.contract import Contract
-from ..network.session import Network
-from ..options import Segmentation, option_name
+from ..network.session import Network, OnnxNetwork
+from ..options import Runtime, Segmentation, option_name
 from ..tiles.channels import ChannelMap
 from ..tiles.normalise import IntensityRanges
 from ..tiles.plan import ImagePlan
@@ -45,15 +46,29 @@ class Family:
     """(shape of the image, shape of the network image) -> most bytes of memory that `label_rows` uses."""
 
 
-def family_of(contract: Contract) -> Family:
-    """Return the family of a network. Raises NetworkError if this version does not have the family."""
+def family_of(contract: Contract, path: Path | None = None) -> Family:
+    """Return the family of a network.
+
+    Raises NetworkError, naming the file ``path``, if this version does not have the family.
+    """
     if contract.family not in FAMILIES:
+        file = f"{path}: " if path else ""
         raise NetworkError(
-            f"the network {contract.name!r} has the family {contract.family!r} but this version of Flowmask runs only "
-            f"{', '.join(FAMILIES)}; install a newer version."
+            f"{file}the network {contract.name!r} has the family {contract.family!r} but this version of Flowmask runs "
+            f"only {', '.join(FAMILIES)}; install a newer version."
         )
     family: Family = import_module(FAMILIES[contract.family], __name__).FAMILY
     return family
+
+
+def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
+    """Open a network file whose family this version knows, on the device of ``runtime``.
+
+    Raises NetworkError when there is no such file or it cannot be used, SettingsError when the device is not available.
+    """
+    network = OnnxNetwork(path, runtime.device, runtime.threads, runtime.gpu_memory)
+    family_of(network.contract, path)
+    return network
 
 
 def check_options(contract: Contract, options: Segmentation) -> None:

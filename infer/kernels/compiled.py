@@ -112,7 +112,7 @@ def _jitted(function: Function, *signature: str, **options: object) -> Function:
     numba: Any = import_module("numba")
     before = numba.config.CACHE_DIR
     # Numba checks the file of the function alone, but the function may call others in other files: hence the digest.
-    numba.config.CACHE_DIR = before or str(Path(__file__).parent / "__pycache__" / DIGEST)
+    numba.config.CACHE_DIR = before or str(Path(__file__).parent / "__pycache__" / f"{PACKAGE}-{DIGEST}")
     try:
         jitted: Function = numba.njit(*signature, cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache can be written

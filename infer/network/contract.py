@@ -46,8 +46,8 @@ class Head:
 
 FLOW_HEADS = (Head("maps", 3, mirror=("y", "x", "")),)
 """The head of flow networks: flow dy * 5, flow dx * 5, cell logit."""
-VERSION_1: dict[str, Any] = {"family": "flow", "heads": FLOW_HEADS}
-"""Fields that a contract of version 1 does not have: their only possible values at that time."""
+FAMILY_1 = "flowmask-flow"
+"""What contracts of version 1 call the family "flow"."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,19 @@ def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
             "the release that exported the network, or export it again."
         )
     try:
-        contract = _contract(record | VERSION_1 if version == 1 else record)
+        contract = _contract(_from_version_1(record) if version == 1 else record)
         _check(contract)
     except (KeyError, TypeError, ValueError) as error:
         raise NetworkError(
             f"{path}: its Flowmask contract is not complete or not valid ({error}); export the network again."
         ) from error
     return contract
+
+
+def _from_version_1(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a contract of version 1, which has no heads, as version 2 has them."""
+    family = "flow" if record["family"] == FAMILY_1 else record["family"]
+    return {**record, "family": family, "heads": FLOW_HEADS}
 
 
 def _contract(record: Mapping[str, Any]) -> Contract:

@@ -33,7 +33,7 @@ SHARE = 0.9
 ASSUMED_FREE = 4 * 2**30
 """Bytes of free GPU memory that are assumed if the driver does not report it."""
 CONTEXT = 2**30
-"""Bytes of GPU memory reserved for CUDA, cuDNN and cuBLAS, which ONNX Runtime's limit does not cover. An estimate."""
+"""Bytes of GPU memory reserved for CUDA, cuDNN and cuBLAS, which ONNX Runtime's limit does not cover. Not measured."""
 LEAST = 2**29
 """Bytes of GPU memory that ONNX Runtime needs for a network of full width and one tile."""
 CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;]*[^; ]")
@@ -135,7 +135,7 @@ def _cuda_options(index: int, limit: int, half: bool) -> dict[str, str]:
 
     Convolution algorithms are chosen by a heuristic, not by timing all of them. TF32 is off for a network of single
     precision, so that the GPU computes with the precision of the CPU. (ONNX Runtime still uses TF32 for a convolution
-    that cuDNN cannot plan otherwise; `bench/gpu.py` would show the difference.) TF32 stays on for half precision: it
+    that cuDNN cannot plan otherwise; `bench.speed.gpu` would show the difference.) TF32 stays on for half precision: it
     does not change half-precision values, and without it no convolution runs on tensor cores.
     """
     return {

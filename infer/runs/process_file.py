@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
-from ..families import check_options, family_of, preload
+from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import open_image
 from ..labels.paths import full_path, maps_path, remove_partials
@@ -27,7 +27,7 @@ from ..labels.provenance import (
 )
 from ..labels.store import LabelStore
 from ..labels.writers import write_labels
-from ..map_cache import MapCache, discard
+from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
 from ..options import Options
 from ..pipeline import label_rows, plan_image
@@ -60,8 +60,7 @@ def prepare(model: Path, options: Options, resume: bool) -> Segment:
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
         Thread(target=_preload, daemon=True).start()
     runtime = options.runtime
-    network = OnnxNetwork(model, runtime.device, runtime.threads, runtime.gpu_memory)
-    family_of(network.contract)
+    network = open_network(model, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
     return partial(_outcome, Setup(network, digest(model), options, resume))
@@ -116,8 +115,11 @@ def _processed(setup: Setup, job: Job) -> Outcome:
     _check_overwrite(job)
     cached_maps = maps_path(job.target)
     maps = maps_origin(source, setup.digest, setup.network.runtime, setup.options)
-    with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
-        outcome = _segmented(setup, job, origin, cache)
+    try:
+        with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
+            outcome = _segmented(setup, job, origin, cache)
+    except CacheInUse:  # another run works on this image too; both write complete labels
+        return _segmented(setup, job, origin, None)
     discard(cached_maps)
     return outcome
 
@@ -135,10 +137,17 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
                 store.append(rows)
             bar.close()
             about = description(origin, store.cells, plan.diameter)
-            written = write_labels(job.target, store, options.output.ids, about)
+            written = write_labels(job.target, store, options.output.ids, about, image.info.pixel_size_um)
     finally:
         bar.close()
-    return Outcome(str(job.path), DONE, labels=tuple(map(str, written)), cells=store.cells, diameter=plan.diameter)
+    return Outcome(
+        str(job.path),
+        DONE,
+        labels=tuple(map(str, written)),
+        cells=store.cells,
+        diameter=plan.diameter,
+        notes=image.info.notes,
+    )
 
 
 def _skipped(job: Job, provenance: Provenance) -> Outcome:

@@ -9,6 +9,8 @@ from threading import Event, Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Messages = Queue[tuple[str, Item | BaseException | None]]
+"""("item", an item), ("end", None) or ("error", an exception)."""
 DEPTH = 2
 """How many finished items wait at most for the consumer."""
 
@@ -22,21 +24,9 @@ def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     >>> list(prefetch(number**2 for number in range(4)))
     [0, 1, 4, 9]
     """
-    queue: Queue[tuple[str, Item | BaseException | None]] = Queue(DEPTH)
+    queue: Messages[Item] = Queue(DEPTH)
     stopped = Event()
-
-    def produce() -> None:
-        try:
-            with _closing(items):
-                for item in items:
-                    queue.put(("item", item))
-                    if stopped.is_set():
-                        return
-            queue.put(("end", None))
-        except BaseException as error:  # of any type: the consumer raises it again
-            queue.put(("error", error))
-
-    thread = Thread(target=produce, daemon=True)
+    thread = Thread(target=_produce, args=(items, queue, stopped), daemon=True)
     try:
         thread.start()
     except RuntimeError as error:  # Python gives no other reason for a thread that cannot start
@@ -57,12 +47,25 @@ def prefetch(items: Iterable[Item]) -> Iterator[Item]:
             thread.join(0.05)
 
 
+def _produce(items: Iterable[Item], queue: Messages[Item], stopped: Event) -> None:
+    """Put all items into the queue, then "end" or "error"; return early once ``stopped`` is set."""
+    try:
+        with _closing(items):
+            for item in items:
+                queue.put(("item", item))
+                if stopped.is_set():
+                    return
+        queue.put(("end", None))
+    except BaseException as error:  # of any type: the consumer raises it again
+        queue.put(("error", error))
+
+
 def _closing(items: Iterable[Item]) -> AbstractContextManager[object]:
     """Close a generator at the end of the context, in the thread that ran it."""
     return closing(items) if isinstance(items, Generator) else nullcontext()
 
 
-def _empty(queue: Queue[tuple[str, Item | BaseException | None]]) -> None:
+def _empty(queue: Messages[Item]) -> None:
     """Remove all messages, so that a thread that waits for a free place can continue."""
     while not queue.empty():
         queue.get()

@@ -13,7 +13,7 @@ from .normalise import IntensityRanges
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """The plan of one image. It is frozen and can be pickled, so any process can segment any part of the image."""
+    """The plan of one image. It can be sent to other processes, so any process can segment any part of the image."""
 
     contract: Contract
     """The contract of the network."""

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -149,6 +150,7 @@ MODULES = {
 }
 
 
+@cache
 def names_of(path):
     """What a module defines or imports at its top, and the names that it gives by `__getattr__`."""
     names = set()

@@ -25,6 +25,7 @@ def test_torch_is_absent():
     assert "No module named 'torch'" in done.stderr
 
 
+@pytest.mark.slow
 def test_predict_segments_without_torch(tmp_path):
     (tmp_path / "in").mkdir()
     sample = simulate("fluorescence_nuclei", (120, 150), 2, 25)

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.speed import efficiency
-from bench.speed.efficiency import rank_time
+pytest.importorskip("psutil", reason="the benchmark needs psutil")
+
+from bench.speed import efficiency  # noqa: E402
+from bench.speed.efficiency import rank_time  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = """#!{python}

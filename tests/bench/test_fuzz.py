@@ -14,6 +14,7 @@ from bench.trust import fuzz
 FILES = 3000
 
 
+@pytest.mark.slow
 def test_mutated_files_end_with_pixels_or_one_clear_error(tmp_path):
     verdicts = list(fuzz.fuzz(0, FILES, 11, tmp_path))
     assert [verdict for verdict in verdicts if verdict.kind in fuzz.FAILURES] == []

@@ -8,6 +8,7 @@ from flowmask.network.registry import default_network
 MODEL = default_network()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")
 def test_one_run_of_each_fault_passes():
     record = measured(each=1, kills=1, side=300, seed=0)

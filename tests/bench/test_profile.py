@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.
 STAGES = ["percentiles", "reading and tiles", "network", "bare network", "blending", "labelling", "label file"]
 
 
+@pytest.mark.slow
 def test_every_stage_of_an_image_has_its_time(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", simulate("fluorescence_nuclei", (460, 300), 1, 30).image)
     seconds = profile.stages(tmp_path / "a.tif", OnnxNetwork(MODEL, "cpu"), 1, 1.0)
@@ -22,6 +23,7 @@ def test_every_stage_of_an_image_has_its_time(tmp_path):
     assert all(0 < value < 100 for value in seconds.values())
 
 
+@pytest.mark.slow
 def test_all_parts_are_measured_and_shown(monkeypatch):
     monkeypatch.setattr(profile, "setups", lambda: {"own": profile.Setup(), "one thread": profile.Setup(threads=1)})
     args = argparse.Namespace(only=profile.PARTS, model=MODEL, side=320, setup_side=128, batch=1, repeats=1)

@@ -48,6 +48,7 @@ def test_a_pixel_and_a_type_are_differences(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")
 def test_a_checkout_has_the_labels_of_itself(data, tmp_path):
     (tmp_path / "work").mkdir()

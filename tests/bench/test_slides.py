@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("resource", reason="the benchmark needs a Unix")
+pytest.importorskip("psutil", reason="the benchmark needs psutil")
 
 from bench.speed.slides import Run, figures, measure, slide, with_ratios
 from flowmask.network.registry import default_network

@@ -19,6 +19,7 @@ IMAGE = os.environ.get("FLOWMASK_IMAGE", "")
 ENGINE = os.environ.get("FLOWMASK_ENGINE") or next(filter(shutil.which, ("podman", "docker")), "")
 
 pytestmark = [
+    pytest.mark.container,
     pytest.mark.skipif(not IMAGE, reason="FLOWMASK_IMAGE does not name a built image"),
     pytest.mark.skipif(not shutil.which(ENGINE or "podman"), reason="neither podman nor docker (FLOWMASK_ENGINE)"),
 ]
@@ -105,5 +106,8 @@ def test_no_torch() -> None:
 
 
 def test_kernels_are_compiled_ahead_and_numba_is_not_there() -> None:
-    code = "import flowmask.families.flow.strip, flowmask.kernels.compiled, sys; sys.exit(flowmask.kernels.compiled.AHEAD is None or 'numba' in sys.modules)"
+    code = (
+        "import flowmask.families.flow.strip, flowmask.kernels.compiled, sys\n"
+        "sys.exit(flowmask.kernels.compiled.AHEAD is None or 'numba' in sys.modules)"
+    )
     assert run(IMAGE, "python", "-c", code).returncode == 0

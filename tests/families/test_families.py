@@ -1,6 +1,7 @@
 """The table of families: what a contract gets, and which options a family refuses."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,9 +34,13 @@ def test_a_family_that_this_version_does_not_know_is_refused():
         contract = other
         gpu_memory = None
 
-    with pytest.raises(NetworkError, match=r"the network 'fake' is of family 'other', .* runs flow, semantic; use a"):
+    with pytest.raises(
+        NetworkError, match=r"the network 'fake' has the family 'other' but .* only flow, semantic; install"
+    ):
         family_of(other)
-    with pytest.raises(NetworkError, match="of family 'other'"):
+    with pytest.raises(NetworkError, match=r"^/a/n.onnx: the network 'fake' has the family 'other'"):
+        family_of(other, Path("/a/n.onnx"))
+    with pytest.raises(NetworkError, match="has the family 'other'"):
         flowmask.segment(np.zeros((20, 20), np.uint8), Network())
 
 
@@ -56,7 +61,7 @@ def test_options_that_a_family_does_not_use_are_refused(family, name):
         check_options(CONTRACTS[family], options)
         return
     assert (family, name) == ("semantic", "flow_threshold")
-    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} has no meaning for a network of the {family}"):
+    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} has no effect on a network of the {family}"):
         check_options(CONTRACTS[family], options)
     check_options(CONTRACTS[family], Segmentation())
 

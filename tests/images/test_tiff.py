@@ -261,21 +261,21 @@ def test_threads_read_the_same(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", COLOUR, **RGB, **TILE, **ZLIB)
     monkeypatch.setattr(tiff, "CACHE", 1)
     image = open_image(tmp_path / "a.tif")
-    wrong, right = [], []
+    wrong, same = [], []
 
     def check(corners):
         for top, left, bottom, right in corners:
             if (image.read(top, left, bottom, right) != FIRST[:, top:bottom, left:right]).any():
                 wrong.append((top, left))
             else:
-                right.append((top, left))
+                same.append((top, left))
 
     threads = [threading.Thread(target=check, args=(list(windows(HEIGHT, WIDTH)),)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(wrong), len(right)) == (0, 4 * 17)
+    assert (len(wrong), len(same)) == (0, 4 * 17)
 
 
 def test_pixels_of_a_type_that_cannot_be_read_are_named(tmp_path):

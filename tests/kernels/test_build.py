@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 from flowmask.kernels.compiled import HOMES, SOURCES
-from tests.conftest import ROOT
+from tests.conftest import ROOT, needs_network
 from tests.reference.imports import imported
 
 MODULES = {
@@ -33,7 +33,17 @@ print(AHEAD is not None, "numba" in sys.modules, labels.max() > 20)
 """
 
 
+EXAMPLES = """
+import doctest, sys
+from importlib import import_module
+from infer.kernels.compiled import AHEAD
+found = [doctest.testmod(import_module(name)) for name in sys.argv[1:]]
+print(AHEAD is not None, sum(one.failed for one in found), sum(one.attempted for one in found))
+"""
+
+
 def copied(folder):
+    (folder / "models").symlink_to(ROOT / "models")
     shutil.copytree(ROOT / "infer", folder / "infer", ignore=shutil.ignore_patterns("__pycache__", "_ahead_*"))
     return folder
 
@@ -55,13 +65,23 @@ def run(folder, out):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_compiled_ahead_or_now_the_arrays_are_the_same(copy, tmp_path):
     assert run(copy, tmp_path / "ahead.npz").startswith("True False True")
     assert run(copied(tmp_path), tmp_path / "now.npz").startswith("False True True")
     assert (tmp_path / "ahead.npz").read_bytes() == (tmp_path / "now.npz").read_bytes()
 
 
-def test_every_file_with_kernels_is_compiled(copy):
+@pytest.mark.slow
+@needs_network
+def test_examples_in_docstrings_hold_with_compiled_kernels_too(copy):
+    counts = {name: path.read_text().count(">>> ") for name, path in MODULES.items()}
+    names = [f"infer.{name}".removesuffix(".__init__") for name, count in counts.items() if count]
+    done = subprocess.run([sys.executable, "-c", EXAMPLES, *names], cwd=copy, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"True 0 {sum(counts.values())}\n", 0), done.stderr
+
+
+def test_every_file_with_kernels_is_compiled():
     homes = {name for name, path in MODULES.items() if "@kernel(" in path.read_text()}
     assert homes == set(HOMES)
 
@@ -73,6 +93,7 @@ def test_what_kernels_are_made_of_counts(source):
     assert ours or source not in HOMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "array", ["np.zeros((4, 4), np.int64)", "np.zeros((4, 8), np.int32)[:, ::2]", "np.zeros(4, 'i4')"]
 )
@@ -82,6 +103,7 @@ def test_an_array_of_another_kind_is_refused(copy, array):
     assert "TypeError: label_boxes: argument 1 must be a C-contiguous array with 2 axes of i4" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_damaged_module_is_not_used(copy, tmp_path):
     shutil.copytree(copy, tmp_path / "damaged")
     (module,) = (tmp_path / "damaged" / "infer" / "kernels").glob("_ahead_*")
@@ -92,6 +114,7 @@ def test_a_damaged_module_is_not_used(copy, tmp_path):
     assert "cannot be loaded" in done.stderr
 
 
+@pytest.mark.slow
 def test_code_that_is_kept_is_not_that_of_other_sources(tmp_path):
     """Numba looks at the file of a kernel alone; what the kernel calls lies in another one here."""
     code = (
@@ -110,6 +133,7 @@ def test_code_that_is_kept_is_not_that_of_other_sources(tmp_path):
     assert said == ["[0 1 2]\n", "None\n"]
 
 
+@pytest.mark.slow
 def test_once_is_enough_and_a_changed_source_is_not_overlooked(copy):
     again = subprocess.run([sys.executable, "-m", "infer.kernels.build"], cwd=copy, capture_output=True, text=True)
     assert "up to date" in again.stdout

@@ -110,6 +110,7 @@ def coco_by_definition(images, threshold):
     return np.mean([max((p for r, p in points if r >= at), default=0) for at in np.linspace(0, 1, 101)]), hits / total
 
 
+@pytest.mark.slow
 def test_livecells_scores_are_cocos_by_definition():
     images = [(*found(seed), np.random.default_rng(seed).integers(0, 40, 200) / 40) for seed in range(3)]
     images = [(truth, guess, confidence[: guess.max()]) for truth, guess, confidence in images]
@@ -138,6 +139,7 @@ def test_average_precision_by_hand():
         ranked(truth, guess, [1, 1])
 
 
+@pytest.mark.slow
 def test_livecell_looks_at_2000_cells():
     truth = np.repeat(np.repeat(np.arange(1, 2500).reshape(49, 51), 2, 0), 2, 1)
     confidence = np.linspace(0, 1, 2499)
@@ -197,6 +199,7 @@ def f1_of_patches(truth, guess, side):
     return 2 * hits / (len(cells) + len(others))
 
 
+@pytest.mark.slow
 def test_large_images_are_scored_by_patches():
     """Of 5,000 x 5,000 px and more: 6 true cells count and 4 predicted ones, of which 3 agree."""
     across, right_hit, alone, missed, at_the_edge = (1990, 500), (1500, 4100), (500, 2500), (2500, 2500), (4980, 500)

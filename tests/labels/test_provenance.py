@@ -62,6 +62,7 @@ def test_anybody_elses_labels_are_not_taken(tmp_path, text):
     assert finished(path, ORIGIN) is None
 
 
+@pytest.mark.slow
 def test_reused_ids_are_finished_with_the_file_of_all_cells_alone(tmp_path):
     labels = np.zeros((5000, 5000), np.int32)
     labels[::25, ::25] = np.arange(200 * 200).reshape(200, 200)

@@ -67,14 +67,19 @@ def test_multiples_that_a_network_may_ask_for(multiple):
 
 def test_a_tile_is_a_multiple_of_what_the_network_asks_for():
     wrong = dataclasses.replace(CONTRACT, multiple=32, tile=240)
-    with pytest.raises(NetworkError, match=r"n.onnx: its Flowmask contract is not complete \(tile has a value"):
+    with pytest.raises(
+        NetworkError, match=r"n.onnx: its Flowmask contract is not complete or not valid \(tile has a value"
+    ):
         from_metadata(wrong.to_metadata(), "n.onnx")
 
 
 def test_version_1_is_read_as_a_flow_network():
-    record = dataclasses.asdict(CONTRACT) | {"version": 1, "seeds": "fields of older releases"}
-    for key in ("heads", "family"):
-        del record[key]
+    record = dataclasses.asdict(CONTRACT) | {
+        "version": 1,
+        "family": "flowmask-flow",
+        "seeds": "a field of older releases",
+    }
+    del record["heads"]
     contract = from_metadata({KEY: json.dumps(record)}, "n.onnx")
     assert contract == CONTRACT
     assert (contract.version, contract.family, contract.heads, contract.map_channels) == (2, "flow", FLOW_HEADS, 3)
@@ -99,7 +104,7 @@ def test_heads_survive_and_say_what_mirroring_does():
 )
 def test_heads_that_this_version_cannot_run_are_refused(heads):
     contract = dataclasses.replace(CONTRACT, heads=heads)
-    with pytest.raises(NetworkError, match=r"n.onnx: .*\(heads has a value that this engine does not know\)"):
+    with pytest.raises(NetworkError, match=r"n.onnx: .*\(heads has a value that is not valid or not supported\)"):
         from_metadata(contract.to_metadata(), "n.onnx")
 
 
@@ -107,4 +112,12 @@ def test_heads_that_this_version_cannot_run_are_refused(heads):
 def test_heads_that_are_no_heads_are_refused(heads):
     record = dataclasses.asdict(CONTRACT) | {"heads": heads}
     with pytest.raises(NetworkError, match=r"n.onnx: its Flowmask contract is not complete"):
+        from_metadata({KEY: json.dumps(record)}, "n.onnx")
+
+
+def test_another_family_of_version_1_is_not_taken_for_the_flow_family():
+    record = dataclasses.asdict(CONTRACT) | {"version": 1, "family": "other"}
+    assert from_metadata({KEY: json.dumps(record)}, "n.onnx").family == "other"
+    del record["family"]
+    with pytest.raises(NetworkError, match=r"n.onnx: its Flowmask contract is not complete or not valid \('family'\)"):
         from_metadata({KEY: json.dumps(record)}, "n.onnx")

@@ -1,14 +1,14 @@
 """Weights in other files are refused wherever ONNX lets a tensor be."""
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from flowmask.errors import NetworkError
 from flowmask.network.onnx_scan import WITHIN, refers_elsewhere
 from flowmask.network.session import OnnxNetwork
 from tests.conftest import MODEL, needs_network
 
+onnx = pytest.importorskip("onnx", reason="the package onnx is missing, as in a run-time environment")
+TensorProto, helper = onnx.TensorProto, onnx.helper
 MESSAGES = {
     "model": onnx.ModelProto,
     "graph": onnx.GraphProto,

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 
@@ -73,12 +72,13 @@ def gpu(monkeypatch):
     return pretended
 
 
-def in_half(path):
-    """Write the network with a tensor of half precision in it, and return the path."""
+@pytest.fixture
+def half(onnx, tmp_path):
+    """The path of the network with a tensor of half precision in it."""
     model = onnx.load(MODEL)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(3, np.float16), "spare"))
-    onnx.save(model, path)
-    return path
+    onnx.save(model, tmp_path / "half.onnx")
+    return tmp_path / "half.onnx"
 
 
 def test_cuda_is_asked_for_no_search_no_doubling_and_no_tf32(gpu):
@@ -95,17 +95,17 @@ def test_cuda_is_asked_for_no_search_no_doubling_and_no_tf32(gpu):
     assert network.runtime.endswith(CUDA)
 
 
-def test_half_precision_keeps_the_tensor_cores(gpu, tmp_path):
-    OnnxNetwork(in_half(tmp_path / "half.onnx"), "cuda")
+def test_half_precision_keeps_the_tensor_cores(gpu, half):
+    OnnxNetwork(half, "cuda")
     assert gpu.asked[0][CUDA]["use_tf32"] == "1"
 
 
-@pytest.mark.parametrize(("half", "said"), [(False, "False"), (True, "True")])
-def test_tensorrt_may_compute_in_half_precision_where_the_network_does(gpu, tmp_path, monkeypatch, half, said):
+@pytest.mark.parametrize("in_half", [False, True])
+def test_tensorrt_may_compute_in_half_precision_where_the_network_does(gpu, tmp_path, monkeypatch, half, in_half):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
-    OnnxNetwork(in_half(tmp_path / "half.onnx") if half else MODEL, "tensorrt")
-    assert gpu.asked[0][TENSORRT]["trt_fp16_enable"] == said
+    OnnxNetwork(half if in_half else MODEL, "tensorrt")
+    assert gpu.asked[0][TENSORRT]["trt_fp16_enable"] == str(in_half)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,7 @@ def test_a_session_that_refuses_gets_half_as_many_tiles_and_gives_the_same_maps(
         Halving(OnnxNetwork(MODEL, "cuda")).maps(tiles)
 
 
+@pytest.mark.slow
 def test_an_image_has_the_labels_of_the_cpu_on_a_gpu_that_refuses(gpu):
     y, x = np.mgrid[:230, :1000]
     image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)
@@ -209,6 +210,7 @@ def test_a_gpu_that_is_full_is_not_said_to_need_another_driver(gpu, monkeypatch)
         OnnxNetwork(MODEL, "cuda")
 
 
+@pytest.mark.slow
 def test_the_largest_group_of_tiles_goes_first_so_that_room_is_made_once(gpu):
     y, x = np.mgrid[:300, :1500]
     image = np.exp(-(((y % 40) - 20) ** 2 + ((x % 40) - 20) ** 2) / 120).astype(np.float32)

@@ -3,7 +3,6 @@
 import logging
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 
@@ -44,7 +43,7 @@ def test_files_that_are_no_network(tmp_path):
         OnnxNetwork(tmp_path / "cut.onnx", "cpu")
 
 
-def test_a_network_whose_input_is_not_the_contracts(tmp_path):
+def test_a_network_whose_input_is_not_the_contracts(onnx, tmp_path):
     model = onnx.load(MODEL)
     entry = next(entry for entry in model.metadata_props if entry.key == KEY)
     entry.value = entry.value.replace('"channels": "rgb"', '"channels": "green-blue"')
@@ -70,7 +69,7 @@ def test_a_device_that_is_asked_for_and_absent_is_one_sentence(tmp_path, capsys,
 
 
 @no_gpu
-def test_a_file_that_is_at_fault_is_named_before_the_device(tmp_path):
+def test_a_file_that_is_at_fault_is_named_before_the_device(onnx, tmp_path):
     model = onnx.load(MODEL)
     model.graph.node[0].op_type = "Nonsense"
     onnx.save(model, tmp_path / "a.onnx")
@@ -143,7 +142,7 @@ def test_another_failure_of_a_gpu_is_none_of_memory():
     assert not isinstance(caught.value, NoRoomError)
 
 
-def test_maps_of_another_shape_are_no_labels(tmp_path):
+def test_maps_of_another_shape_are_no_labels(onnx, tmp_path):
     model = onnx.load(MODEL)
     node = next(node for node in model.graph.node if "maps" in node.output)
     node.output[list(node.output).index("maps")] = "all"

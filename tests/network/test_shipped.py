@@ -28,10 +28,11 @@ def test_each_states_its_licence_and_data_and_estimates_diameters(path):
     assert contract.sized
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
 def test_each_gives_the_maps_of_the_checkpoint_beside_it(path):
     torch = pytest.importorskip("torch")
-    from train.network import load
+    from train.checkpoint import load
 
     tile = np.random.default_rng(0).random((1, 3, 224, 224), np.float32)
     with torch.inference_mode():
@@ -39,12 +40,13 @@ def test_each_gives_the_maps_of_the_checkpoint_beside_it(path):
     np.testing.assert_allclose(load_network(path).maps(tile), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
 def test_each_passes_the_gate_of_half_precision(path):
     torch = pytest.importorskip("torch")
     from export.parity import HALF_TOLERANCE
     from export.precision import HalfPrecision, rounded_outputs, simulated_tiles
-    from train.network import load
+    from train.checkpoint import load
 
     tiles = simulated_tiles(load_network(path).contract)
     with torch.inference_mode():

@@ -1,6 +1,7 @@
 """Averages over mirror images: against plain NumPy, and where there is nothing to average out."""
 
 import numpy as np
+import pytest
 
 import flowmask
 from flowmask.labels.metrics import f1
@@ -94,6 +95,7 @@ def test_labels_change_where_the_network_is_not_and_not_with_the_batch():
     assert f1(truth, one, 0.75) > f1(truth, plain.labels, 0.75)
 
 
+@pytest.mark.slow
 @needs_network
 def test_the_network_that_ships_gives_the_same_bits_again(network):
     sample = simulate("fluorescence_nuclei", (200, 330), 7, 26)

@@ -11,8 +11,8 @@ import tifffile
 
 from flowmask.labels.metrics import f1_challenge
 from tests.conftest import DATA, ROOT, needs_data, needs_network
-from train.config import load_config, split
-from train.readers import read_labels, read_shared
+from train.data.readers import read_labels, read_shared
+from train.recipes.held_out import HELD_OUT
 
 pytestmark = [
     needs_data,
@@ -21,12 +21,13 @@ pytestmark = [
 IMAGES = 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "least"),
     [("bbbc039_fluo_nuclei_u2os", 0.85), ("yeastvision_phase_yeast_pos13", 0.8), ("usiigaci_phase_T98G", 0.5)],
 )
 def test_held_out_sources(tmp_path, source, least):
-    _, held_out = split(read_shared(DATA), load_config("wider"))
+    _, held_out = HELD_OUT.divide(read_shared(DATA))
     items = [item for item in held_out if item.source == source][:IMAGES]
     (tmp_path / "in").mkdir()
     for item in items:

@@ -40,7 +40,7 @@ def record(folder):
 def test_all_that_was_asked_for_and_all_that_became_of_it(folder):
     (folder / "in" / "b.tif").write_bytes(b"II*\0 and no more")
     cv2.imwrite(str(folder / "in" / "a.x.png"), SAMPLE.image)
-    assert run(folder, "--min-size", "20", "--device", "cpu") == SOME_FAILED
+    assert run(folder, "--min-size", "20", "--device", "cpu", "--ids", "challenge") == SOME_FAILED
     made = record(folder)
     assert (made["exit_code"], made["ending"]) == (SOME_FAILED, None)
     assert made["begun"] <= made["ended"]

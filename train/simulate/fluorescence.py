@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from train.simulate import afloat, fields, optics, placement, shapes, traced
+from train.simulate import fields, floating_cells, optics, placement, shapes, traced
 from train.simulate.fields import Image, Labels, Shape
 
 Scene = tuple[NDArray[np.uint8], Labels]
@@ -124,7 +124,7 @@ def whole_cells(rng: Generator, shape: Shape, diameter: float) -> Scene:
     body = _cytoplasm_dye(rng, labels, nuclei, diameter)
     if rng.random() < 0.25:
         body = 0.4 * body + _membrane_dye(rng, labels, diameter)
-    body += rng.uniform(0.2, 0.7) * afloat.floating(rng, shape, diameter)
+    body += rng.uniform(0.2, 0.7) * floating_cells.floating(rng, shape, diameter)
     core = rng.uniform(0.4, 1.2) * _nuclear_dye(rng, nuclei, 0.5 * diameter)
     psf, haze = rng.uniform(0.5, 1.4), rng.uniform(0, 0.35)
     body = optics.widefield(rng, body, psf, haze, 0.7 * diameter)

@@ -31,7 +31,7 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
 }
 
 MODALITIES: tuple[str, ...] = tuple(_SCENES)
-"""A modality's index is part of what its images are drawn from: add new ones at the end."""
+"""The index of a modality is part of the seed of its images, so new ones are added at the end."""
 
 _DIAMETERS = (12.0, 90.0)
 _WIDEST_MARGIN = 40

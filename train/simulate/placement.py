@@ -36,7 +36,7 @@ class Stamp:
 
 
 def draw_crowd(rng: Generator, shape: Shape, diameter: float, fullest: float) -> Crowd:
-    """Draw a density: at times 0 to 3 cells, at times sparse, mostly between a fifth and `fullest` of the plane."""
+    """Draw a density: sometimes 0 to 3 cells, sometimes sparse, mostly between a fifth and `fullest` of the plane."""
     kind = rng.random()
     if kind < 0.07:
         return Crowd(float(rng.integers(0, 4)) * 0.6 * diameter**2 / (shape[0] * shape[1]), 0.5)
@@ -63,7 +63,7 @@ def stamp(group: list[Outline]) -> Stamp:
 
 
 def stamp_bank(draw: Callable[[], list[Outline]], shape: Shape, diameter: float) -> list[Stamp]:
-    """As many stamps as the plane could hold cells, between 24 and 96."""
+    """Return about as many stamps as cells fit into the plane, but 24 to 96."""
     wanted = shape[0] * shape[1] / diameter**2
     return [stamp(draw()) for _ in range(int(min(96, max(24, wanted))))]
 
@@ -134,7 +134,7 @@ def tessellate(rng: Generator, shape: Shape, diameter: float, jitter: float) -> 
     """Tile the plane with cells of the area of a disc of `diameter` px; int32 (Y, X) labels.
 
     A Voronoi diagram of a hexagonal lattice whose points are moved by up to `jitter` (0..1) of its pitch, stretched
-    and seen through a smooth displacement, which makes the walls wavy.
+    and displaced smoothly, which makes the walls wavy.
     """
     stretch = math.exp(rng.uniform(-0.35, 0.35))
     height, width = math.ceil(shape[0] * stretch) + 2, math.ceil(shape[1] / stretch) + 2
@@ -157,7 +157,7 @@ def tessellate(rng: Generator, shape: Shape, diameter: float, jitter: float) -> 
 
 def tidy(labels: Labels) -> Labels:
     """Keep the largest 4-connected piece of each label, drop pieces under 12 px, number from 1."""
-    pieces = np.asarray(connected(labels, background=0, connectivity=1), np.int64)  # type: ignore[no-untyped-call]
+    pieces = np.asarray(connected(labels, background=0, connectivity=1), np.int64)
     sizes = np.bincount(pieces.ravel())
     owner = np.zeros(len(sizes), np.int64)
     owner[pieces.ravel()] = labels.ravel()

@@ -1,6 +1,6 @@
 """Simulated stained slides of any size, made and written a band of rows at a time.
 
-Pixels are a pure function of a small plan and of the window asked for, so the size of the bands changes nothing.
+Pixels are a pure function of a small plan and of the requested window, so the size of the bands changes nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def count_cells(shape: Shape, seed: int = 0) -> int:
 def write_slide(path: Path, shape: Shape, seed: int = 0) -> int:
     """Write a slide as RGB TIFF of 512 x 512 JPEG tiles, BigTIFF where it could pass 4 GB; return its cells.
 
-    The file appears whole or not at all.
+    An interrupted write leaves no file.
     """
     plan = plan_slide(shape, seed)
     cells = len(plan.rows)

@@ -1,6 +1,6 @@
-"""The plan of a simulated slide: all that its windows are made from, small against its pixels.
+"""The plan of a simulated slide: everything from which its windows are rendered, much smaller than the pixels.
 
-The nuclei's places are those of a periodic random set, thinned by a density map. Tissue, density, stain and light are
+The positions of the nuclei are a periodic random set, thinned by a density map. Tissue, density, stain and light are
 fields of a low resolution, one value every `STEP` px. The textures repeat, the two of the ground with periods whose
 least common multiple is 13,312 px.
 """
@@ -23,14 +23,14 @@ DIAMETER = 20.0
 GLASS = 0.35
 """Share of the slide without tissue."""
 STEP = 32
-"""Distance in px of the values of a low field."""
+"""Distance in px between the values of a low-resolution field."""
 PERIOD = 1024
-"""Of the places, the fibres and the noise, in px."""
+"""Period in px of positions, fibres and noise."""
 CLOUD_PERIOD = 832
 SPACING = 0.85 * DIAMETER
-"""Least distance in px of two nuclei's centres."""
+"""Smallest distance in px between the centres of two nuclei."""
 SPARSEST = 0.15
-"""Share of the places that is used where the tissue is poorest in nuclei; it is 1 where it is richest."""
+"""Share of the positions that are used where the tissue has the fewest nuclei; it is 1 where it has the most."""
 REGION = 3000.0
 """Size in px of regions of tissue and glass on large slides; on small ones it is a third of the longer side."""
 STAMPS = 128

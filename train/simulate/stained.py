@@ -126,7 +126,8 @@ def immunohistochemistry(rng: Generator, shape: Shape, diameter: float) -> Scene
     """Section with a brown antibody stain (DAB) in bodies and membranes of some cells; blue nuclei labelled."""
     labels, blue = _tissue_nuclei(rng, shape, diameter)
     territory = expand_labels(labels, 1.2 * diameter)
-    wall = fields.blur(find_boundaries(territory, mode="inner").astype(np.float32), 0.5 + 0.04 * diameter)
+    border = find_boundaries(territory, mode="inner")
+    wall = fields.blur(border.astype(np.float32), 0.5 + 0.04 * diameter)
     positive = fields.blur((fields.smooth_noise(rng, shape, 5 * diameter) > rng.uniform(-1, 1)).astype(np.float32), 1.0)
     texture = 1 + rng.uniform(0, 0.4) * fields.fibre_noise(rng, shape, diameter, max(2.0, 0.15 * diameter))
     body = rng.uniform(0.1, 1.2) * np.clip(texture, 0, None) * (1 - rng.uniform(0.3, 0.9) * (labels > 0))

@@ -1,11 +1,12 @@
 """Trace the outlines of labelled cells into the bank that `traced` draws from.
 
-Command:   python -m train.simulate.trace --data ../shared/data
-Writes:    train/simulate/outlines.npz, one array a source, named GROUP/SOURCE: float16 (N, POINTS, 2), x and y of
-           closed outlines about their mean, each of the area of a disc of diameter 1; every run writes the same bytes.
+Command:   python -m train.simulate.trace --data DATA
+Writes:    train/simulate/outlines.npz, one array per source, named GROUP/SOURCE: float16 (N, POINTS, 2), x and y of
+           closed outlines about their mean, each with the area of a disc of diameter 1. All runs write the same bytes.
 
-Only shapes are kept, no pixel of an image. What the config `wide` holds out or leaves out is not read, so that its
-validation meets no shape that was simulated. Rods are not traced: there are few, and their masks are loose.
+Only shapes are stored, no pixel of an image. The images that `train.recipes.held_out.HELD_OUT` holds out or leaves out
+are not read, so that no simulated cell has the shape of a cell that networks are scored on. Rods are not traced: there
+are few, and their masks are loose.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from scipy import ndimage
 from skimage.measure import find_contours
 from skimage.segmentation import clear_border
 
-from train.config import load_config, split
-from train.readers import read_labels, read_shared
+from train.data.readers import read_labels, read_shared
+from train.recipes.held_out import HELD_OUT
 from train.simulate.fields import Labels, Mask
 from train.simulate.shapes import sized
 from train.simulate.traced import BANK
@@ -39,20 +40,20 @@ SOURCES = {
 """Group and licence of each source: 2018 Data Science Bowl (BBBC038), oist/Usiigaci and julianpietsch/baby."""
 POINTS = 64
 LIMIT = 60
-"""Outlines kept of a source, at most: as far apart in its list of cells as they can be.
+"""Largest number of outlines per source, evenly spaced in its list of cells.
 
-Equal masks, as of one scene in several focal planes, count once.
+Equal masks, for example of one scene in several focal planes, count once.
 """
 LEAST_AREA = 150
-"""In px: below it the pixel grid shows in the outline."""
+"""Smallest area in px of a cell that is traced; the outlines of smaller ones show the pixel grid."""
 SMOOTHING = 1.2
-"""Deviation in px of the blur that takes the steps of the pixels out of a mask before it is traced."""
+"""Standard deviation in px of the blur that removes the steps of the pixels from a mask before it is traced."""
 
 
 def trace(mask: Mask) -> NDArray[np.float64]:
-    """Outline (POINTS, 2), x and y about its mean, of a mask (Y, X): evenly spaced, scaled to diameter 1."""
+    """Return the outline (POINTS, 2) of a mask (Y, X): x and y about their mean, evenly spaced, of diameter 1."""
     soft = ndimage.gaussian_filter(np.pad(mask, 6).astype(np.float32), SMOOTHING)
-    loop = max(find_contours(soft, 0.5), key=len)[:, ::-1]  # type: ignore[no-untyped-call]
+    loop = max(find_contours(soft, 0.5), key=len)[:, ::-1]
     way = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(loop, axis=0).T))])
     at = np.linspace(0, way[-1], POINTS, endpoint=False)
     points = np.stack([np.interp(at, way, loop[:, axis]) for axis in (0, 1)], 1)
@@ -60,18 +61,18 @@ def trace(mask: Mask) -> NDArray[np.float64]:
 
 
 def whole_cells(labels: Labels) -> list[Mask]:
-    """Masks, cut to their boxes, of the cells of at least LEAST_AREA px that do not meet the border of (Y, X)."""
+    """Return the masks, cut to their boxes, of the cells of at least LEAST_AREA px that do not touch the border."""
     inner = clear_border(labels)
     masks = [inner[box] == index for index, box in enumerate(ndimage.find_objects(inner), 1) if box]
     return [mask for mask in masks if np.count_nonzero(mask) >= LEAST_AREA]
 
 
 def main() -> None:
-    """Write the bank and print how many outlines each source gave."""
+    """Write the bank and print the number of outlines of each source."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled images: SOURCE/NAME_label.png")
     args = parser.parse_args()
-    items, _ = split(read_shared(args.data), load_config("wide"))
+    items, _ = HELD_OUT.divide(read_shared(args.data))
     cells: dict[str, list[Mask]] = defaultdict(list)
     for item in items:
         if item.source in SOURCES:

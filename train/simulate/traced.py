@@ -14,7 +14,7 @@ from train.simulate.shapes import Outline, sized, turned
 
 BANK = Path(__file__).with_name("outlines.npz")
 SHARE = 0.35
-"""Of the cells whose outlines are traced, in the modalities that have some."""
+"""Share of the cells with a traced outline, in the modalities that use traced outlines."""
 
 
 @cache

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from train.simulate import afloat, fields, optics, placement, shapes, traced
+from train.simulate import fields, floating_cells, optics, placement, shapes, traced
 from train.simulate.fields import Image, Labels, Shape
 from train.simulate.fluorescence import Scene
 
@@ -75,7 +75,7 @@ def phase(rng: Generator, shape: Shape, diameter: float) -> Scene:
     path = fields.blur(path, rng.uniform(0.4, 0.9))
     halo = rng.uniform(1.5, 4) + rng.uniform(0.03, 0.15) * diameter
     image = optics.phase_contrast(rng.uniform(0.3, 2) * path, halo, rng.uniform(0.35, 0.7), rng.uniform(0.3, 0.8))
-    return optics.record_bright(rng, afloat.overlay(rng, image, diameter)), labels
+    return optics.record_bright(rng, floating_cells.overlay(rng, image, diameter)), labels
 
 
 def dic(rng: Generator, shape: Shape, diameter: float) -> Scene:
@@ -86,7 +86,7 @@ def dic(rng: Generator, shape: Shape, diameter: float) -> Scene:
     else:
         labels = _round_cells(rng, shape, diameter)
         height = _thickness(rng, labels, diameter, rng.uniform(0, 0.6))
-    height += rng.uniform(1, 3) * afloat.floating(rng, shape, diameter)
+    height += rng.uniform(1, 3) * floating_cells.floating(rng, shape, diameter)
     path = (height + 0.5 * _debris(rng, labels, diameter)) * np.float32(rng.uniform(0.5, 2) * diameter / 10)
     angle, bias = rng.uniform(0, 2 * math.pi), rng.uniform(0.8, 1.6)
     image = optics.differential_interference(path, angle, rng.uniform(0.3, 1), bias, rng.uniform(0.7, 1.4))
@@ -114,7 +114,7 @@ def brightfield(rng: Generator, shape: Shape, diameter: float) -> Scene:
     absorption = np.float32(rng.uniform(0, 0.08)) * height
     fresnel = rng.uniform(2, 3.5) + 0.03 * diameter
     image = optics.bright_field(path, absorption, fresnel, int(rng.choice([-1, 1])), rng.uniform(0.6, 1.3))
-    return optics.record_bright(rng, afloat.overlay(rng, image, diameter)), labels
+    return optics.record_bright(rng, floating_cells.overlay(rng, image, diameter)), labels
 
 
 def yeast(rng: Generator, shape: Shape, diameter: float) -> Scene:
@@ -140,4 +140,4 @@ def yeast(rng: Generator, shape: Shape, diameter: float) -> Scene:
     else:
         fresnel = rng.uniform(1.8, 3) + 0.04 * diameter
         image = optics.bright_field(path, 0 * path, fresnel, int(rng.choice([-1, 1])), rng.uniform(0.5, 1))
-    return optics.record_bright(rng, afloat.overlay(rng, image, diameter)), labels
+    return optics.record_bright(rng, floating_cells.overlay(rng, image, diameter)), labels

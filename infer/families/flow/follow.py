@@ -57,7 +57,7 @@ def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height:
 
     The first row of the field is row ``top`` of a network image of ``height`` rows.
 
-    >>> sample(np.array([[0, 4], [8, 12]], np.float32), 0.5, 0.25, 0, 2)
+    >>> float(sample(np.array([[0, 4], [8, 12]], np.float32), 0.5, 0.25, 0, 2))
     5.0
     """
     y0, x0, y1, x1, fy, fx = _corners(y, x, top, height, field.shape[1])

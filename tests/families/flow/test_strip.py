@@ -32,8 +32,8 @@ def in_strips(maps, shape, rows, options, threads=0):
 
 
 CASES = [
-    ("dense_tissue", (1503, 201), 1.0, 0.4, Segmentation()),
-    ("rods", (1200, 260), 0.61, 0.8, Segmentation(min_size=40)),
+    pytest.param("dense_tissue", (1503, 201), 1.0, 0.4, Segmentation(), marks=pytest.mark.slow),
+    pytest.param("rods", (1200, 260), 0.61, 0.8, Segmentation(min_size=40), marks=pytest.mark.slow),
     ("yeast", (700, 225), 1.73, 0.6, Segmentation(flow_threshold=0.2)),
     ("phase", (1111, 223), 1.0, 0.0, Segmentation(flow_threshold=0, min_size=0)),
     ("filaments", (900, 150), 1.0, 0.7, Segmentation(cellprob_threshold=-1.0)),
@@ -53,6 +53,7 @@ def test_strips_of_any_height_give_the_labels_of_the_whole(modality, shape, scal
         np.testing.assert_array_equal(in_strips(maps, shape, rows, options), expected, err_msg=f"{rows} rows")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing(threads):
     maps = noisy_maps(simulate("dense_tissue", (900, 200), 1, 24).labels, 1.0, 0.5)
@@ -61,6 +62,7 @@ def test_threads_change_nothing(threads):
     np.testing.assert_array_equal(found, whole_labels(maps, (900, 200), Segmentation()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [5, 25, 4000])
 def test_glass_first_and_flows_of_any_length_after(strength):
     """Nothing may be let go that a longer step further down could still need."""
@@ -76,6 +78,7 @@ def test_glass_first_and_flows_of_any_length_after(strength):
         np.testing.assert_array_equal(in_strips(maps, (1300, 120), 64, options), expected)
 
 
+@pytest.mark.slow
 def test_a_large_image_of_odd_size():
     maps = np.tile(noisy_maps(simulate("dense_tissue", (500, 500), 3, 26).labels, 1.0, 0.3), (1, 5, 10))[
         :, :2017, :4999
@@ -94,6 +97,7 @@ def test_a_cell_taller_than_every_strip_is_whole():
     np.testing.assert_array_equal(in_strips(maps, labels.shape, 13, Segmentation()), expected)
 
 
+@pytest.mark.slow
 def test_few_rows_are_held():
     """What is held follows the reach of the paths, not the height of the image."""
     from flowmask.families.flow.strip import _Strip
@@ -107,6 +111,7 @@ def test_few_rows_are_held():
     assert max(held) < 3 * REACH + 400
 
 
+@pytest.mark.slow
 def test_several_callers_may_label_at_once():
     code = """
 import threading

@@ -1,0 +1,12 @@
+"""Semantic networks: the file holds the network and nothing else."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from export.families.flow import SizeRegression
+
+
+def make_module(network: nn.Module, size: SizeRegression | None) -> nn.Module:
+    """Return the function that the file holds: (B, C, Y, X) -> foreground (B, 1, Y, X)."""
+    return network.eval()

@@ -1,0 +1,25 @@
+"""The examples in docstrings of train/ and export/ give what they state."""
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for package in ("train", "export")
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if path.name != "__main__.py" and ">>>" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    failed, tried = doctest.testmod(import_module(name))
+    assert tried > 0
+    assert failed == 0

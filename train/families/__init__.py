@@ -1,0 +1,30 @@
+"""The families of networks that can be trained. To add one, write its folder and one line in `FAMILIES`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from flowmask.errors import SettingsError
+from train.families.base import Architecture, FamilyNetwork, TrainingFamily
+
+FAMILIES = {"flow": "train.families.flow.family", "semantic": "train.families.semantic.family"}
+"""For each family the module that defines its ``FAMILY``."""
+
+
+def find_family(name: str) -> TrainingFamily:
+    """Return the family of this name. Raises SettingsError if there is none."""
+    if name not in FAMILIES:
+        raise SettingsError(f"there is no family {name!r}; the families are {', '.join(FAMILIES)}.")
+    family: TrainingFamily = import_module(FAMILIES[name]).FAMILY
+    return family
+
+
+def find_architecture(family: str, name: str) -> Architecture:
+    """Return an architecture of a family. Raises SettingsError if there is none of this name."""
+    table = find_family(family).architectures
+    if name not in table:
+        raise SettingsError(f"the family {family!r} has no architecture {name!r}; it has {', '.join(table)}.")
+    return table[name]
+
+
+__all__ = ["FAMILIES", "Architecture", "FamilyNetwork", "TrainingFamily", "find_architecture", "find_family"]
