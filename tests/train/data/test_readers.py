@@ -12,10 +12,18 @@ from tests.reference.partition import same_partition
 from train.data.coco import draw, run_lengths
 from train.data.prepared import prepare_items, write_sample
 from train.data.readers import read_challenge, read_coco, read_folder, read_item, read_labels, read_masks, read_shared
-from train.families.base import no_field
 from train.simulate import simulate
 
 SAMPLE = simulate("phase", (90, 120), 6, 22)
+
+
+@pytest.fixture
+def no_field():
+    """The target of a family that has none; its module imports PyTorch."""
+    pytest.importorskip("torch")
+    from train.families import base
+
+    return base.no_field
 
 
 def test_the_shared_layout(tmp_path):
@@ -115,7 +123,7 @@ def write_masks(folder, labels, image=SAMPLE.image):
 
 @pytest.mark.parametrize("mapping", [False, True])
 @pytest.mark.parametrize("form", ["lengths", "text", "squares", "outlines"])
-def test_cocos_objects_are_those_that_were_written(tmp_path, form, mapping):
+def test_cocos_objects_are_those_that_were_written(tmp_path, no_field, form, mapping):
     write_image(tmp_path / "images" / "train_val" / "A172" / "A172_Phase_A7_1.tif")
     write_coco(tmp_path / "train.json", {"A172_Phase_A7_1.tif": SAMPLE.labels}, form, mapping)
     (item,) = read_folder(tmp_path)
@@ -216,7 +224,7 @@ def test_objects_that_cannot_be_drawn_are_named(tmp_path, segmentation):
         read_labels(item.labels)
 
 
-def test_one_mask_for_each_object(tmp_path):
+def test_one_mask_for_each_object(tmp_path, no_field):
     root = tmp_path / "stage1_train"
     alpha = np.dstack([SAMPLE.image] * 3 + [np.full_like(SAMPLE.image, 255)])
     write_masks(root / "00ae65c1", SAMPLE.labels, alpha)
