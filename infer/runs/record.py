@@ -130,8 +130,8 @@ def write_record(
             "sha256": segmented.network if segmented else _digest(options["model"]),
         },
         "device": {
-            "asked": options["device"],
-            "got": segmented and segmented.device,
+            "requested": options["device"],
+            "used": segmented and segmented.device,
             "fallback": segmented and segmented.fallback,
         },
         "files": [asdict(outcome) for outcome in outcomes],

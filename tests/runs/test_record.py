@@ -48,7 +48,7 @@ def test_all_that_was_asked_for_and_all_that_became_of_it(folder):
     assert made["versions"]["onnxruntime"] == onnxruntime.__version__
     assert made["versions"]["numpy"] == np.__version__
     assert made["network"] == {"path": str(MODEL), "sha256": hashlib.sha256(MODEL.read_bytes()).hexdigest()}
-    assert made["device"] == {"asked": "cpu", "got": "cpu", "fallback": None}
+    assert made["device"] == {"requested": "cpu", "used": "cpu", "fallback": None}
     assert made["options"]["input"] == str(folder / "in")
     assert (made["options"]["min_size"], made["options"]["flow_threshold"]) == (20, 0.4)
     assert [file["file"] for file in made["files"]] == [str(folder / "in" / n) for n in ("a.x.png", "a.png", "b.tif")]
