@@ -2,6 +2,18 @@
 # Entry point of the container for the NeurIPS 2022 challenge: sh predict.sh [INPUTS [OUTPUTS [OPTIONS...]]]
 # OPTIONS are those of python -m infer.
 set -eu
+case "${1:-}" in
+-h | --help)
+    cat <<'END'
+usage: sh predict.sh [INPUTS [OUTPUTS [OPTIONS...]]]
+
+Segment every image of the folder INPUTS (default /workspace/inputs) and write int16 label files NAME_label.tiff into the
+folder OUTPUTS (default /workspace/outputs), named and numbered as the NeurIPS 2022 challenge reads them.
+OPTIONS are those of `python -m infer --help`. Example: sh predict.sh in out --diameter 35
+END
+    exit 0
+    ;;
+esac
 home=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 inputs=${1:-/workspace/inputs}
 outputs=${2:-/workspace/outputs}

@@ -4,8 +4,8 @@
     python -m bench.page NAME ...   # run these benchmarks first, and keep their records there
     python -m bench.page --all      # run all of them first, which takes hours
 
-A section whose record is not in bench/results/ stays as it is on the page. So does that of a benchmark without a
-function ``text``, which turns a record into Markdown.
+A section whose record is not in bench/results/ stays as it is on the page. The function ``text`` of each benchmark
+turns a record into Markdown.
 """
 
 from __future__ import annotations
@@ -108,9 +108,8 @@ def written(page: str, records: dict[str, Record]) -> str:
     """Return the page with the sections of the records; sections without a record stay as they are in ``page``."""
     found = sections(page)
     for name, record in records.items():
-        module = import_module(f"bench.{BENCHMARKS[name].module}")
-        if hasattr(module, "text"):
-            found[BENCHMARKS[name].title] = section(name, record, module.text(record))
+        text = import_module(f"bench.{BENCHMARKS[name].module}").text
+        found[BENCHMARKS[name].title] = section(name, record, text(record))
     return "\n".join([HEAD, *(found[b.title] for b in BENCHMARKS.values() if b.title in found)])
 
 

@@ -19,8 +19,8 @@ from .network.session import Network, OnnxNetwork
 from .options import Runtime, Segmentation
 from .pipeline import Result, label_rows, plan_image, segment_image
 
-AnyImage = str | Path | npt.NDArray[np.generic]
-"""The path of a file, or a numeric array (Y, X), (Y, X, C) or (C, Y, X)."""
+AnyImage = str | Path | npt.NDArray[np.generic] | Any
+"""The path of a file, or an array, or any object with shape, dtype and slicing, such as a Zarr or Dask array."""
 AnyNetwork = Network | str | Path | None
 """The result of `load_network`, a name such as "small", the path of a file, or None for the default network."""
 
@@ -43,13 +43,15 @@ def segment(
     network: AnyNetwork = None,
     options: Segmentation | None = None,
     runtime: Runtime | None = None,
+    axes: str | None = None,
     **changes: Any,
 ) -> Result:
     """Segment one image and return its labels.
 
     image: a numeric array (Y, X), (Y, X, C) or (C, Y, X), or the path of a file. network: a name, the path of a file,
-    or the result of `load_network`; by default the default network. options, runtime: records of options. ``changes``
-    replace fields of ``options``, such as ``diameter=30``.
+    or the result of `load_network`; by default the default network. options, runtime: records of options. axes: one
+    letter for each axis of an array, such as "CYX" (`flowmask.images.image.as_image`).
+    ``changes`` replace fields of ``options``, such as ``diameter=30``.
 
     The result has ``labels`` (Y, X) int32 with 0 for background, the number of ``cells``, and the ``diameter`` in px.
     A network from `load_network` keeps its device, GPU memory and threads; the device and GPU memory of ``runtime`` are
@@ -63,7 +65,8 @@ def segment(
     1
     """
     runtime = runtime or Runtime()
-    return segment_image(_opened(image), _network(network, runtime), _options(options, changes), runtime)
+    chosen = _options(options, changes)
+    return segment_image(_opened(image, chosen, axes), _network(network, runtime), chosen, runtime)
 
 
 def segment_rows(
@@ -71,6 +74,7 @@ def segment_rows(
     network: AnyNetwork = None,
     options: Segmentation | None = None,
     runtime: Runtime | None = None,
+    axes: str | None = None,
     **changes: Any,
 ) -> Iterator[Labels]:
     """Yield the labels of one image from the top down, as rows (n, X) int32, as soon as they are final.
@@ -85,12 +89,17 @@ def segment_rows(
     64
     """
     runtime = runtime or Runtime()
-    opened, loaded = _opened(image), _network(network, runtime)
-    return label_rows(opened, loaded, plan_image(opened, loaded, _options(options, changes), runtime))
+    chosen = _options(options, changes)
+    opened, loaded = _opened(image, chosen, axes), _network(network, runtime)
+    return label_rows(opened, loaded, plan_image(opened, loaded, chosen, runtime))
 
 
-def _opened(image: AnyImage) -> Image:
-    return open_image(Path(image)) if isinstance(image, str | Path) else as_image(image)
+def _opened(image: AnyImage, options: Segmentation, axes: str | None) -> Image:
+    if isinstance(image, str | Path):
+        if axes is not None:
+            raise SettingsError("axes are those of an array; a file names its own.")
+        return open_image(Path(image), options.plane, options.project)
+    return as_image(image, axes, options.plane, options.project)
 
 
 def _network(network: AnyNetwork, runtime: Runtime) -> Network:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -36,7 +38,7 @@ def console() -> int:
 
 def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
     """Run `flowmask COMMAND ...` and return the exit code; ``own_process`` as in `flowmask.runs.batch.run`."""
-    _escape_unprintable()
+    _prepare_streams()
     args = build_commands().parse_args(argv)
     try:
         code: int = args.command(args, own_process)
@@ -48,7 +50,7 @@ def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> in
 
 def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
     """Run `python -m infer -i IN -o OUT ...` and return the exit code."""
-    _escape_unprintable()
+    _prepare_streams()
     args = build_parser().parse_args(argv)
     args.inputs = [args.input]
     return _segment(args, own_process)
@@ -84,6 +86,14 @@ def build_commands() -> argparse.ArgumentParser:
     segment.set_defaults(command=_segment)
     models = commands.add_parser("models", help="list the networks that are part of Flowmask")
     models.set_defaults(command=_list_models)
+    info = commands.add_parser(
+        "info",
+        help="show what is understood of image files",
+        description="Print size, type, axes, channel names, pixel size, pyramid levels and oddities of image files.",
+    )
+    info.add_argument("files", type=Path, nargs="+", metavar="FILE", help="image files")
+    info.add_argument("--json", action="store_true", help="print one JSON object for each file, one a line")
+    info.set_defaults(command=_info)
     score = commands.add_parser(
         "score",
         help="score label images against true label images",
@@ -162,6 +172,21 @@ def _list_models(args: argparse.Namespace, own_process: bool) -> int:
     return ALL_DONE
 
 
+def _info(args: argparse.Namespace, own_process: bool) -> int:
+    from .images.report import describe_file, in_words
+
+    failed = False
+    for path in args.files:
+        try:
+            found = describe_file(path)
+        except FlowmaskError as error:
+            complain(str(error))
+            failed = True
+            continue
+        print(json.dumps(found) if args.json else in_words(found))
+    return SOME_FAILED if failed else ALL_DONE
+
+
 def _score(args: argparse.Namespace, own_process: bool) -> int:
     from .labels.scores import score_pairs
 
@@ -176,8 +201,11 @@ def _score(args: argparse.Namespace, own_process: bool) -> int:
     return SOME_FAILED if reasons else ALL_DONE
 
 
-def _escape_unprintable() -> None:
-    """Print characters that a terminal cannot show as escape sequences, instead of raising an error."""
+def _prepare_streams() -> None:
+    """Let any file name be printed, and give closed standard streams a place: no other file may take their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,12 @@ import numpy.typing as npt
 
 from .errors import OutputError
 from .labels.provenance import Origin
+from .system.atomic_write import lock
 from .tiles.blend import Array
 
 Payload = npt.NDArray[np.uint8]
+PATIENCE = 2.0
+"""Seconds to wait for another process to close a cache file."""
 PREFIX = struct.Struct("=QI")
 
 
@@ -31,6 +35,20 @@ def discard(path: Path) -> None:
     """Remove a cache file if it exists. Raises OutputError when that fails."""
     with _as_output_error(path):
         path.unlink(missing_ok=True)
+
+
+def _lock_patiently(file: int) -> bool:
+    """Lock an open file, waiting up to `PATIENCE` seconds: the worker of a killed run ends in that time."""
+    end = time.monotonic() + PATIENCE
+    while not lock(file):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class CacheInUse(Exception):
+    """Another live process writes the cache file, which happens if two runs process the same image."""
 
 
 class MapCache:
@@ -43,7 +61,8 @@ class MapCache:
     def __init__(self, path: Path, origin: Origin) -> None:
         """Open the file or create it. Its rows are deleted unless they have the same ``origin``.
 
-        origin: everything that decides the maps, such as the image, the network and the options.
+        origin: everything that decides the maps, such as the image, the network and the options. Raises CacheInUse if
+        another live process has the file open.
         """
         self._path, self._origin = path, origin
         self.diameter: float | None = None
@@ -51,6 +70,9 @@ class MapCache:
         with _as_output_error(path):
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             self._file = os.fdopen(os.open(path, flags, 0o666), "a+b")
+            if not _lock_patiently(self._file.fileno()):
+                self._file.close()
+                raise CacheInUse(str(path))
             self._file.seek(0)
             first = self._read()
             header = json.loads(first.tobytes()) if first is not None else None

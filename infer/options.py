@@ -135,6 +135,17 @@ class Segmentation(_Checked):
         MAPS,
         parse_channels,
     )
+    plane: int | None = _option(
+        None,
+        "plane of a stack, counted from 1; of a time series without planes, the frame",
+        MAPS,
+        int,
+        low=1,
+        high=1_000_000,
+    )
+    project: str | None = _option(
+        None, "combine all planes of a stack into one image: max or mean", MAPS, choices=("max", "mean")
+    )
     augment: bool = _option(
         False, "average over each tile and its three mirror images; the network takes four times as long", MAPS
     )
@@ -176,8 +187,9 @@ class Output(_Checked):
 
     ids: str = _option(
         "int32",
-        "label file for more than 32,767 cells; int32: one int32 file; challenge: from 25 Mpx on, an int16 file that "
-        "reuses ids where the challenge's scoring cannot confuse them, and a second file with int32 labels",
+        "numbers of the cells; int32: each cell has its own (uint16 file up to 65,535 cells, int32 file above); "
+        "challenge: int16 file; of more than 32,767 cells from 25 Mpx on, some share a number where the challenge's "
+        "scoring cannot confuse them, and a second, int32 file has one for each",
         LABELS,
         choices=("int32", "challenge"),
     )

@@ -37,7 +37,7 @@ def run(folders, *options):
 def test_labels_are_named_typed_and_compressed_as_the_challenge_asks(folders, capsys):
     cv2.imwrite(str(folders[0] / "cell_00001.png"), SAMPLE.image)
     tifffile.imwrite(folders[0] / "deep.ome.TIF", SAMPLE.image.astype(np.uint16) * 200)
-    assert run(folders) == ALL_DONE
+    assert run(folders, "--ids", "challenge") == ALL_DONE
     assert sorted(p.name for p in folders[1].iterdir()) == ["cell_00001_label.tiff", "deep_label.tiff"]
     with tifffile.TiffFile(folders[1] / "cell_00001_label.tiff") as file:
         page = file.pages[0]
@@ -59,24 +59,72 @@ def test_one_file_alone(folders):
 
 def test_a_bad_file_is_named_and_costs_the_others_nothing(folders, capsys):
     (folders[0] / "a.png").write_bytes(b"no image")
-    (folders[0] / "b.txt").write_text("notes")
+    (folders[0] / "b.tif").write_text("notes")
+    (folders[0] / "notes.txt").write_text("notes")
     cv2.imwrite(str(folders[0] / "c.png"), SAMPLE.image)
     (folders[0] / ".hidden").write_text("")
     (folders[0] / "Thumbs.db").write_text("")
     assert run(folders) == SOME_FAILED
     assert [p.name for p in folders[1].iterdir()] == ["c_label.tiff"]
     errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 3
-    assert "a.png: it is no" in errors[0]
-    assert "b.txt: it is no" in errors[1]
-    assert "2 of 3 files failed" in errors[2]
+    assert len(errors) == 4
+    assert errors[0] == "1 file that is no image was skipped: notes.txt"
+    assert "a.png: it is no" in errors[1]
+    assert "b.tif: it is no" in errors[2]
+    assert "2 of 3 files failed" in errors[3]
 
 
 def test_two_names_for_one_label_file(folders, capsys):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
     cv2.imwrite(str(folders[0] / "a.x.png"), SAMPLE.image)
-    assert run(folders) == SOME_FAILED
+    assert run(folders, "--ids", "challenge") == SOME_FAILED
     assert "a.x.png: a.png has the same name up to its first dot" in capsys.readouterr().err
+    assert run(folders) == ALL_DONE
+    assert sorted(path.name for path in folders[1].iterdir()) == ["a.x_label.tiff", "a_label.tiff"]
+    cv2.imwrite(str(folders[0] / "a.bmp"), SAMPLE.image)
+    assert run(folders) == SOME_FAILED
+    assert "a.png: a.bmp has the same name up to its suffix" in capsys.readouterr().err
+
+
+def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
+    cv2.imwrite(str(folders[0] / "2026.11.29_well1.png"), SAMPLE.image)
+    names = ["RoiSet.zip", *(f"{number}.txt" for number in range(6)), "scan.xml"]
+    for name in names:
+        (folders[0] / name).write_bytes(b"PK\3\4")
+    assert run(folders) == ALL_DONE
+    skipped, closing = capsys.readouterr().err.splitlines()
+    assert skipped == "8 files that are no images were skipped: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
+    assert closing.startswith("1 image, ")
+    assert closing.endswith(f"cells; the labels are in {folders[1]}")
+    assert run((folders[0] / "scan.xml", folders[1])) == SOME_FAILED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streams", [">&-", "> /dev/full", "| true", ">&- 2>&-", "2> /dev/full", "2>&-"])
+def test_streams_that_fail_cost_no_image(folders, streams):
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    cv2.imwrite(str(folders[0] / "b.png"), SAMPLE.image)
+    command = (
+        f"{sys.executable} -m infer -i {folders[0]} -o {folders[1]} --diameter 26 {streams}; exit ${{PIPESTATUS[0]}}"
+    )
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT)
+    assert done.returncode == ALL_DONE
+    assert sorted(path.name for path in folders[1].iterdir()) == ["a_label.tiff", "b_label.tiff"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--resume",)])
+def test_two_runs_into_one_folder_at_once(folders, options):
+    for name in "abc":
+        cv2.imwrite(str(folders[0] / f"{name}.png"), SAMPLE.image)
+    words = [sys.executable, "-m", "infer", "-i", folders[0], "-o", folders[1], "--diameter", "26", *options]
+    runs = [subprocess.Popen(list(map(str, words)), cwd=ROOT) for _ in range(2)]
+    assert [one.wait(300) for one in runs] == [ALL_DONE, ALL_DONE]
+    assert sorted(path.name for path in folders[1].iterdir()) == [f"{name}_label.tiff" for name in "abc"]
+    one, *others = (tifffile.imread(folders[1] / f"{name}_label.tiff") for name in "abc")
+    assert one.max() > 2
+    for other in others:
+        np.testing.assert_array_equal(other, one)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +187,7 @@ def test_results_in_the_images_folder_are_no_images(folders):
 def test_folders_inside_are_left_alone(folders):
     (folders[0] / "sub").mkdir()
     (folders[0] / "a.png").write_bytes(b"")
-    assert [p.name for p in find_images([folders[0]])] == ["a.png"]
+    assert find_images([folders[0]]) == ([folders[0] / "a.png"], [])
 
 
 def test_a_finished_run_leaves_no_kept_maps(folders):

@@ -84,7 +84,7 @@ def scored(image: Path, outputs: Path, shape: tuple[int, int], labels: Path | No
 
     outputs: the folder that the run wrote into. shape: (Y, X) of the image.
     """
-    expected = label_path(outputs, image.name)
+    expected = label_path(outputs, image.name, challenge=True)
     if not expected.exists():
         found = ", ".join(sorted(path.name for path in outputs.iterdir())) or "nothing"
         return None, f"no {expected.name} but {found}"
@@ -108,7 +108,7 @@ def _truth(labels: Path | None, image: Path) -> Path | None:
     """Return the label file of an image, TIFF or PNG; None if it has none or there is no folder of labels."""
     if labels is None:
         return None
-    path = label_path(labels, image.name)
+    path = label_path(labels, image.name, challenge=True)
     return next((file for file in (path, path.with_suffix(".png")) if file.exists()), None)
 
 

@@ -28,7 +28,7 @@ from train.simulate.slide_plan import DIAMETER
 
 def segment(tree: Path, images: Path, out: Path, model: Path, *options: str) -> None:
     """Segment a folder with the engine of a tree."""
-    words = ["-i", images, "-o", out, "--model", model, "--device", "cpu", *options]
+    words = ["-i", images, "-o", out, "--model", model, "--device", "cpu", "--ids", "challenge", *options]
     done = subprocess.run([sys.executable, "-m", "infer", *map(str, words)], cwd=tree, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{tree}: the engine failed with exit code {done.returncode}\n{done.stderr[-2000:]}")

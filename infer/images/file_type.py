@@ -37,6 +37,14 @@ OTHERS = {
     b"PK\x03\x04": "ZIP",
 }
 """First bytes of other formats, so that the error message can name them."""
+IMAGE_SUFFIXES = frozenset(
+    (
+        *(".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".lsm", ".stk", ".png", ".jpg"),
+        *(".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".czi", ".nd2", ".lif", ".oib", ".oif", ".zvi"),
+        *(".vsi", ".mrxs", ".ims", ".dcm", ".fits"),
+    )
+)
+"""Suffixes, in lower case, of files that people take for images; Flowmask does not read all of them."""
 
 
 def kind_of(head: bytes) -> str | None:
@@ -61,6 +69,19 @@ def other_kind(head: bytes) -> str | None:
     ('GIF', None)
     """
     return next((name for magic, name in OTHERS.items() if head.startswith(magic)), None)
+
+
+def is_meant_as_image(path: Path) -> bool:
+    """Return whether a file in a folder is to be segmented, or reported if that fails: by its suffix or first bytes.
+
+    A file that cannot be read counts as one, so that the error is reported.
+    """
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        return read_kind(path) is not None
+    except OSError:
+        return True
 
 
 def fingerprint(path: Path) -> str:

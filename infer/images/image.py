@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import ImageError
+from .axes import MAX_UNNAMED_CHANNELS, Axes, check_choice, understand
 from .file_type import HEAD, kind_of, other_kind
 from .memmap import Pixels, hold
+from .metadata import ImageInfo
+from .stack import Described, Frames, OneImage, Stack, only_frame
 
 SUFFIXES = (".tif", ".tiff", ".svs", ".png", ".jpg", ".jpeg", ".bmp")
 """Files with these suffixes count as images in a folder. The format of a file is detected from its contents."""
-MAX_UNNAMED_CHANNELS = 4
-"""An array axis without a name is the axis of channels only if it has at most this length."""
 
 
 class Image(Protocol):
-    """An image (C, Y, X) that can be read in windows. The engine uses these three members only."""
+    """An image (C, Y, X) that can be read in windows. The engine uses these four members only."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -29,6 +31,11 @@ class Image(Protocol):
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """Boolean, an integer or a float."""
+        ...
+
+    @property
+    def info(self) -> ImageInfo:
+        """What is known about the image beside its pixels."""
         ...
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
@@ -58,47 +65,167 @@ class ArrayImage:
     def dtype(self) -> np.dtype[np.generic]:
         return self._pixels.dtype
 
+    @property
+    def info(self) -> ImageInfo:
+        return ImageInfo("array", levels=(self.shape[1:],))
+
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
         """Return a view of the window (C, bottom - top, right - left), which must lie inside the image."""
         return self._pixels[:, top:bottom, left:right]
 
 
-def as_image(array: Pixels) -> ArrayImage:
-    """Wrap an array (Y, X), (Y, X, C) or (C, Y, X) with up to 4 channels; an ambiguous shape is read as (Y, X, C).
+class SlicedImage:
+    """An array of any library that is read by slicing, such as Zarr, Dask or a memory map, and is never held whole."""
 
-    Raises ImageError for any other shape.
+    def __init__(self, array: Any, axes: Axes, index: tuple[int | slice, ...], described: str) -> None:
+        """index: that of one plane of the array. Raises ImageError if its pixels cannot be segmented."""
+        self._array, self._letters, self._index = array, axes.letters, index
+        self._channel = axes.channel
+        lengths = dict(zip(axes.letters, axes.shape, strict=True))
+        channels = 1 if axes.channel is None else axes.shape[axes.channel]
+        self.shape = (channels, lengths["Y"], lengths["X"])
+        self.dtype: np.dtype[np.generic] = np.dtype(array.dtype).newbyteorder("=")
+        _check(self.shape, self.dtype)
+        self.info = ImageInfo("array", described, levels=(self.shape[1:],), notes=axes.notes)
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
+        """Return the window (C, bottom - top, right - left), which must lie inside the image."""
+        index = list(self._index)
+        y, x = self._letters.index("Y"), self._letters.index("X")
+        index[y], index[x] = slice(top, bottom), slice(left, right)
+        window = np.asarray(self._array[tuple(index)]).astype(self.dtype, copy=False)
+        kept = [at for at, part in enumerate(index) if isinstance(part, slice)]
+        order = [kept.index(at) for at in (self._channel, y, x) if at is not None]
+        window = window.transpose(order)
+        return window if self._channel is not None else window[None]
+
+
+def as_image(
+    array: Any, axes: str | None = None, plane: int | None = None, project: str | None = None
+) -> ArrayImage | SlicedImage | Described:
+    """Wrap an array as an image.
+
+    array: a NumPy array, or any object with ``shape``, ``dtype`` and slicing, which is read in windows. axes: one
+    letter for each axis, such as "CYX" with any number of channels, or "ZYX"; without it the array is (Y, X),
+    (Y, X, C) or (C, Y, X) with up to 4 channels, and an ambiguous shape is read as (Y, X, C). plane: which plane along
+    Z, from 1. project: "max" or "mean" of all planes. Raises ImageError for any other shape, and SettingsError if plane
+    or project is invalid.
 
     >>> as_image(np.zeros((50, 60, 3))).shape, as_image(np.zeros((3, 50, 60))).shape
     ((3, 50, 60), (3, 50, 60))
+    >>> as_image(np.zeros((7, 50, 60)), axes="CYX").shape, as_image(np.zeros((7, 50, 60)), axes="ZYX", plane=2).shape
+    ((7, 50, 60), (1, 50, 60))
     """
-    if array.ndim == 2:
-        return ArrayImage(array[None])
-    if array.ndim == 3 and array.shape[2] <= MAX_UNNAMED_CHANNELS:
-        return ArrayImage(array.transpose(2, 0, 1))
-    if array.ndim == 3 and array.shape[0] <= MAX_UNNAMED_CHANNELS:
-        return ArrayImage(array)
+    check_choice(plane, project)
+    shape = tuple(int(length) for length in array.shape)
+    letters = _guessed_axes(shape) if axes is None else axes.upper()
+    if len(letters) != len(shape) or 0 in shape:
+        raise ImageError(f"an array of shape {shape} does not have the axes {letters}; give one letter for each axis.")
+    if axes is None and isinstance(array, np.ndarray):
+        order = [letters.index(letter) for letter in ("CYX" if "C" in letters else "YX")]
+        moved = array.transpose(order)
+        if plane not in (None, 1):
+            raise ImageError(f"the array has one plane, so there is no plane {plane}; give axes such as ZYX.")
+        return ArrayImage(moved if "C" in letters else moved[None])
+    stack = _ArrayStack(array, letters, plane is not None or project is not None)
+    image: SlicedImage | Described = only_frame(Frames(stack, plane, project, lambda one: one), stack.axes)
+    return image
+
+
+class _ArrayStack:
+    """The planes and frames of an array."""
+
+    def __init__(self, array: Any, letters: str, chosen: bool) -> None:
+        self.axes = understand(letters, tuple(int(length) for length in array.shape), chosen)
+        self._array, self._letters = array, letters
+        self.info = ImageInfo("array", letters)
+
+    def image(self, frame: tuple[int, ...], plane: int) -> SlicedImage:
+        squeezed = list(self.axes.index(frame, plane))
+        index: list[int | slice] = []
+        for letter, length in zip(self._letters, self._array.shape, strict=True):
+            index.append(squeezed.pop(0) if letter in "YX" or length > 1 else 0)
+        kept = Axes(self._letters, tuple(int(n) for n in self._array.shape), channel=self._channel())
+        return SlicedImage(self._array, kept, tuple(index), self._letters)
+
+    def _channel(self) -> int | None:
+        """Return the index of the axis of channels in the array itself."""
+        long = [at for at, letter in enumerate(self._letters) if letter in "YX" or self._array.shape[at] > 1]
+        return None if self.axes.channel is None else long[self.axes.channel]
+
+
+def _guessed_axes(shape: tuple[int, ...]) -> str:
+    """Return the axes of an array without named axes. Raises ImageError unless it is a single image."""
+    if len(shape) == 2:
+        return "YX"
+    if len(shape) == 3 and shape[2] <= MAX_UNNAMED_CHANNELS:
+        return "YXC"
+    if len(shape) == 3 and shape[0] <= MAX_UNNAMED_CHANNELS:
+        return "CYX"
     raise ImageError(
-        f"an array of shape {array.shape} is not a single image; pass (Y, X), (Y, X, C) or (C, Y, X) with up to "
-        f"{MAX_UNNAMED_CHANNELS} channels."
+        f"an array of shape {shape} is not a single image; pass (Y, X), (Y, X, C) or (C, Y, X) with up to "
+        f'{MAX_UNNAMED_CHANNELS} channels, or name its axes, such as axes="CYX".'
     )
 
 
-def open_image(path: Path) -> Image:
+def open_image(path: Path, plane: int | None = None, project: str | None = None) -> Image:
     """Open an image file with the reader of its format. The format is detected from the contents, not from the name.
 
-    Alpha channels are ignored. Pixels are returned as stored: a rotation in EXIF or in TIFF's orientation tag is not
-    applied, so that labels match the pixels in other analysis programs. A TIFF file is decoded in windows when they are
-    read (`flowmask.images.tiff`); a PNG, JPEG or BMP file is decoded at once (`flowmask.images.raster`), into a
-    temporary file if it is large. Raises ImageError, naming the file, if it cannot be decoded or is a stack of images.
+    plane: which plane of a stack, from 1. project: "max" or "mean" of all planes. Alpha channels are ignored. Pixels
+    are returned as stored: a rotation in EXIF or in TIFF's orientation tag is not applied, so that labels match the
+    pixels in other analysis programs. A TIFF file is decoded in windows when they are read (`flowmask.images.tiff`); a
+    PNG, JPEG or BMP file is decoded at once (`flowmask.images.raster`), into a temporary file if it is large. Raises
+    ImageError, naming the file, if it cannot be decoded or holds several planes or frames and none is chosen;
+    SettingsError if plane or project is invalid.
     """
-    try:
+    with _naming(path):
+        stack, frames = _open(path, plane, project)
+        image: Image = only_frame(frames, stack.axes)
+        return image
+
+
+def open_frames(path: Path, plane: int | None = None, project: str | None = None) -> Frames:
+    """Return a sequence of (suffix, image), one for each frame of a time or position series.
+
+    The suffix, such as "_t001" or "_p002_t001", belongs into the name of the label file; it is empty for a file of one
+    image. An image is opened when the sequence is indexed, so memory is that of one frame. plane, project and errors as
+    in `open_image`.
+    """
+    with _naming(path):
+        return _open(path, plane, project)[1]
+
+
+def open_stack(path: Path, chosen: bool = False) -> Stack:
+    """Open a file with all its planes and frames. ``chosen``: the user chose a plane. Raises ImageError, as above."""
+    with _naming(path):
         with path.open("rb") as file:
             head = file.read(HEAD)
         kind = kind_of(head)
         if kind is None:
             raise ImageError(_unknown_format(head))
-        return READERS[kind](path, kind)
+        return READERS[kind](path, kind, chosen)
+
+
+def _open(path: Path, plane: int | None, project: str | None) -> tuple[Stack, Frames]:
+    check_choice(plane, project)
+    stack = open_stack(path, plane is not None or project is not None)
+
+    def checked(image: Image) -> Image:
+        with _naming(path):
+            _check(image.shape, image.dtype)
+        return image
+
+    return stack, Frames(stack, plane, project, checked)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let the messages of errors begin with the path of the file."""
+    try:
+        yield
     except ImageError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
         raise ImageError(f"{path}: {error}") from error
     except OSError as error:
         raise ImageError(
@@ -106,27 +233,27 @@ def open_image(path: Path) -> Image:
         ) from error
 
 
-def _open_tiff(path: Path, kind: str) -> Image:
-    from .tiff import TiffImage
+def _open_tiff(path: Path, kind: str, chosen: bool) -> Stack:
+    from .tiff import TiffStack
 
-    image = TiffImage(path)
-    _check(image.shape, image.dtype)
-    return image
+    return TiffStack(path, chosen)
 
 
-def _open_raster(path: Path, kind: str) -> Image:
+def _open_raster(path: Path, kind: str, chosen: bool) -> Stack:
     from .raster import read_picture
 
-    return hold(read_picture(path, kind))
+    pixels = hold(read_picture(path, kind))
+    info = ImageInfo(kind, "YXS" if pixels.shape[0] > 1 else "YX", levels=(pixels.shape[1:],))
+    return OneImage(Described(pixels, info))
 
 
-READERS: dict[str, Callable[[Path, str], Image]] = {
+READERS: dict[str, Callable[[Path, str, bool], Stack]] = {
     "TIFF": _open_tiff,
     "PNG": _open_raster,
     "JPEG": _open_raster,
     "BMP": _open_raster,
 }
-"""The function that opens a file of each format: (path, format) -> image.
+"""The function that opens a file of each format: (path, format, whether a plane was chosen) -> stack.
 
 To add a format, add its first bytes to `flowmask.images.file_type.KINDS` and its function here. The function imports
 the decoder, so that a run loads only the decoders that it needs.

@@ -5,59 +5,78 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 
-from ..errors import ImageError, one_line
+from ..errors import FlowmaskError, ImageError, one_line
+from .axes import Axes, squeeze, understand
 from .colours import Colours
 from .memmap import CACHE, HeldPixels, Pixels, allocate, map_file, release
+from .nodata import WithoutGaps
 from .size_limits import ADVICE, check_memory, check_size
+from .stack import Described
+from .tiff_info import describe, display_only, open_tiff
 
-MAX_UNNAMED_CHANNELS = 4
-"""An axis without a TIFF name is the axis of channels only if it has at most this length."""
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
 """Slide formats, as named by tifffile, whose files also contain a photo of the label or an overview."""
 SELF_ENDING = (8, 32946, 33003, 33004, 33005, 34712, 34933, 50000, 50001, 50002)
 """Compressions (zlib, JPEG 2000, PNG, zstd, WebP, JPEG XL) whose data mark their own end."""
 ROUNDED_UP = 2**24
 """Bytes by which the last tile or strip may exceed the file with these compressions: some writers round its size up."""
-SAVE_PLANES = "save each plane as a file of its own, or as OME-TIFF with the axis C if they are channels."
+
+
+class TiffStack:
+    """The image of a TIFF file at full resolution: its planes and frames, opened one at a time."""
+
+    def __init__(self, path: Path, chosen: bool = False) -> None:
+        """Open a file. ``chosen``: the user chose a plane or a projection.
+
+        Raises ImageError when the file is damaged or too large, or holds several images; OSError when it cannot be
+        opened.
+        """
+        self._path = path
+        with _as_image_error(), open_tiff(path) as file:
+            _check_page_list(file)
+            self._series = _only_image(file)
+            page = self._series.keyframe
+            _check_sizes(page, file.filehandle.size)
+            self.axes = understand(self._series.axes, self._series.shape, chosen)
+            self._colours = Colours(page, *_channels(self.axes), display_only(file, page))
+            self._pages = _complete_pages(self._series)
+            self.info = describe(file, self._series, self.axes, self._colours)
+            nodata = self.info.nodata
+            self._nodata = nodata if nodata is not None and page.photometric != tifffile.PHOTOMETRIC.PALETTE else None
+            self._rgb = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+
+    def image(self, frame: tuple[int, ...], plane: int) -> Described:
+        """Return one plane of one frame, both counted from 0. Raises the errors of the constructor."""
+        with _as_image_error():
+            handle = self._series.parent.filehandle
+            handle.open()
+            try:
+                planes = _open_planes(self._path, self._series, self._pages, self.axes, self.axes.index(frame, plane))
+            finally:
+                handle.close()
+        image = TiffImage(self._path, planes, self._colours)
+        return Described(image if self._nodata is None else WithoutGaps(image, self._nodata, self._rgb), self.info)
 
 
 class TiffImage:
-    """The first image of a TIFF file at full resolution, (C, Y, X), with converted colours (`flowmask.images.colours`).
+    """One plane of a TIFF file, (C, Y, X), with converted colours (`flowmask.images.colours`).
 
     Uncompressed pixels are read from the memory-mapped file, and compressed tiles or strips are decoded when a window
-    needs them. A file that allows neither is decoded completely when it is opened. Several threads may read.
+    needs them. A plane that allows neither is decoded completely when it is opened. Several threads may read.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open a file.
-
-        Raises ImageError when the file is damaged or too large, is a stack, or holds several images; OSError when it
-        cannot be opened.
-        """
-        self._path = path
+    def __init__(self, path: Path, planes: Sequence[HeldPixels | SegmentedPage], colours: Colours) -> None:
+        """``planes``: readers that together give all channels."""
+        self._path, self._planes, self._colours = path, planes, colours
         self._lock = threading.Lock()
-        try:
-            with tifffile.TiffFile(path) as file:
-                _check_page_list(file)
-                series = _only_image(file)
-                page = series.keyframe
-                _check_sizes(page, file.filehandle.size)
-                axes, shape = series.axes, series.shape
-                if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-                    axes, shape = axes + "S", (*shape, len(page.colormap))
-                self._colours = Colours(page, *_channels(axes, shape))
-                self._planes = _open_planes(path, series)
-        except (OSError, MemoryError, ImageError):
-            raise
-        except Exception as error:  # a damaged file can cause any exception in tifffile and its codecs
-            raise ImageError(f"it is not a TIFF image, or it is damaged ({one_line(error)}); {ADVICE}") from error
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,6 +103,17 @@ class TiffImage:
             ) from error
         except Exception as error:  # a damaged file can cause any exception in a codec
             raise ImageError(f"{self._path}: it is damaged ({one_line(error)}); {ADVICE}") from error
+
+
+@contextmanager
+def _as_image_error() -> Iterator[None]:
+    """Turn the exceptions that a damaged file causes in tifffile and its codecs into an ImageError."""
+    try:
+        yield
+    except (OSError, MemoryError, FlowmaskError):
+        raise
+    except Exception as error:  # a damaged file can cause any exception in tifffile and its codecs
+        raise ImageError(f"it is not a TIFF image, or it is damaged ({one_line(error)}); {ADVICE}") from error
 
 
 class SegmentedPage:
@@ -166,73 +196,56 @@ def _check_page_list(file: Any) -> None:
 
 
 def _only_image(file: Any) -> Any:
-    """Return tifffile's series of the image. Raises ImageError if the file holds several images."""
+    """Return tifffile's series of the image. Raises ImageError if the file holds several images.
+
+    Series that are flagged as reduced or as a mask, such as a thumbnail before the image, are not the image.
+    """
     first, *others = file.series
-    others = [other for other in others if not other.keyframe.is_reduced]
-    if others and first.kind not in SCANNERS:
-        raise ImageError(f"it holds {len(others) + 1} images; save each as a file of its own.")
-    return first
+    if first.kind in SCANNERS:
+        return first
+    images = [one for one in (first, *others) if not (one.keyframe.is_reduced or one.keyframe.is_mask)]
+    if len(images) > 1:
+        raise ImageError(f"it holds {len(images)} images; save each as a file of its own.")
+    return images[0] if images else max((first, *others), key=lambda one: math.prod(one.keyframe.shape))
 
 
-def _squeeze(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    """Remove axes of length 1, except Y and X.
-
-    >>> _squeeze("ZCYX", (1, 3, 50, 60))
-    ('CYX', (3, 50, 60))
-    """
-    remaining = [(axis, length) for axis, length in zip(axes, shape, strict=True) if axis in "YX" or length > 1]
-    return "".join(axis for axis, _ in remaining), tuple(length for _, length in remaining)
-
-
-def _channels(axes: str, shape: tuple[int, ...]) -> tuple[str, int]:
-    """Return the letter of the axis of channels (empty if there is none) and its length.
-
-    Raises ImageError for a stack of images.
-
-    >>> _channels("YXS", (50, 60, 3)), _channels("YX", (50, 60))
-    (('S', 3), ('', 1))
-    """
-    axes, shape = _squeeze(axes, shape)
-    others = [axis for axis in axes if axis not in "YX"]
-    if len(others) > 1 or not {"Y", "X"} <= set(axes):
-        raise ImageError(f"its axes {axes} {shape} are those of a stack of images; {SAVE_PLANES}")
-    if not others:
-        return "", 1
-    count = shape[axes.index(others[0])]
-    if others[0] in "ZTI" or (others[0] not in "SC" and count > MAX_UNNAMED_CHANNELS):
-        raise ImageError(f"it is a stack of {count} planes (axes {axes}); {SAVE_PLANES}")
-    return others[0], count
+def _channels(axes: Axes) -> tuple[str, int]:
+    """Return the letter of the axis of channels (empty if there is none) and its length."""
+    return ("", 1) if axes.channel is None else (axes.letters[axes.channel], axes.shape[axes.channel])
 
 
 def _channels_first(pixels: Pixels, axes: str) -> Pixels:
-    """Return a view (C, Y, X) of an array whose TIFF axes `_channels` accepts."""
-    axes, shape = _squeeze(axes, pixels.shape)
-    pixels = pixels.reshape(shape)
-    if len(axes) == 2:
-        return pixels[None]
-    return np.moveaxis(pixels, [i for i, axis in enumerate(axes) if axis not in "YX"], [0])
+    """Return a view (C, Y, X) of an array with the axes Y, X and at most one more."""
+    order = [axes.index("Y"), axes.index("X")]
+    channel = [at for at in range(len(axes)) if at not in order]
+    return pixels.transpose(channel + order) if channel else pixels.transpose(order)[None]
 
 
-def _open_planes(path: Path, series: Any) -> Sequence[HeldPixels | SegmentedPage]:
-    """Return readers that together give the channels of ``series.asarray()``, with as little decoding as possible.
+def _open_planes(
+    path: Path, series: Any, pages: list[Any], axes: Axes, index: tuple[int | slice, ...]
+) -> Sequence[HeldPixels | SegmentedPage]:
+    """Return readers that together give the channels of one plane, with as little decoding as possible.
 
-    One reader gives all channels, or each page has a reader of its own. Raises ImageError if the file is incomplete.
+    index: that of the plane in an array with these axes. One reader gives all channels, or each page has one.
     """
-    pages = _complete_pages(series)
     keyframe, order = series.keyframe, series.parent.byteorder
     if series.transform is not None:
-        return [_decode_whole(series)]
+        return [_decode_whole(series, axes, index)]
     if series.dataoffset is not None:
         mapping = map_file(path)
-        pixels: Pixels = np.ndarray(series.shape, series.dtype.newbyteorder(order), mapping, series.dataoffset)
-        return [HeldPixels(_channels_first(pixels, series.axes), mapping)]
-    if not _pages_are_channels(series, pages):
-        return [_decode_whole(series)]
-    if all(page.is_final for page in pages):
+        pixels: Pixels = np.ndarray(axes.shape, series.dtype.newbyteorder(order), mapping, series.dataoffset)
+        return [HeldPixels(_channels_first(pixels[index], axes.remaining), mapping)]
+    leading = _leading(series, axes, pages)
+    if leading is None:
+        return [_decode_whole(series, axes, index)]
+    numbers = np.arange(len(pages)).reshape(axes.shape[:leading])[index[:leading]]
+    selected = [pages[number] for number in np.ravel(numbers)]
+    letters, shape = squeeze(keyframe.axes, keyframe.shape)
+    if all(page.is_final for page in selected):
         mapping, dtype = map_file(path), keyframe.dtype.newbyteorder(order)
-        stored = [np.ndarray(keyframe.shape, dtype, mapping, page.dataoffsets[0]) for page in pages]
-        return [HeldPixels(_channels_first(pixels, keyframe.axes), mapping) for pixels in stored]
-    return _open_segments(path, series, pages)
+        stored = [np.ndarray(shape, dtype, mapping, page.dataoffsets[0]) for page in selected]
+        return [HeldPixels(_channels_first(pixels, letters), mapping) for pixels in stored]
+    return _open_segments(path, series, selected)
 
 
 def _complete_pages(series: Any) -> list[Any]:
@@ -268,24 +281,26 @@ def _open_segments(path: Path, series: Any, pages: list[Any]) -> Sequence[HeldPi
     rows, columns = _segment_shape(keyframe)
     row = keyframe.nbytes * rows * columns * math.ceil(keyframe.imagewidth / columns) // math.prod(keyframe.shaped[2:4])
     if row * len(pages) > CACHE and row > keyframe.nbytes // 4:
-        return [_decode_whole(series)]
+        return _decode_pages(pages)
     if not all(_is_listed(page) for page in pages):
         raise ImageError(f"its list of tiles or strips is incomplete; {ADVICE}")
     size = series.parent.filehandle.size
     if not all(_is_segmented(page) and _ends_within(page, size) for page in pages):
-        return [_decode_whole(series)]
+        return _decode_pages(pages)
     keyframe.init_decode()
     return [SegmentedPage(path, page, max(CACHE // len(pages), 2 * row)) for page in pages]
 
 
-def _pages_are_channels(series: Any, pages: list[Any]) -> bool:
-    """Return whether stacking the pages along a new first axis gives the series, with Y and X at the same places."""
+def _leading(series: Any, axes: Axes, pages: list[Any]) -> int | None:
+    """Return how many first axes number the pages, or None unless stacking the pages in order gives the series."""
     keyframe = series.keyframe
-    if keyframe.shaped[1] != 1:
-        return False
-    axes, shape = _squeeze(series.axes, series.shape)
-    stacked, size = _squeeze("P" + keyframe.axes, (len(pages), *keyframe.shape))
-    return shape == size and all(axes.index(axis) == stacked.index(axis) for axis in "YX")
+    letters, shape = squeeze(keyframe.axes, keyframe.shape)
+    leading = len(axes.letters) - len(letters)
+    if keyframe.shaped[1] != 1 or leading < 0 or any(axis in "YX" for axis in axes.letters[:leading]):
+        return None
+    same = axes.shape[leading:] == shape and math.prod(axes.shape[:leading]) == len(pages)
+    order = all(axes.letters.index(axis) - leading == letters.index(axis) for axis in "YX")
+    return leading if same and order else None
 
 
 def _is_listed(page: Any) -> bool:
@@ -316,9 +331,21 @@ def _segment_shape(page: Any) -> tuple[int, int]:
     return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
 
 
-def _decode_whole(series: Any) -> HeldPixels:
-    """Decode the whole image; above `flowmask.images.memmap.LARGE` bytes, into a temporary file."""
+def _decode_whole(series: Any, axes: Axes, index: tuple[int | slice, ...]) -> HeldPixels:
+    """Decode the whole series and return one plane; above `memmap.LARGE` bytes, decode into a temporary file."""
     buffer, mapping = allocate(series.shape, series.dtype)
-    pixels = series.asarray(out=buffer)
+    pixels = series.asarray(out=buffer).reshape(axes.shape)
     release(mapping)
-    return HeldPixels(_channels_first(pixels, series.axes), mapping)
+    return HeldPixels(_channels_first(pixels[index], axes.remaining), mapping)
+
+
+def _decode_pages(pages: list[Any]) -> list[HeldPixels]:
+    """Decode pages completely; above `memmap.LARGE` bytes, into temporary files."""
+    held = []
+    for page in pages:
+        letters, shape = squeeze(page.keyframe.axes, page.keyframe.shape)
+        buffer, mapping = allocate(page.keyframe.shape, page.keyframe.dtype)
+        pixels = page.asarray(out=buffer).reshape(shape)
+        release(mapping)
+        held.append(HeldPixels(_channels_first(pixels, letters), mapping))
+    return held

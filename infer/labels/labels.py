@@ -9,8 +9,8 @@ Labels = npt.NDArray[np.int32]
 """(Y, X): the cell number at each pixel, from 1; 0 is background."""
 Boxes = npt.NDArray[np.int32]
 """(cells, 4): top, left, bottom, right of each cell in px; ends excluded."""
-INT16_CELLS = 32_767
-"""Largest cell number that int16 can hold."""
+INT16_CELLS, UINT16_CELLS = 32_767, 65_535
+"""Largest cell numbers that int16 and uint16 can hold."""
 
 
 def median_diameter(*labels: Labels) -> float:

@@ -198,9 +198,9 @@ def ranked(truth: Labels, prediction: Labels, confidence: npt.ArrayLike) -> Rank
 
     truth, prediction: (Y, X); confidence: (m,), one value for each predicted cell, in the order of ids. In COCO the
     confidence is a detector's score. A label image has no such score, so publish with the result which value was used:
-    the average precision depends on it (`bench/quality.py` uses the mean cell probability of the cell's pixels). Cells
-    with equal confidence stay in the order of their ids. Cells at the border count. Only the `MOST` most confident
-    cells are used. Raises ValueError if the number of confidences or a shape does not fit.
+    the average precision depends on it (`bench.quality.scores` uses the mean cell probability of the cell's pixels).
+    Cells with equal confidence stay in the order of their ids. Cells at the border count. Only the `MOST` most
+    confident cells are used. Raises ValueError if the number of confidences or a shape does not fit.
     """
     iou = iou_matrix(truth, prediction)
     confidence = np.asarray(confidence, np.float64)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ..system.atomic_write import remove_partial
 
 LABEL_SUFFIX = "_label.tiff"
 FULL_SUFFIX = "_label_int32.tiff"
+SUFFIX = re.compile(r"(\.ome)?\.[a-z][a-z0-9]{1,5}$", re.IGNORECASE)
+"""What a file name loses when it becomes the name of a label file."""
 
 
-def label_path(folder: Path, name: str) -> Path:
+def label_path(folder: Path, name: str, challenge: bool = False) -> Path:
     """Return the label file of an image with this file name, in ``folder``.
 
-    The challenge's evaluation cuts a file name at its first dot, so this function does the same.
+    The last suffix is removed, and ``.ome`` before it. With ``challenge`` the name ends at its first dot, as the
+    challenge's evaluation reads it.
 
-    >>> label_path(Path("out"), "cells.ome.tiff").as_posix()
-    'out/cells_label.tiff'
+    >>> label_path(Path("out"), "2026.11.29_well1.ome.tiff").as_posix()
+    'out/2026.11.29_well1_label.tiff'
+    >>> label_path(Path("out"), "2026.11.29_well1.ome.tiff", challenge=True).as_posix()
+    'out/2026_label.tiff'
     """
-    return folder / f"{name.split('.')[0]}{LABEL_SUFFIX}"
+    return folder / f"{name.split('.')[0] if challenge else SUFFIX.sub('', name)}{LABEL_SUFFIX}"
 
 
 def full_path(target: Path) -> Path:

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import OutputError
-from .labels import INT16_CELLS, Boxes, Labels
+from .labels import UINT16_CELLS, Boxes, Labels
 
-Integers = npt.NDArray[np.signedinteger]
-Width = type[np.signedinteger]
-"""np.int16 or np.int32."""
+Integers = npt.NDArray[np.integer]
+Width = type[np.integer]
+"""np.int16, np.uint16 or np.int32."""
 STRIP = 64
 """Rows that are compressed together; one strip of the TIFF file."""
 LEVEL = 4
@@ -86,10 +86,11 @@ class LabelStore:
     def strips(self, dtype: Width) -> Iterator[bytes]:
         """Yield the strips from the top down, compressed as ``dtype``. Call it when all rows have been added."""
         for packed, stored in self._read():
-            yield packed if stored is dtype else pack(np.frombuffer(zlib.decompress(packed), stored), dtype)
+            same = np.dtype(stored).itemsize == np.dtype(dtype).itemsize  # ids that fit have the same bytes
+            yield packed if same else pack(np.frombuffer(zlib.decompress(packed), stored), dtype)
 
     def rows(self) -> Iterator[Integers]:
-        """Yield the strips (n, X), int16 or int32, from the top down. Call it when all rows have been added."""
+        """Yield the strips (n, X), uint16 or int32, from the top down. Call it when all rows have been added."""
         for packed, stored in self._read():
             yield np.frombuffer(zlib.decompress(packed), stored).reshape(-1, self.shape[1])
 
@@ -99,7 +100,7 @@ class LabelStore:
         return self._boxes[: self.cells]
 
     def _store(self, strip: Labels) -> None:
-        dtype = np.int16 if self.cells <= INT16_CELLS else np.int32
+        dtype: Width = np.uint16 if self.cells <= UINT16_CELLS else np.int32
         packed = pack(strip, dtype)
         unwritten = memoryview(packed)
         try:

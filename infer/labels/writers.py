@@ -1,40 +1,48 @@
-"""Label files: TIFF with int16 labels, or with int32 labels if int16 cannot number all cells."""
+"""Label files: TIFF of the smallest integer type that numbers all cells, or the challenge's int16."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..system.atomic_write import atomic_write
-from .labels import INT16_CELLS
+from .labels import INT16_CELLS, UINT16_CELLS
 from .paths import full_path
 from .store import STRIP, LabelStore, Width, pack
 
+UM_PER_CM = 10_000
 log = logging.getLogger(__name__)
 
 
-def write_labels(path: Path, store: LabelStore, ids: str, about: str | None = None) -> list[Path]:
+def write_labels(
+    path: Path, store: LabelStore, ids: str, about: str | None = None, pixel_size_um: float | None = None
+) -> list[Path]:
     """Write the labels of an image and return the paths of the files: one, or two with reused ids.
 
-    Up to 32,767 cells are written as int16, more cells as int32. With ``ids`` "challenge", an image of 25 Mpx or more
-    with more cells gets two files: an int16 file with reused ids (see `flowmask.labels.challenge`) and, beside it, the
-    int32 file NAME_label_int32.tiff, in which every cell has its own id. ``about`` is the description tag of the
-    files. Raises OutputError if a file cannot be written.
+    Up to 65,535 cells are written as uint16, more cells as int32: ImageJ and napari open both as labels. With ``ids``
+    "challenge", up to 32,767 cells are int16, and an image of 25 Mpx or more with more cells gets two files: an int16
+    file with reused ids (see `flowmask.labels.challenge`) and, beside it, the int32 file NAME_label_int32.tiff, in
+    which every cell has its own id. ``about`` is the description tag of the files, ``pixel_size_um`` the side of a
+    pixel in micrometres, kept in the resolution tags. Raises OutputError if a file cannot be written.
     """
+    write = partial(write_strips, shape=store.shape, about=about, pixel_size_um=pixel_size_um)
+    if ids != "challenge":
+        dtype = np.uint16 if store.cells <= UINT16_CELLS else np.int32
+        write(path, store.strips(dtype), dtype=dtype)
+        return [path]
     if store.cells <= INT16_CELLS:
-        write_strips(path, store.strips(np.int16), store.shape, np.int16, about)
+        write(path, store.strips(np.int16), dtype=np.int16)
         return [path]
     from .challenge import needs_reuse, reused_ids
 
-    reused = (
-        reused_ids(store.boxes, store.shape) if ids == "challenge" and needs_reuse(store.shape, store.cells) else None
-    )
+    reused = reused_ids(store.boxes, store.shape) if needs_reuse(store.shape, store.cells) else None
     if reused is None:
         log.warning("%s: int16 cannot number %d cells, so the labels are int32.", path, store.cells)
-        write_strips(path, store.strips(np.int32), store.shape, np.int32, about)
+        write(path, store.strips(np.int32), dtype=np.int32)
         return [path]
     full = full_path(path)
     log.warning(
@@ -43,18 +51,24 @@ def write_labels(path: Path, store: LabelStore, ids: str, about: str | None = No
         store.cells,
         full.name,
     )
-    write_strips(full, store.strips(np.int32), store.shape, np.int32, about)
-    write_strips(path, (pack(reused[rows], np.int16) for rows in store.rows()), store.shape, np.int16, about)
+    write(full, store.strips(np.int32), dtype=np.int32)
+    write(path, (pack(reused[rows], np.int16) for rows in store.rows()), dtype=np.int16)
     return [path, full]
 
 
 def write_strips(
-    path: Path, strips: Iterator[bytes], shape: tuple[int, int], dtype: Width, about: str | None = None
+    path: Path,
+    strips: Iterator[bytes],
+    shape: tuple[int, int],
+    dtype: Width,
+    about: str | None = None,
+    pixel_size_um: float | None = None,
 ) -> None:
     """Write a label image of ``shape`` (Y, X) and ``dtype`` as TIFF, or BigTIFF above 2 GiB.
 
     strips: the rows from the top down, compressed by `pack` with the same ``dtype``; about: the description tag, in
-    ASCII. The file appears complete or not at all. Raises OutputError if it cannot be written.
+    ASCII; pixel_size_um: the side of a pixel in micrometres. The file appears complete or not at all. Raises
+    OutputError if it cannot be written.
     """
     import tifffile
 
@@ -69,4 +83,6 @@ def write_strips(
             rowsperstrip=STRIP,
             description=about,
             metadata=None,
+            resolution=(UM_PER_CM / pixel_size_um,) * 2 if pixel_size_um else None,
+            resolutionunit="CENTIMETER" if pixel_size_um else None,
         )

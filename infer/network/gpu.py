@@ -135,7 +135,7 @@ def _cuda_options(index: int, limit: int, half: bool) -> dict[str, str]:
 
     Convolution algorithms are chosen by a heuristic, not by timing all of them. TF32 is off for a network of single
     precision, so that the GPU computes with the precision of the CPU. (ONNX Runtime still uses TF32 for a convolution
-    that cuDNN cannot plan otherwise; `bench/gpu.py` would show the difference.) TF32 stays on for half precision: it
+    that cuDNN cannot plan otherwise; `bench.speed.gpu` would show the difference.) TF32 stays on for half precision: it
     does not change half-precision values, and without it no convolution runs on tensor cores.
     """
     return {

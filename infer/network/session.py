@@ -156,7 +156,7 @@ def network_threads(requested: int) -> int:
 
     If this process may use fewer cores than the machine has, ONNX Runtime would start too many threads, which wait for
     each other. With the processor time of one core on a machine with two, one thread needs 0.77 of the time of two
-    (measured by hand; `bench/runtime.py` compares the other choices).
+    (measured by hand; `bench.speed.profile` compares the other choices).
     """
     if requested:
         return threads(requested)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..errors import FlowmaskError, printable
 from ..options import Options
@@ -21,6 +22,8 @@ from .record import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, ma
 from .signals import Stopped, stoppable
 from .worker import Segment, in_worker
 
+MOST_NAMED = 5
+"""Files that are no images and that the line about them names."""
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 """Exit codes."""
 Outcomes = Generator[Outcome, None, None]
@@ -76,9 +79,27 @@ def run(
     return code
 
 
+def say(text: str, stream: TextIO | None) -> None:
+    """Print one line. If the stream is closed or full, the line is lost and the run goes on: labels are in files."""
+    if stream is None:
+        return
+    try:
+        print(printable(text), file=stream, flush=True)
+    except (OSError, ValueError):
+        _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    """Connect a stream that failed to the null device, so that Python can flush it when it exits."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+
+
 def complain(reason: str) -> None:
     """Print one error message on stderr."""
-    print(printable(f"error: {reason}"), file=sys.stderr, flush=True)
+    say(f"error: {reason}", sys.stderr)
 
 
 def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
@@ -86,7 +107,7 @@ def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_pr
     try:
         return _process(make_request(), outcomes, own_process)
     except Stopped as stop:
-        print(f"stopped by {stop}.", file=sys.stderr)
+        say(f"stopped by {stop}.", sys.stderr)
         return stop.exit_code, str(stop)
     except FlowmaskError as error:
         complain(str(error))
@@ -98,8 +119,9 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
 
     Returns the exit code, and the reason if the run ended before all images were processed, otherwise None.
     """
-    paths = find_images(request.inputs, request.output)
-    jobs, conflicts = plan(paths, request.output)
+    paths, others = find_images(request.inputs, request.output)
+    jobs, conflicts = plan(paths, request.output, request.options.output.ids == "challenge")
+    _print_skipped(others)
     make_folder(request.output)
     code, ending = ALL_DONE, None
     try:
@@ -116,7 +138,7 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
         code, ending = stop.exit_code, str(stop)
     if ending:
         outcomes += _unprocessed(jobs, outcomes, INTERRUPTED if code != SOME_FAILED else NOT_REACHED)
-    _print_summary(outcomes, ending)
+    _print_summary(outcomes, ending, request.output)
     return code, ending
 
 
@@ -150,17 +172,28 @@ def _print_outcome(outcome: Outcome) -> None:
     else:
         duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
         summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
-        print(printable(f"{Path(outcome.file).name}: {summary}"), flush=True)
+        name = Path(outcome.file).name
+        say(f"{name}: {summary}", sys.stdout)
+        for note in outcome.notes:
+            say(f"note: {name}: {note}", sys.stderr)
 
 
-def _print_summary(outcomes: list[Outcome], ending: str | None) -> None:
-    """Print one line if the run ended early or if files failed."""
+def _print_skipped(files: list[Path]) -> None:
+    """Print one line about files in folders that are no images."""
+    if files:
+        shown = ", ".join(file.name for file in files[:MOST_NAMED]) + (", ..." if len(files) > MOST_NAMED else "")
+        plural = "file that is no image was" if len(files) == 1 else "files that are no images were"
+        say(f"{len(files)} {plural} skipped: {shown}", sys.stderr)
+
+
+def _print_summary(outcomes: list[Outcome], ending: str | None, output: Path) -> None:
+    """Print the last line of a run: what failed, how it ended, or where the labels are."""
     count = Counter(outcome.status for outcome in outcomes)
     if ending:
         done = count[DONE] + count[SKIPPED]
-        print(
-            f"stopped by {ending}: {done} of {len(outcomes)} files are done; add --resume to continue.",
-            file=sys.stderr,
-        )
+        say(f"stopped by {ending}: {done} of {len(outcomes)} files are done; add --resume to continue.", sys.stderr)
     elif count[FAILED]:
-        print(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", file=sys.stderr)
+        say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
+    else:
+        cells = sum(outcome.cells or 0 for outcome in outcomes)
+        say(f"{len(outcomes)} image{'s' * (len(outcomes) != 1)}, {cells} cells; the labels are in {output}", sys.stderr)

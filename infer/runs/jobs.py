@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..images.file_type import read_kind
+from ..images.file_type import is_meant_as_image, read_kind
 from ..labels.paths import FULL_SUFFIX, LABEL_SUFFIX, label_path
 from .record import FAILED, Outcome
 
@@ -26,14 +26,24 @@ class Job:
     """The label file."""
 
 
-def find_images(inputs: Sequence[Path], output: Path | None = None) -> list[Path]:
-    """Return the files to segment, each once: input files, and the files in input folders sorted by name.
+def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:
+    """Return the files to segment, each once, and the files in folders that are no images.
 
-    In folders, hidden files and the files of file managers (`SIDE_FILES`) are skipped. If the folder ``output`` is one
-    of the inputs, label files in it are skipped too. A broken link counts as a file, so that it is reported when it is
-    opened. Raises InputError for an input that does not exist or cannot be read, and for a folder without images.
+    Input files come as they are given, files of input folders sorted by name. In folders, hidden files and the files of
+    file managers (`SIDE_FILES`) are left out. If the folder ``output`` is one of the inputs, label files in it are left
+    out too. A broken link counts as an image, so that it is reported when it is opened. Raises InputError for an input
+    that does not exist or cannot be read, and for a folder without images.
     """
-    return list(dict.fromkeys(file for path in inputs for file in _files_of(path, output)))
+    images: dict[Path, None] = {}
+    others: list[Path] = []
+    for path in inputs:
+        found = _files_of(path, output)
+        meant = [file for file in found if file == path or is_meant_as_image(file)]
+        if not meant:
+            raise InputError(f"{path}: there are no images in the folder; put TIFF, PNG, JPEG or BMP images into it.")
+        images |= dict.fromkeys(meant)
+        others += [file for file in found if file not in images]
+    return list(images), others
 
 
 def _files_of(path: Path, output: Path | None) -> list[Path]:
@@ -52,8 +62,6 @@ def _files_of(path: Path, output: Path | None) -> list[Path]:
     found = [p for p in found if not p.name.startswith(".") and p.name.lower() not in SIDE_FILES]
     if output is not None and path.resolve() == output.resolve():
         found = [p for p in found if not p.name.endswith((LABEL_SUFFIX, FULL_SUFFIX))]
-    if not found:
-        raise InputError(f"{path}: there are no images in the folder; put TIFF, PNG, JPEG or BMP images into it.")
     return found
 
 
@@ -65,13 +73,15 @@ def _is_file(path: Path) -> bool:
         return True
 
 
-def plan(paths: Sequence[Path], output: Path) -> tuple[list[Job], list[Outcome]]:
+def plan(paths: Sequence[Path], output: Path, challenge: bool = False) -> tuple[list[Job], list[Outcome]]:
     """Return the jobs, and failed outcomes for images that would overwrite the label file of another image.
+
+    ``challenge``: label files are named as the challenge's evaluation reads them.
 
     A file that is not an image, judged by its first bytes, always gets a job, which reports the error, and does not
     reserve the name of a label file.
     """
-    targets = [label_path(output, path.name) for path in paths]
+    targets = [label_path(output, path.name, challenge) for path in paths]
     count = Counter(targets)
     jobs: list[Job] = []
     conflicts: list[Outcome] = []
@@ -79,8 +89,9 @@ def plan(paths: Sequence[Path], output: Path) -> tuple[list[Job], list[Outcome]]
     for path, target in zip(paths, targets, strict=True):
         reserves = count[target] > 1 and _is_image(path)
         if reserves and target in image_of:
+            end = "first dot" if challenge else "suffix"
             reason = (
-                f"{path}: {image_of[target].name} has the same name up to its first dot, so both would be written to "
+                f"{path}: {image_of[target].name} has the same name up to its {end}, so both would be written to "
                 f"{target.name}; rename one of them."
             )
             conflicts.append(Outcome(str(path), FAILED, reason))

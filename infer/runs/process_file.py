@@ -27,7 +27,7 @@ from ..labels.provenance import (
 )
 from ..labels.store import LabelStore
 from ..labels.writers import write_labels
-from ..map_cache import MapCache, discard
+from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
 from ..options import Options
 from ..pipeline import label_rows, plan_image
@@ -115,8 +115,11 @@ def _processed(setup: Setup, job: Job) -> Outcome:
     _check_overwrite(job)
     cached_maps = maps_path(job.target)
     maps = maps_origin(source, setup.digest, setup.network.runtime, setup.options)
-    with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
-        outcome = _segmented(setup, job, origin, cache)
+    try:
+        with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
+            outcome = _segmented(setup, job, origin, cache)
+    except CacheInUse:  # another run works on this image too; both write complete labels
+        return _segmented(setup, job, origin, None)
     discard(cached_maps)
     return outcome
 
@@ -126,7 +129,7 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
     bar = ProgressBar(job.path.name)
     options = setup.options
     try:
-        image = open_image(job.path)
+        image = open_image(job.path, options.segmentation.plane, options.segmentation.project)
         with LabelStore(job.target.parent, image.shape[1:]) as store:
             cached_diameter = cache.diameter if cache else None
             plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
@@ -134,10 +137,17 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
                 store.append(rows)
             bar.close()
             about = description(origin, store.cells, plan.diameter)
-            written = write_labels(job.target, store, options.output.ids, about)
+            written = write_labels(job.target, store, options.output.ids, about, image.info.pixel_size_um)
     finally:
         bar.close()
-    return Outcome(str(job.path), DONE, labels=tuple(map(str, written)), cells=store.cells, diameter=plan.diameter)
+    return Outcome(
+        str(job.path),
+        DONE,
+        labels=tuple(map(str, written)),
+        cells=store.cells,
+        diameter=plan.diameter,
+        notes=image.info.notes,
+    )
 
 
 def _skipped(job: Job, provenance: Provenance) -> Outcome:

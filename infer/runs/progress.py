@@ -18,7 +18,7 @@ class ProgressBar:
     """One line on stderr for one image: name, bar, percentage, time left."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._shown = printable(name), sys.stderr.isatty()
+        self._name, self._shown = printable(name), bool(sys.stderr and sys.stderr.isatty())
         self._drawn = 0.0
         self._start: tuple[float, float] | None = None
         """Time and fraction at the first call. With --resume this fraction can be above 0: the cached part."""

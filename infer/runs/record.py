@@ -54,6 +54,8 @@ class Outcome:
     """Why the network did not run on a GPU, if ``auto`` could not use one."""
     last: bool = False
     """Whether the process cannot work on further files, because its GPU failed permanently."""
+    notes: Sequence[str] = ()
+    """What was odd about the file and how it was read, one sentence each."""
     network: str | None = None
     """SHA-256 of the network file."""
     trace: str | None = None
@@ -128,8 +130,8 @@ def write_record(
             "sha256": segmented.network if segmented else _digest(options["model"]),
         },
         "device": {
-            "asked": options["device"],
-            "got": segmented and segmented.device,
+            "requested": options["device"],
+            "used": segmented and segmented.device,
             "fallback": segmented and segmented.fallback,
         },
         "files": [asdict(outcome) for outcome in outcomes],

@@ -65,7 +65,8 @@ class _Worker:
         # The worker ends itself when this pipe is closed, so it does not outlive the parent process.
         lifeline, self._lifeline_end = os.pipe()
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with suppress(AttributeError, OSError, ValueError):  # closed or full: what it lost does not matter
+                stream.flush()
         mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
         self._pid = os.fork()
         if not self._pid:
@@ -144,7 +145,8 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stderr.flush()
+        with suppress(AttributeError, OSError, ValueError):
+            sys.stderr.flush()
         os._exit(code)
 
 

@@ -11,14 +11,55 @@ from pathlib import Path
 
 from ..errors import OutputError
 
+MOST_WRITERS = 16
+"""Processes that can write the same file at the same time."""
 
-def partial_path(path: Path) -> Path:
+
+def partial_path(path: Path, writer: int = 0) -> Path:
     """Return the hidden name under which a file is written until it is complete.
 
-    >>> partial_path(Path("a_label.tiff")).name
-    '.a_label.tiff.partial'
+    ``writer``: above 0 for each further process that writes the same file at the same time.
+
+    >>> partial_path(Path("a_label.tiff")).name, partial_path(Path("a_label.tiff"), 2).name
+    ('.a_label.tiff.partial', '.a_label.tiff.2.partial')
     """
-    return path.with_name(f".{path.name}.partial")
+    return path.with_name(f".{path.name}.{writer}.partial" if writer else f".{path.name}.partial")
+
+
+def lock(file: int) -> bool:
+    """Lock an open file for this process; return False if another live process has it locked.
+
+    A system without such locks (Windows, some network folders) counts as free.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Return whether an open file still has this name: another process may have renamed or removed it."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _claim(path: Path) -> tuple[Path, int]:
+    """Open and lock a partial file of ``path`` that no live process writes; return its name and descriptor."""
+    for writer in range(MOST_WRITERS):
+        partial = partial_path(path, writer)
+        file = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+        if lock(file) and _is_at(file, partial):
+            os.ftruncate(file, 0)
+            return partial, file
+        os.close(file)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
 
 def make_folder(folder: Path) -> None:
@@ -33,13 +74,24 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_partial(path: Path) -> None:
-    """Remove the partial file of ``path`` that an interrupted run left. Raises OutputError when that fails."""
+    """Remove the partial files of ``path`` that interrupted runs left, and none of a live process.
+
+    Raises OutputError when that fails.
+    """
     with _as_output_error(path):
-        try:
-            partial_path(path).unlink(missing_ok=True)
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:  # a file with such a name cannot exist
+        for writer in range(MOST_WRITERS):
+            partial = partial_path(path, writer)
+            try:
+                file = os.open(partial, os.O_RDWR)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:  # a file with such a name cannot exist
+                    return
                 raise
+            if lock(file):
+                partial.unlink(missing_ok=True)
+            os.close(file)
 
 
 @contextmanager
@@ -56,20 +108,29 @@ def atomic_write(path: Path) -> Iterator[Path]:
     ...     path.read_text(), partial.exists()
     ('complete', False)
     """
-    partial = partial_path(path)
     with _as_output_error(path):
+        partial, file = _claim(path)
         try:
             yield partial
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
+            os.fsync(file)
             os.replace(partial, path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        finally:
+            _sync_folder(path.parent)
+        except BaseException:
             partial.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names in a folder to disk, on systems that can do so."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

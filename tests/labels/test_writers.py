@@ -16,6 +16,9 @@ from flowmask.labels.writers import write_labels, write_strips
 def test_the_name_ends_at_the_first_dot(tmp_path):
     assert label_path(tmp_path, "cell_00001.png").name == "cell_00001_label.tiff"
     assert label_path(tmp_path, "slide.ome.tif").name == "slide_label.tiff"
+    for name in ("2026.11.29_well1.tif", "2026.11.29_well1.OME.TIFF", "2026.11.29_well1"):
+        assert label_path(tmp_path, name).name == "2026.11.29_well1_label.tiff"
+        assert label_path(tmp_path, name, challenge=True).name == "2026_label.tiff"
 
 
 def stored(folder, labels, rows=37):
@@ -36,10 +39,17 @@ def test_rows_in_any_number_become_the_same_file(tmp_path, rows):
     assert [p.name for p in tmp_path.iterdir()] == ["a_label.tiff"]
 
 
-@pytest.mark.parametrize(("cells", "dtype"), [(0, np.int16), (3, np.int16), (32_767, np.int16), (32_768, np.int32)])
-@pytest.mark.parametrize("ids", ["int32", "challenge"])
-def test_int16_as_long_as_it_fits(tmp_path, cells, dtype, ids, caplog):
-    labels = np.arange(200 * 200, dtype=np.int32).reshape(200, 200) % (cells + 1)
+@pytest.mark.parametrize(
+    ("ids", "cells", "dtype"),
+    [
+        *(("challenge", cells, np.int16) for cells in (0, 3, 32_767)),
+        ("challenge", 32_768, np.int32),
+        *(("int32", cells, np.uint16) for cells in (0, 3, 32_767, 32_768, 65_535)),
+        ("int32", 65_536, np.int32),
+    ],
+)
+def test_the_smallest_type_that_holds_the_ids(tmp_path, cells, dtype, ids, caplog):
+    labels = np.arange(300 * 300, dtype=np.int32).reshape(300, 300) % (cells + 1)
     with stored(tmp_path, labels) as store:
         write_labels(tmp_path / "a_label.tiff", store, ids)
     with tifffile.TiffFile(tmp_path / "a_label.tiff") as file:
@@ -47,7 +57,16 @@ def test_int16_as_long_as_it_fits(tmp_path, cells, dtype, ids, caplog):
         assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
         assert page.dtype == dtype
         np.testing.assert_array_equal(page.asarray(), labels)
-    assert ("int32" in caplog.text) == (dtype == np.int32)
+    assert ("int32" in caplog.text) == (ids == "challenge" and dtype == np.int32)
+
+
+def test_the_pixel_size_is_kept(tmp_path):
+    with stored(tmp_path, np.eye(70, dtype=np.int32)) as store:
+        write_labels(tmp_path / "a_label.tiff", store, "int32", pixel_size_um=0.25)
+    with tifffile.TiffFile(tmp_path / "a_label.tiff") as file:
+        page = file.pages[0]
+        assert page.tags["ResolutionUnit"].value == 3  # centimetres
+        assert page.get_resolution("micrometer") == pytest.approx((4.0, 4.0))
 
 
 def grid_of_cells(shape, count):

@@ -40,7 +40,7 @@ def record(folder):
 def test_all_that_was_asked_for_and_all_that_became_of_it(folder):
     (folder / "in" / "b.tif").write_bytes(b"II*\0 and no more")
     cv2.imwrite(str(folder / "in" / "a.x.png"), SAMPLE.image)
-    assert run(folder, "--min-size", "20", "--device", "cpu") == SOME_FAILED
+    assert run(folder, "--min-size", "20", "--device", "cpu", "--ids", "challenge") == SOME_FAILED
     made = record(folder)
     assert (made["exit_code"], made["ending"]) == (SOME_FAILED, None)
     assert made["begun"] <= made["ended"]
@@ -48,7 +48,7 @@ def test_all_that_was_asked_for_and_all_that_became_of_it(folder):
     assert made["versions"]["onnxruntime"] == onnxruntime.__version__
     assert made["versions"]["numpy"] == np.__version__
     assert made["network"] == {"path": str(MODEL), "sha256": hashlib.sha256(MODEL.read_bytes()).hexdigest()}
-    assert made["device"] == {"asked": "cpu", "got": "cpu", "fallback": None}
+    assert made["device"] == {"requested": "cpu", "used": "cpu", "fallback": None}
     assert made["options"]["input"] == str(folder / "in")
     assert (made["options"]["min_size"], made["options"]["flow_threshold"]) == (20, 0.4)
     assert [file["file"] for file in made["files"]] == [str(folder / "in" / n) for n in ("a.x.png", "a.png", "b.tif")]

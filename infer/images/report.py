@@ -1,0 +1,57 @@
+"""What `flowmask info` prints about a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import printable
+from .image import open_stack
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return what is understood of a file, as values that JSON can store. Raises the errors of `open_image`.
+
+    Only the first plane of the first frame is opened.
+    """
+    stack = open_stack(path)
+    axes, info = stack.axes, stack.info
+    image = stack.image((0,) * len(axes.frames), 0)
+    channels, height, width = image.shape
+    return {
+        "file": str(path),
+        "format": info.file_type,
+        "height": height,
+        "width": width,
+        "dtype": str(image.dtype),
+        "axes": info.axes,
+        "channels": channels,
+        "channel_names": list(info.channel_names),
+        "planes": axes.planes,
+        "frames": [axes.letters[axis] + str(axes.shape[axis]) for axis in axes.frames],
+        "pixel_size_um": info.pixel_size_um,
+        "levels": [list(level) for level in info.levels],
+        "nodata": info.nodata,
+        "notes": list(info.notes),
+    }
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """Return the lines that describe a file, from the result of `describe_file`."""
+    names = ", ".join(printable(name) for name in found["channel_names"])
+    size = found["pixel_size_um"]
+    lines = [
+        printable(found["file"]),
+        f"  format      {found['format']}, {found['dtype']}",
+        f"  size        {found['width']:,} x {found['height']:,} px",
+        f"  axes        {found['axes']}",
+        f"  channels    {found['channels']}{f' ({names})' if names else ', without names'}",
+        f"  pixel size  {f'{size:g} um' if size else 'unknown'}",
+    ]
+    if found["planes"] > 1:
+        lines.append(f"  planes      {found['planes']} (choose with --plane or --project)")
+    if found["frames"]:
+        lines.append(f"  series      {', '.join(found['frames'])}")
+    if len(found["levels"]) > 1:
+        lines.append("  levels      " + ", ".join(f"{width:,} x {height:,}" for height, width in found["levels"]))
+    return "\n".join(lines + [f"  note        {note}" for note in found["notes"]])

@@ -1,0 +1,116 @@
+"""Open a TIFF file with tifffile, and collect what it says about its image."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import tifffile
+
+from ..errors import ImageError
+from .axes import Axes
+from .colours import Colours
+from .metadata import (
+    ImageInfo,
+    aperio_pixel_size,
+    imagej_channels,
+    ome_channels,
+    qptiff_names,
+    tiff_pixel_size,
+)
+from .nodata import declared_nodata
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its messages are not for our user
+DISPLAY_TABLES = ("imagej", "ome", "lsm", "nih", "stk", "fluoview", "mmstack", "ndtiff")
+"""Kinds of microscopy files, as named by tifffile, whose colour table only says how to show grey values."""
+
+
+def open_tiff(path: Path) -> Any:
+    """Open a file with tifffile. An OME-TIFF file that was renamed is read as if it had its old name.
+
+    Raises ImageError if an OME-TIFF file lacks planes that are stored in another file.
+    """
+    file = tifffile.TiffFile(path)
+    if not file.is_ome:
+        return file
+    xml, missing = _own_planes(file, path)
+    if missing:
+        file.close()
+        raise ImageError(
+            f"its pixels are stored in several files (OME-TIFF), {missing} among them; save it as one file."
+        )
+    if xml is None:
+        return file
+    file.close()
+    return tifffile.TiffFile(path, omexml=xml)
+
+
+def _own_planes(file: Any, path: Path) -> tuple[str | None, str | None]:
+    """Return (OME-XML without file names, None) for a renamed file, or (None, name of the file that is missing).
+
+    The planes are all here if they name one file only, and that file's UUID is the one of this file, or this file has
+    as many pages as the planes that are listed. (None, None): nothing needs to be changed.
+    """
+    try:
+        root = ElementTree.fromstring(file.pages.first.description)
+    except ElementTree.ParseError:
+        return None, None
+    own = root.get("UUID")
+    data = [element for element in root.iter() if element.tag.endswith("}TiffData")]
+    uuids = [(child, element) for element in data for child in element if child.tag.endswith("}UUID")]
+    foreign = {child.get("FileName", "") for child, _ in uuids} - {path.name}
+    strangers = {child.text for child, _ in uuids} - {own}
+    if not foreign or not strangers:
+        return None, None
+    listed = sum(int(element.get("PlaneCount", element.get("NumPlanes", 1))) for element in data)
+    if len({child.text for child, _ in uuids}) > 1 or listed > len(file.pages):
+        return None, sorted(foreign)[0] or "a file without a name"
+    for child, element in uuids:
+        element.remove(child)
+    return ElementTree.tostring(root, encoding="unicode").strip(), None
+
+
+def display_only(file: Any, page: Any) -> bool:
+    """Return whether the colour table of a page is for display, so that the indices are the data.
+
+    This holds in files of microscopy programs. In other files, the palette holds the colours of the picture.
+    """
+    if page.photometric != tifffile.PHOTOMETRIC.PALETTE:
+        return False
+    return bool(page.is_imagej or file.series[0].kind in DISPLAY_TABLES)
+
+
+def describe(file: Any, series: Any, axes: Axes, colours: Colours) -> ImageInfo:
+    """Return what a file says about its image ``series``."""
+    page, description = series.keyframe, str(file.pages.first.description)
+    names: tuple[str, ...] = ()
+    size = None
+    if file.is_ome:
+        kind = "OME-TIFF"
+        names, size = ome_channels(description)
+    elif file.is_imagej:
+        kind = "ImageJ TIFF"
+        metadata = file.imagej_metadata or {}
+        names = imagej_channels(metadata, colours.channels)
+        size = tiff_pixel_size(page, metadata.get("unit") or "pixel")
+    elif description.startswith("Aperio"):
+        kind, size = "Aperio TIFF", aperio_pixel_size(description)
+    else:
+        kind, size = "TIFF", tiff_pixel_size(page)
+        names = qptiff_names(list(series.pages)) if "PerkinElmer-QPI" in description else ()
+    notes = list(axes.notes)
+    if display_only(file, page):
+        notes.append("Its colour table is for display and was not applied; the stored grey values are used.")
+    nodata = declared_nodata(page)
+    if nodata is not None:
+        notes.append(f"Pixels of the value {nodata:g} are declared as no data and do not count.")
+    y, x = series.axes.index("Y"), series.axes.index("X")
+    levels = tuple(
+        (int(level.shape[y]), int(level.shape[x])) for level in series.levels if len(level.shape) > max(y, x)
+    )
+    if len(names) != colours.channels:
+        names = ()
+    return ImageInfo(kind, re.sub("[^A-Z]", "", axes.letters), names, size, levels, tuple(notes), nodata)

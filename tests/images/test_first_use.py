@@ -1,0 +1,173 @@
+"""Files that people reported trouble with: read rightly, or refused by a true sentence."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from flowmask.errors import ImageError, SettingsError
+from flowmask.images.image import as_image, open_frames, open_image
+from flowmask.images.report import describe_file, in_words
+
+RNG = np.random.default_rng(3)
+GREY = RNG.integers(0, 250, (40, 56)).astype(np.uint8)
+STACK = RNG.integers(0, 60000, (5, 40, 56)).astype(np.uint16)
+
+
+def everything(image):
+    return image.read(0, 0, *image.shape[1:])
+
+
+@pytest.mark.parametrize("layout", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"byteorder": ">"}])
+def test_the_table_of_an_imagej_file_is_for_display(tmp_path, layout):
+    table = RNG.integers(0, 65536, (3, 256)).astype(np.uint16)
+    path = tmp_path / "a.tif"
+    lut = {"photometric": "palette", "colormap": table, "metadata": None}
+    tifffile.imwrite(path, GREY, description="ImageJ=1.54f\n", **lut, **layout)
+    image = open_image(path)
+    np.testing.assert_array_equal(everything(image), GREY[None])
+    assert "for display" in image.info.notes[0]
+    tifffile.imwrite(path, GREY, **lut, **layout)
+    np.testing.assert_array_equal(everything(open_image(path)), table[:, GREY])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "i4"])
+@pytest.mark.parametrize("layout", [{}, {"compression": "zlib"}, {"tile": (16, 16), "compression": "lzw"}])
+def test_declared_gaps_are_nan(tmp_path, dtype, layout):
+    pixels = GREY.astype(dtype)
+    pixels[:, :9] = -9999
+    tag = [(42113, "s", 0, "-9999", True)]
+    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata=None, extratags=tag, **layout)
+    image = open_image(tmp_path / "a.tif")
+    read = everything(image)[0]
+    assert np.isnan(read[:, :9]).all()
+    assert read.dtype == image.dtype
+    np.testing.assert_array_equal(read[:, 9:], GREY[:, 9:])
+    assert image.info.nodata == -9999
+
+
+@pytest.mark.parametrize("reduced_first", [True, False])
+@pytest.mark.parametrize("layout", [{}, {"compression": "zlib"}])
+def test_a_reduced_page_is_not_the_image(tmp_path, reduced_first, layout):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as out:
+        for reduced in (reduced_first, not reduced_first):
+            out.write(GREY[::4, ::4] if reduced else GREY, subfiletype=int(reduced), metadata=None, **layout)
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), GREY[None])
+
+
+@pytest.mark.parametrize("mct", [True, False])
+def test_aperio_33003(tmp_path, mct):
+    colour = np.dstack([GREY // 2 + 60, GREY // 3 + 90, GREY // 4 + 100]).repeat(2, 0).repeat(2, 1)
+    luma = colour @ [0.299, 0.587, 0.114]
+    blue, red = (colour[..., 2] - luma) / 1.772 + 128, (colour[..., 0] - luma) / 1.402 + 128
+    stored = colour if mct else np.rint(np.dstack([luma, blue, red])).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.svs", stored, compression=33003, compressionargs={"mct": mct}, photometric="rgb",
+        tile=(64, 64), metadata=None, description="Aperio x|MPP = 0.4990",
+    )  # fmt: skip
+    image = open_image(tmp_path / "a.svs")
+    assert abs(everything(image).astype(int) - colour.transpose(2, 0, 1)).max() <= 2
+    assert image.info.pixel_size_um == 0.499
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "TZYX", "ZCYX"])
+@pytest.mark.parametrize("layout", [{}, {"compression": "zlib"}, {"compression": "zlib", "tile": (16, 16)}])
+@pytest.mark.parametrize("kind", ["ome", "imagej"])
+def test_planes_and_frames(tmp_path, axes, layout, kind):
+    if kind == "imagej" and "tile" in layout:
+        pytest.skip("ImageJ writes no tiles")
+    pixels = STACK if len(axes) == 3 else np.stack([STACK, STACK[::-1]], axis=axes.index("Z") ^ 1)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, **{kind: True}, metadata={"axes": axes}, **layout)
+    if axes == "TZYX":
+        frames = open_frames(path, plane=2)
+        assert [suffix for suffix, _ in frames] == ["_t001", "_t002"]
+        for index, (_, image) in enumerate(frames):
+            np.testing.assert_array_equal(everything(image)[0], pixels[index, 1])
+        np.testing.assert_array_equal(everything(open_frames(path, project="max")[1][1])[0], pixels[1].max(0))
+    elif axes == "TYX":
+        assert [suffix for suffix, _ in open_frames(path)] == [f"_t00{n}" for n in range(1, 6)]
+        np.testing.assert_array_equal(everything(open_frames(path)[3][1])[0], pixels[3])
+    if axes != "TZYX":
+        expected = pixels[2] if axes == "ZCYX" else pixels[2][None]
+        np.testing.assert_array_equal(everything(open_image(path, plane=3)), expected)
+        mean = pixels.mean(0) if axes == "ZCYX" else pixels.mean(0)[None]
+        np.testing.assert_allclose(everything(open_image(path, project="mean")), mean, rtol=1e-6)
+    with pytest.raises(ImageError, match="a.tif: .*there is no plane 99"):
+        open_image(path, plane=99)
+    with pytest.raises(SettingsError, match="exclude each other"):
+        open_image(path, plane=1, project="max")
+
+
+@pytest.mark.parametrize("uuids", [1, 2])
+def test_a_renamed_ome_file(tmp_path, uuids):
+    texts = [f"urn:uuid:11111111-2222-3333-4444-55555555555{n % uuids}" for n in range(2)]
+    planes = "".join(
+        f'<TiffData FirstC="{c}" IFD="{c}" PlaneCount="1"><UUID FileName="old{c % uuids}.tif">{text}</UUID></TiffData>'
+        for c, text in enumerate(texts)
+    )
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="56" SizeY="40" SizeC="2" SizeZ="1" '
+        'SizeT="1">'
+        f'<Channel ID="Channel:0:0" Name="PanCK"/><Channel ID="Channel:0:1" Name="DAPI"/>'
+        f"{planes}"
+        "</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(tmp_path / "a.ome.tif", STACK[:2], photometric="minisblack", metadata=None, description=xml)
+    if uuids == 2:
+        with pytest.raises(ImageError, match="several files .*old0.tif"):
+            open_image(tmp_path / "a.ome.tif")
+        return
+    image = open_image(tmp_path / "a.ome.tif")
+    np.testing.assert_array_equal(everything(image), STACK[:2])
+    assert image.info.channel_names == ("PanCK", "DAPI")
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "size"),
+    [((40000, 40000), 3, 0.25), ((300, 300), 2, None), ((72, 72), 2, None), ((1, 1), 1, None)],
+)
+def test_the_resolution_of_a_printer_is_no_pixel_size(tmp_path, resolution, unit, size):
+    tifffile.imwrite(tmp_path / "a.tif", GREY, resolution=resolution, resolutionunit=unit)
+    assert open_image(tmp_path / "a.tif").info.pixel_size_um == size
+
+
+def test_names_and_pixel_size_of_imagej(tmp_path):
+    metadata = {"axes": "CYX", "Labels": ["c:1/5 - CD3", "CD8", "a", "b", "DAPI"], "unit": "um"}
+    tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, metadata=metadata, resolution=(4, 4))
+    found = describe_file(tmp_path / "a.tif")
+    assert found["channel_names"] == ["CD3", "CD8", "a", "b", "DAPI"]
+    assert found["pixel_size_um"] == 0.25
+    assert "5 (CD3, CD8, a, b, DAPI)" in in_words(found)
+
+
+class Sliced:
+    """Slices like an array and cannot be turned into one."""
+
+    def __init__(self, pixels):
+        self._pixels, self.shape, self.dtype = pixels, pixels.shape, pixels.dtype
+        self.read = 0
+
+    def __getitem__(self, index):
+        window = self._pixels[index]
+        self.read += window.size
+        return window
+
+
+def test_what_slices_like_an_array_is_read_in_windows():
+    array = Sliced(STACK)
+    image = as_image(array, axes="CYX")
+    np.testing.assert_array_equal(image.read(3, 4, 8, 10), STACK[:, 3:8, 4:10])
+    assert array.read == 5 * 5 * 6
+    np.testing.assert_array_equal(everything(as_image(array, axes="ZYX", plane=2))[0], STACK[1])
+    np.testing.assert_array_equal(everything(as_image(STACK.transpose(1, 2, 0), axes="YXC")), STACK)
+    with pytest.raises(ImageError, match="one letter for each axis"):
+        as_image(array, axes="YX")
+
+
+def test_a_few_planes_without_axes_are_channels_and_say_so(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", STACK[:3], photometric="minisblack")
+    image = open_image(tmp_path / "a.tif")
+    assert image.shape[0] == 3
+    assert "read as channels" in image.info.notes[0]
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif", plane=2))[0], STACK[1])

@@ -1,0 +1,84 @@
+"""Files that appear complete or not at all, also when several processes write the same one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flowmask.errors import OutputError
+from flowmask.system.atomic_write import atomic_write, lock, partial_path, remove_partial
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from flowmask.system.atomic_write import atomic_write
+with atomic_write(Path(sys.argv[1])) as partial:
+    partial.write_text("of the other process")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another process that is writing tmp_path / "a.txt" and finishes when its input ends."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "a.txt")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def test_two_processes_write_one_file_and_neither_disturbs_the_other(tmp_path, other):
+    path = tmp_path / "a.txt"
+    remove_partial(path)
+    assert partial_path(path).read_text() == "of the other process"
+    with atomic_write(path) as partial:
+        assert partial == partial_path(path, 1)
+        partial.write_text("ours")
+    assert path.read_text() == "ours"
+    other.communicate("", timeout=60)
+    assert other.returncode == 0
+    assert path.read_text() == "of the other process"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_removed_or_used_again(tmp_path, other):
+    path = tmp_path / "a.txt"
+    other.kill()
+    other.wait()
+    with atomic_write(path) as partial:
+        assert partial == partial_path(path)
+        assert partial.read_text() == ""
+    partial_path(path).write_text("of a killed process")
+    partial_path(path, 1).write_text("of a killed process")
+    remove_partial(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_error_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+
+    def fail():
+        with atomic_write(path) as partial:
+            partial.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert path.read_text() == "before"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(OutputError, match="it cannot be written"), atomic_write(tmp_path / "absent" / "a.txt"):
+        pass
+
+
+def test_without_locks_a_file_counts_as_free(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    descriptor = os.open(tmp_path / "a", os.O_CREAT | os.O_RDWR)
+    assert lock(descriptor)
+    os.close(descriptor)
