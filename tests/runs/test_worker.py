@@ -126,7 +126,17 @@ def test_strict_stops_at_the_first_failure(folder, capsys, options):
 
 def test_strict_stops_at_two_names_for_one_label_file_before_any_work(folder):
     cv2.imwrite(str(folder / "in" / "b.x.png"), SAMPLE.image)
-    words = ["-i", folder / "in", "-o", folder / "out", "--report", folder / "run.json", "--strict"]
+    words = [
+        "-i",
+        folder / "in",
+        "-o",
+        folder / "out",
+        "--report",
+        folder / "run.json",
+        "--strict",
+        "--ids",
+        "challenge",
+    ]
     assert main([str(word) for word in words]) == SOME_FAILED
     assert files(folder) == []
     assert statuses(folder) == ["failed", "not reached", "not reached", "not reached"]
