@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 import flowmask
 from flowmask.errors import ImageError, NetworkError, SettingsError
@@ -74,3 +75,12 @@ def test_errors_are_of_one_family(tmp_path, network):
         with pytest.raises(error) as caught:
             flowmask.segment(image, model)
         assert isinstance(caught.value, flowmask.FlowmaskError)
+
+
+@pytest.mark.parametrize("option", [{"plane": 2}, {"project": "max"}])
+def test_a_plane_of_a_stack_or_its_projection(tmp_path, network, option):
+    stack = np.stack([0 * SAMPLE.image, SAMPLE.image, 0 * SAMPLE.image])
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    found = flowmask.segment(tmp_path / "a.tif", network, diameter=26, **option)
+    assert found.cells >= 3
+    np.testing.assert_array_equal(found.labels, flowmask.segment(SAMPLE.image, network, diameter=26).labels)

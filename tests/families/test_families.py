@@ -14,7 +14,8 @@ from flowmask.options import Segmentation
 from tests.reference.plans import FLOW, SEMANTIC
 
 CONTRACTS = {"flow": FLOW, "semantic": SEMANTIC}
-OTHER = {"diameter": 25.0, "channels": (1, 2, 3), "augment": True, "flow_threshold": 0.2, "cellprob_threshold": 1.0,
+PLANES = {"plane": 2, "project": "max"}
+OTHER = PLANES | {"diameter": 25.0, "channels": (1, 2, 3), "augment": True, "flow_threshold": 0.2, "cellprob_threshold": 1.0,
          "min_size": 3}  # fmt: skip
 
 
