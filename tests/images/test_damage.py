@@ -9,6 +9,8 @@ from bench.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = samples()
 NAMELESS = re.compile(r"0x[0-9a-f]{6,}|Traceback")
 

@@ -181,6 +181,7 @@ WORTHLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORTHLESS)
 def test_values_of_no_use_make_no_cells(network, name):
     result = flowmask.segment(WORTHLESS[name], network)
@@ -188,6 +189,7 @@ def test_values_of_no_use_make_no_cells(network, name):
     assert result.cells == result.labels.max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 2), (1, 1, 3)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_images_of_hardly_any_pixel(network, shape, dtype):

@@ -56,6 +56,7 @@ def statuses(folder):
     return [file["status"] for file in json.loads((folder / "run.json").read_text())["files"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_run_tidily(folder, number, code):
     running = start(folder)
@@ -75,6 +76,7 @@ def worker(running):
     return int(child)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_one_file(folder):
     running = start(folder)
     assert running.stdout.readline().startswith("a.png: ")
@@ -88,6 +90,7 @@ def test_a_worker_that_dies_costs_one_file(folder):
     assert statuses(folder) == ["done", "failed", "done"]
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_outlive_the_run(folder):
     running = start(folder)
     assert running.stdout.readline().startswith("a.png: ")

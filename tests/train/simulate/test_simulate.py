@@ -5,15 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage, stats
 from skimage.measure import regionprops
 
+from tests.conftest import ROOT
 from train.simulate import MODALITIES, Sample, fields, floating_cells, simulate, traced
 from train.simulate.trace import trace, whole_cells
+
+pytestmark = pytest.mark.slow
 
 SHAPE = (160, 160)
 
@@ -222,8 +224,7 @@ def test_bacteria_of_a_mother_machine_lie_end_to_end_along_parallel_channels() -
 
 def test_equal_arguments_give_equal_samples_in_another_process() -> None:
     code = "from train.simulate import simulate; print(simulate('phase', (160, 160), 1, 24).image.tobytes().hex())"
-    root = Path(__file__).parents[2]
-    answer = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True).stdout
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert answer.strip() == simulate("phase", SHAPE, 1, 24).image.tobytes().hex()
 
 

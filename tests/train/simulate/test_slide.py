@@ -12,6 +12,8 @@ import tifffile
 from train.simulate.slide import count_cells, slide_rows, write_slide
 from train.simulate.slide_plan import DIAMETER, SPACING, plan_slide
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (530, 700)
 SIDE = 2000
 
