@@ -43,13 +43,42 @@ def parse_device(text: str) -> tuple[str, int]:
     return match[1] or "cuda", int(match[2] or 0)
 
 
-def parse_channels(text: str) -> tuple[int, ...]:
-    """Return the channel numbers of a comma-separated list. Raises ValueError for any other text.
+def parse_channels(text: str) -> tuple[int | str, ...]:
+    """Return the channels of a comma-separated list: numbers, and names as they are. Raises ValueError without text.
 
-    >>> parse_channels("3,1,0")
-    (3, 1, 0)
+    >>> parse_channels("3,1,0"), parse_channels("PanCK, DAPI")
+    ((3, 1, 0), ('PanCK', 'DAPI'))
     """
-    return tuple(int(number) for number in text.split(","))
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise ValueError("a channel has no name")
+    return tuple(int(word) if re.fullmatch(r"-?[0-9]+", word) else word for word in words)
+
+
+def parse_diameter(text: str) -> float | str:
+    """Return a diameter in px as a number, and one in micrometres as text. Raises ValueError for any other text.
+
+    >>> parse_diameter("30"), parse_diameter("12um")
+    (30.0, '12um')
+    """
+    return text if micrometres(text) is not None else float(text)
+
+
+def micrometres(diameter: float | str | None) -> float | None:
+    """Return a diameter such as "12um", "12 um" or "12 µm" in micrometres; None for any other value.
+
+    >>> micrometres("12um"), micrometres(30.0)
+    (12.0, None)
+    """
+    pattern = r"\s*(\d+(?:\.\d*)?|\.\d+)\s*[u\u00b5\u03bc]m\s*"
+    match = re.fullmatch(pattern, diameter) if isinstance(diameter, str) else None
+    return float(match[1]) if match else None
+
+
+def check_diameter(value: object) -> None:
+    """Raise SettingsError if a diameter is a text and no positive number of micrometres."""
+    if isinstance(value, str) and not micrometres(value):
+        raise SettingsError(f"--diameter {value} is not a diameter; give px, such as 30, or micrometres, such as 12um.")
 
 
 @dataclass(frozen=True)
@@ -77,7 +106,8 @@ class Option:
         option = option_name(name)
         if value is None:
             return
-        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+        is_number = not isinstance(value, str)
+        if self.low is not None and self.high is not None and is_number and not self.low <= value <= self.high:
             raise SettingsError(f"{option} {value} is out of range; give a number from {self.low:g} to {self.high:g}.")
         if self.choices and value not in self.choices:
             raise SettingsError(f"{option} {value} is unknown; give one of {', '.join(self.choices)}.")
@@ -118,8 +148,23 @@ class _Checked:
 class Segmentation(_Checked):
     """Options that determine the labels. Raises SettingsError for an invalid value."""
 
-    diameter: float | None = _option(
-        None, "cell diameter in px of the image; estimated if not given", MAPS, float, low=1, high=10_000, unit="px"
+    diameter: float | str | None = _option(
+        None,
+        "cell diameter in px of the image, or in micrometres, such as 12um; estimated if not given",
+        MAPS,
+        parse_diameter,
+        low=1,
+        high=10_000,
+        unit="px",
+        check=check_diameter,
+    )
+    pixel_size: float | None = _option(
+        None,
+        "size of a pixel in micrometres, for a diameter in micrometres; read from the image if not given",
+        MAPS,
+        float,
+        low=1e-4,
+        high=1e4,
     )
     flow_threshold: float = _option(
         0.4, "largest mean squared flow error of a cell; 0 turns this check off", LABELS, float, low=0, high=10
@@ -128,16 +173,47 @@ class Segmentation(_Checked):
         0.0, "logit of the cell probability above which a pixel belongs to a cell", LABELS, float, low=-20, high=20
     )
     min_size: int = _option(15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px")
-    channels: tuple[int, ...] | None = _option(
+    channels: tuple[int | str, ...] | None = _option(
         None,
-        "image channel for each network input, counted from 1, separated by commas; 0 as the first number is the mean "
-        "of all channels, 0 as a later number is an empty input",
+        "image channel for each network input, or one for all: names or numbers from 1, separated by commas; 0 as the "
+        "first number is the mean of all channels, 0 as a later number is an empty input",
         MAPS,
         parse_channels,
     )
     augment: bool = _option(
         False, "average over each tile and its three mirror images; the network takes four times as long", MAPS
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pixel_size is not None and micrometres(self.diameter) is None:
+            raise SettingsError("--pixel-size is used only for a diameter in micrometres, such as --diameter 12um.")
+
+    def diameter_in_pixels(self, pixel_size: float | None) -> float | None:
+        """Return the diameter in px of the image; None if it is to be estimated.
+
+        pixel_size: micrometres per px as the image file has them, or None. The option of the same name replaces it.
+        Raises SettingsError if the diameter is in micrometres and no pixel size is known, or if it is out of range.
+
+        >>> Segmentation(diameter="12um").diameter_in_pixels(0.5)
+        24.0
+        """
+        length = micrometres(self.diameter)
+        if length is None:
+            return None if self.diameter is None else float(self.diameter)
+        size = self.pixel_size or pixel_size
+        if not size:
+            raise SettingsError(
+                f"--diameter {self.diameter}: the pixel size of this image is not known; give it with --pixel-size, in "
+                "micrometres, or give the diameter in px."
+            )
+        diameter = length / size
+        if not 1 <= diameter <= 10_000:
+            raise SettingsError(
+                f"--diameter {self.diameter} is {diameter:g} px at {size:g} micrometres per px; give one from 1 to "
+                "10,000 px."
+            )
+        return diameter
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from .options import Runtime, Segmentation, parse_memory
 from .system.memory import available_memory
 from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
-from .tiles.channels import channel_map
 from .tiles.grid import TileGrid, tile_grid
-from .tiles.normalise import intensity_ranges
+from .tiles.inputs import chosen_channels, find_inputs, info_of
 from .tiles.plan import ImagePlan
 from .tiles.rescale import NormalisedView, network_length
+from .tiles.survey import with_gaps
 
 Progress = Callable[[float], None]
 """Called from time to time with the finished fraction of the image, from 0 to 1."""
@@ -83,20 +83,24 @@ def plan_image(
     """
     contract = network.contract
     check_options(contract, options)
-    channels = channel_map(contract.channels, image.shape[0], options.channels)
-    diameter = diameter or options.diameter
+    channels = chosen_channels(image, contract, options)
+    diameter = diameter or options.diameter_in_pixels(info_of(image).pixel_size_um)
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
-        ranges = intensity_ranges(image, channels, contract.percentiles)
+        inputs = find_inputs(image, channels, contract, options)
     else:
-        ranges = intensity_ranges(image, channels, contract.percentiles)
+        inputs = find_inputs(image, channels, contract, options)
         estimate = family_of(contract).estimate_diameter
-        diameter = estimate(image, network, channels, ranges, runtime.threads)
+        seen = with_gaps(image, inputs.gaps)
+        diameter = estimate(seen, network, inputs.channels, inputs.ranges, runtime.threads)
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads)
+    return ImagePlan(
+        contract, options, shape, diameter, inputs.channels, inputs.ranges, *grids, batch, runtime.threads,
+        inputs.gaps, inputs.notes, inputs.warnings, inputs.unseen,
+    )  # fmt: skip
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:
@@ -127,7 +131,7 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
     every range, bit for bit on the CPU. Raises RunError if the network fails or its output has NaN or infinite values.
     """
     first, last = rows or (0, plan.rows.length)
-    view = NormalisedView(image, plan.channels, plan.ranges, plan.scale)
+    view = NormalisedView(with_gaps(image, plan.gaps), plan.channels, plan.ranges, plan.scale)
     halving = Halving(network)
     run = (Mirrored(halving) if plan.options.augment else halving).maps
     contract = plan.contract

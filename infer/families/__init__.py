@@ -23,7 +23,7 @@ from .blocks import LabelBlock, Maps
 
 FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family"}
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
-COMMON = frozenset({"diameter", "channels", "augment"})
+COMMON = frozenset({"diameter", "pixel_size", "channels", "augment"})
 """Fields of `Segmentation` that every family uses."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +19,24 @@ MAX_UNNAMED_CHANNELS = 4
 """An array axis without a name is the axis of channels only if it has at most this length."""
 
 
+@dataclass(frozen=True)
+class ImageInfo:
+    """What was understood of an image file besides its pixels."""
+
+    file_type: str = ""
+    axes: str = ""
+    channel_names: tuple[str, ...] = ()
+    pixel_size_um: float | None = None
+    """Micrometres per px."""
+    levels: tuple[tuple[int, int], ...] = ()
+    """(Y, X) of each level of a pyramid."""
+    notes: tuple[str, ...] = ()
+    nodata: float | None = None
+    """The value that stands for missing pixels."""
+
+
 class Image(Protocol):
-    """An image (C, Y, X) that can be read in windows. The engine uses these three members only."""
+    """An image (C, Y, X) that can be read in windows."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -151,6 +151,8 @@ def _print_outcome(outcome: Outcome) -> None:
         duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
         summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
         print(printable(f"{Path(outcome.file).name}: {summary}"), flush=True)
+        for warning in outcome.warnings:
+            complain(f"{Path(outcome.file).name}: warning: {warning}")
 
 
 def _print_summary(outcomes: list[Outcome], ending: str | None) -> None:

@@ -138,7 +138,15 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
             written = write_labels(job.target, store, options.output.ids, about)
     finally:
         bar.close()
-    return Outcome(str(job.path), DONE, labels=tuple(map(str, written)), cells=store.cells, diameter=plan.diameter)
+    return Outcome(
+        str(job.path),
+        DONE,
+        labels=tuple(map(str, written)),
+        cells=store.cells,
+        diameter=plan.diameter,
+        notes=plan.notes,
+        warnings=plan.warnings_with(store.cells),
+    )
 
 
 def _skipped(job: Job, provenance: Provenance) -> Outcome:

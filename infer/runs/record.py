@@ -42,6 +42,10 @@ class Outcome:
     """Number of cells."""
     diameter: float | None = None
     """Cell diameter in px of the image, given or estimated."""
+    notes: Sequence[str] = ()
+    """What was decided for this image, such as the channels that were used."""
+    warnings: Sequence[str] = ()
+    """The notes that say why the labels may not be what was wanted."""
     seconds: float | None = None
     """Duration."""
     peak_memory: int | None = None

@@ -32,6 +32,18 @@ class ImagePlan:
     """Most tiles per run of the network."""
     threads: int
     """Number of CPU threads, as in `flowmask.options.Runtime`; it does not change the labels."""
+    gaps: tuple[float | None, ...] = ()
+    """For each channel of the image the value that stands for missing pixels; None, or (), where there is none."""
+    notes: tuple[str, ...] = ()
+    """What was decided for this image, one sentence each."""
+    warnings: tuple[str, ...] = ()
+    """The notes that the user must see, because the labels may not be what was wanted."""
+    unseen: str | None = None
+    """The note about channels that were not looked at; with 0 cells it is a warning."""
+
+    def warnings_with(self, cells: int) -> tuple[str, ...]:
+        """Return the warnings of an image in which this number of cells was found."""
+        return (*self.warnings, self.unseen) if self.unseen and not cells else self.warnings
 
     @property
     def scale(self) -> float:
