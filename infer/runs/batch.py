@@ -152,7 +152,7 @@ def _print_outcome(outcome: Outcome) -> None:
         summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
         print(printable(f"{Path(outcome.file).name}: {summary}"), flush=True)
         for warning in outcome.warnings:
-            complain(f"{Path(outcome.file).name}: warning: {warning}")
+            print(printable(f"warning: {Path(outcome.file).name}: {warning}"), file=sys.stderr, flush=True)
 
 
 def _print_summary(outcomes: list[Outcome], ending: str | None) -> None:
