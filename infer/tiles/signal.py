@@ -24,8 +24,8 @@ of tinted images gave up to 3.1 %; in each of 109 real RGB images at least one c
 
 A few grey levels are noise if neighbouring blocks of 8 x 8 px do not resemble each other, apart from a plane in each
 area of 64 x 64 px, or if grey levels change almost only at the borders of these blocks. In 63 fields of camera noise
-(white, smoothed, with a vignette or a gradient), with and without JPEG, the correlation of neighbouring block means was at
-most 0.12, or steps were at the borders. In the 76 real images of at most 64 levels it was at least 0.24.
+(white, smoothed, with a vignette or a gradient), with and without JPEG, the correlation of neighbouring block means was
+at most 0.12, or steps were at the borders. In the 76 real images of at most 64 levels it was at least 0.24.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ SIDE = 8
 """Blocks of 8 x 8 px along each side of the areas that are compared with a plane."""
 UNRELATED = 0.15
 """Correlation of neighbouring block means up to which an image of few levels is noise."""
-ALONE = 6
+ALONE = 9
 """A block mean this many standard deviations from the plane may be a small cell; then the image is not noise."""
 BORDERS = 8
 """How much larger than inside blocks the grey level's steps are at their borders in a block pattern."""
@@ -157,11 +157,10 @@ def _flattened(means: Matrix) -> Matrix:
     A vignette or a gradient of the lamp is not structure. Incomplete areas are left out.
     """
     height, width = (length - length % SIDE for length in means.shape)
-    areas = means[:height, :width].reshape(height // SIDE, SIDE, width // SIDE, SIDE).transpose(0, 2, 1, 3)
-    areas = areas.reshape(-1, SIDE, SIDE)
-    areas = areas - areas.mean((1, 2), keepdims=True)
+    tiled = means[:height, :width].reshape(height // SIDE, SIDE, width // SIDE, SIDE)
+    areas = tiled.transpose(0, 2, 1, 3).reshape(-1, SIDE, SIDE)
     slope = (np.arange(SIDE) - (SIDE - 1) / 2) / np.sqrt((SIDE**3 - SIDE) / 12 * SIDE)
-    flat: Matrix = areas
+    flat: Matrix = areas - areas.mean((1, 2), keepdims=True)
     for plane in (np.tile(slope, (SIDE, 1)), np.tile(slope[:, None], (1, SIDE))):
         flat = flat - (flat * plane).sum((1, 2), keepdims=True) * plane
     return flat
