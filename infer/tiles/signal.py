@@ -49,6 +49,8 @@ WEAK = 0.5
 """A channel can follow another one if its range and brightness are less than this fraction of the other's."""
 OWN = 0.021
 """Largest unpredicted part of a channel that follows, relative to the geometric mean of the two ranges."""
+ROUNDING = 0.4
+"""In grey levels: an unpredicted part below this is JPEG's rounding, in integer images."""
 SAME = 0.035
 """Largest difference of a channel from a multiple of the strongest, relative to the channel's range."""
 FEWEST_BLOCKS = 12
@@ -59,7 +61,7 @@ SIDE = 8
 """Blocks of 8 x 8 px along each side of the areas that are compared with a plane."""
 UNRELATED = 0.15
 """Correlation of neighbouring block means up to which an image of few levels is noise."""
-ALONE = 9
+ALONE = 7.5
 """A block mean this many standard deviations from the plane may be a small cell; then the image is not noise."""
 BORDERS = 8
 """How much larger than inside blocks the grey level's steps are at their borders in a block pattern."""
@@ -94,11 +96,13 @@ def find_signal(image: Image, levels: Mapping[int, Levels]) -> Signal:
     if not (empty or weak) or top.span <= 0:
         return Signal(strongest, (), False)
     same: list[int] = []
+    rounding = ROUNDING if image.dtype.kind in "ui" else 0.0
     if rest:
         moments = block_moments(image, (strongest, *rest), [levels[c].wide_low for c in (strongest, *rest)])
         if moments[0, 0] >= FEWEST_BLOCKS:
             for index, c in enumerate(rest, 1):
-                if c in weak and _own_part(moments, index) < OWN * (top.span * levels[c].span) ** 0.5:
+                limit = max(OWN * (top.span * levels[c].span) ** 0.5, rounding)
+                if c in weak and _own_part(moments, index) < limit:
                     empty.append(c)
                 elif _difference(moments, index, top.wide_low, levels[c].wide_low) <= SAME * levels[c].span:
                     same.append(c)
