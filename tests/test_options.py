@@ -36,7 +36,7 @@ each_range = pytest.mark.parametrize(
     ids=[key for key, (*_, option) in KNOBS.items() if option.low is not None],
 )
 CHANGES = {
-    "diameter": MAPS, "channels": MAPS, "augment": MAPS,
+    "diameter": MAPS, "pixel_size": MAPS, "channels": MAPS, "augment": MAPS,
     "flow_threshold": LABELS, "cellprob_threshold": LABELS, "min_size": LABELS, "ids": LABELS,
     "batch": NOTHING, "memory": NOTHING, "threads": NOTHING, "device": NOTHING, "gpu_memory": NOTHING,
 }  # fmt: skip
@@ -44,7 +44,7 @@ OTHER = {
     "diameter": ("30.5", 30.5), "flow_threshold": ("0.2", 0.2), "cellprob_threshold": ("-1.5", -1.5),
     "min_size": ("3", 3), "channels": ("3,1,0", (3, 1, 0)), "augment": (None, True), "batch": ("4", 4),
     "memory": ("4G", "4G"), "threads": ("2", 2), "device": ("cuda:1", "cuda:1"), "gpu_memory": ("10G", "10G"),
-    "ids": ("challenge", "challenge"),
+    "ids": ("challenge", "challenge"), "pixel_size": ("0.5", 0.5),
 }  # fmt: skip
 """For each option the text of another value than the default, and that value."""
 
@@ -61,7 +61,7 @@ def test_values_out_of_range_are_named(record, name, option):
 def test_every_number_has_a_range():
     numbers = {name for _, name, _, option in KNOBS.values() if option.parse in (int, float)}
     ranges = {name for _, name, _, option in KNOBS.values() if option.low is not None and option.high is not None}
-    assert numbers == ranges == {"diameter", "flow_threshold", "cellprob_threshold", "min_size", "batch", "threads"}
+    assert numbers | {"diameter"} == ranges == {"diameter", "pixel_size", "flow_threshold", "cellprob_threshold", "min_size", "batch", "threads"}
 
 
 @each_option
