@@ -184,11 +184,6 @@ class Segmentation(_Checked):
         False, "average over each tile and its three mirror images; the network takes four times as long", MAPS
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.pixel_size is not None and micrometres(self.diameter) is None:
-            raise SettingsError("--pixel-size is used only for a diameter in micrometres, such as --diameter 12um.")
-
     def diameter_in_pixels(self, pixel_size: float | None) -> float | None:
         """Return the diameter in px of the image; None if it is to be estimated.
 

@@ -61,7 +61,11 @@ def test_values_out_of_range_are_named(record, name, option):
 def test_every_number_has_a_range():
     numbers = {name for _, name, _, option in KNOBS.values() if option.parse in (int, float)}
     ranges = {name for _, name, _, option in KNOBS.values() if option.low is not None and option.high is not None}
-    assert numbers | {"diameter"} == ranges == {"diameter", "pixel_size", "flow_threshold", "cellprob_threshold", "min_size", "batch", "threads"}
+    assert (
+        numbers | {"diameter"}
+        == ranges
+        == {"diameter", "pixel_size", "flow_threshold", "cellprob_threshold", "min_size", "batch", "threads"}
+    )
 
 
 @each_option
@@ -166,9 +170,9 @@ def test_what_is_no_device(text):
         Runtime(device=text)
 
 
-@pytest.mark.parametrize("text", ["", "red", "1,", "1;2", "1.5"])
+@pytest.mark.parametrize("text", ["", "1,", ",DAPI", " "])
 def test_what_is_no_list_of_channels(text):
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(ValueError, match="no name"):
         parse_channels(text)
 
 

@@ -15,7 +15,7 @@ from ..images.image import Image
 from ..labels.labels import Labels
 from ..network.contract import Contract
 from ..network.session import Network
-from ..options import Segmentation, option_name
+from ..options import Segmentation, micrometres, option_name
 from ..tiles.channels import ChannelMap
 from ..tiles.normalise import IntensityRanges
 from ..tiles.plan import ImagePlan
@@ -57,7 +57,9 @@ def family_of(contract: Contract) -> Family:
 
 
 def check_options(contract: Contract, options: Segmentation) -> None:
-    """Raise SettingsError if an option differs from its default and the network's family does not use it."""
+    """Raise SettingsError if an option is given that has no effect, with this family or beside the other options."""
+    if options.pixel_size is not None and micrometres(options.diameter) is None:
+        raise SettingsError("--pixel-size is used only for a diameter in micrometres, such as --diameter 12um.")
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
     for field in fields(Segmentation):
         if field.name in unused and getattr(options, field.name) != field.default:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from flowmask.errors import SettingsError
+from flowmask.families import check_options
 from flowmask.images.image import ArrayImage, as_image
 from flowmask.options import Segmentation
 from flowmask.tiles.channels import channel_map
@@ -82,6 +83,8 @@ def test_micrometres():
     assert Segmentation(diameter="12um").diameter_in_pixels(0.25) == 48
     with pytest.raises(SettingsError, match="--pixel-size"):
         Segmentation(diameter="12um").diameter_in_pixels(None)
-    for wrong in ({"diameter": "12mm"}, {"diameter": "0um"}, {"pixel_size": 0.5}):
+    with pytest.raises(SettingsError, match="--pixel-size is used only"):
+        check_options(FLOW, Segmentation(pixel_size=0.5))
+    for wrong in ({"diameter": "12mm"}, {"diameter": "0um"}):
         with pytest.raises(SettingsError):
             Segmentation(**wrong)
