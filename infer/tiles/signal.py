@@ -9,7 +9,7 @@ block do not predict is less than 2.1 % of the geometric mean of the two ranges.
 
 Measured on 33 grey images of eleven sources (nuclei, membranes, bacteria, yeast, phase contrast, DIC), stored as JPEG
 in the hues B, G, R, cyan, magenta and yellow, qualities 60 to 95, 4:2:0 and 4:4:4; and on pairs of stains of which the
-second one is dimmed, with and without JPEG (measured with the squares of mean and contrast as further predictors):
+second one is dimmed, with and without JPEG. The squares of mean and contrast were further predictors here:
 
 | channel | range / strongest range | unpredicted part / geometric mean |
 |---|---|---|
@@ -25,7 +25,7 @@ of tinted images gave up to 3.1 %; in each of 109 real RGB images at least one c
 A few grey levels are noise if neighbouring blocks of 8 x 8 px do not resemble each other, apart from a plane in each
 area of 64 x 64 px, or if grey levels change almost only at the borders of these blocks. In 56 fields of camera noise
 (white, smoothed, with a vignette or a gradient), with and without JPEG, the correlation of neighbouring block means was
-at most 0.12, or steps were at the borders. In the 76 real images of at most 64 levels it was at least 0.24. Not noticed:
+at most 0.12, or steps were at the borders. In the 76 real images of at most 64 levels it was at least 0.24. Missed:
 noise in stripes, and JPEG noise in which single blocks stand far out (a deviation of 5 levels at quality 30).
 """
 
