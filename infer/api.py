@@ -13,11 +13,12 @@ import numpy.typing as npt
 from .errors import SettingsError
 from .families import family_of
 from .images.image import Image, as_image, open_image
+from .labels.cells import CellTable
 from .labels.labels import Labels
 from .network.registry import default_network, find_network
 from .network.session import Network, OnnxNetwork
 from .options import Runtime, Segmentation
-from .pipeline import Result, label_rows, plan_image, segment_image
+from .pipeline import Progress, Result, label_rows, plan_image, segment_image
 
 AnyImage = str | Path | npt.NDArray[np.generic]
 """The path of a file, or a numeric array (Y, X), (Y, X, C) or (C, Y, X)."""
@@ -45,6 +46,7 @@ def segment(
     network: AnyNetwork = None,
     options: Segmentation | None = None,
     runtime: Runtime | None = None,
+    progress: Progress | None = None,
     **changes: Any,
 ) -> Result:
     """Segment one image and return its labels.
@@ -53,10 +55,14 @@ def segment(
     or the result of `load_network`; by default the default network. options, runtime: records of options. ``changes``
     replace fields of ``options``, such as ``diameter=30``.
 
-    The result has ``labels`` (Y, X) int32 with 0 for background, the number of ``cells``, and the ``diameter`` in px.
+    progress: a function that gets the finished fraction of the image, 0 to 1, from time to time, in a thread of the
+    engine; if it returns False or raises an exception, the work stops and Cancelled is raised.
+
+    The result has ``labels`` (Y, X) int32 with 0 for background, the number of ``cells``, the ``diameter`` in px, a
+    ``table`` with measurements of each cell, ``notes``, and a ``verdict`` with reasons.
     A network from `load_network` keeps its device, GPU memory and threads; the device and GPU memory of ``runtime`` are
-    then ignored, and its threads apply only to the other steps. Raises ImageError, NetworkError, SettingsError or
-    RunError, which are all subclasses of FlowmaskError.
+    then ignored, and its threads apply only to the other steps. Raises ImageError, NetworkError, SettingsError,
+    RunError or Cancelled, which are all subclasses of FlowmaskError.
 
     >>> import numpy as np
     >>> y, x = np.mgrid[:64, :64]
@@ -65,7 +71,7 @@ def segment(
     1
     """
     runtime = runtime or Runtime()
-    return segment_image(_opened(image), _network(network, runtime), _options(options, changes), runtime)
+    return segment_image(_opened(image), _network(network, runtime), _options(options, changes), runtime, progress)
 
 
 def segment_rows(
@@ -73,6 +79,7 @@ def segment_rows(
     network: AnyNetwork = None,
     options: Segmentation | None = None,
     runtime: Runtime | None = None,
+    progress: Progress | None = None,
     **changes: Any,
 ) -> Iterator[Labels]:
     """Yield the labels of one image from the top down, as rows (n, X) int32, as soon as they are final.
@@ -88,7 +95,8 @@ def segment_rows(
     """
     runtime = runtime or Runtime()
     opened, loaded = _opened(image), _network(network, runtime)
-    return label_rows(opened, loaded, plan_image(opened, loaded, _options(options, changes), runtime))
+    plan = plan_image(opened, loaded, _options(options, changes), runtime)
+    return label_rows(opened, loaded, plan, CellTable(), progress)
 
 
 def _opened(image: AnyImage) -> Image:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .budget import needed_memory, planned_batch
-from .errors import RunError
+from .errors import Cancelled, RunError
 from .families import check_options, family_of
 from .images.image import Image
+from .labels.cells import CellTable
 from .labels.labels import Labels
+from .labels.verdict import Verdict, judge
 from .map_cache import MapCache
 from .network.halving import Halving
 from .network.session import Network
@@ -26,8 +28,10 @@ from .tiles.normalise import intensity_ranges
 from .tiles.plan import ImagePlan
 from .tiles.rescale import NormalisedView, network_length
 
-Progress = Callable[[float], None]
-"""Called from time to time with the finished fraction of the image, from 0 to 1."""
+Progress = Callable[[float], object]
+"""Called from time to time, in a thread of the engine, with the finished fraction of the image, from 0 to 1.
+
+If it returns False or raises an exception, the work stops with the error Cancelled."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,12 @@ class Result:
     """Number of cells."""
     diameter: float
     """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
+    table: CellTable
+    """Area, box, centre, probability and flow error of each cell."""
+    notes: tuple[str, ...]
+    """One sentence about each decision that was taken, such as which channels were used."""
+    verdict: Verdict
+    """Whether the labels are probably right: good, check or poor, and the reasons."""
 
 
 def segment_image(
@@ -49,27 +59,46 @@ def segment_image(
     runtime: Runtime = Runtime(),  # noqa: B008
     progress: Progress | None = None,
 ) -> Result:
-    """Return the labels of one image. Raises the errors of `plan_image` and `run_tiles`."""
+    """Return the labels of one image. Raises the errors of `plan_image` and `run_tiles`, and Cancelled."""
+    report(progress, 0.0)
     plan = plan_image(image, network, options, runtime)
     labels = np.empty(plan.shape, np.int32)
     top = 0
-    for rows in label_rows(image, network, plan, progress):
+    cells = CellTable()
+    for rows in label_rows(image, network, plan, cells, progress):
         labels[top : top + len(rows)] = rows
         top += len(rows)
-    return Result(labels, int(labels.max()), plan.diameter)
+    return Result(labels, len(cells), plan.diameter, cells, plan.notes, judge(cells, plan))
+
+
+def report(progress: Progress | None, fraction: float) -> None:
+    """Call ``progress`` with the finished fraction. Raises Cancelled if it returns False or raises an exception."""
+    if progress is None:
+        return
+    try:
+        goes_on = progress(fraction) is not False
+    except Exception as error:
+        raise Cancelled(f"the work was stopped because progress raised {type(error).__name__}.") from error
+    if not goes_on:
+        raise Cancelled("the work was stopped because progress returned False.")
 
 
 def label_rows(
-    image: Image, network: Network, plan: ImagePlan, progress: Progress | None = None, cache: MapCache | None = None
+    image: Image,
+    network: Network,
+    plan: ImagePlan,
+    cells: CellTable,
+    progress: Progress | None = None,
+    cache: MapCache | None = None,
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, as soon as they are final.
 
     Ids are 1, 2, ... in the order of first pixels. Memory holds only a strip of the image. Reading, the network and
-    labelling run in separate threads at the same time. cache: maps of an interrupted run; new maps are added to it.
-    Raises the errors of `run_tiles`.
+    labelling run in separate threads at the same time. cells: an empty table, which is complete after the last rows.
+    cache: maps of an interrupted run; new maps are added to it. Raises the errors of `run_tiles`, and Cancelled.
     """
     maps = prefetch(_maps(image, network, plan, progress, cache))
-    return prefetch(family_of(plan.contract).label_rows(maps, plan))
+    return prefetch(family_of(plan.contract).label_rows(maps, plan, cells))
 
 
 def plan_image(
@@ -84,7 +113,7 @@ def plan_image(
     contract = network.contract
     check_options(contract, options)
     channels = channel_map(contract.channels, image.shape[0], options.channels)
-    diameter = diameter or options.diameter
+    diameter, estimated = diameter or options.diameter, None
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
@@ -92,11 +121,12 @@ def plan_image(
     else:
         ranges = intensity_ranges(image, channels, contract.percentiles)
         estimate = family_of(contract).estimate_diameter
-        diameter = estimate(image, network, channels, ranges, runtime.threads)
+        estimated = estimate(image, network, channels, ranges, runtime.threads)
+        diameter = estimated.diameter
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads)
+    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads, estimated)
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:
@@ -158,5 +188,4 @@ def _maps(
             cache.append(part)
         yield part
         done += part.shape[1]
-        if progress:
-            progress(done / height)
+        report(progress, done / height)

@@ -27,6 +27,7 @@ from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.families import family_of
 from flowmask.images.image import Image
+from flowmask.labels.cells import CellTable
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
 from flowmask.network.registry import default_network
@@ -65,7 +66,7 @@ def segmented(image: Image, network: Network, options: Segmentation) -> tuple[La
     """
     plan = plan_image(image, network, options, Runtime())
     maps = list(run_tiles(image, network, plan))
-    labels = np.concatenate(list(family_of(network.contract).label_rows(maps, plan)))
+    labels = np.concatenate(list(family_of(network.contract).label_rows(maps, plan, CellTable())))
     return labels, plan.diameter, cell_confidence(labels, np.concatenate([part[-1] for part in maps]))
 
 

@@ -12,13 +12,14 @@ from importlib import import_module
 
 from ..errors import NetworkError, SettingsError
 from ..images.image import Image
+from ..labels.cells import CellTable
 from ..labels.labels import Labels
 from ..network.contract import Contract
 from ..network.session import Network
 from ..options import Segmentation, option_name
 from ..tiles.channels import ChannelMap
 from ..tiles.normalise import IntensityRanges
-from ..tiles.plan import ImagePlan
+from ..tiles.plan import DiameterEstimate, ImagePlan
 from .blocks import LabelBlock, Maps
 
 FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family"}
@@ -35,10 +36,11 @@ class Family:
     """Fields of `Segmentation` that it uses in addition to `COMMON`."""
     halo: int
     """Most network rows above and below a block that can change its labels."""
-    estimate_diameter: Callable[[Image, Network, ChannelMap, IntensityRanges, int], float]
+    estimate_diameter: Callable[[Image, Network, ChannelMap, IntensityRanges, int], DiameterEstimate]
     """(image, network, channels, ranges, threads) -> the estimated cell diameter in px of the image."""
-    label_rows: Callable[[Iterable[Maps], ImagePlan], Iterator[Labels]]
-    """(rows of maps from the top down, plan) -> labels (n, X) int32 from the top down, numbered by first pixel."""
+    label_rows: Callable[[Iterable[Maps], ImagePlan, CellTable], Iterator[Labels]]
+    """(rows of maps from the top down, plan, empty table) -> labels (n, X) int32 from the top down, numbered by first
+    pixel. The table is filled as rows become final."""
     label_block: LabelBlock
     """The labels of one block; see `flowmask.families.blocks.LabelBlock`."""
     row_bytes: Callable[[tuple[int, int], tuple[int, int]], int]

@@ -14,6 +14,7 @@ from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, family_of, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import open_image
+from ..labels.cells import CellTable
 from ..labels.paths import full_path, maps_path, remove_partials
 from ..labels.provenance import (
     Origin,
@@ -26,6 +27,7 @@ from ..labels.provenance import (
     maps_origin,
 )
 from ..labels.store import LabelStore
+from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import MapCache, discard
 from ..network.session import OnnxNetwork
@@ -131,14 +133,25 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
         with LabelStore(job.target.parent, image.shape[1:]) as store:
             cached_diameter = cache.diameter if cache else None
             plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
-            for rows in label_rows(image, setup.network, plan, bar, cache):
+            cells = CellTable()
+            for rows in label_rows(image, setup.network, plan, cells, bar, cache):
                 store.append(rows)
             bar.close()
             about = description(origin, store.cells, plan.diameter)
             written = write_labels(job.target, store, options.output.ids, about)
     finally:
         bar.close()
-    return Outcome(str(job.path), DONE, labels=tuple(map(str, written)), cells=store.cells, diameter=plan.diameter)
+    verdict = judge(cells, plan)
+    return Outcome(
+        str(job.path),
+        DONE,
+        labels=tuple(map(str, written)),
+        cells=len(cells),
+        diameter=plan.diameter,
+        verdict=verdict.level,
+        reasons=verdict.reasons,
+        notes=plan.notes,
+    )
 
 
 def _skipped(job: Job, provenance: Provenance) -> Outcome:

@@ -42,6 +42,12 @@ class Outcome:
     """Number of cells."""
     diameter: float | None = None
     """Cell diameter in px of the image, given or estimated."""
+    verdict: str | None = None
+    """good, check or poor, as in `flowmask.labels.verdict.Verdict`; None unless the file was segmented in this run."""
+    reasons: Sequence[str] = ()
+    """Why the verdict is not good."""
+    notes: Sequence[str] = ()
+    """One sentence about each decision that was taken, such as which channels were used."""
     seconds: float | None = None
     """Duration."""
     peak_memory: int | None = None

@@ -14,6 +14,7 @@ from ...network.session import Network
 from ...options import Segmentation
 from ...tiles.channels import ChannelMap
 from ...tiles.normalise import Array, IntensityRanges
+from ...tiles.plan import DiameterEstimate
 from ...tiles.rescale import NormalisedView
 from .constants import FLOW_SCALE
 
@@ -60,7 +61,7 @@ Place = tuple[float, float]
 
 def estimate_diameter(
     image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
-) -> float:
+) -> DiameterEstimate:
     """Return the estimated cell diameter in image pixels, from `DiameterSearch.smallest` to `DiameterSearch.largest`.
 
     1. The network's size regression (style vector to log diameter, Stringer et al. 2021) gives a first estimate from
@@ -77,15 +78,17 @@ def estimate_diameter(
     """
     contract = network.contract
     if not contract.sized:
-        return contract.train_diameter
+        return DiameterEstimate(contract.train_diameter)
     view = NormalisedView(image, channels, ranges, 1.0)
     places = _places(view)
     first = _regression_diameter(network, _windows(view, places, contract.grain))
     if first is None:
-        return contract.mean_diameter
+        return DiameterEstimate(contract.mean_diameter)
 
     def diameter(step: float) -> float:
         return float(first * SEARCH.step**step)
+
+    tried: dict[float, float] = {}
 
     @cache
     def window_maps(step: int) -> list[Array]:
@@ -96,7 +99,8 @@ def estimate_diameter(
     def quality(step: int, pull: float = SEARCH.pull) -> float:
         if not SEARCH.smallest <= diameter(step) <= SEARCH.largest:
             return -math.inf
-        return _flow_length(window_maps(step)) - pull * (step * math.log(SEARCH.step)) ** 2
+        tried[diameter(step)] = _flow_length(window_maps(step))
+        return tried[diameter(step)] - pull * (step * math.log(SEARCH.step)) ** 2
 
     best = 0
     while (better := max(best, best - 1, best + 1, key=quality)) != best:
@@ -105,10 +109,14 @@ def estimate_diameter(
         best = max(range(-SEARCH.far, SEARCH.far + 1), key=partial(quality, pull=SEARCH.pull / 2))
     estimate = diameter(best + _vertex(*map(quality, (best - 1, best, best + 1))))
     cells = [_labels(maps, threads) for maps in window_maps(best)]
-    if median := median_diameter(*cells):
-        measured = diameter(best) * median / contract.mean_diameter
+    median = median_diameter(*cells)
+    measured = diameter(best) * median / contract.mean_diameter if median else None
+    if measured:
         estimate *= (measured / estimate) ** SEARCH.measured
-    return float(np.clip(estimate, SEARCH.smallest, SEARCH.largest))
+    clipped = float(np.clip(estimate, SEARCH.smallest, SEARCH.largest))
+    lengths = {diameter: tried[diameter] for diameter in sorted(tried)}
+    at_end = abs(best) == SEARCH.far or clipped != estimate
+    return DiameterEstimate(clipped, tuple(lengths), tuple(lengths.values()), first, measured, at_end)
 
 
 def _vertex(before: float, here: float, after: float) -> float:

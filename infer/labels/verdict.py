@@ -1,0 +1,88 @@
+"""A verdict on the labels of one image, from what the engine knows about them: good, check or poor, with reasons."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..tiles.plan import ImagePlan
+from .cells import CellTable
+
+GOOD, CHECK, POOR = "good", "check", "poor"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the labels of an image are probably right."""
+
+    level: str
+    """`GOOD`, `CHECK` or `POOR`."""
+    reasons: tuple[str, ...] = ()
+    """Why the level is not good, in plain words; empty if it is good."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdict on one image depends on. NaN stands for a figure that the image or the family does not have."""
+
+    cells: int
+    """Number of cells."""
+    flow_error: float
+    """Median flow error of the cells."""
+    probability: float
+    """Median probability of the cells."""
+    rejected: float
+    """Share of the candidates of sufficient size that were rejected because of their flow error."""
+    border: float
+    """Share of the cells that touch the border of the image."""
+    size_ratio: float
+    """Median diameter of the cells, divided by the diameter that determined the scale."""
+    size_spread: float
+    """Standard deviation of the logarithm of the cells' diameters."""
+    flow_length: float
+    """Longest mean flow of the diameters that were tried; 1 is ideal."""
+    disagreement: float
+    """Largest absolute logarithm of the ratio of two estimates of the diameter: regression, measured and final."""
+    at_end: bool
+    """Whether the diameter is at an end of the range in which it was searched."""
+    contrast: float
+    """Largest span of the network's inputs between their low and their high percentile, in values of the image."""
+    covered: float
+    """Share of the pixels of the image that belong to cells."""
+
+
+def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
+    """Return the evidence about an image from the complete table of its cells and its plan."""
+    diameters = 2 * np.sqrt(cells.areas / math.pi)
+    boxes, shape = cells.boxes, plan.shape
+    at_border = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2] == shape[0]) | (boxes[:, 3] == shape[1])
+    large = cells.candidates - cells.too_small
+    estimate = plan.estimate
+    found = [value for value in (estimate.first, estimate.measured, estimate.diameter) if value] if estimate else []
+    logs = np.log(found)
+    return Evidence(
+        cells=len(cells),
+        flow_error=_median(cells.flow_errors),
+        probability=_median(cells.probabilities),
+        rejected=cells.wrong_flow / large if large else math.nan,
+        border=float(at_border.mean()) if len(cells) else math.nan,
+        size_ratio=_median(diameters) / plan.diameter,
+        size_spread=float(np.log(diameters).std()) if len(cells) else math.nan,
+        flow_length=max(estimate.flow_lengths) if estimate and estimate.flow_lengths else math.nan,
+        disagreement=float(np.ptp(logs)) if len(logs) > 1 else math.nan,
+        at_end=bool(estimate and estimate.at_end),
+        contrast=float(plan.ranges[:, 1].max(initial=0.0)),
+        covered=float(cells.areas.sum() / (shape[0] * shape[1])),
+    )
+
+
+def judge(cells: CellTable, plan: ImagePlan) -> Verdict:
+    """Return the verdict on an image from the complete table of its cells and its plan."""
+    return Verdict(GOOD)
+
+
+def _median(values: np.ndarray[tuple[int], np.dtype[np.floating]]) -> float:
+    """Return the median; NaN if there are no values."""
+    return float(np.median(values)) if len(values) else math.nan
