@@ -126,7 +126,7 @@ def gather(blocks: Sequence[Block], min_size: int = 0, join: bool = False) -> Ga
     cells = cells[np.argsort(joined_first[cells])]
     ids = np.zeros(len(keys), np.int32)
     ids[cells] = np.arange(1, len(cells) + 1)
-    return Gathered(keys, ids[root], sums[cells] / joined_areas[cells], np.count_nonzero(whole) - len(cells))
+    return Gathered(keys, ids[root], sums[cells] / joined_areas[cells], int(np.count_nonzero(whole)) - len(cells))
 
 
 def _touching(blocks: Sequence[Block]) -> Keys:

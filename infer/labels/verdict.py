@@ -11,6 +11,7 @@ from ..tiles.plan import ImagePlan
 from .cells import CellTable
 
 GOOD, CHECK, POOR = "good", "check", "poor"
+"""The levels of a verdict."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,34 @@ class Verdict:
     """`GOOD`, `CHECK` or `POOR`."""
     reasons: tuple[str, ...] = ()
     """Why the level is not good, in plain words; empty if it is good."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of the evidence, beyond which it is a reason to check the labels.
+
+    They were chosen for the default network with `python -m bench.quality.verdicts`, which says how to do it again.
+    """
+
+    flow_error: float = 0.155
+    """Largest median flow error."""
+    probability: float = 0.82
+    """Smallest median probability."""
+    flow_length: float = 0.7
+    """Smallest flow length at the best diameter."""
+    rejected: float = 0.5
+    """Largest share of candidates rejected because of their flow error."""
+    border: float = 0.9
+    """Largest share of cells that touch the border."""
+    largest_ratio: float = 1.8
+    """Largest median diameter of the cells, relative to the diameter of the plan."""
+    smallest_ratio: float = 0.69
+    """Smallest median diameter of the cells, relative to the diameter of the plan."""
+    poor: int = 3
+    """Number of reasons from which on the verdict is poor."""
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -80,7 +109,32 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
 
 def judge(cells: CellTable, plan: ImagePlan) -> Verdict:
     """Return the verdict on an image from the complete table of its cells and its plan."""
-    return Verdict(GOOD)
+    return judge_evidence(evidence(cells, plan))
+
+
+def judge_evidence(found: Evidence) -> Verdict:
+    """Return the verdict: check with one reason, poor with `Limits.poor` or more; without cells always check or poor.
+
+    A figure that is NaN gives no reason.
+    """
+    share = "{:.0f} %".format
+    tests = (
+        (found.cells == 0, "no cells were found"),
+        (found.contrast == 0, "the image has no contrast"),
+        (found.at_end, "the diameter is at an end of the range that was searched; give it with the diameter option"),
+        (found.flow_error > LIMITS.flow_error, f"the flow error is high (median {found.flow_error:.2f})"),
+        (found.probability < LIMITS.probability, f"the cell probability is low (median {found.probability:.2f})"),
+        (found.flow_length < LIMITS.flow_length, "no diameter that was tried fits the cells well"),
+        (
+            found.rejected > LIMITS.rejected,
+            f"{share(100 * found.rejected)} of the candidates for cells were rejected because of their flow error",
+        ),
+        (found.border > LIMITS.border, f"{share(100 * found.border)} of the cells touch the border of the image"),
+        (found.size_ratio > LIMITS.largest_ratio, "the cells are much larger than the diameter"),
+        (found.size_ratio < LIMITS.smallest_ratio, "the cells are much smaller than the diameter"),
+    )
+    reasons = tuple(reason for holds, reason in tests if holds)
+    return Verdict((GOOD if not reasons else CHECK if len(reasons) < LIMITS.poor else POOR), reasons)
 
 
 def _median(values: np.ndarray[tuple[int], np.dtype[np.floating]]) -> float:

@@ -115,7 +115,7 @@ def estimate_diameter(
         estimate *= (measured / estimate) ** SEARCH.measured
     clipped = float(np.clip(estimate, SEARCH.smallest, SEARCH.largest))
     lengths = {diameter: tried[diameter] for diameter in sorted(tried)}
-    at_end = abs(best) == SEARCH.far or clipped != estimate
+    at_end = abs(best) == SEARCH.far or clipped in (SEARCH.smallest, SEARCH.largest)
     return DiameterEstimate(clipped, tuple(lengths), tuple(lengths.values()), first, measured, at_end)
 
 

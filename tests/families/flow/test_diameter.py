@@ -50,6 +50,10 @@ def discs(diameter, shape=(400, 400), every=1.6):
 
 
 def estimate(image, network):
+    return estimate_record(image, network).diameter
+
+
+def estimate_record(image, network):
     plan = channel_map("rgb", image.shape[0])
     return estimate_diameter(image, network, plan, intensity_ranges(image, plan, (1.0, 99.0)))
 
@@ -89,3 +93,14 @@ def test_a_network_without_a_regression_has_its_training_diameter():
     network = Drawn()
     network.contract = dataclasses.replace(CONTRACT, sized=False)
     assert estimate(discs(60), network) == 27.5
+
+
+def test_the_estimate_says_what_was_tried():
+    found = estimate_record(discs(42), Drawn())
+    assert found.first == pytest.approx(30)
+    assert found.measured == pytest.approx(42, rel=0.08)
+    assert len(found.tried) == len(found.flow_lengths) >= 4
+    assert list(found.tried) == sorted(found.tried)
+    assert 42 / SEARCH.step < found.tried[int(np.argmax(found.flow_lengths))] < 42 * SEARCH.step
+    assert not found.at_end
+    assert estimate_record(ArrayImage(np.zeros((1, 100, 90), np.uint8)), Drawn(1e6)).at_end

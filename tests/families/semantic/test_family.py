@@ -10,6 +10,7 @@ from flowmask.errors import SettingsError
 from flowmask.families import family_of
 from flowmask.families.blocks import gather, label_rows_by_blocks, rows_to_read
 from flowmask.families.semantic.family import FAMILY, HALO, foreground, label_block
+from flowmask.labels.cells import CellTable
 from flowmask.options import Segmentation
 from flowmask.tiles.rescale import positions
 from tests.reference.plans import SEMANTIC, plan_of
@@ -71,7 +72,9 @@ def test_blocks_of_any_height_give_the_components_of_the_whole(case):
             found = in_blocks(maps, plan, height, rows)
             assert found.dtype == np.int32
             np.testing.assert_array_equal(found, expected, err_msg=f"{height} rows, maps in {rows}")
-    np.testing.assert_array_equal(np.concatenate(list(FAMILY.label_rows(in_parts(maps, 50), plan))), expected)
+    np.testing.assert_array_equal(
+        np.concatenate(list(FAMILY.label_rows(in_parts(maps, 50), plan, CellTable()))), expected
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
