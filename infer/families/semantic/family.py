@@ -76,8 +76,8 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     first = np.zeros(count, np.int64)
     ids, pixels = np.unique(components, return_index=True)
     first[ids] = pixels + core[0] * plan.shape[1]
-    sums: npt.NDArray[np.float64]
-    sums = np.bincount(components[mask], 1 / (1 + np.exp(-values[mask].astype(np.float64))), count)
+    weights = 1 / (1 + np.exp(-values[mask].astype(np.float64)))
+    sums = np.bincount(components[mask], weights, count).astype(np.float64)
     return make_block(core, np.asarray(components, np.int32), first[1:], sums[1:])
 
 
