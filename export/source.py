@@ -10,6 +10,7 @@ from torch import Tensor
 
 from infer.contract import CHANNEL_POLICIES, Contract
 from infer.errors import NetworkError
+from train.light import LightNetwork
 from train.network import FlowNetwork, load
 
 Layer = tuple[Tensor, Tensor]
@@ -29,7 +30,7 @@ class SizeRegression:
 class Source:
     """A trained network and what is known about it; the fields after ``size`` mean what they mean in `Contract`."""
 
-    network: FlowNetwork
+    network: FlowNetwork | LightNetwork
     size: SizeRegression | None
     channels: str
     mean_diameter: float
@@ -61,7 +62,7 @@ class Source:
             sized=self.size is not None,
             licence=self.licence,
             data=self.data,
-            multiple=2 ** (len(self.network.widths) - 1),
+            multiple=self.network.multiple,
         )
 
 
@@ -95,7 +96,7 @@ def read_checkpoint(path: str) -> Source:
     try:
         return Source(
             network=network,
-            size=None if size is None else _read_size(size, network.widths[-1], path),
+            size=None if size is None else _read_size(size, network.styles, path),
             channels=str(about["channels"]),
             mean_diameter=float(about["mean_diameter"]),
             train_diameter=float(about["train_diameter"]),

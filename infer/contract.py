@@ -12,7 +12,7 @@ from infer.errors import NetworkError
 FAMILY = "flowmask-flow"
 VERSION = 1
 KEY = "flowmask"
-GRAIN = 16
+GRAIN = 32
 """Sides of what goes into a network are multiples of this; ``tile`` is one and ``multiple`` divides it."""
 MAPS = 3
 """What a network says of each pixel: the two flows and the logit."""

@@ -15,6 +15,7 @@ from infer.errors import FlowmaskError, SettingsError
 from train.batches import batch_maker
 from train.config import Config, load_config, split
 from train.data import Prepared, prepare_items, prepare_simulated
+from train.light import LightNetwork
 from train.loop import fit
 from train.network import FlowNetwork, load, parameters, save
 from train.optimise import INITIALISATIONS
@@ -22,8 +23,8 @@ from train.readers import Item, read_folders
 from train.size import fit_size
 from train.validate import Validation
 
-VALIDATE_EVERY = 400
-VALIDATE_IMAGES = 3
+VALIDATE_EVERY = 1000
+VALIDATE_IMAGES = 2
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -65,9 +66,9 @@ def about(config: Config) -> Contract:
     )
 
 
-def starting_network(config: Config, start: Path | None) -> FlowNetwork:
+def starting_network(config: Config, start: Path | None) -> FlowNetwork | LightNetwork:
     """Return the config's network, random or with the weights of a checkpoint of the same shape."""
-    network = FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
+    network = LightNetwork() if config.light else FlowNetwork(CHANNEL_POLICIES[config.policy], config.widths)
     if start is None:
         INITIALISATIONS[config.initialisation](network)
         return network
@@ -127,7 +128,7 @@ def prepare_all(items: list[Item], pool: Path | None, policy: str) -> list[Prepa
     return prepare_items(items, policy) + (prepare_simulated(pool, policy) if pool else [])
 
 
-def finish(path: Path, network: FlowNetwork, images: Sequence[Prepared], config: Config) -> None:
+def finish(path: Path, network: FlowNetwork | LightNetwork, images: Sequence[Prepared], config: Config) -> None:
     """Fit the size regression and write the checkpoint that `python -m export` reads."""
     facts = {
         "channels": config.policy,
@@ -136,7 +137,7 @@ def finish(path: Path, network: FlowNetwork, images: Sequence[Prepared], config:
         "licence": config.licence,
         "data": config.data,
     }
-    size = fit_size(network.eval(), images, config)
+    size = fit_size(network.eval(), images, config) if config.sized else None
     save(path, network.cpu(), about=facts, size=size)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +17,9 @@ MISFIT_NOISE = 0.25
 """Upper end of the noise where the percentiles span nothing but noise: 1 % to 99 % are 4.7 standard deviations."""
 SPECKS, SPECK = 0.01, 30.0
 """Upper ends of the share of hot pixels and of how bright they are."""
+DIM, MIX, BRIGHT_GROUND = 0.25, 0.35, 0.45
+"""Least contrast of a dimmed cell, share of other channels in a mixed one, level of a bright ground."""
+FILLED = 0.7
 JPEG_QUALITY, JPEG_ZOOM = (15, 90), (0.7, 2.0)
 """Ranges of a file's quality and of its sampling, in pixels of the file for each of the network."""
 
@@ -53,6 +57,18 @@ class Augmentation:
     """Probability of hot pixels: up to 1 % of the pixels, 1 to 30 ranges bright."""
     jpeg: float = 0.0
     """Probability that the crop was kept in a JPEG file."""
+    fill: bool = False
+    """Whether an image that would fill less than `FILLED` of a crop's side is shown there four times."""
+    dim: float = 0.0
+    """Probability that half of the cells stand out less from the background than they do, down to `DIM`."""
+    holes: float = 0.0
+    """Probability of white discs between the cells of a colour image with a bright ground, as fat leaves in tissue."""
+    mix: float = 0.0
+    """Probability that the colours are mixed: other stains, other hues."""
+    lone: float = 0.0
+    """Probability that a colour image is seen in grey with a weight drawn for each channel: one stain alone."""
+    tint: float = 0.0
+    """Probability that a grey image is seen in one or two channels only; the rest is empty or noise."""
 
 
 def affine(shape: tuple[int, int], crop: int, zoom: float, angle: float, flip: bool, rng: np.random.Generator) -> Array:
@@ -92,6 +108,11 @@ def warp(
 def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -> Array:
     """Change the values of a normalised crop (Y, X, C) the way microscopes and stains differ."""
     channels = image.shape[-1]
+    grey = is_grey(image)
+    if not grey and rng.random() < options.mix:
+        image = _mixed(image, rng)
+    if not grey and rng.random() < options.lone:
+        image = np.repeat((image @ rng.dirichlet([0.7] * channels).astype(np.float32))[..., None], channels, axis=-1)
     if rng.random() < options.drop:
         image = np.repeat(image.mean(axis=-1, keepdims=True), channels, axis=-1)
     if rng.random() < options.shuffle:
@@ -117,6 +138,8 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
     image = (image + amount * noise) * min(factor, 1.0)
     if rng.random() < options.specks:
         image = image + _specks(image.shape, rng)
+    if grey and rng.random() < options.tint:
+        image = _tinted(image, rng)
     if rng.random() < options.jpeg:
         image = _from_jpeg(image, rng)
     return image.astype(np.float32)
@@ -149,6 +172,71 @@ def _from_jpeg(image: Array, rng: np.random.Generator) -> Array:
     return back.reshape(image.shape)
 
 
+def _dimmed(image: Array, labels: npt.NDArray[np.int32], rng: np.random.Generator) -> Array:
+    """Bring half of the cells of (Y, X, C) nearer to the median of the background."""
+    outside = labels == 0
+    if not outside.any():
+        return image
+    count = int(labels.max()) + 1
+    gains = np.where(rng.random(count) < 0.5, np.exp(rng.uniform(np.log(DIM), 0, count)), 1.0).astype(np.float32)
+    gains[0] = 1
+    gain = cv2.GaussianBlur(gains[labels], (0, 0), 1.0)[..., None]
+    ground = np.median(image[outside], axis=0)
+    dimmed: Array = ground + (image - ground) * gain
+    return dimmed
+
+
+def _with_holes(image: Array, labels: npt.NDArray[np.int32], rng: np.random.Generator) -> Array:
+    """Draw white discs where (Y, X, C) shows no cell, if it has colours and a bright ground."""
+    outside = labels == 0
+    if is_grey(image) or not outside.any() or np.median(image[outside]) < BRIGHT_GROUND:
+        return image
+    hole = np.zeros(labels.shape, np.float32)
+    for _ in range(rng.integers(2, 12)):
+        centre = tuple(int(rng.integers(length)) for length in labels.shape[::-1])
+        axes = tuple(int(axis) for axis in rng.uniform(4, 22, 2))
+        disc = cv2.ellipse(np.zeros(labels.shape, np.uint8), centre, axes, rng.uniform(0, 180), 0, 360, 1, -1)
+        if not labels[disc > 0].any():
+            hole[disc > 0] = 1
+    hole = cv2.GaussianBlur(hole, (0, 0), rng.uniform(0.5, 1.5))[..., None]
+    drawn: Array = image + hole * (np.float32(rng.uniform(0.9, 1.1)) - image)
+    return drawn
+
+
+def is_grey(image: Array) -> bool:
+    """Whether all channels of (Y, X, C) are the same."""
+    return bool((image[..., 1:] == image[..., :1]).all())
+
+
+def _mixed(image: Array, rng: np.random.Generator) -> Array:
+    """Mix the colours of (Y, X, 3); white and black stay."""
+    matrix = np.eye(image.shape[-1]) + rng.uniform(-MIX, MIX, (image.shape[-1],) * 2)
+    return image @ (matrix / matrix.sum(1, keepdims=True)).T.astype(np.float32)
+
+
+def _tinted(image: Array, rng: np.random.Generator) -> Array:
+    """Keep one or two channels of (Y, X, C); percentiles make of an empty one 0, of a dark one noise."""
+    image = image.copy()
+    for channel in rng.permutation(image.shape[-1])[: rng.integers(1, image.shape[-1])]:
+        empty = rng.random() < 0.5
+        image[..., channel] = 0 if empty else 0.5 + 0.21 * rng.standard_normal(image.shape[:2], np.float32)
+    return image
+
+
+def _turned(
+    image: Array, labels: npt.NDArray[np.int32], flows: Array, factor: float, crop: int, rng: np.random.Generator
+) -> tuple[Array, npt.NDArray[np.int32], Array]:
+    """Return a crop of image, labels and flows that are turned at random and resized by ``factor``."""
+    matrix = affine(labels.shape, crop, factor, rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
+    return warp(image, labels, flows, matrix, crop)
+
+
+def _in_square(parts: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
+    """Put four equal squares (S, S, ...) together to one of twice the side."""
+    upper, lower = (np.concatenate(parts[start : start + 2], axis=1) for start in (0, 2))
+    return np.concatenate([upper, lower], axis=0)
+
+
 def _scale(options: Augmentation, rng: np.random.Generator) -> float:
     if options.scale_even_in_log:
         return math.exp(rng.uniform(*np.log(options.scale)))
@@ -168,8 +256,13 @@ def augmented(
     ``zoom`` takes the image's cells to the target diameter; a factor within ``options.scale`` is drawn on top.
     """
     factor = zoom * _scale(options, rng)
-    matrix = affine(labels.shape, options.crop, factor, rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
-    crop, turned, field = warp(image, labels, flows, matrix, options.crop)
+    small = options.fill and max(labels.shape) * factor < FILLED * options.crop
+    turns = [_turned(image, labels, flows, factor, options.crop // (1 + small), rng) for _ in range(4 if small else 1)]
+    crop, turned, field = (_in_square(parts) for parts in zip(*turns, strict=True)) if small else turns[0]
+    if rng.random() < options.dim:
+        crop = _dimmed(crop, turned, rng)
+    if rng.random() < options.holes:
+        crop = _with_holes(crop, turned, rng)
     crop = photometric(crop, options, rng)
     target = np.stack([(turned > 0).astype(np.float32), field[..., 0], field[..., 1]])
     return np.ascontiguousarray(crop.transpose(2, 0, 1)), target

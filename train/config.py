@@ -37,6 +37,8 @@ class Config:
     cool_down: float = 0.5
     """Fraction of the steps, the last ones, in which the rate falls."""
     decay: float = 1e-4
+    clip: float = 0.0
+    """Largest norm of the gradient; 0: any."""
     bfloat16: bool = False
     """Whether layers compute in bfloat16, weights and loss in float32: for processors that have it (avx512_bf16)."""
     average: float = 0.998
@@ -58,6 +60,10 @@ class Config:
     paste_cells: int = 0
     """Cells pasted into such an image, but never more than fill it like the fullest of its source; 0: like any one."""
     augmentation: Augmentation = Augmentation()
+    light: bool = False
+    """Whether the network is `train.light.LightNetwork`; ``widths`` is of no use then."""
+    sized: bool = True
+    """Whether a size regression is fitted at the end."""
     size_model: str = "perceptron"
     """One of `train.size.MODELS`: what the size regression is and which windows it is fitted to."""
 

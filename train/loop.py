@@ -56,7 +56,9 @@ def fit(
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     kind = torch.device(device).type
     steps = config.steps
-    optimiser = OPTIMISERS[config.optimiser](network.parameters(), config.rate, config.decay)
+    optimiser = OPTIMISERS[config.optimiser](
+        network.rated(config.rate) if hasattr(network, "rated") else network.parameters(), config.rate, config.decay
+    )
     course = partial(COURSES[config.course], steps, config.warm_up, config.cool_down)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, course)
     average = AveragedModel(network, multi_avg_fn=partial(_average, config.average), use_buffers=True)
@@ -70,6 +72,8 @@ def fit(
         loss = flow_loss(maps.float(), target.to(device))
         optimiser.zero_grad()
         loss.backward()
+        if config.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         optimiser.step()
         schedule.step()
         average.update_parameters(network)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from infer.errors import NetworkError
+from train.light import LightNetwork
 
 # What torch.load raises for a file that is no checkpoint: no zip or pickle, cut short, or of forbidden types.
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, UnicodeDecodeError)
@@ -77,6 +78,7 @@ class FlowNetwork(nn.Module):
     def __init__(self, channels: int = 3, widths: tuple[int, ...] = FULL) -> None:
         super().__init__()
         self.channels, self.widths = channels, tuple(widths)
+        self.multiple, self.styles = 2 ** (len(self.widths) - 1), self.widths[-1]
         ins = (channels, *widths[:-1])
         self.down = nn.ModuleList([Down(i, o) for i, o in zip(ins, widths, strict=True)])
         deepest = widths[-1]
@@ -111,19 +113,30 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def save(path: str | Path, network: FlowNetwork, **extra: object) -> None:
+def save(path: str | Path, network: FlowNetwork | LightNetwork, **extra: object) -> None:
     """Write a checkpoint: the network's shape, its weights and whatever else belongs to it."""
-    torch.save({"channels": network.channels, "widths": network.widths, "weights": network.state_dict(), **extra}, path)
+    torch.save(
+        {
+            "network": type(network).__name__,
+            "channels": network.channels,
+            "widths": network.widths,
+            "weights": network.state_dict(),
+            **extra,
+        },
+        path,
+    )
 
 
-def load(path: str | Path) -> tuple[FlowNetwork, dict[str, object]]:
+def load(path: str | Path) -> tuple[FlowNetwork | LightNetwork, dict[str, object]]:
     """Read a checkpoint written by `save`: the network in evaluation mode and the extras.
 
     Raises NetworkError when the file is missing or no such checkpoint.
     """
     try:
         record = torch.load(path, map_location="cpu", weights_only=True)
-        network = FlowNetwork(record.pop("channels"), tuple(record.pop("widths")))
+        shape = record.pop("channels"), tuple(record.pop("widths"))
+        light = record.pop("network", "") == "LightNetwork"
+        network: FlowNetwork | LightNetwork = LightNetwork() if light else FlowNetwork(*shape)
         network.load_state_dict(record.pop("weights"))
     except OSError as error:
         raise NetworkError(f"{path}: the checkpoint cannot be opened ({error.strerror}); check the path.") from error

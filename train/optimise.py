@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
+from train.light import imagenet
+
 
 def as_made(network: nn.Module) -> None:
     """Leave the weights as PyTorch draws them."""
@@ -50,7 +52,11 @@ def _sgd(parameters: Iterable[nn.Parameter], rate: float, decay: float) -> torch
     return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=0.9, nesterov=True)
 
 
-INITIALISATIONS: dict[str, Callable[[nn.Module], None]] = {"pytorch": as_made, "lecun uniform": lecun_uniform}
+INITIALISATIONS: dict[str, Callable[[nn.Module], None]] = {
+    "pytorch": as_made,
+    "lecun uniform": lecun_uniform,
+    "imagenet": imagenet,
+}
 OPTIMISERS: dict[str, Callable[[Iterable[nn.Parameter], float, float], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "sgd": _sgd,

@@ -23,6 +23,7 @@ from torch import nn
 from train.augment import photometric
 from train.config import Config
 from train.data import Prepared, weights_by_source
+from train.light import LightNetwork
 from train.network import FlowNetwork
 
 SPREAD = 5.0
@@ -35,7 +36,7 @@ EPOCHS = 60
 PASSES = 10
 PASS_WINDOW = 512
 RIDGE = 1.0
-GRAIN = 16
+GRAIN = 32
 Draw = tuple[Prepared, float, int]
 """An image, the diameter in px that its cells are to have in the window, the window's largest side."""
 Size = dict[str, object]
@@ -43,7 +44,7 @@ Size = dict[str, object]
 Values = npt.NDArray[np.float64]
 
 
-def fit_size(network: FlowNetwork, images: Sequence[Prepared], config: Config) -> Size:
+def fit_size(network: FlowNetwork | LightNetwork, images: Sequence[Prepared], config: Config) -> Size:
     """Return the regression: log d = the layers, a ReLU between two, applied to the style less the mean style.
 
     d is the cells' diameter in px of the window.
@@ -128,6 +129,6 @@ def _window(image: Prepared, diameter: float, side: int, rng: np.random.Generato
 
 
 @torch.inference_mode()
-def _style(network: FlowNetwork, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _style(network: FlowNetwork | LightNetwork, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     _, style = network.encode(torch.from_numpy(window)[None].to(network.ones.device))
     return style.flatten().cpu().numpy()
