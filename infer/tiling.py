@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from infer.contract import GRAIN
 
 OVERLAP = 0.1
-MARGIN = 8
+MARGIN = 16
 LARGEST = 1.5
 """Largest side of a tile, in sides of the network's own tile."""
 
