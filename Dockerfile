@@ -25,7 +25,7 @@ RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/setuptools /opt/venv/bin/python -m
  && chmod 755 /opt/venv/bin/flowmask \
  && python -m pip --python /opt/venv/bin/python uninstall --yes --disable-pip-version-check \
     numba llvmlite scikit-image scipy networkx imageio pillow lazy-loader \
- && rm -r infer/__pycache__
+ && find infer -name __pycache__ -prune -exec rm -r {} +
 
 FROM ${BASE}
 ARG VERSION=0.2.0

@@ -75,7 +75,7 @@ def write_folder(folder: Path, files: int) -> tuple[list[str], list[str]]:
         for index in range(files):
             if index % 3 == 1:
                 way, data = next(ways)
-                bad.append(f"{index:03}_{way}")
+                bad.append(f"{index:03}_{way}.tif")
                 (folder / bad[-1]).write_bytes(data)
             else:
                 good.append(f"{index:03}_{index % KINDS}.{SUFFIXES[index % len(SUFFIXES)]}")
