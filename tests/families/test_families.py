@@ -14,9 +14,16 @@ from flowmask.options import Segmentation
 from tests.reference.plans import FLOW, SEMANTIC
 
 CONTRACTS = {"flow": FLOW, "semantic": SEMANTIC}
-PLANES = {"plane": 2, "project": "max"}
-OTHER = PLANES | {"diameter": 25.0, "channels": (1, 2, 3), "augment": True, "flow_threshold": 0.2, "cellprob_threshold": 1.0,
-         "min_size": 3}  # fmt: skip
+OTHER = {
+    "diameter": 25.0,
+    "channels": (1, 2, 3),
+    "plane": 2,
+    "project": "max",
+    "augment": True,
+    "flow_threshold": 0.2,
+    "cellprob_threshold": 1.0,
+    "min_size": 3,
+}
 
 
 def test_each_family_is_known_by_its_key():
