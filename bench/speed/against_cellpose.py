@@ -23,10 +23,9 @@ from pathlib import Path
 
 import cv2
 
-from bench.environments import cellpose_python, run_task
-from bench.mosaic import mosaic
+from bench.cellpose import CHECKPOINT, cellpose_python, run_task, write_cellpose_weights
+from bench.images import mosaic
 from bench.record import ROOT, Record, table, write_record
-from bench.same_weights import CHECKPOINT, write_cellpose_weights
 
 SMALL = 300
 """Height and width in px of the image that runs first."""

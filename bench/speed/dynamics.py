@@ -20,8 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bench.environments import cellpose_python, run_task
-from bench.mosaic import mosaic
+from bench.cellpose import cellpose_python, run_task
+from bench.images import mosaic
 from bench.record import Record, table, write_record
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import Flows, labels_to_flows

@@ -1,6 +1,6 @@
 """Agreement of Flowmask's labels with those of cellpose 3.1, with the same weights, on the same real images.
 
-    python -m bench.quality.agreement --data ../shared/data [--checkpoint CHECKPOINT.pt] [--images 32]
+    python -m bench.speed.agreement --data ../shared/data [--checkpoint CHECKPOINT.pt] [--images 32]
 
 The weights are written in cellpose's own format, exported from there with `python -m export --cellpose`, and loaded by
 the package `cellpose` in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default). Both engines get
@@ -19,10 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.environments import cellpose_python, run_task
+from bench.cellpose import CHECKPOINT, cellpose_python, run_task, write_cellpose_weights
 from bench.images import Item, choose, read_labels, read_shared
 from bench.record import ROOT, Record, table, write_record
-from bench.same_weights import CHECKPOINT, write_cellpose_weights
 from flowmask.api import load_network, segment
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import f1
