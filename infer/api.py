@@ -33,6 +33,9 @@ def load_network(
     name: a name that `flowmask models` lists, the path of an .onnx file, or None for the default network. device,
     threads, gpu_memory: as in `Runtime`. Raises NetworkError if the network does not exist or cannot be used, and
     SettingsError if the device is not available.
+
+    >>> load_network("small").contract.inputs
+    3
     """
     path = default_network() if name is None else find_network(name)
     return open_network(path, Runtime(device=device, threads=threads, gpu_memory=gpu_memory))

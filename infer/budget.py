@@ -66,7 +66,11 @@ def planned_batch(
 
 
 def host_tile_bytes(map_channels: int) -> int:
-    """Return the bytes of host memory for each pixel of a tile on a GPU: for waiting tiles and their maps."""
+    """Return the bytes of host memory for each pixel of a tile on a GPU: for waiting tiles and their maps.
+
+    >>> host_tile_bytes(3)  # 3 channels of 4 bytes, tiles and maps, 5 batches
+    120
+    """
     return 4 * 2 * map_channels * (DEPTH + 3)
 
 

@@ -95,7 +95,11 @@ def option_name(name: str) -> str:
 
 
 def options_of(record: type[Any]) -> Iterator[tuple[str, Any, Option]]:
-    """Yield (name, default, `Option`) of every field of a record: `Segmentation`, `Runtime` or `Output`."""
+    """Yield (name, default, `Option`) of every field of a record: `Segmentation`, `Runtime` or `Output`.
+
+    >>> [(name, default, option.choices) for name, default, option in options_of(Output)]
+    [('ids', 'int32', ('int32', 'challenge'))]
+    """
     for item in fields(record):
         yield item.name, item.default, item.metadata["option"]
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from random import Random
 
 from bench.record import Record, table, write_record
-from bench.samples import samples
+from bench.trust.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.jobs import Job

@@ -104,7 +104,14 @@ def understand(axes: str, shape: tuple[int, ...], chosen: bool = False) -> Axes:
 
 
 def check_choice(plane: int | None, project: str | None) -> None:
-    """Raise SettingsError unless at most one of plane and project is given, with a valid value."""
+    """Raise SettingsError unless at most one of plane and project is given, with a valid value.
+
+    >>> check_choice(2, None)
+    >>> check_choice(2, "max")
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: the options plane and project exclude each other; give one of them.
+    """
     if plane is not None and project is not None:
         raise SettingsError("the options plane and project exclude each other; give one of them.")
     if plane is not None and plane < 1:
@@ -114,7 +121,12 @@ def check_choice(plane: int | None, project: str | None) -> None:
 
 
 def chosen_plane(axes: Axes, plane: int | None, project: str | None) -> int | None:
-    """Return the index of the chosen plane, from 0, or None to project. Raises ImageError if a choice is missing."""
+    """Return the index of the chosen plane, from 0, or None to project. Raises ImageError if a choice is missing.
+
+    >>> stack = understand("ZYX", (9, 50, 60))
+    >>> chosen_plane(stack, 3, None), chosen_plane(stack, None, "max")
+    (2, None)
+    """
     if plane is not None and plane > axes.planes:
         raise ImageError(f"it has {axes.planes} plane(s), so there is no plane {plane}; give a number up to that.")
     if project is not None:

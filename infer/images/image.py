@@ -177,6 +177,13 @@ def open_image(path: Path, plane: int | None = None, project: str | None = None)
     PNG, JPEG or BMP file is decoded at once (`flowmask.images.raster`), into a temporary file if it is large. Raises
     ImageError, naming the file, if it cannot be decoded or holds several planes or frames and none is chosen;
     SettingsError if plane or project is invalid.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", np.zeros((50, 60), np.uint8))
+    ...     open_image(Path(folder, "a.tif")).shape
+    (1, 50, 60)
     """
     with _naming(path):
         stack, frames = _open(path, plane, project)
@@ -190,13 +197,28 @@ def open_frames(path: Path, plane: int | None = None, project: str | None = None
     The suffix, such as "_t001" or "_p002_t001", belongs into the name of the label file; it is empty for a file of one
     image. An image is opened when the sequence is indexed, so memory is that of one frame. plane, project and errors as
     in `open_image`.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", np.zeros((2, 50, 60), "u1"), imagej=True, metadata={"axes": "TYX"})
+    ...     [(suffix, image.shape) for suffix, image in open_frames(Path(folder, "a.tif"))]
+    [('_t001', (1, 50, 60)), ('_t002', (1, 50, 60))]
     """
     with _naming(path):
         return _open(path, plane, project)[1]
 
 
 def open_stack(path: Path, chosen: bool = False) -> Stack:
-    """Open a file with all its planes and frames. ``chosen``: the user chose a plane. Raises ImageError, as above."""
+    """Open a file with all its planes and frames. ``chosen``: the user chose a plane. Raises ImageError, as above.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", np.zeros((9, 50, 60), "u1"), imagej=True, metadata={"axes": "ZYX"})
+    ...     open_stack(Path(folder, "a.tif")).axes.planes
+    9
+    """
     with _naming(path):
         with path.open("rb") as file:
             head = file.read(HEAD)

@@ -66,6 +66,9 @@ def ome_channels(xml: str) -> tuple[tuple[str, ...], float | None]:
 
     A channel of several samples (colours) gives one name for each sample only if it is a single colour image; then the
     names are empty.
+
+    >>> ome_channels('<OME><Pixels PhysicalSizeX="0.5"><Channel Name="DAPI"/><Channel Name="CD3"/></Pixels></OME>')
+    (('DAPI', 'CD3'), 0.5)
     """
     try:
         root = ElementTree.fromstring(xml)
@@ -101,7 +104,12 @@ def imagej_channels(metadata: dict[str, Any], channels: int) -> tuple[str, ...]:
 
 
 def qptiff_names(pages: list[Any]) -> tuple[str, ...]:
-    """Return the names that Akoya's QPTIFF stores in the description of each page, or nothing."""
+    """Return the names that Akoya's QPTIFF stores in the description of each page, or nothing.
+
+    >>> from types import SimpleNamespace
+    >>> qptiff_names([SimpleNamespace(description="<Biomarker>CD3</Biomarker><Name>Opal 520</Name>")])
+    ('CD3',)
+    """
     names = tuple(
         match[1].strip() if (match := re.search(r"<(?:Biomarker|Name)>([^<]+)</", str(page.description))) else ""
         for page in pages
@@ -114,6 +122,11 @@ def tiff_pixel_size(page: Any, unit: object = None) -> float | None:
 
     unit: a unit of length that replaces the tag ResolutionUnit, as in ImageJ's description. The resolution of a screen
     or a printer, such as 72 or 300 dots per inch, is no pixel size.
+
+    >>> from types import SimpleNamespace
+    >>> tags = {282: (20_000, 1), 296: 3}  # 20,000 pixels per centimetre
+    >>> tiff_pixel_size(SimpleNamespace(tags=SimpleNamespace(valueof=lambda tag, default=None: tags.get(tag, default))))
+    0.5
     """
     value = page.tags.valueof(282)
     try:

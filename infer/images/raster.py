@@ -32,6 +32,12 @@ def read_picture(path: Path, kind: str) -> Pixels:
 
     Alpha is ignored, and a rotation in EXIF is not applied. Raises ImageError when the file is damaged or too large to
     decode, OSError when it cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((50, 60, 3), np.uint8))
+    ...     read_picture(Path(folder, "a.png"), "PNG").shape
+    (3, 50, 60)
     """
     data = path.read_bytes()
     try:

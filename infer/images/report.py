@@ -13,6 +13,14 @@ def describe_file(path: Path) -> dict[str, Any]:
     """Return what is understood of a file, as values that JSON can store. Raises the errors of `open_image`.
 
     Only the first plane of the first frame is opened.
+
+    >>> import numpy, tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", numpy.zeros((50, 60), "u1"), resolution=(2e4, 2e4), resolutionunit=3)
+    ...     found = describe_file(Path(folder, "a.tif"))
+    >>> found["height"], found["width"], found["dtype"], found["pixel_size_um"]
+    (50, 60, 'uint8', 0.5)
     """
     stack = open_stack(path)
     axes, info = stack.axes, stack.info
@@ -37,7 +45,18 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 
 def in_words(found: dict[str, Any]) -> str:
-    """Return the lines that describe a file, from the result of `describe_file`."""
+    """Return the lines that describe a file, from the result of `describe_file`.
+
+    >>> found = {"file": "a.tif", "format": "TIFF", "dtype": "uint8", "width": 60, "height": 50, "axes": "YX"}
+    >>> found |= {"channels": 1, "channel_names": [], "pixel_size_um": 0.5, "planes": 1, "frames": [], "levels": []}
+    >>> print(in_words(found | {"notes": []}))
+    a.tif
+      format      TIFF, uint8
+      size        60 x 50 px
+      axes        YX
+      channels    1, without names
+      pixel size  0.5 um
+    """
     names = ", ".join(printable(name) for name in found["channel_names"])
     size = found["pixel_size_um"]
     lines = [

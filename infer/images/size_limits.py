@@ -35,7 +35,14 @@ def check_size(height: int, width: int, channels: int, file_size: int) -> None:
 
 
 def check_memory(size: int) -> None:
-    """Raise ImageError if ``size`` bytes, which must be decoded at once, do not fit into the available memory."""
+    """Raise ImageError if ``size`` bytes, which must be decoded at once, do not fit into the available memory.
+
+    >>> check_memory(10**6)
+    >>> check_memory(2**60)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.ImageError: 1073741824.0 GiB must be decoded at once, but only ... GiB of memory are available; ...
+    """
     available = available_memory()
     if size > available:
         raise ImageError(

@@ -97,7 +97,11 @@ class Frames(Sequence[tuple[str, Any]]):
 
 
 def only_frame(frames: Frames, axes: Axes) -> Any:
-    """Return the image of a file without a series. Raises ImageError for a series of several frames."""
+    """Return the image of a file without a series. Raises ImageError for a series of several frames.
+
+    >>> only_frame([("", "the image")], Axes("YX", (50, 60)))
+    'the image'
+    """
     if len(frames) > 1:
         raise ImageError(
             f"it is a series of {len(frames)} frames (axes {axes.letters}), and here one image is needed; {CHOOSE}, "
@@ -111,6 +115,13 @@ def project(stack: Stack, frame: tuple[int, ...], how: str) -> Described:
 
     NaN is ignored. "max" keeps the dtype; "mean" gives float32, or float64 for values that float32 does not hold.
     Planes are read one after the other, each once; a large result is in a temporary file, so memory is that of a plane.
+
+    >>> from types import SimpleNamespace
+    >>> from flowmask.images.image import as_image
+    >>> planes = [as_image(np.array([[1, 7]])), as_image(np.array([[5, 2]]))]
+    >>> stack = SimpleNamespace(axes=SimpleNamespace(planes=2), image=lambda frame, plane: planes[plane])
+    >>> project(stack, (), "max").read(0, 0, 1, 2), project(stack, (), "mean").read(0, 0, 1, 2)
+    (array([[[5, 7]]]), array([[[3. , 4.5]]]))
     """
     first = stack.image(frame, 0)
     if stack.axes.planes == 1:

@@ -32,6 +32,13 @@ def open_tiff(path: Path) -> Any:
     """Open a file with tifffile. An OME-TIFF file that was renamed is read as if it had its old name.
 
     Raises ImageError if an OME-TIFF file lacks planes that are stored in another file.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", shape=(50, 60), dtype="u1")
+    ...     with open_tiff(Path(folder, "a.tif")) as file:
+    ...         file.series[0].shape
+    (50, 60)
     """
     file = tifffile.TiffFile(path)
     if not file.is_ome:

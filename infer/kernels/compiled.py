@@ -40,7 +40,11 @@ log = logging.getLogger(__name__)
 
 
 def sources_digest() -> str:
-    """Return the CRC-32 of the source files in `SOURCES`, 8 hexadecimal digits."""
+    """Return the CRC-32 of the source files in `SOURCES`, 8 hexadecimal digits.
+
+    >>> sources_digest() == DIGEST, len(DIGEST)
+    (True, 8)
+    """
     package = Path(__file__).parents[1]
     sources = [package.joinpath(*name.split(".")).with_suffix(".py").read_bytes() for name in SOURCES]
     return f"{crc32(b''.join(sources)):08x}"

@@ -49,6 +49,13 @@ def remove_partials(target: Path) -> None:
     """Remove the partial files that an interrupted run left beside the label file ``target``; cached maps stay.
 
     Raises OutputError if a partial file cannot be removed.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, ".a_label.tiff.partial").touch()
+    ...     remove_partials(Path(folder, "a_label.tiff"))
+    ...     list(Path(folder).iterdir())
+    []
     """
     for path in (target, full_path(target)):
         remove_partial(path)

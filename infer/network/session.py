@@ -157,6 +157,9 @@ def network_threads(requested: int) -> int:
     If this process may use fewer cores than the machine has, ONNX Runtime would start too many threads, which wait for
     each other. With the processor time of one core on a machine with two, one thread needs 0.77 of the time of two
     (measured by hand; `bench.speed.profile` compares the other choices).
+
+    >>> network_threads(1)
+    1
     """
     if requested:
         return threads(requested)

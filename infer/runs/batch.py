@@ -80,7 +80,11 @@ def run(
 
 
 def say(text: str, stream: TextIO | None) -> None:
-    """Print one line. If the stream is closed or full, the line is lost and the run goes on: labels are in files."""
+    """Print one line. If the stream is closed or full, the line is lost and the run goes on: labels are in files.
+
+    >>> say("two\\nlines.tif: 7 cells", sys.stdout)
+    two\\nlines.tif: 7 cells
+    """
     if stream is None:
         return
     try:

@@ -63,7 +63,11 @@ class Outcome:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, Flowmask and the installed packages of `PACKAGES`."""
+    """Return the versions of Python, Flowmask and the installed packages of `PACKAGES`.
+
+    >>> versions()["flowmask"] == __version__
+    True
+    """
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "flowmask": __version__}
@@ -79,6 +83,14 @@ def make_room(path: Path) -> None:
     """Check that the record can be written, and remove the record of an earlier run.
 
     Raises OutputError if the record cannot be written, or if the file exists and is not a record.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.json")
+    ...     _ = path.write_text('{"exit_code": 0, "versions": {}, "files": []}')
+    ...     make_room(path)
+    ...     path.exists()
+    False
     """
     _check_free(path)
     with atomic_write(path) as partial:
@@ -116,6 +128,14 @@ def write_record(
     begun: start of the run; options: the options of the command line with their values; code: exit code; ending: the
     reason if the run ended before all files were processed, otherwise None. Raises OutputError if the record cannot be
     written, or if the run has written another file to this path.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.json")
+    ...     options = {"model": "small.onnx", "device": "cpu"}
+    ...     write_record(path, datetime.now(UTC), options, [Outcome("a.png", DONE)], 0, None)
+    ...     json.loads(path.read_text())["files"][0]["status"]
+    'done'
     """
     segmented = next((outcome for outcome in outcomes if outcome.device), None)
     record = {

@@ -45,7 +45,14 @@ def channel_map(policy: str, channels: int, choice: Sequence[int] | None = None)
 
 
 def check_choice(policy: str, choice: Sequence[int] | None) -> None:
-    """Raise SettingsError if a choice of channels does not have one number for each input of the network."""
+    """Raise SettingsError if a choice of channels does not have one number for each input of the network.
+
+    >>> check_choice("rgb", (1, 2, 3))
+    >>> check_choice("rgb", (1,))
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: --channels needs 3 numbers for this network, not 1.
+    """
     inputs = CHANNEL_POLICIES[policy]
     if choice is not None and len(choice) != inputs:
         raise SettingsError(f"--channels needs {inputs} numbers for this network, not {len(choice)}.")

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from bench.encode import bmp, bmp_rows, packed, png, tiff, tiff_tags
+from bench.trust.encode import bmp, bmp_rows, packed, png, tiff, tiff_tags
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from bench.encode import bmp, png_chunk, tiff, tiff_tags
+from bench.trust.encode import bmp, png_chunk, tiff, tiff_tags
 from flowmask.cli import main
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image

@@ -31,7 +31,13 @@ BLOCK_BYTES = 4 * 6
 def estimate_diameter(
     image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
 ) -> float:
-    """Return the training diameter in px from the contract; this family does not estimate a diameter from the image."""
+    """Return the training diameter in px from the contract; this family does not estimate a diameter from the image.
+
+    >>> from types import SimpleNamespace
+    >>> network = SimpleNamespace(contract=SimpleNamespace(train_diameter=34.0))
+    >>> estimate_diameter(None, network, (), None)
+    34.0
+    """
     return network.contract.train_diameter
 
 
@@ -39,6 +45,11 @@ def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArr
     """Return the foreground (n, X) bool of the image rows ``core``: interpolated logit > cellprob_threshold.
 
     maps: (1, m, x) float32, the rows ``read`` of the network image.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2), options=SimpleNamespace(cellprob_threshold=1.5))
+    >>> foreground(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))  # logits -2, -1, 1 and 2
+    array([[False, False, False,  True]])
     """
     height, width = plan.network_shape
     rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
@@ -62,6 +73,12 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
 
     maps: (1, m, x) float32, the rows ``read`` of the network image. The owner key of a component is its first pixel in
     the block, as row * X + column in the whole image.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 4), options=SimpleNamespace(cellprob_threshold=0.0))
+    >>> block = label_block(np.array([[[3, 3, -3, 3]]], np.float32), plan, (0, 1), (0, 1))
+    >>> block.labels, block.keys
+    (array([[1, 1, 0, 2]], dtype=int32), array([0, 3]))
     """
     import cv2  # imported here because OpenCV takes longer to load than an image to open
 
