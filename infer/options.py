@@ -43,13 +43,28 @@ def parse_device(text: str) -> tuple[str, int]:
     return match[1] or "cuda", int(match[2] or 0)
 
 
-def parse_channels(text: str) -> tuple[int, ...]:
-    """Return the channel numbers of a comma-separated list. Raises ValueError for any other text.
+def parse_channels(text: str) -> tuple[int | str, ...]:
+    """Return the channels of a comma-separated list: numbers as integers, names as they are.
 
-    >>> parse_channels("3,1,0")
-    (3, 1, 0)
+    Raises ValueError if a channel is missing between two commas.
+
+    >>> parse_channels("3,1,0"), parse_channels("PanCK, DAPI")
+    ((3, 1, 0), ('PanCK', 'DAPI'))
     """
-    return tuple(int(number) for number in text.split(","))
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise ValueError("a channel is missing")
+    return tuple(int(word) if re.fullmatch("-?[0-9]+", word) else word for word in words)
+
+
+def check_channels(value: object) -> None:
+    """Raise SettingsError unless the value is a sequence of channel numbers and names."""
+    given = value if isinstance(value, tuple | list) else ()
+    if not given or not all(isinstance(channel, int | str) and not isinstance(channel, bool) for channel in given):
+        raise SettingsError(
+            f"option channels: {value!r} is not a list of channels; give numbers or names, such as (3, 1, 0) or "
+            '("DAPI",).'
+        )
 
 
 @dataclass(frozen=True)
@@ -69,8 +84,8 @@ class Option:
     unit: str = ""
     choices: tuple[str, ...] = ()
     """All valid values; empty if any text is valid."""
-    check: Callable[[str], object] | None = None
-    """Raises SettingsError for an invalid text; for options that need more than a range or choices."""
+    check: Callable[[Any], object] | None = None
+    """Raises SettingsError for an invalid value; for options that need more than a range or choices."""
 
     def verify(self, name: str, value: Any) -> None:
         """Raise SettingsError, which names the option, if a value is out of range or unknown."""
@@ -128,12 +143,13 @@ class Segmentation(_Checked):
         0.0, "logit of the cell probability above which a pixel belongs to a cell", LABELS, float, low=-20, high=20
     )
     min_size: int = _option(15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px")
-    channels: tuple[int, ...] | None = _option(
+    channels: tuple[int | str, ...] | None = _option(
         None,
-        "image channel for each network input, counted from 1, separated by commas; 0 as the first number is the mean "
-        "of all channels, 0 as a later number is an empty input",
+        "image channel for each network input, or one for all inputs: names as in the file, or numbers from 1, "
+        "separated by commas; 0 as the first number is the mean of all channels, 0 as a later number is an empty input",
         MAPS,
         parse_channels,
+        check=check_channels,
     )
     plane: int | None = _option(
         None,

@@ -170,10 +170,16 @@ def test_what_is_no_device(text):
         Runtime(device=text)
 
 
-@pytest.mark.parametrize("text", ["", "red", "1,", "1;2", "1.5"])
+@pytest.mark.parametrize("text", ["", "1,", ",DAPI", " "])
 def test_what_is_no_list_of_channels(text):
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(ValueError, match="a channel is missing"):
         parse_channels(text)
+
+
+@pytest.mark.parametrize("value", ["DAPI", (), 4, (1.5,), (True,), {"DAPI"}])
+def test_channels_of_python_are_a_sequence(value):
+    with pytest.raises(SettingsError, match="is not a list of channels; give numbers or names"):
+        Segmentation(channels=value)
 
 
 def test_amounts_in_any_case_and_with_or_without_a_unit():

@@ -140,13 +140,15 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
             written = write_labels(job.target, store, options.output.ids, about, image.info.pixel_size_um)
     finally:
         bar.close()
+    notes, warnings = plan.messages(store.cells)
     return Outcome(
         str(job.path),
         DONE,
         labels=tuple(map(str, written)),
         cells=store.cells,
         diameter=plan.diameter,
-        notes=image.info.notes,
+        notes=(*image.info.notes, *notes),
+        warnings=warnings,
     )
 
 
