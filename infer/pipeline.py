@@ -92,7 +92,7 @@ def plan_image(
     names = image.info.channel_names
     channels = channel_map(contract.channels, image.shape[0], options.channels, names)
     unused = unused_note(channels, image.shape[0], names) if options.channels is None else None
-    diameter = diameter or options.diameter
+    diameter = diameter or options.diameter_in_pixels(image.info.pixel_size_um)
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)

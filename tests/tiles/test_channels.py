@@ -10,7 +10,7 @@ import flowmask
 from flowmask.cli import main
 from flowmask.errors import SettingsError
 from flowmask.images.image import open_image
-from flowmask.runs.batch import ALL_DONE, SOME_FAILED
+from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.tiles.channels import channel_map, listed, unused_note
 from tests.conftest import needs_network
 
@@ -127,6 +127,24 @@ def test_channels_that_were_not_looked_at_are_named(tmp_path, capsys):
     assert bool(file["cells"]) == bool(file["notes"])
     assert main([str(word) for word in [*words, "--channels", "GFP"]]) == SOME_FAILED
     assert "a.tif: option channels: there is no channel GFP; the channels of this image" in capsys.readouterr().err
+
+
+@needs_network
+def test_a_diameter_in_micrometres_is_that_in_px(tmp_path, capsys):
+    pixels = four_channels()[3]
+    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, resolution=(2, 2), metadata={"unit": "um"})
+    tifffile.imwrite(tmp_path / "b.tif", pixels)
+    words = ["--diameter", "14um", "--report", tmp_path / "run.json", "-o", tmp_path / "out"]
+    expected = flowmask.segment(pixels, diameter=28).labels
+    for name, more, code in (("a", [], 0), ("b", ["--pixel-size", "0.5"], 0), ("b", [], SOME_FAILED)):
+        assert main([str(word) for word in ["-i", tmp_path / f"{name}.tif", *words, *more]]) == code
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / f"{name}_label.tiff"), expected)
+        assert open_image(tmp_path / "out" / f"{name}_label.tiff").info.pixel_size_um == 0.5
+    assert "b.tif: the diameter 14um needs a pixel size, and the image has none;" in capsys.readouterr().err
+    for wrong in (["--diameter", "30"], []):
+        words = ["-i", tmp_path / "a.tif", "-o", tmp_path / "out", "--pixel-size", "0.5", *wrong]
+        assert main([str(word) for word in words]) == WRONG_USAGE
+        assert "the option pixel-size 0.5 has no effect without a diameter in" in capsys.readouterr().err
 
 
 @needs_network
