@@ -20,7 +20,7 @@ from .options import Runtime, Segmentation, parse_memory
 from .system.memory import available_memory
 from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
-from .tiles.channels import channel_map
+from .tiles.channels import channel_map, unused_note
 from .tiles.grid import TileGrid, tile_grid
 from .tiles.normalise import intensity_ranges
 from .tiles.plan import ImagePlan
@@ -40,6 +40,10 @@ class Result:
     """Number of cells."""
     diameter: float
     """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
+    notes: tuple[str, ...] = ()
+    """What was decided for this image, such as the channels that were used, one sentence each."""
+    warnings: tuple[str, ...] = ()
+    """Why the labels may not be what was wanted, one sentence each."""
 
 
 def segment_image(
@@ -64,7 +68,9 @@ def segment_image(
     for rows in label_rows(image, network, plan, progress):
         labels[top : top + len(rows)] = rows
         top += len(rows)
-    return Result(labels, int(labels.max()), plan.diameter)
+    cells = int(labels.max())
+    notes, warnings = plan.messages(cells)
+    return Result(labels, cells, plan.diameter, (*image.info.notes, *notes), warnings)
 
 
 def label_rows(
@@ -106,8 +112,10 @@ def plan_image(
     """
     contract = network.contract
     check_options(contract, options)
-    channels = channel_map(contract.channels, image.shape[0], options.channels)
-    diameter = diameter or options.diameter
+    names = image.info.channel_names
+    channels = channel_map(contract.channels, image.shape[0], options.channels, names)
+    unused = unused_note(channels, image.shape[0], names) if options.channels is None else None
+    diameter = diameter or options.diameter_in_pixels(image.info.pixel_size_um)
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
@@ -119,7 +127,7 @@ def plan_image(
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads)
+    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads, unused)
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:

@@ -24,7 +24,7 @@ from .blocks import LabelBlock, Maps
 
 FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family"}
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
-COMMON = frozenset({"diameter", "channels", "plane", "project", "augment"})
+COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project", "augment"})
 """Fields of `Segmentation` that every family uses."""
 
 
@@ -80,7 +80,7 @@ def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
 
 
 def check_options(contract: Contract, options: Segmentation) -> None:
-    """Raise SettingsError if an option differs from its default and the network's family does not use it.
+    """Raise SettingsError if an option differs from its default and has no use with the network or other options.
 
     >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="semantic")
     >>> check_options(contract, Segmentation(min_size=20))
@@ -89,6 +89,7 @@ def check_options(contract: Contract, options: Segmentation) -> None:
     ...
     flowmask.errors.SettingsError: --flow-threshold has no effect on a network of the semantic family; leave it out.
     """
+    options.check_pixel_size()
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
     for field in fields(Segmentation):
         if field.name in unused and getattr(options, field.name) != field.default:

@@ -180,6 +180,8 @@ def _print_outcome(outcome: Outcome) -> None:
         say(f"{name}: {summary}", sys.stdout)
         for note in outcome.notes:
             say(f"note: {name}: {note}", sys.stderr)
+        for warning in outcome.warnings:
+            say(f"warning: {name}: {warning}", sys.stderr)
 
 
 def _print_skipped(files: list[Path]) -> None:

@@ -137,16 +137,19 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
                 store.append(rows)
             bar.close()
             about = description(origin, store.cells, plan.diameter)
-            written = write_labels(job.target, store, options.output.ids, about, image.info.pixel_size_um)
+            pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
+            written = write_labels(job.target, store, options.output.ids, about, pixel_size)
     finally:
         bar.close()
+    notes, warnings = plan.messages(store.cells)
     return Outcome(
         str(job.path),
         DONE,
         labels=tuple(map(str, written)),
         cells=store.cells,
         diameter=plan.diameter,
-        notes=image.info.notes,
+        notes=(*image.info.notes, *notes),
+        warnings=warnings,
     )
 
 

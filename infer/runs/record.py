@@ -55,7 +55,9 @@ class Outcome:
     last: bool = False
     """Whether the process cannot work on further files, because its GPU failed permanently."""
     notes: Sequence[str] = ()
-    """What was odd about the file and how it was read, one sentence each."""
+    """What was odd about the file, how it was read and which channels were used, one sentence each."""
+    warnings: Sequence[str] = ()
+    """Why the labels may not be what was wanted, one sentence each."""
     network: str | None = None
     """SHA-256 of the network file."""
     trace: str | None = None
