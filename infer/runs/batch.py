@@ -150,7 +150,6 @@ def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes
 
         return prepare(request.model, request.options, request.resume, [job.target for job in jobs])
 
-    segment: Callable[[Job], Outcome]
     if own_process:
         yield from in_worker(prepare, jobs)
     else:
