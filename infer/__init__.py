@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from .api import load_network as load_network
     from .api import segment as segment
     from .api import segment_rows as segment_rows
+    from .labels.cells import CellTable as CellTable
     from .options import Output as Output
     from .options import Runtime as Runtime
     from .options import Segmentation as Segmentation
     from .pipeline import Result as Result
 
 _MODULES = {
+    "CellTable": "labels.cells",
     "Output": "options",
     "Result": "pipeline",
     "Runtime": "options",
@@ -32,6 +34,7 @@ _MODULES = {
     "segment_rows": "api",
 }
 __all__ = [
+    "CellTable",
     "FlowmaskError",
     "ImageError",
     "InputError",

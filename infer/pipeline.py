@@ -11,6 +11,7 @@ from .budget import needed_memory, planned_batch
 from .errors import RunError
 from .families import check_options, family_of
 from .images.image import Image
+from .labels.cells import CellTable, CellTableBuilder
 from .labels.labels import Labels
 from .map_cache import MapCache
 from .network.halving import Halving
@@ -35,9 +36,9 @@ class Result:
     """The segmentation of one image."""
 
     labels: Labels
-    """(Y, X) int32: 0 for background, ids 1..cells in the order of first pixels."""
-    cells: int
-    """Number of cells."""
+    """(Y, X) int32: 0 for background, ids 1, 2, ... in the order of first pixels."""
+    cells: CellTable
+    """The place, size and quality of each cell; its len() is the number of cells."""
     diameter: float
     """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
 
@@ -52,24 +53,29 @@ def segment_image(
     """Return the labels of one image. Raises the errors of `plan_image` and `run_tiles`."""
     plan = plan_image(image, network, options, runtime)
     labels = np.empty(plan.shape, np.int32)
-    top = 0
-    for rows in label_rows(image, network, plan, progress):
+    top, cells = 0, CellTableBuilder()
+    for rows in label_rows(image, network, plan, cells, progress):
         labels[top : top + len(rows)] = rows
         top += len(rows)
-    return Result(labels, int(labels.max()), plan.diameter)
+    return Result(labels, cells.table(), plan.diameter)
 
 
 def label_rows(
-    image: Image, network: Network, plan: ImagePlan, progress: Progress | None = None, cache: MapCache | None = None
+    image: Image,
+    network: Network,
+    plan: ImagePlan,
+    cells: CellTableBuilder,
+    progress: Progress | None = None,
+    cache: MapCache | None = None,
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, as soon as they are final.
 
     Ids are 1, 2, ... in the order of first pixels. Memory holds only a strip of the image. Reading, the network and
-    labelling run in separate threads at the same time. cache: maps of an interrupted run; new maps are added to it.
-    Raises the errors of `run_tiles`.
+    labelling run in separate threads at the same time. cells: an empty table, which is complete after the last rows.
+    cache: maps of an interrupted run; new maps are added to it. Raises the errors of `run_tiles`.
     """
     maps = prefetch(_maps(image, network, plan, progress, cache))
-    return prefetch(family_of(plan.contract).label_rows(maps, plan))
+    return prefetch(family_of(plan.contract).label_rows(maps, plan, cells))
 
 
 def plan_image(

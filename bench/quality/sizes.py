@@ -97,7 +97,7 @@ def main() -> None:
     args = parser.parse_args()
     network = load_network(args.model)
     cases = {case: scored(case, network) for case in CASES}
-    empty = {name: segment(pixels, network).cells for name, pixels in empty_images().items()}
+    empty = {name: len(segment(pixels, network).cells) for name, pixels in empty_images().items()}
     figures = {"model": named(args.model), "cases": cases, "empty": empty}
     print(text(figures))
     print(write_record("sizes", figures))
