@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from .api import open_frames as open_frames
     from .api import segment as segment
     from .api import segment_rows as segment_rows
+    from .labels.cells import CellTable as CellTable
     from .options import Output as Output
     from .options import Runtime as Runtime
     from .options import Segmentation as Segmentation
     from .pipeline import Result as Result
 
 _MODULES = {
+    "CellTable": "labels.cells",
     "Output": "options",
     "Result": "pipeline",
     "Runtime": "options",
@@ -34,6 +36,7 @@ _MODULES = {
     "segment_rows": "api",
 }
 __all__ = [
+    "CellTable",
     "FlowmaskError",
     "ImageError",
     "InputError",

@@ -14,6 +14,7 @@ from .errors import SettingsError
 from .families import open_network
 from .images.image import Image, as_image, open_image
 from .images.image import open_frames as _open_frames
+from .labels.cells import CellTableBuilder
 from .labels.labels import Labels
 from .network.registry import default_network, find_network
 from .network.session import Network, OnnxNetwork
@@ -58,7 +59,8 @@ def segment(
     letter for each axis of an array, such as "CYX" (`flowmask.images.image.as_image`).
     ``changes`` replace fields of ``options``, such as ``diameter=30``.
 
-    The result has ``labels`` (Y, X) int32 with 0 for background, the number of ``cells``, and the ``diameter`` in px.
+    The result has ``labels`` (Y, X) int32 with 0 for background, the ``diameter`` in px, and the
+    table ``cells`` with place, size and quality of each cell (`flowmask.labels.cells.CellTable`).
     A network from `load_network` keeps its device, GPU memory and threads; the device and GPU memory of ``runtime`` are
     then ignored, and its threads apply only to the other steps. Raises ImageError, NetworkError, SettingsError or
     RunError, which are all subclasses of FlowmaskError.
@@ -66,7 +68,7 @@ def segment(
     >>> import numpy as np
     >>> y, x = np.mgrid[:64, :64]
     >>> disk = 200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2)
-    >>> segment(disk, diameter=28).cells
+    >>> len(segment(disk, diameter=28).cells)
     1
     """
     runtime = runtime or Runtime()
@@ -96,7 +98,7 @@ def segment_rows(
     runtime = runtime or Runtime()
     chosen = _options(options, changes)
     opened, loaded = _opened(image, chosen, axes), _network(network, runtime)
-    return label_rows(opened, loaded, plan_image(opened, loaded, chosen, runtime))
+    return label_rows(opened, loaded, plan_image(opened, loaded, chosen, runtime), CellTableBuilder())
 
 
 def open_frames(path: str | Path, plane: int | None = None, project: str | None = None) -> Sequence[tuple[str, Image]]:

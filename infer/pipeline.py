@@ -11,6 +11,7 @@ from .budget import needed_memory, planned_batch
 from .errors import RunError
 from .families import check_options, family_of
 from .images.image import Image
+from .labels.cells import CellTable, CellTableBuilder
 from .labels.labels import Labels
 from .map_cache import MapCache
 from .network.halving import Halving
@@ -35,9 +36,9 @@ class Result:
     """The segmentation of one image."""
 
     labels: Labels
-    """(Y, X) int32: 0 for background, ids 1..cells in the order of first pixels."""
-    cells: int
-    """Number of cells."""
+    """(Y, X) int32: 0 for background, ids 1, 2, ... in the order of first pixels."""
+    cells: CellTable
+    """The place, size and quality of each cell; its len() is the number of cells."""
     diameter: float
     """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
     notes: tuple[str, ...] = ()
@@ -59,28 +60,33 @@ def segment_image(
     >>> from flowmask.images.image import as_image
     >>> y, x = np.mgrid[:64, :64]
     >>> disk = as_image(200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2))
-    >>> segment_image(disk, load_network(), Segmentation(diameter=28)).cells
+    >>> len(segment_image(disk, load_network(), Segmentation(diameter=28)).cells)
     1
     """
     plan = plan_image(image, network, options, runtime)
     labels = np.empty(plan.shape, np.int32)
-    top = 0
-    for rows in label_rows(image, network, plan, progress):
+    top, cells = 0, CellTableBuilder()
+    for rows in label_rows(image, network, plan, cells, progress):
         labels[top : top + len(rows)] = rows
         top += len(rows)
-    cells = int(labels.max())
-    notes, warnings = plan.messages(cells)
-    return Result(labels, cells, plan.diameter, (*image.info.notes, *notes), warnings)
+    table = cells.table()
+    notes, warnings = plan.messages(len(table))
+    return Result(labels, table, plan.diameter, (*image.info.notes, *notes), warnings)
 
 
 def label_rows(
-    image: Image, network: Network, plan: ImagePlan, progress: Progress | None = None, cache: MapCache | None = None
+    image: Image,
+    network: Network,
+    plan: ImagePlan,
+    cells: CellTableBuilder,
+    progress: Progress | None = None,
+    cache: MapCache | None = None,
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, as soon as they are final.
 
     Ids are 1, 2, ... in the order of first pixels. Memory holds only a strip of the image. Reading, the network and
-    labelling run in separate threads at the same time. cache: maps of an interrupted run; new maps are added to it.
-    Raises the errors of `run_tiles`.
+    labelling run in separate threads at the same time. cells: an empty table, which is complete after the last rows.
+    cache: maps of an interrupted run; new maps are added to it. Raises the errors of `run_tiles`.
 
     >>> from flowmask.api import load_network
     >>> from flowmask.images.image import as_image
@@ -88,11 +94,11 @@ def label_rows(
     >>> disk = as_image(200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2))
     >>> network = load_network(device="cpu")
     >>> plan = plan_image(disk, network, Segmentation(diameter=28), Runtime())
-    >>> int(np.concatenate(list(label_rows(disk, network, plan))).max())
+    >>> int(np.concatenate(list(label_rows(disk, network, plan, CellTableBuilder()))).max())
     1
     """
     maps = prefetch(_maps(image, network, plan, progress, cache))
-    return prefetch(family_of(plan.contract).label_rows(maps, plan))
+    return prefetch(family_of(plan.contract).label_rows(maps, plan, cells))
 
 
 def plan_image(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import NetworkError, SettingsError
 from ..images.image import Image
+from ..labels.cells import CellTableBuilder
 from ..labels.labels import Labels
 from ..network.contract import Contract
 from ..network.session import Network, OnnxNetwork
@@ -38,8 +39,9 @@ class Family:
     """Most network rows above and below a block that can change its labels."""
     estimate_diameter: Callable[[Image, Network, ChannelMap, IntensityRanges, int], float]
     """(image, network, channels, ranges, threads) -> the estimated cell diameter in px of the image."""
-    label_rows: Callable[[Iterable[Maps], ImagePlan], Iterator[Labels]]
-    """(rows of maps from the top down, plan) -> labels (n, X) int32 from the top down, numbered by first pixel."""
+    label_rows: Callable[[Iterable[Maps], ImagePlan, CellTableBuilder], Iterator[Labels]]
+    """(rows of maps from the top down, plan, empty table) -> labels (n, X) int32 from the top down, numbered by first
+    pixel. The table is filled as rows become final."""
     label_block: LabelBlock
     """The labels of one block; see `flowmask.families.blocks.LabelBlock`."""
     row_bytes: Callable[[tuple[int, int], tuple[int, int]], int]

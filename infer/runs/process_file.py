@@ -16,6 +16,7 @@ from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import Image, open_frames, open_image
+from ..labels.cells import CellTableBuilder
 from ..labels.paths import frame_path, full_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import (
     Origin,
@@ -200,7 +201,8 @@ def _segmented(
         with LabelStore(job.target.parent, image.shape[1:]) as store:
             cached_diameter = cache.diameter if cache else None
             plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
-            for rows in label_rows(image, setup.network, plan, bar, cache):
+            cells = CellTableBuilder()
+            for rows in label_rows(image, setup.network, plan, cells, bar, cache):
                 store.append(rows)
             bar.close()
             about = description(origin, store.cells, plan.diameter)
