@@ -15,6 +15,8 @@ from .errors import SettingsError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes of each unit of memory."""
+SAVED = ("labels", "overlay", "table", "geojson", "rois")
+"""The outputs of an image; the labels are always written."""
 MAPS, LABELS, NOTHING = "maps", "labels", "nothing"
 """What an option changes: the network's maps and therefore the labels, only the labels, or nothing of these."""
 
@@ -90,6 +92,24 @@ def check_diameter(value: object) -> None:
     """Raise SettingsError if a diameter is a text other than a positive number of micrometres."""
     if isinstance(value, str) and not micrometres(value):
         raise SettingsError(f"--diameter {value} is not a diameter; give px, such as 30, or micrometres, such as 12um.")
+
+
+def parse_save(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list of outputs; all: every one of `SAVED`.
+
+    >>> parse_save("labels, table"), parse_save("all") == SAVED
+    (('labels', 'table'), True)
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    return SAVED if names == ("all",) else names
+
+
+def check_save(value: object) -> None:
+    """Raise SettingsError unless the value is a sequence of names of `SAVED`."""
+    names = value if isinstance(value, tuple | list) else (value,)
+    unknown = [str(name) for name in names if name not in SAVED]
+    if unknown:
+        raise SettingsError(f"--save {unknown[0]} is unknown; give some of {', '.join(SAVED)}, or all.")
 
 
 @dataclass(frozen=True)
@@ -277,7 +297,7 @@ class Runtime(_Checked):
 
 @dataclass(frozen=True)
 class Output(_Checked):
-    """Options of the label files."""
+    """Options of the files that are written."""
 
     ids: str = _option(
         "int32",
@@ -286,6 +306,13 @@ class Output(_Checked):
         "scoring cannot confuse them, and a second, int32 file has one for each",
         LABELS,
         choices=("int32", "challenge"),
+    )
+    save: tuple[str, ...] = _option(
+        ("labels",),
+        "what is written for each image, separated by commas: labels, overlay (picture with outlines), table "
+        "(measurements of each cell), geojson (outlines for QuPath), rois (outlines for ImageJ), or all",
+        parse=parse_save,
+        check=check_save,
     )
 
 
