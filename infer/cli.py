@@ -143,7 +143,8 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
             if default is False:
                 group.add_argument(option_name(name), action="store_true", help=option.meaning)
                 continue
-            suffix = "" if default is None else f" (default {default})"
+            words = ",".join(default) if isinstance(default, tuple) else default
+            suffix = "" if default is None else f" (default {words})"
             unit = f", in {option.unit}" if option.unit and option.unit not in option.meaning else ""
             metavar = "|".join(option.choices) or name.split("_")[-1].upper()
             group.add_argument(
