@@ -7,7 +7,9 @@ which results it changes. The command line and the check of --resume are derived
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -19,7 +21,7 @@ MAPS, LABELS, NOTHING = "maps", "labels", "nothing"
 """What an option changes: the network's maps and therefore the labels, only the labels, or nothing of these."""
 
 
-def parse_memory(text: str, option: str = "--memory") -> int:
+def parse_memory(text: str, option: str = "memory") -> int:
     """Return an amount of memory in bytes. Raises SettingsError, which names ``option``, for any other text.
 
     >>> parse_memory("4G"), parse_memory("1.5K")
@@ -27,7 +29,7 @@ def parse_memory(text: str, option: str = "--memory") -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None:
-        raise SettingsError(f"{option} {text} is not an amount of memory; give one such as 4G or 800M.")
+        raise SettingsError(f"{named(option, text)} is not an amount of memory; give one such as 4G or 800M.")
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
@@ -39,7 +41,7 @@ def parse_device(text: str) -> tuple[str, int]:
     """
     match = re.fullmatch(r"(auto|cpu|tensorrt|cuda)|cuda:(\d{1,3})", text)
     if match is None:
-        raise SettingsError(f"--device {text} is unknown; give one of auto, cpu, cuda, cuda:1, tensorrt.")
+        raise SettingsError(f"{named('device', text)} is unknown; give one of auto, cpu, cuda, cuda:1, tensorrt.")
     return match[1] or "cuda", int(match[2] or 0)
 
 
@@ -74,13 +76,13 @@ class Option:
 
     def verify(self, name: str, value: Any) -> None:
         """Raise SettingsError, which names the option, if a value is out of range or unknown."""
-        option = option_name(name)
         if value is None:
             return
+        option = named(name, value)
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:
-            raise SettingsError(f"{option} {value} is out of range; give a number from {self.low:g} to {self.high:g}.")
+            raise SettingsError(f"{option} is out of range; give a number from {self.low:g} to {self.high:g}.")
         if self.choices and value not in self.choices:
-            raise SettingsError(f"{option} {value} is unknown; give one of {', '.join(self.choices)}.")
+            raise SettingsError(f"{option} is unknown; give one of {', '.join(self.choices)}.")
         if self.check:
             self.check(value)
 
@@ -92,6 +94,45 @@ def option_name(name: str) -> str:
     '--flow-threshold'
     """
     return f"--{name.replace('_', '-')}"
+
+
+def named(name: str, *value: object) -> str:
+    """Return how the message of an error names an option, with its value if that is given, in the words of Python.
+
+    `in_command_words` translates it for the command line.
+
+    >>> named("channels", (3, 0)), named("memory")
+    ('`channels=(3, 0)`', '`memory`')
+    """
+    return f"`{name}={value[0]!r}`" if value else f"`{name}`"
+
+
+def in_command_words(message: str) -> str:
+    """Return a message in which every option is named as on the command line.
+
+    >>> in_command_words("`channels=(3, 0)` does not fit; give a larger `gpu_memory`.")
+    '--channels 3,0 does not fit; give a larger --gpu-memory.'
+    """
+
+    def translated(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name not in NAMES:
+            return match[0]
+        return NAMES[name] if value is None else f"{NAMES[name]} {_as_argument(value)}"
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", translated, message)
+
+
+def _as_argument(value: str) -> str:
+    """Return a value as the command line takes it; ``value``: as in Python.
+
+    >>> _as_argument("(3, 0)"), _as_argument("'cpu'")
+    ('3,0', 'cpu')
+    """
+    with suppress(ValueError, SyntaxError):  # a value that is no literal is shown as it is
+        found = literal_eval(value)
+        return ",".join(map(str, found)) if isinstance(found, tuple) else str(found)
+    return value
 
 
 def options_of(record: type[Any]) -> Iterator[tuple[str, Any, Option]]:
@@ -181,7 +222,7 @@ class Runtime(_Checked):
     gpu_memory: str | None = _option(
         None,
         "most GPU memory to use, such as 10G; never more than nine tenths of the free GPU memory is used",
-        check=lambda text: parse_memory(text, "--gpu-memory"),
+        check=lambda text: parse_memory(text, "gpu_memory"),
     )
 
 
@@ -197,6 +238,13 @@ class Output(_Checked):
         LABELS,
         choices=("int32", "challenge"),
     )
+
+
+NAMES = {
+    "network": "--model",
+    **{name: option_name(name) for record in (Segmentation, Runtime, Output) for name, _, _ in options_of(record)},
+}
+"""The name on the command line of every option that a message can name."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ImageError, SettingsError
+from ..options import named
 
 MAX_UNNAMED_CHANNELS = 4
 """An axis without a known name is the axis of channels only if it has at most this length."""
@@ -13,7 +14,7 @@ FRAMES = "RT"
 SUFFIX = {"R": "p", "T": "t"}
 """Letter of each series in the name of a label file: NAME_p001_t001_label.tiff."""
 PROJECTIONS = ("max", "mean")
-CHOOSE = "choose one with the option plane, or combine them with the option project (max or mean)"
+CHOOSE = f"choose one with {named('plane')}, or combine them with {named('project')} (max or mean)"
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,14 @@ def check_choice(plane: int | None, project: str | None) -> None:
     >>> check_choice(2, "max")
     Traceback (most recent call last):
     ...
-    flowmask.errors.SettingsError: the options plane and project exclude each other; give one of them.
+    flowmask.errors.SettingsError: `plane` and `project` exclude each other; give one of them.
     """
     if plane is not None and project is not None:
-        raise SettingsError("the options plane and project exclude each other; give one of them.")
+        raise SettingsError(f"{named('plane')} and {named('project')} exclude each other; give one of them.")
     if plane is not None and plane < 1:
-        raise SettingsError(f"there is no plane {plane}; planes are counted from 1.")
+        raise SettingsError(f"{named('plane', plane)} does not exist; planes are counted from 1.")
     if project is not None and project not in PROJECTIONS:
-        raise SettingsError(f"project {project} is unknown; give one of {', '.join(PROJECTIONS)}.")
+        raise SettingsError(f"{named('project', project)} is unknown; give one of {', '.join(PROJECTIONS)}.")
 
 
 def chosen_plane(axes: Axes, plane: int | None, project: str | None) -> int | None:

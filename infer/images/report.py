@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import printable
+from ..options import in_command_words
 from .image import open_stack
 
 
@@ -40,7 +41,7 @@ def describe_file(path: Path) -> dict[str, Any]:
         "pixel_size_um": info.pixel_size_um,
         "levels": [list(level) for level in info.levels],
         "nodata": info.nodata,
-        "notes": list(info.notes),
+        "notes": [in_command_words(note) for note in info.notes],
     }
 
 

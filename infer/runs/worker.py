@@ -21,6 +21,7 @@ from dataclasses import asdict
 from .. import errors
 from ..errors import FlowmaskError, RunError
 from ..labels.paths import remove_partials
+from ..options import named
 from .jobs import Job
 from .record import FAILED, Outcome
 from .signals import HEEDED
@@ -93,7 +94,7 @@ class _Worker:
         if not first_line.endswith("\n"):
             raise RunError(
                 "the worker process ended while it opened the network, which may be damaged or too large; choose "
-                "another with --model."
+                f"another with {named('network')}."
             )
         failure = json.loads(first_line)
         if failure:
@@ -106,7 +107,7 @@ class _Worker:
     def cause_of_death(self) -> str:
         """Return why the process ended early and what to do, as an error message; call it after the context."""
         if self._exit_code == -signal.SIGKILL:
-            return "the worker process was killed, probably because memory ran out; set a smaller --memory."
+            return f"the worker process was killed, probably because memory ran out; set a smaller {named('memory')}."
         if self._exit_code < 0:
             name = signal.Signals(-self._exit_code).name
             return (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..errors import SettingsError
 from ..network.contract import CHANNEL_POLICIES
+from ..options import named
 
 Sources = tuple[int, ...]
 """Image channels, from 0, whose mean is one network input; an empty tuple stands for an input of zeros."""
@@ -30,8 +31,8 @@ def channel_map(policy: str, channels: int, choice: Sequence[int] | None = None)
         check_choice(policy, choice)
         if not all(0 <= number <= channels for number in choice):
             raise SettingsError(
-                f"--channels {','.join(map(str, choice))} does not fit an image of {channels} channel(s); give numbers "
-                f"from 0 to {channels}."
+                f"{named('channels', tuple(choice))} does not fit an image of {channels} channel(s); give numbers from "
+                f"0 to {channels}."
             )
         first, *rest = choice
         return ((first - 1,) if first else all_channels, *(((n - 1,) if n else ()) for n in rest))
@@ -51,8 +52,8 @@ def check_choice(policy: str, choice: Sequence[int] | None) -> None:
     >>> check_choice("rgb", (1,))
     Traceback (most recent call last):
     ...
-    flowmask.errors.SettingsError: --channels needs 3 numbers for this network, not 1.
+    flowmask.errors.SettingsError: `channels` needs 3 numbers for this network, not 1.
     """
     inputs = CHANNEL_POLICIES[policy]
     if choice is not None and len(choice) != inputs:
-        raise SettingsError(f"--channels needs {inputs} numbers for this network, not {len(choice)}.")
+        raise SettingsError(f"{named('channels')} needs {inputs} numbers for this network, not {len(choice)}.")

@@ -58,7 +58,9 @@ no_gpu = pytest.mark.skipif(gpu_count() > 0, reason="this machine has a GPU")
 @no_gpu
 @pytest.mark.parametrize("device", ["cuda", "cuda:2", "tensorrt"])
 def test_a_device_that_is_asked_for_and_absent_is_one_sentence(tmp_path, capsys, device):
-    with pytest.raises(SettingsError, match=f"--device {device}: no NVIDIA GPU can be seen .*, or use --device cpu"):
+    with pytest.raises(
+        SettingsError, match=f"`device='{device}'`: no NVIDIA GPU can be seen .*, or use `device='cpu'`"
+    ):
         OnnxNetwork(MODEL, device)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"")
