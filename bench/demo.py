@@ -89,7 +89,7 @@ def segment_sample(sample: Sample, network: OnnxNetwork, output: Path) -> tuple[
     if sample.truth is not None:
         known = [int(sample.truth.max()), f"{f1_challenge(sample.truth, result.labels):.2f}"]
     diameter = f"{result.diameter:.1f}{' (given)' if sample.diameter else ''}"
-    return [sample.name, result.cells, *known, diameter, f"{seconds:.1f}"], picture
+    return [sample.name, len(result.cells), *known, diameter, f"{seconds:.1f}"], picture
 
 
 def main() -> None:

@@ -15,23 +15,28 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .api import load_network as load_network
+    from .api import open_frames as open_frames
     from .api import segment as segment
     from .api import segment_rows as segment_rows
+    from .labels.cells import CellTable as CellTable
     from .options import Output as Output
     from .options import Runtime as Runtime
     from .options import Segmentation as Segmentation
     from .pipeline import Result as Result
 
 _MODULES = {
+    "CellTable": "labels.cells",
     "Output": "options",
     "Result": "pipeline",
     "Runtime": "options",
     "Segmentation": "options",
     "load_network": "api",
+    "open_frames": "api",
     "segment": "api",
     "segment_rows": "api",
 }
 __all__ = [
+    "CellTable",
     "FlowmaskError",
     "ImageError",
     "InputError",
@@ -45,6 +50,7 @@ __all__ = [
     "SettingsError",
     "__version__",
     "load_network",
+    "open_frames",
     "segment",
     "segment_rows",
 ]

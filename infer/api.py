@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,17 @@ import numpy.typing as npt
 from .errors import SettingsError
 from .families import open_network
 from .images.image import Image, as_image, open_image
+from .images.image import open_frames as _open_frames
+from .labels.cells import CellTableBuilder
 from .labels.labels import Labels
 from .network.registry import default_network, find_network
 from .network.session import Network, OnnxNetwork
 from .options import Runtime, Segmentation
 from .pipeline import Result, label_rows, plan_image, segment_image
 
-AnyImage = str | Path | npt.NDArray[np.generic] | Any
-"""The path of a file, or an array, or any object with shape, dtype and slicing, such as a Zarr or Dask array."""
+AnyImage = str | Path | npt.NDArray[np.generic] | Image | Any
+"""The path of a file, an image of `open_frames`, an array, or any object with shape, dtype and slicing, such as a Zarr
+or Dask array."""
 AnyNetwork = Network | str | Path | None
 """The result of `load_network`, a name such as "small", the path of a file, or None for the default network."""
 
@@ -56,7 +59,8 @@ def segment(
     letter for each axis of an array, such as "CYX" (`flowmask.images.image.as_image`).
     ``changes`` replace fields of ``options``, such as ``diameter=30``.
 
-    The result has ``labels`` (Y, X) int32 with 0 for background, the number of ``cells``, and the ``diameter`` in px.
+    The result has ``labels`` (Y, X) int32 with 0 for background, the ``diameter`` in px, and the
+    table ``cells`` with place, size and quality of each cell (`flowmask.labels.cells.CellTable`).
     A network from `load_network` keeps its device, GPU memory and threads; the device and GPU memory of ``runtime`` are
     then ignored, and its threads apply only to the other steps. Raises ImageError, NetworkError, SettingsError or
     RunError, which are all subclasses of FlowmaskError.
@@ -64,7 +68,7 @@ def segment(
     >>> import numpy as np
     >>> y, x = np.mgrid[:64, :64]
     >>> disk = 200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2)
-    >>> segment(disk, diameter=28).cells
+    >>> len(segment(disk, diameter=28).cells)
     1
     """
     runtime = runtime or Runtime()
@@ -94,10 +98,31 @@ def segment_rows(
     runtime = runtime or Runtime()
     chosen = _options(options, changes)
     opened, loaded = _opened(image, chosen, axes), _network(network, runtime)
-    return label_rows(opened, loaded, plan_image(opened, loaded, chosen, runtime))
+    return label_rows(opened, loaded, plan_image(opened, loaded, chosen, runtime), CellTableBuilder())
+
+
+def open_frames(path: str | Path, plane: int | None = None, project: str | None = None) -> Sequence[tuple[str, Image]]:
+    """Return (suffix, image) of each frame of a time or position series; every image can be given to `segment`.
+
+    The suffix, such as "_t001", tells the frames apart. An image is opened when the sequence is indexed, so memory
+    holds one frame. plane, project: as in `Segmentation`. Raises ImageError and SettingsError.
+
+    >>> import tempfile, tifffile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     series = np.zeros((2, 50, 60), np.uint8)
+    ...     tifffile.imwrite(f"{folder}/a.tif", series, imagej=True, metadata={"axes": "TYX"})
+    ...     [(suffix, image.shape) for suffix, image in open_frames(f"{folder}/a.tif")]
+    [('_t001', (1, 50, 60)), ('_t002', (1, 50, 60))]
+    """
+    frames: Sequence[tuple[str, Image]] = _open_frames(Path(path), plane, project)
+    return frames
 
 
 def _opened(image: AnyImage, options: Segmentation, axes: str | None) -> Image:
+    if isinstance(image, Image):
+        if axes is not None or options.plane is not None or options.project is not None:
+            raise SettingsError("this image is opened already; give axes, plane and project where it is opened.")
+        return image
     if isinstance(image, str | Path):
         if axes is not None:
             raise SettingsError("axes are those of an array; a file names its own.")

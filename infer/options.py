@@ -45,13 +45,69 @@ def parse_device(text: str) -> tuple[str, int]:
     return match[1] or "cuda", int(match[2] or 0)
 
 
-def parse_channels(text: str) -> tuple[int, ...]:
-    """Return the channel numbers of a comma-separated list. Raises ValueError for any other text.
+def parse_channels(text: str) -> tuple[int | str, ...]:
+    """Return the channels of a comma-separated list: numbers as integers, names as they are.
 
-    >>> parse_channels("3,1,0")
-    (3, 1, 0)
+    Raises ValueError if a channel is missing between two commas.
+
+    >>> parse_channels("3,1,0"), parse_channels("PanCK, DAPI")
+    ((3, 1, 0), ('PanCK', 'DAPI'))
     """
-    return tuple(int(number) for number in text.split(","))
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise ValueError("a channel is missing")
+    return tuple(int(word) if re.fullmatch("-?[0-9]+", word) else word for word in words)
+
+
+def check_channels(value: object) -> None:
+    """Raise SettingsError unless the value is a sequence of channel numbers and names.
+
+    >>> check_channels((3, "DAPI"))
+    >>> check_channels("DAPI")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `channels='DAPI'` is not a list of channels; give numbers or names, such as ...
+    """
+    given = value if isinstance(value, tuple | list) else ()
+    if not given or not all(isinstance(channel, int | str) and not isinstance(channel, bool) for channel in given):
+        raise SettingsError(
+            f"{named('channels', value)} is not a list of channels; give numbers or names, such as (3, 1, 0) or "
+            '("DAPI",).'
+        )
+
+
+def parse_diameter(text: str) -> float | str:
+    """Return a diameter in px as a number, and one in micrometres as it is. Raises ValueError for any other text.
+
+    >>> parse_diameter("30"), parse_diameter("12um")
+    (30.0, '12um')
+    """
+    return float(text) if micrometres(text) is None else text
+
+
+def micrometres(diameter: float | str | None) -> float | None:
+    """Return the number of micrometres in a text such as "12um" or "12.5 µm"; None for any other value.
+
+    >>> micrometres("12um"), micrometres(30.0)
+    (12.0, None)
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*[uµμ]m\s*", diameter) if isinstance(diameter, str) else None
+    return float(match[1]) if match else None
+
+
+def check_diameter(value: object) -> None:
+    """Raise SettingsError if a diameter is a text other than a positive number of micrometres.
+
+    >>> check_diameter("12um")
+    >>> check_diameter("12 inch")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `diameter='12 inch'` is not a diameter; give px, such as 30, or ...
+    """
+    if isinstance(value, str) and not micrometres(value):
+        raise SettingsError(
+            f"{named('diameter', value)} is not a diameter; give px, such as 30, or micrometres, such as 12um."
+        )
 
 
 @dataclass(frozen=True)
@@ -71,15 +127,16 @@ class Option:
     unit: str = ""
     choices: tuple[str, ...] = ()
     """All valid values; empty if any text is valid."""
-    check: Callable[[str], object] | None = None
-    """Raises SettingsError for an invalid text; for options that need more than a range or choices."""
+    check: Callable[[Any], object] | None = None
+    """Raises SettingsError for an invalid value; for options that need more than a range or choices."""
 
     def verify(self, name: str, value: Any) -> None:
         """Raise SettingsError, which names the option, if a value is out of range or unknown."""
         if value is None:
             return
         option = named(name, value)
-        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+        limited = self.low is not None and self.high is not None and not isinstance(value, str)
+        if limited and not self.low <= value <= self.high:
             raise SettingsError(f"{option} is out of range; give a number from {self.low:g} to {self.high:g}.")
         if self.choices and value not in self.choices:
             raise SettingsError(f"{option} is unknown; give one of {', '.join(self.choices)}.")
@@ -163,8 +220,23 @@ class _Checked:
 class Segmentation(_Checked):
     """Options that determine the labels. Raises SettingsError for an invalid value."""
 
-    diameter: float | None = _option(
-        None, "cell diameter in px of the image; estimated if not given", MAPS, float, low=1, high=10_000, unit="px"
+    diameter: float | str | None = _option(
+        None,
+        "cell diameter in px of the image, or in micrometres, such as 12um; estimated if not given",
+        MAPS,
+        parse_diameter,
+        low=1,
+        high=10_000,
+        unit="px",
+        check=check_diameter,
+    )
+    pixel_size: float | None = _option(
+        None,
+        "micrometres per px, for a diameter in micrometres; by default the pixel size in the image file",
+        MAPS,
+        float,
+        low=1e-4,
+        high=1e4,
     )
     flow_threshold: float = _option(
         0.4, "largest mean squared flow error of a cell; 0 turns this check off", LABELS, float, low=0, high=10
@@ -173,12 +245,13 @@ class Segmentation(_Checked):
         0.0, "logit of the cell probability above which a pixel belongs to a cell", LABELS, float, low=-20, high=20
     )
     min_size: int = _option(15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px")
-    channels: tuple[int, ...] | None = _option(
+    channels: tuple[int | str, ...] | None = _option(
         None,
-        "image channel for each network input, counted from 1, separated by commas; 0 as the first number is the mean "
-        "of all channels, 0 as a later number is an empty input",
+        "image channel for each network input, or one for all inputs: names as in the file, or numbers from 1, "
+        "separated by commas; 0 as the first number is the mean of all channels, 0 as a later number is an empty input",
         MAPS,
         parse_channels,
+        check=check_channels,
     )
     plane: int | None = _option(
         None,
@@ -194,6 +267,39 @@ class Segmentation(_Checked):
     augment: bool = _option(
         False, "average over each tile and its three mirror images; the network takes four times as long", MAPS
     )
+
+    def diameter_in_pixels(self, pixel_size: float | None) -> float | None:
+        """Return the diameter in px of an image; None if it is to be estimated.
+
+        pixel_size: micrometres per px in the image file, or None; the option ``pixel_size`` replaces it. Raises
+        SettingsError if the diameter is in micrometres and the pixel size is unknown or gives a diameter out of range.
+
+        >>> Segmentation(diameter="12um").diameter_in_pixels(0.5)
+        24.0
+        """
+        length = micrometres(self.diameter)
+        if length is None:
+            return None if self.diameter is None else float(self.diameter)
+        size = self.pixel_size or pixel_size
+        if size is None:
+            raise SettingsError(
+                f"the diameter {self.diameter} needs a pixel size, and the image has none; give it in micrometres per "
+                f"px as {named('pixel_size')}, or give the diameter in px."
+            )
+        if not 1 <= length / size <= 10_000:
+            raise SettingsError(
+                f"the diameter {self.diameter} is {length / size:g} px at {size:g} micrometres per px; it must be from "
+                "1 to 10,000 px."
+            )
+        return length / size
+
+    def check_pixel_size(self) -> None:
+        """Raise SettingsError if the option ``pixel_size`` is given and the diameter is not in micrometres."""
+        if self.pixel_size is not None and micrometres(self.diameter) is None:
+            raise SettingsError(
+                f"{named('pixel_size', self.pixel_size)} has no effect without a diameter in micrometres, such as "
+                "12um; leave it out."
+            )
 
 
 @dataclass(frozen=True)

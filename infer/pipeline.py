@@ -11,6 +11,7 @@ from .budget import needed_memory, planned_batch
 from .errors import RunError
 from .families import check_options, family_of
 from .images.image import Image
+from .labels.cells import CellTable, CellTableBuilder
 from .labels.labels import Labels
 from .map_cache import MapCache
 from .network.halving import Halving
@@ -20,7 +21,7 @@ from .options import Runtime, Segmentation, parse_memory
 from .system.memory import available_memory
 from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
-from .tiles.channels import channel_map
+from .tiles.channels import channel_map, unused_note
 from .tiles.grid import TileGrid, tile_grid
 from .tiles.normalise import intensity_ranges
 from .tiles.plan import ImagePlan
@@ -35,11 +36,15 @@ class Result:
     """The segmentation of one image."""
 
     labels: Labels
-    """(Y, X) int32: 0 for background, ids 1..cells in the order of first pixels."""
-    cells: int
-    """Number of cells."""
+    """(Y, X) int32: 0 for background, ids 1, 2, ... in the order of first pixels."""
+    cells: CellTable
+    """The place, size and quality of each cell; its len() is the number of cells."""
     diameter: float
     """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
+    notes: tuple[str, ...] = ()
+    """What was decided for this image, such as the channels that were used, one sentence each."""
+    warnings: tuple[str, ...] = ()
+    """Why the labels may not be what was wanted, one sentence each."""
 
 
 def segment_image(
@@ -55,26 +60,33 @@ def segment_image(
     >>> from flowmask.images.image import as_image
     >>> y, x = np.mgrid[:64, :64]
     >>> disk = as_image(200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2))
-    >>> segment_image(disk, load_network(), Segmentation(diameter=28)).cells
+    >>> len(segment_image(disk, load_network(), Segmentation(diameter=28)).cells)
     1
     """
     plan = plan_image(image, network, options, runtime)
     labels = np.empty(plan.shape, np.int32)
-    top = 0
-    for rows in label_rows(image, network, plan, progress):
+    top, cells = 0, CellTableBuilder()
+    for rows in label_rows(image, network, plan, cells, progress):
         labels[top : top + len(rows)] = rows
         top += len(rows)
-    return Result(labels, int(labels.max()), plan.diameter)
+    table = cells.table()
+    notes, warnings = plan.messages(len(table))
+    return Result(labels, table, plan.diameter, (*image.info.notes, *notes), warnings)
 
 
 def label_rows(
-    image: Image, network: Network, plan: ImagePlan, progress: Progress | None = None, cache: MapCache | None = None
+    image: Image,
+    network: Network,
+    plan: ImagePlan,
+    cells: CellTableBuilder,
+    progress: Progress | None = None,
+    cache: MapCache | None = None,
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, as soon as they are final.
 
     Ids are 1, 2, ... in the order of first pixels. Memory holds only a strip of the image. Reading, the network and
-    labelling run in separate threads at the same time. cache: maps of an interrupted run; new maps are added to it.
-    Raises the errors of `run_tiles`.
+    labelling run in separate threads at the same time. cells: an empty table, which is complete after the last rows.
+    cache: maps of an interrupted run; new maps are added to it. Raises the errors of `run_tiles`.
 
     >>> from flowmask.api import load_network
     >>> from flowmask.images.image import as_image
@@ -82,11 +94,11 @@ def label_rows(
     >>> disk = as_image(200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2))
     >>> network = load_network(device="cpu")
     >>> plan = plan_image(disk, network, Segmentation(diameter=28), Runtime())
-    >>> int(np.concatenate(list(label_rows(disk, network, plan))).max())
+    >>> int(np.concatenate(list(label_rows(disk, network, plan, CellTableBuilder()))).max())
     1
     """
     maps = prefetch(_maps(image, network, plan, progress, cache))
-    return prefetch(family_of(plan.contract).label_rows(maps, plan))
+    return prefetch(family_of(plan.contract).label_rows(maps, plan, cells))
 
 
 def plan_image(
@@ -106,8 +118,10 @@ def plan_image(
     """
     contract = network.contract
     check_options(contract, options)
-    channels = channel_map(contract.channels, image.shape[0], options.channels)
-    diameter = diameter or options.diameter
+    names = image.info.channel_names
+    channels = channel_map(contract.channels, image.shape[0], options.channels, names)
+    unused = unused_note(channels, image.shape[0], names) if options.channels is None else None
+    diameter = diameter or options.diameter_in_pixels(image.info.pixel_size_um)
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
@@ -119,7 +133,7 @@ def plan_image(
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads)
+    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads, unused)
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:

@@ -136,7 +136,7 @@ def test_two_runs_into_one_folder_at_once(folders, options):
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is not an ONNX file"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--device", "tpu"), "--device tpu is unknown"),
-        (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "--channels needs 3 numbers"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "needs 1 or 3 channels, not 2"),
     ],
 )
 def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options, message):
@@ -150,7 +150,7 @@ def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options
 def test_a_channel_choice_that_does_not_fit_is_a_failure_of_that_image(folders, capsys):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
     assert run(folders, "--channels", "1,2,3") == SOME_FAILED
-    assert "a.png: --channels 1,2,3 does not fit an image of 1 channel" in capsys.readouterr().err
+    assert "a.png: --channels: 2 does not fit an image of 1 channel" in capsys.readouterr().err
 
 
 def test_a_side_file_or_an_empty_one_does_not_take_an_images_name(folders):

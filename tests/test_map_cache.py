@@ -8,6 +8,7 @@ import pytest
 
 from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
+from flowmask.labels.cells import CellTableBuilder
 from flowmask.labels.paths import maps_path
 from flowmask.labels.provenance import labels_origin, maps_origin
 from flowmask.map_cache import MapCache, discard
@@ -164,7 +165,11 @@ def test_kept_rows_go_through_the_network_no_more(network, tmp_path):
     def labels(kept=None):
         counting = Counting(network)
         plan = plan_image(image, counting, Segmentation(), Runtime(), kept.diameter if kept else None)
-        return plan.diameter, np.concatenate(list(label_rows(image, counting, plan, cache=kept))), counting
+        return (
+            plan.diameter,
+            np.concatenate(list(label_rows(image, counting, plan, CellTableBuilder(), cache=kept))),
+            counting,
+        )
 
     diameter, whole, all_tiles = labels()
     path = tmp_path / "maps"

@@ -22,6 +22,7 @@ from flowmask.options import (
     options_of,
     parse_channels,
     parse_device,
+    parse_diameter,
     parse_memory,
     values_that_change,
 )
@@ -38,7 +39,7 @@ each_range = pytest.mark.parametrize(
     ids=[key for key, (*_, option) in KNOBS.items() if option.low is not None],
 )
 CHANGES = {
-    "diameter": MAPS, "channels": MAPS, "augment": MAPS, "plane": MAPS, "project": MAPS,
+    "diameter": MAPS, "pixel_size": MAPS, "channels": MAPS, "augment": MAPS, "plane": MAPS, "project": MAPS,
     "flow_threshold": LABELS, "cellprob_threshold": LABELS, "min_size": LABELS, "ids": LABELS,
     "batch": NOTHING, "memory": NOTHING, "threads": NOTHING, "device": NOTHING, "gpu_memory": NOTHING,
 }  # fmt: skip
@@ -46,7 +47,7 @@ OTHER = {
     "diameter": ("30.5", 30.5), "flow_threshold": ("0.2", 0.2), "cellprob_threshold": ("-1.5", -1.5),
     "min_size": ("3", 3), "channels": ("3,1,0", (3, 1, 0)), "augment": (None, True), "batch": ("4", 4),
     "memory": ("4G", "4G"), "threads": ("2", 2), "device": ("cuda:1", "cuda:1"), "gpu_memory": ("10G", "10G"),
-    "ids": ("challenge", "challenge"), "plane": ("3", 3), "project": ("max", "max"),
+    "ids": ("challenge", "challenge"), "pixel_size": ("0.5", 0.5), "plane": ("3", 3), "project": ("max", "max"),
 }  # fmt: skip
 """For each option the text of another value than the default, and that value."""
 
@@ -63,11 +64,11 @@ def test_values_out_of_range_are_named(record, name, option):
 def test_every_number_has_a_range():
     numbers = {name for _, name, _, option in KNOBS.values() if option.parse in (int, float)}
     ranges = {name for _, name, _, option in KNOBS.values() if option.low is not None and option.high is not None}
-    assert (
-        numbers
-        == ranges
-        == {"diameter", "flow_threshold", "cellprob_threshold", "min_size", "batch", "plane", "threads"}
-    )
+    assert "pixel_size" in numbers
+    assert numbers | {"diameter"} == ranges
+    assert ranges == {
+        "diameter", "pixel_size", "flow_threshold", "cellprob_threshold", "min_size", "batch", "plane", "threads",
+    }  # fmt: skip
 
 
 @each_option
@@ -172,10 +173,35 @@ def test_what_is_no_device(text):
         Runtime(device=text)
 
 
-@pytest.mark.parametrize("text", ["", "red", "1,", "1;2", "1.5"])
+@pytest.mark.parametrize("text", ["", "1,", ",DAPI", " "])
 def test_what_is_no_list_of_channels(text):
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(ValueError, match="a channel is missing"):
         parse_channels(text)
+
+
+@pytest.mark.parametrize("value", ["DAPI", (), 4, (1.5,), (True,), {"DAPI"}])
+def test_channels_of_python_are_a_sequence(value):
+    with pytest.raises(SettingsError, match="is not a list of channels; give numbers or names"):
+        Segmentation(channels=value)
+
+
+@pytest.mark.parametrize("text", ["12um", "12 um", "12.0 \u00b5m", "12\u03bcm"])
+def test_a_diameter_in_micrometres(text):
+    options = Segmentation(diameter=parse_diameter(text))
+    assert options.diameter_in_pixels(0.25) == 48
+    assert dataclasses.replace(options, pixel_size=0.5).diameter_in_pixels(0.25) == 24
+    assert Segmentation(diameter=parse_diameter("12")).diameter_in_pixels(0.25) == 12
+    assert Segmentation().diameter_in_pixels(0.25) is None
+    with pytest.raises(SettingsError, match=f"the diameter {text} needs a pixel size, and the image has none"):
+        options.diameter_in_pixels(None)
+    with pytest.raises(SettingsError, match="is 12000 px at 0.001 micrometres per px; it must be from 1 to 10,000 px"):
+        options.diameter_in_pixels(0.001)
+
+
+@pytest.mark.parametrize("text", ["12mm", "0um", "-3um", "um", "1e3um", "12umm"])
+def test_what_is_no_diameter(text):
+    with pytest.raises(SettingsError, match="is not a diameter; give px, such as 30, or micrometres, such as 12um"):
+        Segmentation(diameter=text)
 
 
 def test_amounts_in_any_case_and_with_or_without_a_unit():

@@ -24,7 +24,7 @@ def test_cells_are_found(network):
     result = flowmask.segment(SAMPLE.image, network, flowmask.Segmentation(diameter=26))
     assert result.labels.shape == SAMPLE.labels.shape
     assert result.labels.dtype == np.int32
-    assert result.cells == result.labels.max()
+    assert len(result.cells) == result.labels.max()
     assert f1(SAMPLE.labels, result.labels) > 0.8
 
 
@@ -39,7 +39,7 @@ def test_the_same_bits_whatever_the_batch_and_the_threads(network, runtime):
     one = flowmask.segment(SAMPLE.image, network, diameter=20)
     fresh = flowmask.load_network(MODEL, device="cpu", threads=runtime.get("threads", 0))
     other = flowmask.segment(SAMPLE.image, fresh, flowmask.Segmentation(diameter=20), flowmask.Runtime(**runtime))
-    assert one.cells > 20
+    assert len(one.cells) > 20
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
@@ -63,14 +63,14 @@ def test_odd_sizes(network, shape):
 @pytest.mark.parametrize("value", [0, 255])
 def test_a_flat_image_has_no_cells(network, value):
     result = flowmask.segment(np.full((100, 120), value, np.uint8), network)
-    assert result.cells == 0
+    assert len(result.cells) == 0
 
 
 @pytest.mark.slow
 def test_grey_and_the_same_grey_in_colour_agree(network):
     grey = flowmask.segment(SAMPLE.image, network)
     colour = flowmask.segment(np.repeat(SAMPLE.image[..., None], 3, axis=-1), network)
-    assert grey.cells > 20
+    assert len(grey.cells) > 20
     np.testing.assert_array_equal(grey.labels, colour.labels)
 
 
@@ -80,7 +80,7 @@ def test_files_and_paths_are_taken_too(network, tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", SAMPLE.image)
     from_file = flowmask.segment(tmp_path / "a.tif", MODEL, runtime=flowmask.Runtime(device="cpu"), diameter=26)
     from_array = flowmask.segment(SAMPLE.image, network, flowmask.Segmentation(diameter=26))
-    assert from_array.cells > 20
+    assert len(from_array.cells) > 20
     np.testing.assert_array_equal(from_file.labels, from_array.labels)
 
 

@@ -27,6 +27,7 @@ from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.families import family_of
 from flowmask.images.image import Image
+from flowmask.labels.cells import CellTableBuilder
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
 from flowmask.network.registry import default_network
@@ -65,7 +66,7 @@ def segmented(image: Image, network: Network, options: Segmentation) -> tuple[La
     """
     plan = plan_image(image, network, options, Runtime())
     maps = list(run_tiles(image, network, plan))
-    labels = np.concatenate(list(family_of(network.contract).label_rows(maps, plan)))
+    labels = np.concatenate(list(family_of(network.contract).label_rows(maps, plan, CellTableBuilder())))
     return labels, plan.diameter, cell_confidence(labels, np.concatenate([part[-1] for part in maps]))
 
 
@@ -105,7 +106,7 @@ class Group:
                 self.images[source][name], cells = score(image, truth, network, options)
                 self._cells[source].append(cells)
             else:
-                self.on_empty[f"{source}/{name}"] = segment_image(image, network, options).cells
+                self.on_empty[f"{source}/{name}"] = len(segment_image(image, network, options).cells)
 
     def figures(self) -> Record:
         """Return all scores of the group: for each source, and the mean over sources."""

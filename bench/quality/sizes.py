@@ -79,7 +79,7 @@ def scored(case: str, network: Network) -> dict[str, float]:
 
 def measured(network: Network) -> Record:
     """Return the scores of each case, and the number of cells found on each image without cells."""
-    empty = {name: segment_image(as_image(pixels), network).cells for name, pixels in empty_images().items()}
+    empty = {name: len(segment_image(as_image(pixels), network).cells) for name, pixels in empty_images().items()}
     return {"cases": {case: scored(case, network) for case in CASES}, "empty": empty}
 
 

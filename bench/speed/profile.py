@@ -40,6 +40,7 @@ from flowmask import cli
 from flowmask.api import load_network, segment
 from flowmask.families import family_of
 from flowmask.images.image import Image, open_image
+from flowmask.labels.cells import CellTableBuilder
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
 from flowmask.network.registry import default_network
@@ -197,7 +198,7 @@ def stages(path: Path, network: OnnxNetwork, batch: int, share: float) -> Second
         _blend(plan, last, maps)
     parts = list(run_tiles(image, network, plan))
     with _timed(seconds, "labelling", scale):
-        labels = list(family_of(contract).label_rows(parts, plan))
+        labels = list(family_of(contract).label_rows(parts, plan, CellTableBuilder()))
     with (
         tempfile.TemporaryDirectory() as folder,
         _timed(seconds, "label file", scale),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import NetworkError, SettingsError
 from ..images.image import Image
+from ..labels.cells import CellTableBuilder
 from ..labels.labels import Labels
 from ..network.contract import Contract
 from ..network.session import Network, OnnxNetwork
@@ -24,7 +25,7 @@ from .blocks import LabelBlock, Maps
 
 FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family"}
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
-COMMON = frozenset({"diameter", "channels", "plane", "project", "augment"})
+COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project", "augment"})
 """Fields of `Segmentation` that every family uses."""
 
 
@@ -38,8 +39,9 @@ class Family:
     """Most network rows above and below a block that can change its labels."""
     estimate_diameter: Callable[[Image, Network, ChannelMap, IntensityRanges, int], float]
     """(image, network, channels, ranges, threads) -> the estimated cell diameter in px of the image."""
-    label_rows: Callable[[Iterable[Maps], ImagePlan], Iterator[Labels]]
-    """(rows of maps from the top down, plan) -> labels (n, X) int32 from the top down, numbered by first pixel."""
+    label_rows: Callable[[Iterable[Maps], ImagePlan, CellTableBuilder], Iterator[Labels]]
+    """(rows of maps from the top down, plan, empty table) -> labels (n, X) int32 from the top down, numbered by first
+    pixel. The table is filled as rows become final."""
     label_block: LabelBlock
     """The labels of one block; see `flowmask.families.blocks.LabelBlock`."""
     row_bytes: Callable[[tuple[int, int], tuple[int, int]], int]
@@ -80,7 +82,7 @@ def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
 
 
 def check_options(contract: Contract, options: Segmentation) -> None:
-    """Raise SettingsError if an option differs from its default and the network's family does not use it.
+    """Raise SettingsError if an option differs from its default and has no use with the network or other options.
 
     >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="semantic")
     >>> check_options(contract, Segmentation(min_size=20))
@@ -89,6 +91,7 @@ def check_options(contract: Contract, options: Segmentation) -> None:
     ...
     flowmask.errors.SettingsError: `flow_threshold` has no effect on a network of the semantic family; leave it out.
     """
+    options.check_pixel_size()
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
     for field in fields(Segmentation):
         if field.name in unused and getattr(options, field.name) != field.default:

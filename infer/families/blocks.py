@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ..labels.cells import CellTableBuilder
 from ..labels.labels import Labels
 from ..tiles.plan import ImagePlan
 from ..tiles.rescale import positions
@@ -29,6 +30,7 @@ Span = tuple[int, int]
 """First and last row, the last excluded."""
 Keys = npt.NDArray[np.int64]
 """Owner keys, first pixels or areas of cells."""
+Sums = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,15 @@ class Block:
     """(cells,) int64: pixels of each cell in this block."""
     edges: Keys
     """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background."""
+    sums: Sums
+    """(cells,) float64: sum of the cell probability over the pixels of each cell in this block; NaN if unknown."""
 
 
-def make_block(core: Span, labels: Labels, keys: Keys) -> Block:
+def make_block(core: Span, labels: Labels, keys: Keys, sums: Sums | None = None) -> Block:
     """Return the block with these labels; cells without a pixel are removed and the others are renumbered.
 
-    labels: (n, X) int32 of the core rows; keys: the owner keys (ids,) int64 of the ids 1, 2, ....
+    labels: (n, X) int32 of the core rows; keys: the owner keys (ids,) int64 of the ids 1, 2, ...; sums: (ids,) float64
+    as in `Block`, None if unknown.
 
     >>> make_block((5, 6), np.array([[0, 2, 2]], "i4"), np.array([40, 41])).keys
     array([41])
@@ -62,9 +67,11 @@ def make_block(core: Span, labels: Labels, keys: Keys) -> Block:
     background = 0 if cells.all() else 1
     numbered = (indices.reshape(labels.shape) + (1 - background)).astype(np.int32)
     present = keys[ids[cells] - 1]
+    known = np.full(len(present), np.nan) if sums is None else sums[ids[cells] - 1]
     key_of_label = np.concatenate([[-1], present])
     offset = core[0] * labels.shape[1]
-    return Block(core, numbered, present, first[cells] + offset, areas[cells], key_of_label[numbered[[0, -1]]])
+    edges = key_of_label[numbered[[0, -1]]]
+    return Block(core, numbered, present, first[cells] + offset, areas[cells], edges, known)
 
 
 LabelBlock = Callable[[Maps, ImagePlan, Span, Span], Block]
@@ -79,6 +86,10 @@ class Gathered:
     """(k,) int64: owner keys, sorted."""
     ids: npt.NDArray[np.int32]
     """(k,) int32: final id of each key; 0 removes a cell that is too small."""
+    probabilities: Sums
+    """(cells,) float64: mean cell probability of the cells 1, 2, ...; NaN if unknown."""
+    too_small: int
+    """Number of cells that were removed because they are too small."""
 
     def labels(self, block: Block) -> Labels:
         """Return the final labels (n, X) int32 of a block."""
@@ -106,13 +117,16 @@ def gather(blocks: Sequence[Block], min_size: int = 0, join: bool = False) -> Ga
     links = np.searchsorted(keys, _touching(blocks) if join else np.zeros((0, 2), np.int64))
     root = _roots(len(keys), links)
     joined_first = np.full(len(keys), np.iinfo(np.int64).max)
-    joined_areas = np.zeros(len(keys), np.int64)
+    joined_areas, sums = np.zeros(len(keys), np.int64), np.zeros(len(keys))
     np.minimum.at(joined_first, root, first)
     np.add.at(joined_areas, root, areas)
-    cells = np.flatnonzero((root == np.arange(len(keys))) & (joined_areas >= max(1, min_size)))
+    np.add.at(sums, root[indices], np.concatenate([block.sums for block in blocks]))
+    whole = root == np.arange(len(keys))
+    cells = np.flatnonzero(whole & (joined_areas >= max(1, min_size)))
+    cells = cells[np.argsort(joined_first[cells])]
     ids = np.zeros(len(keys), np.int32)
-    ids[cells[np.argsort(joined_first[cells])]] = np.arange(1, len(cells) + 1)
-    return Gathered(keys, ids[root])
+    ids[cells] = np.arange(1, len(cells) + 1)
+    return Gathered(keys, ids[root], sums[cells] / joined_areas[cells], int(np.count_nonzero(whole)) - len(cells))
 
 
 def _touching(blocks: Sequence[Block]) -> Keys:
@@ -163,13 +177,18 @@ def rows_to_read(plan: ImagePlan, core: Span, halo: int) -> Span:
 
 
 def label_rows_by_blocks(
-    parts: Iterable[Maps], plan: ImagePlan, label_block: LabelBlock, halo: int, height: int = BLOCK
+    parts: Iterable[Maps],
+    plan: ImagePlan,
+    label_block: LabelBlock,
+    halo: int,
+    height: int = BLOCK,
+    cells: CellTableBuilder | None = None,
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, numbered 1, 2, ... by first pixel.
 
     parts: the maps (channels, n, X) float32 from the top down; height: image rows of a block. Cells that touch across
     the border of two blocks become one cell. A cell can be as tall as the image, so the labels of all blocks are
-    stored in a temporary file before the first ones are final.
+    stored in a temporary file before the first ones are final. cells: the table to fill; None if it is not needed.
 
     >>> from types import SimpleNamespace
     >>> plan = SimpleNamespace(shape=(3, 2), network_shape=(3, 2), options=SimpleNamespace(min_size=0))
@@ -179,6 +198,7 @@ def label_rows_by_blocks(
     >>> np.concatenate(list(label_rows_by_blocks([column], plan, label_block, halo=0, height=2))).tolist()
     [[0, 1], [0, 1], [0, 1]]
     """
+    cells = CellTableBuilder() if cells is None else cells
     tables: list[Block] = []
     sizes: list[int] = []
     with tempfile.TemporaryFile() as file:
@@ -186,10 +206,14 @@ def label_rows_by_blocks(
             sizes.append(file.write(zlib.compress(block.labels.tobytes(), LEVEL)))
             tables.append(replace(block, labels=np.zeros((0, 0), np.int32)))
         file.seek(0)
-        cells = gather(tables, plan.options.min_size, join=True)
+        gathered = gather(tables, plan.options.min_size, join=True)
+        cells.candidates, cells.too_small = len(gathered.probabilities) + gathered.too_small, gathered.too_small
+        cells.add_cells(gathered.probabilities, np.full(len(gathered.probabilities), np.nan))
         for table, size in zip(tables, sizes, strict=True):
             labels = np.frombuffer(zlib.decompress(file.read(size)), np.int32).reshape(-1, plan.shape[1])
-            yield cells.labels(replace(table, labels=labels))
+            final = gathered.labels(replace(table, labels=labels))
+            cells.add_rows(final)
+            yield final
 
 
 def _blocks(parts: Iterable[Maps], plan: ImagePlan, label_block: LabelBlock, halo: int, height: int) -> Iterator[Block]:

@@ -21,7 +21,10 @@ from zlib import crc32
 Function = TypeVar("Function", bound=Callable[..., Any])
 PREFIX = "_ahead_"
 """First part of the file name of a module that was compiled ahead of time."""
-HOMES = ("families.flow.targets", "families.flow.follow", "families.flow.masks", "labels.challenge", "labels.measure")
+HOMES = (
+    "families.flow.targets", "families.flow.follow", "families.flow.masks", "labels.challenge", "labels.measure",
+    "labels.intensity", "labels.outlines", "labels.shape",
+)  # fmt: skip
 """The modules of this package that contain kernels."""
 SOURCES = (
     *HOMES, "families.flow.constants", "kernels.compiled", "labels.labels", "system.cpu", "system.parallel",

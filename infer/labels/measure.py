@@ -1,4 +1,4 @@
-"""Bounding boxes and areas of the cells of a label image."""
+"""Bounding boxes, areas and sums of positions of the cells of a label image."""
 
 from __future__ import annotations
 
@@ -56,3 +56,22 @@ def measure(labels: Labels, top: int, boxes: Boxes, areas: npt.NDArray[np.int64]
                 box[2] = top + y + 1
                 box[3] = max(box[3], x + 1)
                 areas[cell] += 1
+
+
+@kernel("void(i4[:,::1], i8, i8[:,::1])")
+def sum_positions(labels: Labels, top: int, sums: npt.NDArray[np.int64]) -> None:
+    """Add the positions of the pixels of some rows of the label image to the sums of their cells, in place.
+
+    labels: rows (n, X) int32, of which the first is row ``top`` of the image. sums: (cells, 2) int64 (y, x) in px.
+
+    >>> sums = np.zeros((1, 2), np.int64)
+    >>> sum_positions(np.array([[0, 1, 1]], np.int32), 5, sums)
+    >>> sums
+    array([[10,  3]])
+    """
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            cell = labels[y, x] - 1
+            if cell >= 0:
+                sums[cell, 0] += top + y
+                sums[cell, 1] += x

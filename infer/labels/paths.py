@@ -27,6 +27,29 @@ def label_path(folder: Path, name: str, challenge: bool = False) -> Path:
     return folder / f"{name.split('.')[0] if challenge else SUFFIX.sub('', name)}{LABEL_SUFFIX}"
 
 
+def frame_path(target: Path, suffix: str) -> Path:
+    """Return the label file of one frame of a series, whose image has the label file ``target``.
+
+    suffix: of the frame, such as "_t001"; empty for a file of one image.
+
+    >>> frame_path(Path("out/cells_label.tiff"), "_t001").as_posix()
+    'out/cells_t001_label.tiff'
+    """
+    return target.with_name(f"{target.name.removesuffix(LABEL_SUFFIX)}{suffix}{LABEL_SUFFIX}")
+
+
+def may_be_frame(target: Path, other: Path) -> bool:
+    """Return whether ``target`` is the label file that an image with the label file ``other`` has, or a frame of it.
+
+    >>> may_be_frame(Path("a_t001_label.tiff"), Path("a_label.tiff"))
+    True
+    >>> may_be_frame(Path("a_test_label.tiff"), Path("a_label.tiff"))
+    False
+    """
+    stem, start = target.name.removesuffix(LABEL_SUFFIX), other.name.removesuffix(LABEL_SUFFIX)
+    return stem.startswith(start) and re.fullmatch(r"(_[a-z]\d{3,})*", stem[len(start) :]) is not None
+
+
 def full_path(target: Path) -> Path:
     """Return the int32 file beside the label file ``target``; it is written if int16 cannot number all cells.
 

@@ -147,8 +147,8 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
     try:
         with closing(_segmented(request, jobs, own_process)) as segmented:
             for outcome in map(_in_command_words, chain(conflicts, segmented)):
+                _print_outcome(outcome, outcomes[-1] if outcomes else None)
                 outcomes.append(outcome)
-                _print_outcome(outcome)
                 if outcome.status == FAILED:
                     code = SOME_FAILED
                     if request.strict:
@@ -163,39 +163,46 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
 
 
 def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes:
-    """Yield the outcome of each job, from a worker process or from this process."""
+    """Yield the outcomes of each job, from a worker process or from this process."""
 
     def prepare() -> Segment:
         from .process_file import prepare
 
-        return prepare(request.model, request.options, request.resume)
+        return prepare(request.model, request.options, request.resume, [job.target for job in jobs])
 
-    segment: Callable[[Job], Outcome]
     if own_process:
         yield from in_worker(prepare, jobs)
     else:
         segment = prepare()
-        yield from map(segment, jobs)
+        for job in jobs:
+            yield from (message for message in segment(job) if isinstance(message, Outcome))
 
 
 def _unprocessed(jobs: list[Job], outcomes: list[Outcome], first: str) -> list[Outcome]:
-    """Return outcomes for the jobs without one: status ``first`` for the first job, `NOT_REACHED` for the others."""
-    processed = {outcome.file for outcome in outcomes}
-    unprocessed = [str(job.path) for job in jobs if str(job.path) not in processed]
+    """Return outcomes for the jobs that are not done: status ``first`` for the first, `NOT_REACHED` for the others.
+
+    A series is done when there is an outcome for each of its frames.
+    """
+    processed = Counter(outcome.file for outcome in outcomes)
+    frames = {outcome.file: outcome.frames for outcome in outcomes}
+    unprocessed = [str(job.path) for job in jobs if processed[str(job.path)] < frames.get(str(job.path), 1)]
     return [Outcome(path, NOT_REACHED if index else first) for index, path in enumerate(unprocessed)]
 
 
-def _print_outcome(outcome: Outcome) -> None:
-    """Print one line about an image."""
+def _print_outcome(outcome: Outcome, before: Outcome | None) -> None:
+    """Print one line about an image, and its notes unless ``before``, a frame of the same file, has the same notes."""
     if outcome.status == FAILED:
         complain(outcome.reason or "")
     else:
         duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
         summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
-        name = Path(outcome.file).name
+        name = " ".join(filter(None, (Path(outcome.file).name, outcome.frame)))
         say(f"{name}: {summary}", sys.stdout)
-        for note in outcome.notes:
+        repeated = before is not None and (before.file, before.notes) == (outcome.file, outcome.notes)
+        for note in () if repeated else outcome.notes:
             say(f"note: {name}: {note}", sys.stderr)
+        for warning in outcome.warnings:
+            say(f"warning: {name}: {warning}", sys.stderr)
 
 
 def _print_skipped(files: list[Path]) -> None:

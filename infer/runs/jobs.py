@@ -23,7 +23,9 @@ class Job:
     path: Path
     """The image file."""
     target: Path
-    """The label file."""
+    """The label file; of a series, that of a file with one image: each frame adds its suffix."""
+    frame: int = 0
+    """The first frame to segment, counted from 0."""
 
 
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:

@@ -27,8 +27,16 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A file was opened, and the outcomes of its frames follow."""
+
+    suffixes: Sequence[str]
+    """The suffix of each frame's label file, such as "_t001"; ("",) for a file of one image."""
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """The result of one file."""
+    """The result of one file, or of one frame of a series."""
 
     file: str
     """Path of the image file, as found by `flowmask.runs.jobs.find_images`."""
@@ -36,6 +44,10 @@ class Outcome:
     """`DONE`, `SKIPPED`, `FAILED`, `INTERRUPTED` or `NOT_REACHED`."""
     reason: str | None = None
     """Error message of a failed file; it names the file and what to do."""
+    frame: str | None = None
+    """Which frame of a time or position series, such as t001; None for a file of one image."""
+    frames: int = 1
+    """Number of frames of the file."""
     labels: Sequence[str] = ()
     """Paths of the label files: one, or two if the first has reused ids."""
     cells: int | None = None
@@ -55,11 +67,23 @@ class Outcome:
     last: bool = False
     """Whether the process cannot work on further files, because its GPU failed permanently."""
     notes: Sequence[str] = ()
-    """What was odd about the file and how it was read, one sentence each."""
+    """What was odd about the file, how it was read and which channels were used, one sentence each."""
+    warnings: Sequence[str] = ()
+    """Why the labels may not be what was wanted, one sentence each."""
     network: str | None = None
     """SHA-256 of the network file."""
     trace: str | None = None
     """Traceback of an unexpected error."""
+
+
+def failure(path: Path, reason: str, frame: str | None = None, frames: int = 1) -> Outcome:
+    """Return the outcome of a file, or of one of its frames, that failed; the reason names both.
+
+    >>> failure(Path("a.tif"), "a.tif: it is damaged.", "t002", 9).reason
+    'a.tif: frame t002: it is damaged.'
+    """
+    named = f"{path}: {f'frame {frame}: ' if frame else ''}{reason.removeprefix(f'{path}: ')}"
+    return Outcome(str(path), FAILED, named, frame=frame, frames=frames)
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowmask.families.flow.masks import fill_holes, flow_errors, renumber
+from flowmask.families.flow.masks import fill_holes, quality, renumber
 from flowmask.families.flow.targets import label_boxes, labels_to_flows
 from flowmask.images.image import ArrayImage
 from flowmask.labels.labels import median_diameter
@@ -52,7 +52,7 @@ def test_flow_errors(given, theirs):
     truth = given["truth"]
     rows, columns = (positions(0, length, length, length) for length in SHAPE)
     cells = np.arange(1, truth.max() + 1)
-    ours = flow_errors(cells, label_boxes(truth, len(cells)), truth, 0, maps, 0, SHAPE[0], rows, columns)
+    ours, _ = quality(cells, label_boxes(truth, len(cells)), truth, 0, maps, 0, SHAPE[0], rows, columns)
     np.testing.assert_allclose(ours, theirs["errors"], atol=1e-5)
 
 

@@ -164,10 +164,10 @@ source, output, spare, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.arg
 options = Options(Segmentation(diameter=26), Runtime(batch=batch, device="cpu"))
 segment = prepare(Path(sys.argv[5]), options, False)
 jobs = [Job(path, output / f"{path.stem}_label.tiff") for path in sorted(source.iterdir())]
-outcomes = [segment(jobs[-1])]
+outcomes = [list(segment(jobs[-1]))[-1]]
 size = 1024 * int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 resource.setrlimit(resource.RLIMIT_AS, (size + spare, size + spare))
-outcomes += [segment(job) for job in jobs]
+outcomes += [list(segment(job))[-1] for job in jobs]
 print(json.dumps([asdict(outcome) for outcome in outcomes]))
 """
 

@@ -186,7 +186,7 @@ WORTHLESS = {
 def test_values_of_no_use_make_no_cells(network, name):
     result = flowmask.segment(WORTHLESS[name], network)
     assert result.labels.shape == (60, 70)
-    assert result.cells == result.labels.max() == 0
+    assert len(result.cells) == result.labels.max() == 0
 
 
 @pytest.mark.slow
@@ -197,7 +197,7 @@ def test_images_of_hardly_any_pixel(network, shape, dtype):
     for diameter in (None, 1, 10_000):
         result = flowmask.segment(pixels, network, diameter=diameter)
         assert result.labels.shape == shape[:2]
-        assert result.cells == result.labels.max()
+        assert len(result.cells) == result.labels.max()
 
 
 def test_what_is_not_finite_takes_no_part(network):
@@ -205,7 +205,7 @@ def test_what_is_not_finite_takes_no_part(network):
     spoilt = clean.copy()
     spoilt[100:103, 60:63] = np.nan, np.inf, -np.inf
     one, other = (flowmask.segment(pixels, network, diameter=18) for pixels in (clean, spoilt))
-    assert one.cells >= 3
+    assert len(one.cells) >= 3
     assert f1(one.labels[:80], other.labels[:80]) > 0.9
 
 

@@ -21,7 +21,7 @@ from ...tiles.rescale import positions
 from ..blocks import Block, Maps, Span, make_block
 from .constants import REACH
 from .follow import count_ends, follow, inner_field
-from .masks import SEED_PIXELS, SPREAD_PIXELS, fill_holes, flow_errors, grow, label, peaks, renumber
+from .masks import SEED_PIXELS, SPREAD_PIXELS, fill_holes, grow, label, peaks, quality, renumber
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
@@ -66,7 +66,7 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     measure(labels, first, boxes, areas)
     cells = np.flatnonzero(areas >= max(1, options.min_size))
     if options.flow_threshold > 0:
-        errors = flow_errors(cells + 1, boxes, labels, first, by_row, read[0], height, rows, columns, threads)
+        errors, _ = quality(cells + 1, boxes, labels, first, by_row, read[0], height, rows, columns, threads)
         cells = cells[errors <= options.flow_threshold]
     # Number the others by first pixel and fill their holes.
     accepted = np.zeros(len(seeds), np.bool_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ...labels.cells import CellTableBuilder
 from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
 from .. import Family
@@ -19,10 +20,10 @@ LABEL_BYTES = 4 * 2
 """Bytes per image pixel of these rows, for path ends and labels."""
 
 
-def _label_rows(parts: Iterable[Maps], plan: ImagePlan) -> Iterator[Labels]:
+def _label_rows(parts: Iterable[Maps], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
     from .strip import label_rows  # imported here: without compiled kernels this takes longer than opening the network
 
-    return label_rows(parts, plan.network_shape, plan.shape, plan.options, plan.threads)
+    return label_rows(parts, plan.network_shape, plan.shape, plan.options, plan.threads, cells)
 
 
 def _label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:

@@ -120,8 +120,8 @@ def label(ends: Ends, bases: npt.NDArray[np.int64], basins: Labels, top: int, la
                 labels[i, j] = basins[bases[i] + end // width - top, end % width]
 
 
-@kernel("void(i8[::1], i4[:,::1], i4[:,::1], i8, f4[:,:,::1], i8, i8, f8[::1], f8[::1], f8[::1])")
-def _flow_errors(
+@kernel("void(i8[::1], i4[:,::1], i4[:,::1], i8, f4[:,:,::1], i8, i8, f8[::1], f8[::1], f8[::1], f8[::1])")
+def _quality(
     cells: npt.NDArray[np.int64],
     boxes: Boxes,
     labels: Labels,
@@ -132,13 +132,14 @@ def _flow_errors(
     rows: Positions,
     columns: Positions,
     errors: npt.NDArray[np.float64],
+    probabilities: npt.NDArray[np.float64],
 ) -> None:
-    """Fill ``errors`` (len(cells),); see `flow_errors`."""
+    """Fill ``errors`` and ``probabilities``, both (len(cells),); see `quality`."""
     for index in range(len(cells)):
         top, left, bottom, right = boxes[cells[index] - 1]
         mask = labels[top - labels_top : bottom - labels_top, left:right] == cells[index]
         flows = cell_flows(mask)
-        total, count = 0.0, 0
+        total, probability, count = 0.0, 0.0, 0
         for y in range(bottom - top):
             for x in range(right - left):
                 if mask[y, x]:
@@ -146,11 +147,12 @@ def _flow_errors(
                     dy = flows[0, y, x] - sample(maps[:, 0], at_y, at_x, maps_top, height) / FLOW_SCALE
                     dx = flows[1, y, x] - sample(maps[:, 1], at_y, at_x, maps_top, height) / FLOW_SCALE
                     total += dy * dy + dx * dx
+                    probability += 1 / (1 + np.exp(-sample(maps[:, 2], at_y, at_x, maps_top, height)))
                     count += 1
-        errors[index] = total / count
+        errors[index], probabilities[index] = total / count, probability / count
 
 
-def flow_errors(
+def quality(
     cells: npt.NDArray[np.int64],
     boxes: Boxes,
     labels: Labels,
@@ -161,11 +163,12 @@ def flow_errors(
     rows: Positions,
     columns: Positions,
     threads: int = 1,
-) -> npt.NDArray[np.float64]:
-    """Return the flow error (len(cells),) float64 of each cell: the mean of |true flow - network flow / 5| squared.
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the flow error and the cell probability of each cell, both (len(cells),) float64.
 
-    The mean is over the pixels of the cell; the true flow is computed from its mask (`cell_flows`). Method:
-    ``remove_bad_flow_masks`` of Cellpose, for each cell separately.
+    The flow error is the mean of |true flow - network flow / 5| squared over the pixels of the cell; the true flow is
+    computed from its mask (`cell_flows`). Method: ``remove_bad_flow_masks`` of Cellpose, for each cell separately. The
+    probability is the mean of the logistic function of the logit.
 
     cells: cell numbers, from 1; boxes: (n, 4) of all cells. labels: (Y, X) int32 from source row ``labels_top`` on;
     maps: (y, 3, x) float32 from network row ``maps_top`` on; height: rows of the whole network image. rows, columns:
@@ -175,20 +178,18 @@ def flow_errors(
     >>> labels, boxes = np.ones((2, 4), np.int32), np.array([[0, 0, 2, 4]], np.int32)
     >>> maps = np.zeros((2, 3, 4), np.float32)
     >>> maps[:, :2] = 5 * labels_to_flows(labels).transpose(1, 0, 2)
-    >>> flow_errors(np.array([1]), boxes, labels, 0, maps, 0, 2, np.arange(2.0), np.arange(4.0)).round(6)
-    array([0.])
-    >>> flow_errors(np.array([1]), boxes, labels, 0, 0 * maps, 0, 2, np.arange(2.0), np.arange(4.0)).round(6)
-    array([1.])
+    >>> errors, probabilities = quality(np.array([1]), boxes, labels, 0, maps, 0, 2, np.arange(2.0), np.arange(4.0))
+    >>> errors.round(6), probabilities  # the flows are true, the logits are 0
+    (array([0.]), array([0.5]))
     """
-    errors = np.zeros(len(cells))
+    errors, probabilities = np.zeros(len(cells)), np.zeros(len(cells))
 
     def work(first: int, last: int) -> None:
-        _flow_errors(
-            cells[first:last], boxes, labels, labels_top, maps, maps_top, height, rows, columns, errors[first:last]
-        )
+        filled = errors[first:last], probabilities[first:last]
+        _quality(cells[first:last], boxes, labels, labels_top, maps, maps_top, height, rows, columns, *filled)
 
     in_parallel(len(cells), BAND, threads, work)
-    return errors
+    return errors, probabilities
 
 
 @kernel("i8(i4[:,::1], i4[::1], b1[::1], i8)")

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ...labels.cells import CellTableBuilder
 from ...labels.labels import Labels
 from ...labels.measure import measure
 from ...options import Segmentation
@@ -34,10 +35,10 @@ from .masks import (
     SEED_PIXELS,
     SPREAD_PIXELS,
     fill_holes,
-    flow_errors,
     grow,
     label,
     peaks,
+    quality,
     renumber,
 )
 
@@ -51,11 +52,13 @@ def label_rows(
     shape: tuple[int, int],
     options: Segmentation,
     threads: int = 0,
+    cells: CellTableBuilder | None = None,
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, numbered 1, 2, ... in the order of first pixels.
 
     parts: the maps (3, n, x) float32 (dy, dx, logit) of the network image from the top down. network_shape, shape:
     (Y, X) of the network image and of the image. threads: number of CPU threads; 0 means one for each usable core.
+    cells: the table to fill; None if it is not needed.
 
     >>> from flowmask.families.flow.targets import labels_to_flows
     >>> square = np.zeros((20, 20), np.int32)
@@ -65,7 +68,9 @@ def label_rows(
     >>> np.array_equal(np.concatenate(rows), square)
     True
     """
-    strip = _Strip(network_shape, shape, options, usable_threads(threads))
+    strip = _Strip(
+        network_shape, shape, options, usable_threads(threads), CellTableBuilder() if cells is None else cells
+    )
     for part in parts:
         yield strip.advance(part)
 
@@ -74,10 +79,17 @@ class _Strip:
     """The rows that later stages still need, the cells found so far, and how far each stage has come."""
 
     def __init__(
-        self, network_shape: tuple[int, int], shape: tuple[int, int], options: Segmentation, threads: int
+        self,
+        network_shape: tuple[int, int],
+        shape: tuple[int, int],
+        options: Segmentation,
+        threads: int,
+        table: CellTableBuilder,
     ) -> None:
         self.options = options
         self.threads = threads
+        self.table = table
+        """The numbered cells, measured on the finished rows."""
 
         # The geometry of the image.
         self.height, self.width = network_shape
@@ -120,6 +132,8 @@ class _Strip:
         """Area of each cell in source pixels."""
         self.accepted = np.empty(0, np.bool_)
         """Whether each cell has passed the checks."""
+        self.quality = np.empty((2, 0), np.float32)
+        """Flow error and cell probability of each cell that is checked and large enough."""
         self.numbers = np.empty(0, np.int32)
         """Final number of each cell, 0 as long as it has none."""
 
@@ -198,6 +212,7 @@ class _Strip:
         self.boxes = np.concatenate([self.boxes, np.zeros((count, 4), np.int32)])
         self.areas = np.concatenate([self.areas, np.zeros(count, np.int64)])
         self.accepted = np.concatenate([self.accepted, np.zeros(count, np.bool_)])
+        self.quality = np.concatenate([self.quality, np.zeros((2, count), np.float32)], axis=1)
         self.numbers = np.concatenate([self.numbers, np.zeros(count, np.int32)])
         self.seeded_rows = last
 
@@ -245,14 +260,21 @@ class _Strip:
                 break
             last += 1
         cells = np.arange(self.checked_cells, last)
+        candidates = int(np.count_nonzero(self.areas[cells]))
         cells = cells[self.areas[cells] >= max(1, self.options.min_size)]
         self.checked_cells = last
+        errors, probabilities = self._quality(cells)
+        self.quality[:, cells] = errors, probabilities
+        self.table.candidates += candidates
+        self.table.too_small += candidates - len(cells)
         if self.options.flow_threshold > 0:
-            cells = cells[self._flow_errors(cells) <= self.options.flow_threshold]
+            passed = errors <= self.options.flow_threshold
+            self.table.wrong_flow += int(np.count_nonzero(~passed))
+            cells = cells[passed]
         self.accepted[cells] = True
 
-    def _flow_errors(self, cells: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        return flow_errors(
+    def _quality(self, cells: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        return quality(
             cells + 1,
             self.boxes,
             self.labels.rows(self.labels.top, self.labels.bottom),
@@ -287,7 +309,10 @@ class _Strip:
             self.numbered_cells = renumber(labels, self.numbers, self.accepted, before)
             self.numbered_rows = last
         new_cells = np.flatnonzero(self.numbers > before)
-        self.unfilled = np.concatenate([self.unfilled, new_cells[np.argsort(self.numbers[new_cells])]])
+        new_cells = new_cells[np.argsort(self.numbers[new_cells])]
+        errors, probabilities = self.quality[:, new_cells]
+        self.table.add_cells(probabilities, errors)
+        self.unfilled = np.concatenate([self.unfilled, new_cells])
 
     def _fill_holes(self) -> None:
         """Stage 7: fill the holes of the cells whose rows are all numbered, in the order of their numbers."""
@@ -302,4 +327,5 @@ class _Strip:
         last = int(self.boxes[self.unfilled[0], 0]) if self.unfilled.size else self.numbered_rows
         finished = self.labels.rows(self.labels.top, last).copy()
         self.labels.drop(last)
+        self.table.add_rows(finished)
         return finished

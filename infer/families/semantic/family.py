@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...images.image import Image
+from ...labels.cells import CellTableBuilder
 from ...labels.labels import Labels
 from ...network.session import Network
 from ...tiles.channels import ChannelMap
 from ...tiles.normalise import IntensityRanges
 from ...tiles.plan import ImagePlan
-from ...tiles.rescale import positions
+from ...tiles.rescale import interpolate, positions
 from .. import Family
 from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks, make_block
 
@@ -41,31 +42,31 @@ def estimate_diameter(
     return network.contract.train_diameter
 
 
-def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:
-    """Return the foreground (n, X) bool of the image rows ``core``: interpolated logit > cellprob_threshold.
+def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.float32]:
+    """Return the interpolated logits (n, X) float32 of the image rows ``core``.
 
     maps: (1, m, x) float32, the rows ``read`` of the network image.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2))
+    >>> logits(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))
+    array([[-2., -1.,  1.,  2.]], dtype=float32)
+    """
+    height, width = plan.network_shape
+    rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
+    columns = positions(0, plan.shape[1], plan.shape[1], width)
+    return interpolate(interpolate(maps, rows, 1), columns, 2)[0]
+
+
+def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:
+    """Return the foreground (n, X) bool of the image rows ``core``: logit > cellprob_threshold; see `logits`.
 
     >>> from types import SimpleNamespace
     >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2), options=SimpleNamespace(cellprob_threshold=1.5))
     >>> foreground(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))  # logits -2, -1, 1 and 2
     array([[False, False, False,  True]])
     """
-    height, width = plan.network_shape
-    rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
-    columns = positions(0, plan.shape[1], plan.shape[1], width)
-    logits = _interpolated(_interpolated(maps[0], rows, 0), columns, 1)
-    return logits > np.float32(plan.options.cellprob_threshold)
-
-
-def _interpolated(values: npt.NDArray[np.float32], at: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float32]:
-    """Return (Y, X) float32 values interpolated linearly at the positions ``at`` along axis 0 or 1."""
-    below = at.astype(np.int64)
-    above = np.minimum(below + 1, values.shape[axis] - 1)
-    weight = (at - below).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
-    low, high = np.take(values, below, axis), np.take(values, above, axis)
-    interpolated: npt.NDArray[np.float32] = low + (high - low) * weight
-    return interpolated
+    return logits(maps, plan, core, read) > np.float32(plan.options.cellprob_threshold)
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
@@ -82,16 +83,24 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     """
     import cv2  # imported here because OpenCV takes longer to load than an image to open
 
-    mask = foreground(maps, plan, core, read)
+    values = logits(maps, plan, core, read)
+    mask = values > np.float32(plan.options.cellprob_threshold)
     count, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
     first = np.zeros(count, np.int64)
     ids, pixels = np.unique(components, return_index=True)
     first[ids] = pixels + core[0] * plan.shape[1]
-    return make_block(core, np.asarray(components, np.int32), first[1:])
+    sums = np.bincount(components[mask], _probabilities(values[mask]), count).astype(np.float64)
+    return make_block(core, np.asarray(components, np.int32), first[1:], sums[1:])
 
 
-def _label_rows(parts: Iterable[Maps], plan: ImagePlan) -> Iterator[Labels]:
-    return label_rows_by_blocks(parts, plan, label_block, HALO)
+def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the logistic function of logits, rounded to multiples of 2^-24 so that sums in any order are exact."""
+    probabilities: npt.NDArray[np.float64] = np.rint(2.0**24 / (1 + np.exp(-logits.astype(np.float64)))) / 2.0**24
+    return probabilities
+
+
+def _label_rows(parts: Iterable[Maps], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
+    return label_rows_by_blocks(parts, plan, label_block, HALO, cells=cells)
 
 
 def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:

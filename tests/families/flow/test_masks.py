@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from flowmask.families.flow.masks import fill_holes, flow_errors, grow, peaks, renumber
+from flowmask.families.flow.masks import fill_holes, grow, peaks, quality, renumber
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import label_boxes, labels_to_flows
 from flowmask.labels.metrics import f1
@@ -71,9 +71,10 @@ def test_a_cell_with_foreign_flows_is_removed_and_a_threshold_of_zero_keeps_it()
     maps[:2, :, 40:] *= -1
     by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
     rows, columns = positions(0, 40, 40, 40), positions(0, 80, 80, 80)
-    errors = flow_errors(np.array([1, 2]), label_boxes(labels, 2), labels, 0, by_row, 0, 40, rows, columns)
+    errors, probabilities = quality(np.array([1, 2]), label_boxes(labels, 2), labels, 0, by_row, 0, 40, rows, columns)
     assert errors[0] < 0.01
     assert errors[1] > 3
+    assert probabilities[0] == pytest.approx(1 / (1 + np.exp(-6)))
     weak = perfect_maps(labels)
     weak[:2, :, 40:] *= 0.3
     kept, _ = instances(weak, labels.shape, Segmentation())

@@ -10,6 +10,7 @@ import pytest
 from flowmask.families.flow.constants import REACH
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import labels_to_flows
+from flowmask.labels.cells import CellTableBuilder
 from flowmask.options import Segmentation
 from tests.conftest import ROOT
 from tests.reference.whole import whole_labels
@@ -103,7 +104,7 @@ def test_few_rows_are_held():
     from flowmask.families.flow.strip import _Strip
 
     maps = noisy_maps(simulate("dense_tissue", (6000, 64), 1, 24).labels, 1.0, 0.1)
-    strip = _Strip(maps.shape[1:], (6000, 64), Segmentation(), 2)
+    strip = _Strip(maps.shape[1:], (6000, 64), Segmentation(), 2, CellTableBuilder())
     held = []
     for top in range(0, 6000, 100):
         strip.advance(maps[:, top : top + 100])
@@ -116,6 +117,7 @@ def test_several_callers_may_label_at_once():
     code = """
 import threading
 import numpy as np
+from flowmask.labels.cells import CellTableBuilder
 from flowmask.options import Segmentation
 from flowmask.families.flow.strip import label_rows
 maps = np.random.default_rng(1).normal(size=(3, 300, 400)).astype(np.float32)
