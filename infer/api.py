@@ -121,11 +121,13 @@ def open_frames(path: str | Path, plane: int | None = None, project: str | None 
 def _opened(image: AnyImage, options: Segmentation, axes: str | None) -> Image:
     if isinstance(image, Image):
         if axes is not None or options.plane is not None or options.project is not None:
-            raise SettingsError("this image is opened already; give axes, plane and project where it is opened.")
+            raise SettingsError(
+                "this image is already open; give axes, plane and project to the function that opens it."
+            )
         return image
     if isinstance(image, str | Path):
         if axes is not None:
-            raise SettingsError("axes are those of an array; a file names its own.")
+            raise SettingsError("axes apply to arrays only, because a file states its own axes; leave them out.")
         return open_image(Path(image), options.plane, options.project)
     return as_image(image, axes, options.plane, options.project)
 

@@ -338,9 +338,9 @@ class Output(_Checked):
 
     ids: str = _option(
         "int32",
-        "numbers of the cells; int32: each cell has its own (uint16 file up to 65,535 cells, int32 file above); "
-        "challenge: int16 file; of more than 32,767 cells from 25 Mpx on, some share a number where the challenge's "
-        "scoring cannot confuse them, and a second, int32 file has one for each",
+        "int32: every cell has its own number, in a uint16 file up to 65,535 cells, otherwise in an int32 file; "
+        "challenge: an int16 file for the NeurIPS challenge; in a large image with more than 32,767 cells distant "
+        "cells share numbers, and a second file, NAME_label_int32.tiff, gives every cell its own number",
         LABELS,
         choices=("int32", "challenge"),
     )

@@ -91,7 +91,9 @@ def understand(axes: str, shape: tuple[int, ...], chosen: bool = False) -> Axes:
     planes = [at for at in where if at not in channels + frames]
     notes: list[str] = []
     if axes.count("Y") != 1 or axes.count("X") != 1 or len(channels) > 1 or len(planes) > 1:
-        raise ImageError(f"its axes {axes} {shape} are not those of one stack; save each stack as a file of its own.")
+        raise ImageError(
+            f"its axes {axes} {shape} do not tell channels from planes; save each stack as a separate file."
+        )
     if planes and not channels and not chosen and axes[planes[0]] not in "ZI" and shape[planes[0]] <= 4:
         notes.append(
             f"Its {shape[planes[0]]} planes have no named axis and were read as channels; if they are sections, "
@@ -129,7 +131,9 @@ def chosen_plane(axes: Axes, plane: int | None, project: str | None) -> int | No
     (2, None)
     """
     if plane is not None and plane > axes.planes:
-        raise ImageError(f"it has {axes.planes} plane(s), so there is no plane {plane}; give a number up to that.")
+        raise ImageError(
+            f"it has {axes.planes} plane(s), so there is no plane {plane}; give a number from 1 to {axes.planes}."
+        )
     if project is not None:
         return None
     if plane is None and axes.planes > 1:

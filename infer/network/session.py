@@ -105,10 +105,10 @@ def _contract_of(session: onnxruntime.InferenceSession, path: Path) -> Contract:
     contract = from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
     names = tuple(output.name for output in session.get_outputs())
     if names[: len(contract.outputs)] != contract.outputs:
-        raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
+        raise NetworkError(f"{path}: its outputs {names} differ from those in its contract; export the network again.")
     inputs = [(i.name, i.type, i.shape[1:2]) for i in session.get_inputs()]
     if inputs != [("image", "tensor(float)", [contract.inputs])]:
-        raise NetworkError(f"{path}: its inputs {inputs} are not those of its contract; export the network again.")
+        raise NetworkError(f"{path}: its inputs {inputs} differ from those in its contract; export the network again.")
     return contract
 
 

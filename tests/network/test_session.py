@@ -48,7 +48,7 @@ def test_a_network_whose_input_is_not_the_contracts(onnx, tmp_path):
     entry = next(entry for entry in model.metadata_props if entry.key == KEY)
     entry.value = entry.value.replace('"channels": "rgb"', '"channels": "green-blue"')
     onnx.save(model, tmp_path / "a.onnx")
-    with pytest.raises(NetworkError, match="a.onnx: its inputs .* are not those of its contract"):
+    with pytest.raises(NetworkError, match="a.onnx: its inputs .* differ from those in its contract"):
         OnnxNetwork(tmp_path / "a.onnx", "cpu")
 
 
