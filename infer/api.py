@@ -106,6 +106,13 @@ def open_frames(path: str | Path, plane: int | None = None, project: str | None 
 
     The suffix, such as "_t001", tells the frames apart. An image is opened when the sequence is indexed, so memory
     holds one frame. plane, project: as in `Segmentation`. Raises ImageError and SettingsError.
+
+    >>> import tempfile, tifffile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     series = np.zeros((2, 50, 60), np.uint8)
+    ...     tifffile.imwrite(f"{folder}/a.tif", series, imagej=True, metadata={"axes": "TYX"})
+    ...     [(suffix, image.shape) for suffix, image in open_frames(f"{folder}/a.tif")]
+    [('_t001', (1, 50, 60)), ('_t002', (1, 50, 60))]
     """
     frames: Sequence[tuple[str, Image]] = _open_frames(Path(path), plane, project)
     return frames
@@ -114,11 +121,13 @@ def open_frames(path: str | Path, plane: int | None = None, project: str | None 
 def _opened(image: AnyImage, options: Segmentation, axes: str | None) -> Image:
     if isinstance(image, Image):
         if axes is not None or options.plane is not None or options.project is not None:
-            raise SettingsError("this image is opened already; give axes, plane and project where it is opened.")
+            raise SettingsError(
+                "this image is already open; give axes, plane and project to the function that opens it."
+            )
         return image
     if isinstance(image, str | Path):
         if axes is not None:
-            raise SettingsError("axes are those of an array; a file names its own.")
+            raise SettingsError("axes apply to arrays only, because a file states its own axes; leave them out.")
         return open_image(Path(image), options.plane, options.project)
     return as_image(image, axes, options.plane, options.project)
 

@@ -7,7 +7,9 @@ which results it changes. The command line and the check of --resume are derived
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -21,7 +23,7 @@ MAPS, LABELS, NOTHING = "maps", "labels", "nothing"
 """What an option changes: the network's maps and therefore the labels, only the labels, or nothing of these."""
 
 
-def parse_memory(text: str, option: str = "--memory") -> int:
+def parse_memory(text: str, option: str = "memory") -> int:
     """Return an amount of memory in bytes. Raises SettingsError, which names ``option``, for any other text.
 
     >>> parse_memory("4G"), parse_memory("1.5K")
@@ -29,7 +31,7 @@ def parse_memory(text: str, option: str = "--memory") -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None:
-        raise SettingsError(f"{option} {text} is not an amount of memory; give one such as 4G or 800M.")
+        raise SettingsError(f"{named(option, text)} is not an amount of memory; give one such as 4G or 800M.")
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
@@ -41,7 +43,7 @@ def parse_device(text: str) -> tuple[str, int]:
     """
     match = re.fullmatch(r"(auto|cpu|tensorrt|cuda)|cuda:(\d{1,3})", text)
     if match is None:
-        raise SettingsError(f"--device {text} is unknown; give one of auto, cpu, cuda, cuda:1, tensorrt.")
+        raise SettingsError(f"{named('device', text)} is unknown; give one of auto, cpu, cuda, cuda:1, tensorrt.")
     return match[1] or "cuda", int(match[2] or 0)
 
 
@@ -60,11 +62,18 @@ def parse_channels(text: str) -> tuple[int | str, ...]:
 
 
 def check_channels(value: object) -> None:
-    """Raise SettingsError unless the value is a sequence of channel numbers and names."""
+    """Raise SettingsError unless the value is a sequence of channel numbers and names.
+
+    >>> check_channels((3, "DAPI"))
+    >>> check_channels("DAPI")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `channels='DAPI'` is not a list of channels; give numbers or names, such as ...
+    """
     given = value if isinstance(value, tuple | list) else ()
     if not given or not all(isinstance(channel, int | str) and not isinstance(channel, bool) for channel in given):
         raise SettingsError(
-            f"option channels: {value!r} is not a list of channels; give numbers or names, such as (3, 1, 0) or "
+            f"{named('channels', value)} is not a list of channels; give numbers or names, such as (3, 1, 0) or "
             '("DAPI",).'
         )
 
@@ -89,9 +98,18 @@ def micrometres(diameter: float | str | None) -> float | None:
 
 
 def check_diameter(value: object) -> None:
-    """Raise SettingsError if a diameter is a text other than a positive number of micrometres."""
+    """Raise SettingsError if a diameter is a text other than a positive number of micrometres.
+
+    >>> check_diameter("12um")
+    >>> check_diameter("12 inch")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `diameter='12 inch'` is not a diameter; give px, such as 30, or ...
+    """
     if isinstance(value, str) and not micrometres(value):
-        raise SettingsError(f"--diameter {value} is not a diameter; give px, such as 30, or micrometres, such as 12um.")
+        raise SettingsError(
+            f"{named('diameter', value)} is not a diameter; give px, such as 30, or micrometres, such as 12um."
+        )
 
 
 def parse_save(text: str) -> tuple[str, ...]:
@@ -109,7 +127,7 @@ def check_save(value: object) -> None:
     names = value if isinstance(value, tuple | list) else (value,)
     unknown = [str(name) for name in names if name not in SAVED]
     if unknown:
-        raise SettingsError(f"--save {unknown[0]} is unknown; give some of {', '.join(SAVED)}, or all.")
+        raise SettingsError(f"{named('save', unknown[0])} is unknown; give some of {', '.join(SAVED)}, or all.")
 
 
 @dataclass(frozen=True)
@@ -134,14 +152,14 @@ class Option:
 
     def verify(self, name: str, value: Any) -> None:
         """Raise SettingsError, which names the option, if a value is out of range or unknown."""
-        option = option_name(name)
         if value is None:
             return
+        option = named(name, value)
         limited = self.low is not None and self.high is not None and not isinstance(value, str)
         if limited and not self.low <= value <= self.high:
-            raise SettingsError(f"{option} {value} is out of range; give a number from {self.low:g} to {self.high:g}.")
+            raise SettingsError(f"{option} is out of range; give a number from {self.low:g} to {self.high:g}.")
         if self.choices and value not in self.choices:
-            raise SettingsError(f"{option} {value} is unknown; give one of {', '.join(self.choices)}.")
+            raise SettingsError(f"{option} is unknown; give one of {', '.join(self.choices)}.")
         if self.check:
             self.check(value)
 
@@ -153,6 +171,45 @@ def option_name(name: str) -> str:
     '--flow-threshold'
     """
     return f"--{name.replace('_', '-')}"
+
+
+def named(name: str, *value: object) -> str:
+    """Return how the message of an error names an option, with its value if that is given, in the words of Python.
+
+    `in_command_words` translates it for the command line.
+
+    >>> named("channels", (3, 0)), named("memory")
+    ('`channels=(3, 0)`', '`memory`')
+    """
+    return f"`{name}={value[0]!r}`" if value else f"`{name}`"
+
+
+def in_command_words(message: str) -> str:
+    """Return a message in which every option is named as on the command line.
+
+    >>> in_command_words("`channels=(3, 0)` does not fit; give a larger `gpu_memory`.")
+    '--channels 3,0 does not fit; give a larger --gpu-memory.'
+    """
+
+    def translated(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name not in NAMES:
+            return match[0]
+        return NAMES[name] if value is None else f"{NAMES[name]} {_as_argument(value)}"
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", translated, message)
+
+
+def _as_argument(value: str) -> str:
+    """Return a value as the command line takes it; ``value``: as in Python.
+
+    >>> _as_argument("(3, 0)"), _as_argument("'cpu'")
+    ('3,0', 'cpu')
+    """
+    with suppress(ValueError, SyntaxError):  # a value that is no literal is shown as it is
+        found = literal_eval(value)
+        return ",".join(map(str, found)) if isinstance(found, tuple) else str(found)
+    return value
 
 
 def options_of(record: type[Any]) -> Iterator[tuple[str, Any, Option]]:
@@ -247,7 +304,7 @@ class Segmentation(_Checked):
         if size is None:
             raise SettingsError(
                 f"the diameter {self.diameter} needs a pixel size, and the image has none; give it in micrometres per "
-                "px (option pixel-size), or give the diameter in px."
+                f"px as {named('pixel_size')}, or give the diameter in px."
             )
         if not 1 <= length / size <= 10_000:
             raise SettingsError(
@@ -260,7 +317,7 @@ class Segmentation(_Checked):
         """Raise SettingsError if the option ``pixel_size`` is given and the diameter is not in micrometres."""
         if self.pixel_size is not None and micrometres(self.diameter) is None:
             raise SettingsError(
-                f"the option pixel-size {self.pixel_size:g} has no effect without a diameter in micrometres, such as "
+                f"{named('pixel_size', self.pixel_size)} has no effect without a diameter in micrometres, such as "
                 "12um; leave it out."
             )
 
@@ -291,7 +348,7 @@ class Runtime(_Checked):
     gpu_memory: str | None = _option(
         None,
         "most GPU memory to use, such as 10G; never more than nine tenths of the free GPU memory is used",
-        check=lambda text: parse_memory(text, "--gpu-memory"),
+        check=lambda text: parse_memory(text, "gpu_memory"),
     )
 
 
@@ -301,9 +358,9 @@ class Output(_Checked):
 
     ids: str = _option(
         "int32",
-        "numbers of the cells; int32: each cell has its own (uint16 file up to 65,535 cells, int32 file above); "
-        "challenge: int16 file; of more than 32,767 cells from 25 Mpx on, some share a number where the challenge's "
-        "scoring cannot confuse them, and a second, int32 file has one for each",
+        "int32: every cell has its own number, in a uint16 file up to 65,535 cells, otherwise in an int32 file; "
+        "challenge: an int16 file for the NeurIPS challenge; in a large image with more than 32,767 cells distant "
+        "cells share numbers, and a second file, NAME_label_int32.tiff, gives every cell its own number",
         LABELS,
         choices=("int32", "challenge"),
     )
@@ -314,6 +371,13 @@ class Output(_Checked):
         parse=parse_save,
         check=check_save,
     )
+
+
+NAMES = {
+    "network": "--model",
+    **{name: option_name(name) for record in (Segmentation, Runtime, Output) for name, _, _ in options_of(record)},
+}
+"""The name on the command line of every option that a message can name."""
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,7 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
     for _, part in parts:
         if not np.isfinite(part).all():
             raise RunError(
-                "the network's output has NaN or infinite values; export the network again with --precision fp32."
+                "the network's output has NaN or infinite values; export the network again in single precision (fp32)."
             )
         yield part
 

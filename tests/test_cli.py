@@ -150,7 +150,7 @@ def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options
 def test_a_channel_choice_that_does_not_fit_is_a_failure_of_that_image(folders, capsys):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
     assert run(folders, "--channels", "1,2,3") == SOME_FAILED
-    assert "a.png: option channels: 2 does not fit an image of 1 channel" in capsys.readouterr().err
+    assert "a.png: --channels: 2 does not fit an image of 1 channel" in capsys.readouterr().err
 
 
 def test_a_side_file_or_an_empty_one_does_not_take_an_images_name(folders):

@@ -16,6 +16,8 @@ from flowmask.options import (
     Output,
     Runtime,
     Segmentation,
+    in_command_words,
+    named,
     option_name,
     options_of,
     parse_channels,
@@ -55,7 +57,7 @@ def test_values_out_of_range_are_named(record, name, option):
     for inside in (option.low, option.high):
         assert getattr(record(**{name: inside}), name) == inside
     for outside in (option.low - 1, option.high + 1, float("nan")):
-        with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} .* is out of range"):
+        with pytest.raises(SettingsError, match=f"`{name}=.*` is out of range"):
             record(**{name: outside})
 
 
@@ -127,10 +129,10 @@ def test_the_help_names_each_with_its_meaning_and_default(record, name, default,
 @pytest.mark.parametrize(
     ("record", "changes", "message"),
     [
-        (Output, {"ids": "int64"}, "--ids int64 is unknown; give one of int32, challenge"),
-        (Runtime, {"memory": "much"}, "--memory much is not an amount of memory"),
-        (Runtime, {"gpu_memory": "4X"}, "--gpu-memory 4X is not an amount of memory"),
-        (Runtime, {"device": "tpu"}, "--device tpu is unknown; give one of auto, cpu"),
+        (Output, {"ids": "int64"}, "`ids='int64'` is unknown; give one of int32, challenge"),
+        (Runtime, {"memory": "much"}, "`memory='much'` is not an amount of memory"),
+        (Runtime, {"gpu_memory": "4X"}, "`gpu_memory='4X'` is not an amount of memory"),
+        (Runtime, {"device": "tpu"}, "`device='tpu'` is unknown; give one of auto, cpu"),
     ],
 )
 def test_refused_values_are_named(record, changes, message):
@@ -205,3 +207,27 @@ def test_what_is_no_diameter(text):
 def test_amounts_in_any_case_and_with_or_without_a_unit():
     assert parse_memory("4g") == parse_memory("4 GiB") == parse_memory("4096M") == 4 * 2**30
     assert parse_memory("12") == 12
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("`channels=(3, 0)` does not fit", "--channels 3,0 does not fit"),
+        ("`channels=(3,)` does not fit", "--channels 3 does not fit"),
+        ("`device='cuda:7'`: no GPU, or use `device='cpu'`.", "--device cuda:7: no GPU, or use --device cpu."),
+        ("give a larger `gpu_memory`", "give a larger --gpu-memory"),
+        ("give the path of a file as `network`.", "give the path of a file as --model."),
+        ("`min_size=-1` is out of range", "--min-size -1 is out of range"),
+        ("`device=x'` is unknown", "--device x' is unknown"),
+        ("channels=3.tif: `other` and memory=4G stay", "channels=3.tif: `other` and memory=4G stay"),
+    ],
+)
+def test_messages_in_the_words_of_the_command_line(message, expected):
+    assert in_command_words(message) == expected
+    assert in_command_words(expected) == expected
+
+
+@pytest.mark.parametrize("value", [(3, 0), "cuda`1", -1, None, 0.5])
+def test_any_value_can_be_named(value):
+    assert named("device", value) == f"`device={value!r}`"
+    assert in_command_words(f"{named('device', value)}: no.").startswith("--device ")

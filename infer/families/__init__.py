@@ -17,7 +17,7 @@ from ..labels.cells import CellTableBuilder
 from ..labels.labels import Labels
 from ..network.contract import Contract
 from ..network.session import Network, OnnxNetwork
-from ..options import Runtime, Segmentation, option_name
+from ..options import Runtime, Segmentation, named
 from ..tiles.channels import ChannelMap
 from ..tiles.normalise import IntensityRanges
 from ..tiles.plan import ImagePlan
@@ -89,14 +89,14 @@ def check_options(contract: Contract, options: Segmentation) -> None:
     >>> check_options(contract, Segmentation(flow_threshold=0.2))
     Traceback (most recent call last):
     ...
-    flowmask.errors.SettingsError: --flow-threshold has no effect on a network of the semantic family; leave it out.
+    flowmask.errors.SettingsError: `flow_threshold` has no effect on a network of the semantic family; leave it out.
     """
     options.check_pixel_size()
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
     for field in fields(Segmentation):
         if field.name in unused and getattr(options, field.name) != field.default:
             raise SettingsError(
-                f"{option_name(field.name)} has no effect on a network of the {contract.family} family; leave it out."
+                f"{named(field.name)} has no effect on a network of the {contract.family} family; leave it out."
             )
 
 

@@ -90,7 +90,11 @@ def ome_image(xml: str, found: list[str], index: int) -> tuple[str, tuple[str, .
 
 
 def ome_image_count(xml: str) -> int:
-    """Return how many images OME-XML lists; 0 if it cannot be read."""
+    """Return how many images OME-XML lists; 0 if it cannot be read.
+
+    >>> ome_image_count("<OME><Image/><Image/></OME>"), ome_image_count("notes")
+    (2, 0)
+    """
     try:
         return len(_children(ElementTree.fromstring(xml), "Image"))
     except ElementTree.ParseError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import printable
+from ..options import in_command_words
 from .image import open_stacks
 
 
@@ -41,7 +42,7 @@ def describe_file(path: Path) -> dict[str, Any]:
         "pixel_size_um": info.pixel_size_um,
         "levels": [list(level) for level in info.levels],
         "nodata": info.nodata,
-        "notes": list(info.notes),
+        "notes": [in_command_words(note) for note in info.notes],
     }
 
 
@@ -49,8 +50,8 @@ def in_words(found: dict[str, Any]) -> str:
     """Return the lines that describe a file, from the result of `describe_file`.
 
     >>> found = {"file": "a.tif", "format": "TIFF", "dtype": "uint8", "width": 60, "height": 50, "axes": "YX"}
-    >>> found |= {"channels": 1, "channel_names": [], "pixel_size_um": 0.5, "planes": 1, "frames": [], "levels": []}
-    >>> print(in_words(found | {"notes": []}))
+    >>> found |= {"channels": 1, "channel_names": [], "pixel_size_um": 0.5, "planes": 1, "positions": []}
+    >>> print(in_words(found | {"frames": [], "levels": [], "notes": []}))
     a.tif
       format      TIFF, uint8
       size        60 x 50 px

@@ -197,7 +197,14 @@ def _bands(image: Any) -> Iterator[tuple[int, Pixels]]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let the messages of errors begin with the path of the file."""
+    """Let the messages of errors begin with the path of the file.
+
+    >>> with naming(Path("a.tif")):
+    ...     raise ImageError("it is damaged.")
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.ImageError: a.tif: it is damaged.
+    """
     try:
         yield
     except ImageError as error:
@@ -211,7 +218,14 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def check_image(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
-    """Raise ImageError unless the shape is (C, Y, X) with at least one pixel and the dtype can be segmented."""
+    """Raise ImageError unless the shape is (C, Y, X) with at least one pixel and the dtype can be segmented.
+
+    >>> check_image((3, 50, 60), np.dtype(np.uint8))
+    >>> check_image((3, 50, 60), np.dtype(complex))
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.ImageError: pixels of type complex128 cannot be segmented; save the image as integers or floats.
+    """
     if len(shape) != 3 or 0 in shape:
         raise ImageError(f"an image needs the axes (C, Y, X) and at least one pixel; this one has the shape {shape}.")
     if dtype.kind not in "buif":

@@ -39,6 +39,12 @@ def open_positions(path: Path, chosen: bool = False) -> list[TiffStack]:
 
     ``chosen``: the user chose a plane or a projection. Raises ImageError when the file is damaged or too large, or
     holds several images that are no positions; OSError when it cannot be opened.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", shape=(50, 60), dtype="u1")
+    ...     len(open_positions(Path(folder, "a.tif")))
+    1
     """
     with _as_image_error(), open_tiff(path) as file:
         _check_page_list(file)

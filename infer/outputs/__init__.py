@@ -21,6 +21,7 @@ from ..images.memmap import Pixels
 from ..labels.cells import CellTable
 from ..labels.labels import Labels
 from ..labels.paths import LABEL_SUFFIX
+from ..options import named
 from .cells import Cell, complete_cells
 from .geojson import geojson_name, write_geojson
 from .overlay import display_ranges, write_overlay
@@ -70,7 +71,7 @@ def check_names(names: Iterable[str]) -> None:
         package = KINDS[name].needs
         if package and find_spec(package) is None:
             raise SettingsError(
-                f'--save {name} needs the package {package}; install it: pip install "flowmask[{name}]".'
+                f'{named("save", name)} needs the package {package}; install it: pip install "flowmask[{name}]".'
             )
 
 
@@ -106,6 +107,15 @@ def write_outputs(
 
     names: keys of `KINDS`. target: the label file, beside which they are written. strips: the labels (n, X) int32 from
     the top down. Raises OutputError if a file cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowmask.images.image import as_image
+    >>> labels = np.array([[0, 1, 1]], np.int32)
+    >>> subject = Subject("a.tif", (1, 3), ("0",), None, np.array([[0, 1, 1, 3]], np.int32), np.array([[0.0, 1.0]]))
+    >>> with TemporaryDirectory() as folder:
+    ...     (path,) = write_outputs(["table"], Path(folder, "a_label.tiff"), subject, as_image(labels), [labels])
+    ...     path.name, len(path.read_text().splitlines())  # a header and one cell
+    ('a_cells.csv', 2)
     """
     paths = [(name, output_path(name, target, len(subject.cells))) for name in names]
     with ExitStack() as stack:

@@ -61,7 +61,14 @@ def write_geojson(path: Path, subject: Subject) -> Iterator[GeoJson]:
 
 
 def feature(cell: Cell, subject: Subject) -> dict[str, Any]:
-    """Return a cell as a GeoJSON feature with the properties of a QuPath detection."""
+    """Return a cell as a GeoJSON feature with the properties of a QuPath detection.
+
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> cell = Cell(number=7, top=0, left=0, labels=np.array([[7, 7]], np.int32))
+    >>> feature(cell, SimpleNamespace(pixel_size_um=0.5))["properties"]["measurements"]["Area um^2"]
+    0.5
+    """
     parts = [[_ring(outline) for outline in part] for part in cell.outlines]
     area, perimeter = float(cell.shape[0]), float(cell.shape[3])
     measurements = {"Area px^2": area, "Perimeter px": round(perimeter, 3)}

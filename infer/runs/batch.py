@@ -8,14 +8,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import FlowmaskError, printable
-from ..options import Options
+from ..options import Options, in_command_words
 from ..system.atomic_write import make_folder
 from .jobs import Job, find_images, plan
 from .record import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_record
@@ -56,7 +56,9 @@ def run(
     own_process: segment in a worker process, so that a crash fails only one image. The calling process must then have
     imported only what `flowmask.cli` imports.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_CommandWords("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # tifffile logs harmless peculiarities of files that it can read; it raises an error for the others.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     begun = datetime.now(UTC)
@@ -102,8 +104,22 @@ def _silence(stream: TextIO) -> None:
 
 
 def complain(reason: str) -> None:
-    """Print one error message on stderr."""
-    say(f"error: {reason}", sys.stderr)
+    """Print one error message on stderr, in the words of the command line."""
+    say(f"error: {in_command_words(reason)}", sys.stderr)
+
+
+class _CommandWords(logging.Formatter):
+    """Formats warnings in the words of the command line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return in_command_words(super().format(record))
+
+
+def _in_command_words(outcome: Outcome) -> Outcome:
+    """Return an outcome whose messages are in the words of the command line."""
+    reason, fallback = (text and in_command_words(text) for text in (outcome.reason, outcome.fallback))
+    notes = tuple(map(in_command_words, outcome.notes))
+    return replace(outcome, reason=reason, fallback=fallback, notes=notes)
 
 
 def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
@@ -115,7 +131,7 @@ def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_pr
         return stop.exit_code, str(stop)
     except FlowmaskError as error:
         complain(str(error))
-        return WRONG_USAGE, str(error)
+        return WRONG_USAGE, in_command_words(str(error))
 
 
 def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
@@ -130,7 +146,7 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
     code, ending = ALL_DONE, None
     try:
         with closing(_segmented(request, jobs, own_process)) as segmented:
-            for outcome in chain(conflicts, segmented):
+            for outcome in map(_in_command_words, chain(conflicts, segmented)):
                 _print_outcome(outcome, outcomes[-1] if outcomes else None)
                 outcomes.append(outcome)
                 if outcome.status == FAILED:

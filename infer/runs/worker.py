@@ -22,6 +22,7 @@ from pathlib import Path
 from .. import errors
 from ..errors import FlowmaskError, RunError
 from ..labels.paths import frame_path, remove_partials
+from ..options import named
 from .jobs import Job
 from .record import Opened, Outcome, failure
 from .signals import HEEDED
@@ -129,7 +130,7 @@ class _Worker:
         if not first_line.endswith("\n"):
             raise RunError(
                 "the worker process ended while it opened the network, which may be damaged or too large; choose "
-                "another with --model."
+                f"another with {named('network')}."
             )
         failure = json.loads(first_line)
         if failure:
@@ -143,7 +144,7 @@ class _Worker:
     def cause_of_death(self) -> str:
         """Return why the process ended early and what to do, as an error message; call it after the context."""
         if self._exit_code == -signal.SIGKILL:
-            return "the worker process was killed, probably because memory ran out; set a smaller --memory."
+            return f"the worker process was killed, probably because memory ran out; set a smaller {named('memory')}."
         if self._exit_code < 0:
             name = signal.Signals(-self._exit_code).name
             return (

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from ..errors import SettingsError, printable
 from ..network.contract import CHANNEL_POLICIES
+from ..options import named
 
 Sources = tuple[int, ...]
 """Image channels, from 0, whose mean is one network input; an empty tuple stands for an input of zeros."""
@@ -80,10 +81,10 @@ def channel_number(channel: int | str, channels: int, names: Sequence[str]) -> i
             reason = f"{channel} does not fit an image of {channels} channel(s)"
         else:
             reason = f"there is no channel {printable(channel)}: this image has no channel names"
-        raise SettingsError(f"option channels: {reason}; give {numbers}.")
+        raise SettingsError(f"{named('channels')}: {reason}; give {numbers}.")
     reason = f"{len(found)} channels have the name" if found else "there is no channel"
     raise SettingsError(
-        f"option channels: {reason} {printable(str(channel))}; the channels of this image are "
+        f"{named('channels')}: {reason} {printable(str(channel))}; the channels of this image are "
         f"{', '.join(map(printable, names))}; give one of these names, or {numbers}."
     )
 
@@ -95,11 +96,11 @@ def check_choice(policy: str, choice: Sequence[int | str] | None) -> None:
     >>> check_choice("rgb", (1, 2))
     Traceback (most recent call last):
     ...
-    flowmask.errors.SettingsError: option channels: this network needs 1 or 3 channels, not 2.
+    flowmask.errors.SettingsError: `channels`: this network needs 1 or 3 channels, not 2.
     """
     inputs = CHANNEL_POLICIES[policy]
     if choice is not None and len(choice) not in (1, inputs):
-        raise SettingsError(f"option channels: this network needs 1 or {inputs} channels, not {len(choice)}.")
+        raise SettingsError(f"{named('channels')}: this network needs 1 or {inputs} channels, not {len(choice)}.")
 
 
 def listed(channels: Iterable[int], names: Sequence[str] = ()) -> str:
@@ -122,7 +123,7 @@ def unused_note(channels: ChannelMap, count: int, names: Sequence[str]) -> str |
     """Return which of ``count`` channels are used and which are not, or None if all are used.
 
     >>> unused_note(((0,), (1,), (2,)), 4, ())
-    'Channels 1 to 3 were used and channel 4 was not looked at; choose others with the option channels.'
+    'Channels 1 to 3 were used and channel 4 was not looked at; choose others with `channels`.'
     """
     used = {channel for sources in channels for channel in sources}
     others = set(range(count)) - used
@@ -130,4 +131,4 @@ def unused_note(channels: ChannelMap, count: int, names: Sequence[str]) -> str |
         return None
     verbs = ["was" if len(found) == 1 else "were" for found in (used, others)]
     text = f"{listed(used, names)} {verbs[0]} used and {listed(others, names)} {verbs[1]} not looked at"
-    return f"{text[0].upper()}{text[1:]}; choose others with the option channels."
+    return f"{text[0].upper()}{text[1:]}; choose others with {named('channels')}."

@@ -21,6 +21,7 @@ PROCESS = "it starts or ends a process, or compiles code"
 DECORATOR = "the kernels that it decorates have examples"
 TERMINAL = "it prints on stderr or loads modules, and returns nothing"
 OBJECT = "its argument is a page or a series of tifffile, which a short example cannot make"
+WRITER = "it is a step of `write_outputs`, which has an example"
 WITHOUT = {
     "cli.py: console": PROCESS,
     "families/__init__.py: preload": TERMINAL,
@@ -33,6 +34,10 @@ WITHOUT = {
     "network/gpu.py: memory_limit": GPU,
     "network/gpu.py: open_on_gpu": GPU,
     "network/gpu.py: used_memory": GPU,
+    "outputs/geojson.py: write_geojson": WRITER,
+    "outputs/overlay.py: write_overlay": WRITER,
+    "outputs/rois.py: write_rois": WRITER,
+    "outputs/table.py: write_table": WRITER,
     "runs/batch.py: complain": TERMINAL,
     "runs/batch.py: run": PROCESS,
     "runs/process_file.py: prepare": PROCESS,

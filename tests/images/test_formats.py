@@ -213,7 +213,7 @@ def test_stacks_are_refused_with_the_way_out(file, axes, kind):
     if kind == "imagej":
         stack, axes = (stack.transpose(1, 0, 2, 3), "ZCYX") if axes == "CZYX" else (stack, axes)
     tifffile.imwrite(file, stack, **{kind: True}, metadata={"axes": axes})
-    assert_refused(file, "(stack|series) of .*choose one with the option plane")
+    assert_refused(file, "(stack|series) of .*choose one with `plane`")
 
 
 def test_pages_of_one_size_and_pages_of_two(file):

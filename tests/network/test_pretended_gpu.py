@@ -117,7 +117,7 @@ def test_nine_tenths_of_what_is_free_are_taken_at_most(gpu, limit, room):
 
 def test_a_gpu_without_room_is_refused_by_name_and_passed_over_by_auto(gpu, caplog):
     gpu.memory = GpuMemory(GIB, 8 * GIB)
-    with pytest.raises(SettingsError, match=r"--device cuda: less than 1.5G of GPU memory may be used"):
+    with pytest.raises(SettingsError, match=r"`device='cuda'`: less than 1.5G of GPU memory may be used"):
         OnnxNetwork(MODEL, "cuda")
     assert OnnxNetwork(MODEL, "auto").device == "cpu"
     assert "the network runs on the CPU: less than 1.5G" in caplog.text

@@ -146,7 +146,7 @@ def test_rois_hold_the_pixels_of_every_cell(tmp_path, labels, pixels, subject):
 def test_without_roifile_a_sentence_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(outputs, "find_spec", lambda name: None)
     outputs.check_names(["table", "geojson", "overlay"])
-    with pytest.raises(SettingsError, match=r'--save rois .* pip install "flowmask\[rois\]"'):
+    with pytest.raises(SettingsError, match=r'`save=.rois.` needs .* pip install "flowmask\[rois\]"'):
         outputs.check_names(["table", "rois"])
 
 

@@ -181,7 +181,7 @@ def test_frames_in_python(folder, network, alone):
     assert [suffix for suffix, _ in frames] == ["_t001", "_t002", "_t003"]
     for (_, image), expected in zip(frames, alone, strict=True):
         np.testing.assert_array_equal(flowmask.segment(image, network, diameter=26).labels, expected)
-    with pytest.raises(flowmask.SettingsError, match="this image is opened already"):
+    with pytest.raises(flowmask.SettingsError, match="this image is already open"):
         flowmask.segment(frames[0][1], network, plane=1)
     with pytest.raises(flowmask.ImageError, match="open each frame with flowmask.open_frames"):
         flowmask.segment(folder / "a.ome.tif", network)

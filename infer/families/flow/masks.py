@@ -178,10 +178,9 @@ def quality(
     >>> labels, boxes = np.ones((2, 4), np.int32), np.array([[0, 0, 2, 4]], np.int32)
     >>> maps = np.zeros((2, 3, 4), np.float32)
     >>> maps[:, :2] = 5 * labels_to_flows(labels).transpose(1, 0, 2)
-    >>> flow_errors(np.array([1]), boxes, labels, 0, maps, 0, 2, np.arange(2.0), np.arange(4.0)).round(6)
-    array([0.])
-    >>> flow_errors(np.array([1]), boxes, labels, 0, 0 * maps, 0, 2, np.arange(2.0), np.arange(4.0)).round(6)
-    array([1.])
+    >>> errors, probabilities = quality(np.array([1]), boxes, labels, 0, maps, 0, 2, np.arange(2.0), np.arange(4.0))
+    >>> errors.round(6), probabilities  # the flows are true, the logits are 0
+    (array([0.]), array([0.5]))
     """
     errors, probabilities = np.zeros(len(cells)), np.zeros(len(cells))
 

@@ -19,7 +19,7 @@ from ...network.session import Network
 from ...tiles.channels import ChannelMap
 from ...tiles.normalise import IntensityRanges
 from ...tiles.plan import ImagePlan
-from ...tiles.rescale import positions
+from ...tiles.rescale import interpolate, positions
 from .. import Family
 from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks, make_block
 
@@ -48,29 +48,25 @@ def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[n
     maps: (1, m, x) float32, the rows ``read`` of the network image.
 
     >>> from types import SimpleNamespace
-    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2), options=SimpleNamespace(cellprob_threshold=1.5))
-    >>> foreground(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))  # logits -2, -1, 1 and 2
-    array([[False, False, False,  True]])
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2))
+    >>> logits(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))
+    array([[-2., -1.,  1.,  2.]], dtype=float32)
     """
     height, width = plan.network_shape
     rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
     columns = positions(0, plan.shape[1], plan.shape[1], width)
-    return _interpolated(_interpolated(maps[0], rows, 0), columns, 1)
+    return interpolate(interpolate(maps, rows, 1), columns, 2)[0]
 
 
 def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:
-    """Return the foreground (n, X) bool of the image rows ``core``: logit > cellprob_threshold; see `logits`."""
+    """Return the foreground (n, X) bool of the image rows ``core``: logit > cellprob_threshold; see `logits`.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2), options=SimpleNamespace(cellprob_threshold=1.5))
+    >>> foreground(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))  # logits -2, -1, 1 and 2
+    array([[False, False, False,  True]])
+    """
     return logits(maps, plan, core, read) > np.float32(plan.options.cellprob_threshold)
-
-
-def _interpolated(values: npt.NDArray[np.float32], at: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float32]:
-    """Return (Y, X) float32 values interpolated linearly at the positions ``at`` along axis 0 or 1."""
-    below = at.astype(np.int64)
-    above = np.minimum(below + 1, values.shape[axis] - 1)
-    weight = (at - below).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
-    low, high = np.take(values, below, axis), np.take(values, above, axis)
-    interpolated: npt.NDArray[np.float32] = low + (high - low) * weight
-    return interpolated
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
