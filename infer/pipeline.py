@@ -132,10 +132,10 @@ def plan_image(
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    messages = inputs.fills, inputs.notes, inputs.warnings, inputs.unused
     return ImagePlan(
-        contract, options, shape, diameter, inputs.channels, inputs.ranges, *grids, batch, runtime.threads, *messages
-    )
+        contract, options, shape, diameter, inputs.channels, inputs.ranges, *grids, batch, runtime.threads,
+        fills=inputs.fills, notes=inputs.notes, warnings=inputs.warnings, unused=inputs.unused,
+    )  # fmt: skip
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:

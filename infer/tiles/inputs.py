@@ -120,10 +120,10 @@ def _with_contrast(
         return ranges, _without_contrast(ranges)
     if all(level.minimum == level.maximum or is_noise(image, channel, level) for channel, level in levels.items()):
         empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
-        reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells were searched"
+        reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"
         return empty, (f"The image shows no contrast: {reason}.",)
     if few < FEW:
-        return ranges, (f"The image has only {few:.0f} grey levels; check whether the cells are real.",)
+        return ranges, (f"The grey levels have a range of only {few:.0f}; check whether the cells are real.",)
     return ranges, ()
 
 

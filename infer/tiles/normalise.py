@@ -19,6 +19,8 @@ IntensityRanges = npt.NDArray[np.float64]
 """(inputs, 2): for each network input the low percentile, and the span from it to the high one; span 0 if constant."""
 Mixed = npt.NDArray[np.floating]
 """(inputs, Y, X): network inputs before normalisation, float32 or float64."""
+EXACT_MEANS = (1, 2, 4)
+"""The mean of so many integers is exact in binary, so it is the same whether it is computed before or after."""
 FLAT = 8
 """An input is constant if its span, relative to its values, is at most this many machine epsilons: rounding noise."""
 
@@ -61,7 +63,8 @@ def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[floa
     inputs = [sources for sources in dict.fromkeys(channels) if sources]
     ranges: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
     for sources, values in zip(inputs, _percentiles(image, inputs, levels), strict=True):
-        ranges[sources] = _range(*map(float, values), image.dtype)
+        low, high, minimum, maximum = map(float, values)
+        ranges[sources] = _range(low, high, minimum, maximum, image.dtype)
     return np.array([ranges[sources] for sources in channels])
 
 
@@ -101,12 +104,16 @@ def normalise(mixed: Mixed, ranges: IntensityRanges) -> Array:
 
 def _percentiles(image: Image, inputs: Sequence[Sources], percentiles: Sequence[float]) -> list[list[float]]:
     """Return the percentiles of the finite values of each network input."""
-    if image.dtype in (np.uint8, np.uint16) and all(len(sources) == 1 for sources in inputs):
-        counts = np.zeros((len(inputs), 256**image.dtype.itemsize), np.int64)
+    if image.dtype in (np.uint8, np.uint16) and all(len(sources) in EXACT_MEANS for sources in inputs):
+        counts = np.zeros((len(inputs), max(map(len, inputs)) * 256**image.dtype.itemsize), np.int64)
         for rows in image_rows(image):
-            for index, (channel,) in enumerate(inputs):
-                counts[index] += np.bincount(rows[channel].ravel(), minlength=counts.shape[1])
-        return [of_histogram(histogram, percentiles) for histogram in counts]
+            for index, sources in enumerate(inputs):
+                total = rows[sources[0]].astype(np.int64)
+                for channel in sources[1:]:
+                    total += rows[channel]
+                counts[index] += np.bincount(total.ravel(), minlength=counts.shape[1])
+        of_sums = [of_histogram(histogram, percentiles) for histogram in counts]
+        return [[value / len(sources) for value in found] for sources, found in zip(inputs, of_sums, strict=True)]
     return [of_floats(partial(_finite, image, sources), precision(image.dtype), percentiles) for sources in inputs]
 
 

@@ -112,7 +112,7 @@ def test_few_levels_that_show_something_are_used_with_a_warning():
     pixels[40:60, 40:60] = 4
     inputs = inputs_of(pixels)
     assert inputs.ranges[0].tolist() == [0, 4]
-    assert inputs.warnings == ("The image has only 5 grey levels; check whether the cells are real.",)
+    assert inputs.warnings == ("The grey levels have a range of only 5; check whether the cells are real.",)
 
 
 @pytest.mark.parametrize(
