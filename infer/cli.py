@@ -84,8 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
 def build_commands() -> argparse.ArgumentParser:
     """Return the parser of the command ``flowmask``.
 
-    >>> build_commands().parse_args(["segment", "a.png", "b.png", "-o", "labels", "--min-size", "9"]).min_size
-    9
+    >>> build_commands().parse_args(["segment", "a.png", "b.png", "-o", "labels", "--resume"]).resume
+    True
     """
     parser = argparse.ArgumentParser(prog="flowmask", description="Segment the cells of microscopy images.")
     parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
@@ -143,7 +143,8 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
             if default is False:
                 group.add_argument(option_name(name), action="store_true", help=option.meaning)
                 continue
-            suffix = "" if default is None else f" (default {default})"
+            words = ",".join(default) if isinstance(default, tuple) else default
+            suffix = "" if default is None else f" (default {words})"
             unit = f", in {option.unit}" if option.unit and option.unit not in option.meaning else ""
             metavar = "|".join(option.choices) or name.split("_")[-1].upper()
             group.add_argument(

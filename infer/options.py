@@ -17,6 +17,8 @@ from .errors import SettingsError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes of each unit of memory."""
+SAVED = ("labels", "overlay", "table", "geojson", "rois")
+"""The outputs of an image; the labels are always written."""
 MAPS, LABELS, NOTHING = "maps", "labels", "nothing"
 """What an option changes: the network's maps and therefore the labels, only the labels, or nothing of these."""
 
@@ -110,6 +112,27 @@ def check_diameter(value: object) -> None:
         )
 
 
+def parse_save(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list of outputs; all: every one of `SAVED`.
+
+    >>> parse_save("labels, table"), parse_save("all") == SAVED
+    (('labels', 'table'), True)
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    return SAVED if names == ("all",) else names
+
+
+def check_save(value: object) -> None:
+    """Raise SettingsError unless the value is a sequence of names of `SAVED`.
+
+    >>> check_save(("labels", "table"))
+    """
+    names = value if isinstance(value, tuple | list) else (value,)
+    unknown = [str(name) for name in names if name not in SAVED]
+    if unknown:
+        raise SettingsError(f"{named('save', unknown[0])} is unknown; give some of {', '.join(SAVED)}, or all.")
+
+
 @dataclass(frozen=True)
 class Option:
     """The description of one option; its name and default are those of the field."""
@@ -195,8 +218,8 @@ def _as_argument(value: str) -> str:
 def options_of(record: type[Any]) -> Iterator[tuple[str, Any, Option]]:
     """Yield (name, default, `Option`) of every field of a record: `Segmentation`, `Runtime` or `Output`.
 
-    >>> [(name, default, option.choices) for name, default, option in options_of(Output)]
-    [('ids', 'int32', ('int32', 'challenge'))]
+    >>> [(name, default) for name, default, _ in options_of(Output)]
+    [('ids', 'int32'), ('save', ('labels',))]
     """
     for item in fields(record):
         yield item.name, item.default, item.metadata["option"]
@@ -334,7 +357,7 @@ class Runtime(_Checked):
 
 @dataclass(frozen=True)
 class Output(_Checked):
-    """Options of the label files."""
+    """Options of the files that are written."""
 
     ids: str = _option(
         "int32",
@@ -343,6 +366,13 @@ class Output(_Checked):
         "cells share numbers, and a second file, NAME_label_int32.tiff, gives every cell its own number",
         LABELS,
         choices=("int32", "challenge"),
+    )
+    save: tuple[str, ...] = _option(
+        ("labels",),
+        "what is written for each image, separated by commas: labels, overlay (picture with outlines), table "
+        "(measurements of each cell), geojson (outlines for QuPath), rois (outlines for ImageJ), or all",
+        parse=parse_save,
+        check=check_save,
     )
 
 

@@ -87,14 +87,18 @@ def test_two_names_for_one_label_file(folders, capsys):
 
 
 def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
-    cv2.imwrite(str(folders[0] / "2026.11.29_well1.png"), SAMPLE.image)
+    for well in (1, 2):
+        cv2.imwrite(str(folders[0] / f"2026.11.29_well{well}.png"), SAMPLE.image)
     names = ["RoiSet.zip", *(f"{number}.txt" for number in range(6)), "scan.xml"]
     for name in names:
         (folders[0] / name).write_bytes(b"PK\3\4")
     assert run(folders) == ALL_DONE
     skipped, closing = capsys.readouterr().err.splitlines()
     assert skipped == "8 files that are no images were skipped: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
-    assert closing.startswith("1 image, ")
+    assert closing.startswith("2 images, ")
+    assert sorted(path.name for path in folders[1].iterdir()) == [
+        f"2026.11.29_well{well}_label.tiff" for well in (1, 2)
+    ]
     assert closing.endswith(f"cells; the labels are in {folders[1]}")
     assert run((folders[0] / "scan.xml", folders[1])) == SOME_FAILED
 

@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 
 from ..errors import ImageError, one_line
+from .bmp_runs import without_runs
 from .memmap import Pixels
 from .size_limits import ADVICE, check_memory, check_size
 
@@ -46,6 +47,8 @@ def read_picture(path: Path, kind: str) -> Pixels:
         raise ImageError(f"its {kind} header is damaged; {ADVICE}") from error
     check_size(height, width, channels, len(data))
     check_memory(height * width * channels * depth)
+    if kind == "BMP" and not _bmp_is_old(data):
+        data = without_runs(data)
     pixels = _decode_png(data) if kind == "PNG" else _decode(data, kind)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 

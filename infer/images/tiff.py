@@ -17,9 +17,10 @@ import tifffile
 from ..errors import FlowmaskError, ImageError, one_line
 from .axes import Axes, squeeze, understand
 from .colours import Colours
-from .memmap import CACHE, HeldPixels, Pixels, allocate, map_file, release
+from .memmap import CACHE, HeldPixels, Pixels, allocate, hold, map_file, release
 from .metadata import ome_image_count
 from .nodata import WithoutGaps
+from .old_jpeg import decode_old_jpeg
 from .size_limits import ADVICE, check_memory, check_size
 from .stack import Described
 from .tiff_info import describe, display_only, open_tiff
@@ -270,6 +271,9 @@ def _open_planes(
         return [HeldPixels(_channels_first(pixels[index], axes.remaining), mapping)]
     if leading is None:
         return [_decode_whole(series, axes, index)]
+    decoded = [decode_old_jpeg(page) for page in selected]
+    if decoded[0] is not None:
+        return [hold(_channels_first(pixels, "YXS"[: pixels.ndim])) for pixels in decoded if pixels is not None]
     letters, shape = squeeze(keyframe.axes, keyframe.shape)
     if all(page.is_final for page in selected):
         mapping, dtype = map_file(path), keyframe.dtype.newbyteorder(order)

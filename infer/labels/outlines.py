@@ -21,7 +21,7 @@ passes the centres of pixels at 0.354 px or more, so that a simplified outline s
 
 
 @part
-def _walk(labels, cell, top, left, points):  # type: ignore[no-untyped-def]
+def _walk(labels: Labels, cell: int, top: int, left: int, points: Points) -> int:
     """Go once around a cell, which lies to the right, and count the corners; the first ones go into ``points``."""
     height, width = labels.shape
     y, x, direction, count = top, left, 0, 0

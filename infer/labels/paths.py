@@ -9,6 +9,10 @@ from ..system.atomic_write import remove_partial
 
 LABEL_SUFFIX = "_label.tiff"
 FULL_SUFFIX = "_label_int32.tiff"
+ENDINGS = (
+    LABEL_SUFFIX, FULL_SUFFIX, "_overlay.jpg", "_cells.csv", "_cells.geojson", "_cells.geojson.gz", "_rois.zip",
+)  # fmt: skip
+"""The endings of all files that can be written for an image."""
 SUFFIX = re.compile(r"(\.ome)?\.[a-z][a-z0-9]{1,5}$", re.IGNORECASE)
 """What a file name loses when it becomes the name of a label file."""
 
@@ -69,7 +73,9 @@ def maps_path(target: Path) -> Path:
 
 
 def remove_partials(target: Path) -> None:
-    """Remove the partial files that an interrupted run left beside the label file ``target``; cached maps stay.
+    """Remove the partial files that an interrupted run left of an image, whose label file is ``target``.
+
+    Cached maps stay.
 
     Raises OutputError if a partial file cannot be removed.
 
@@ -80,5 +86,5 @@ def remove_partials(target: Path) -> None:
     ...     list(Path(folder).iterdir())
     []
     """
-    for path in (target, full_path(target)):
-        remove_partial(path)
+    for ending in ENDINGS:
+        remove_partial(target.with_name(target.name.removesuffix(LABEL_SUFFIX) + ending))

@@ -17,18 +17,19 @@ COLUMNS = ("area", "centroid-0", "centroid-1", "perimeter", "area_convex", "mu20
 
 
 @part
-def _on_border(labels, cell, y, x):  # type: ignore[no-untyped-def]
+def _on_border(labels: Labels, cell: int, y: int, x: int) -> bool:
     """Whether a pixel belongs to the cell and one of its four neighbours does not."""
     height, width = labels.shape
     if y < 0 or x < 0 or y >= height or x >= width or labels[y, x] != cell:
         return False
     if y == 0 or x == 0 or y == height - 1 or x == width - 1:
         return True
-    return labels[y - 1, x] != cell or labels[y + 1, x] != cell or labels[y, x - 1] != cell or labels[y, x + 1] != cell
+    vertical = labels[y - 1, x] == cell and labels[y + 1, x] == cell
+    return not (vertical and labels[y, x - 1] == cell and labels[y, x + 1] == cell)
 
 
 @part
-def _perimeter(labels, cell):  # type: ignore[no-untyped-def]
+def _perimeter(labels: Labels, cell: int) -> float:
     """Length of the line through the centres of the border pixels (Benkrid and Crookes 2000)."""
     total = 0.0
     for y in range(labels.shape[0]):
@@ -53,7 +54,7 @@ def _perimeter(labels, cell):  # type: ignore[no-untyped-def]
 
 
 @part
-def _envelope(ends, sign):  # type: ignore[no-untyped-def]
+def _envelope(ends: npt.NDArray[np.int64], sign: int) -> None:
     """Replace the ends of rows by those of the convex hull, in place, as (numerator, denominator) of a fraction.
 
     ends: (n, 2) int64; the second column is the denominator, 0 where a row has no end yet. sign: 1 for left ends.
@@ -80,7 +81,7 @@ def _envelope(ends, sign):  # type: ignore[no-untyped-def]
 
 
 @part
-def _convex_area(labels, cell):  # type: ignore[no-untyped-def]
+def _convex_area(labels: Labels, cell: int) -> int:
     """Number of pixels whose centre lies in the convex hull of the middles of the edges of the cell's pixels.
 
     Coordinates are doubled, so that they are integers: row y is line 2 y + 1, and column x is 2 x.
@@ -151,7 +152,8 @@ def eccentricity(mu20: Values, mu02: Values, mu11: Values) -> Values:
     """
     middle, spread = (mu20 + mu02) / 2, np.hypot((mu20 - mu02) / 2, mu11)
     major, minor = middle + spread, np.maximum(middle - spread, 0)
-    return np.sqrt(1 - np.divide(minor, major, out=np.ones_like(major), where=major > 0))
+    ratio: Values = np.divide(minor, major, out=np.ones_like(major), where=major > 0)
+    return np.sqrt(1 - ratio)
 
 
 def orientation(mu20: Values, mu02: Values, mu11: Values) -> Values:
@@ -161,4 +163,5 @@ def orientation(mu20: Values, mu02: Values, mu11: Values) -> Values:
     array([0.])
     """
     equal = mu20 == mu02
-    return np.where(equal, np.where(mu11 > 0, np.pi / 4, -np.pi / 4), 0.5 * np.arctan2(2 * mu11, mu20 - mu02))
+    angles: Values = np.where(equal, np.where(mu11 > 0, np.pi / 4, -np.pi / 4), np.arctan2(2 * mu11, mu20 - mu02) / 2)
+    return angles

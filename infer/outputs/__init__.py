@@ -5,24 +5,29 @@ All outputs of an image are made in one pass over its labels and its pixels, a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from ..errors import SettingsError
 from ..images.image import Image
 from ..images.memmap import Pixels
+from ..labels.cells import CellTable
 from ..labels.labels import Labels
 from ..labels.paths import LABEL_SUFFIX
+from ..options import named
 from .cells import Cell, complete_cells
 from .geojson import geojson_name, write_geojson
-from .overlay import write_overlay
+from .overlay import display_ranges, write_overlay
 from .rois import write_rois
-from .subject import Subject
-from .table import write_table
+from .subject import Subject, channel_names
+from .table import ENDING, write_table
 
 
 class Sink(Protocol):
@@ -47,15 +52,30 @@ class Kind:
     """Number of cells -> how the file's name ends; it replaces ``_label.tiff``."""
     open: Callable[[Path, Subject], AbstractContextManager[Sink]]
     """Opens the output; the file appears, complete, at the end of the context."""
+    needs: str | None = None
+    """The package of an extra of the same name as the output that it needs."""
 
 
 KINDS = {
     "overlay": Kind("picture with outlines (JPEG)", lambda _: "_overlay.jpg", write_overlay),
-    "table": Kind("measurements of each cell (CSV)", lambda _: "_cells.csv", write_table),
+    "table": Kind("measurements of each cell (CSV)", lambda _: ENDING, write_table),
     "geojson": Kind("outlines for QuPath", geojson_name, write_geojson),
-    "rois": Kind("outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois),
+    "rois": Kind("outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois, "roifile"),
 }
 """The outputs by their names for --save, beside the label file itself."""
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise SettingsError if a package that an output needs is not installed.
+
+    >>> check_names(["overlay", "table"])
+    """
+    for name in names:
+        package = KINDS[name].needs
+        if package and find_spec(package) is None:
+            raise SettingsError(
+                f'{named("save", name)} needs the package {package}; install it: pip install "flowmask[{name}]".'
+            )
 
 
 def output_path(name: str, target: Path, cells: int) -> Path:
@@ -67,8 +87,24 @@ def output_path(name: str, target: Path, cells: int) -> Path:
     return target.with_name(target.name.removesuffix(LABEL_SUFFIX) + KINDS[name].ending(cells))
 
 
+def save_outputs(
+    names: Sequence[str],
+    target: Path,
+    image: Image,
+    cells: CellTable,
+    pixel_size_um: float | None,
+    strips: Iterable[npt.NDArray[np.integer]],
+) -> list[Path]:
+    """Write outputs of a segmented image and return their paths; see `write_outputs`."""
+    channels, height, width = image.shape
+    names_of_channels = channel_names(image.info.channel_names, channels)
+    display = display_ranges(image) if "overlay" in names else np.zeros((channels, 2))
+    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display)
+    return write_outputs(names, target, subject, image, (strip.astype(np.int32) for strip in strips))
+
+
 def write_outputs(
-    names: Iterable[str], target: Path, subject: Subject, image: Image, strips: Iterable[Labels]
+    names: Sequence[str], target: Path, subject: Subject, image: Image, strips: Iterable[Labels]
 ) -> list[Path]:
     """Write outputs of an image and return their paths. Each file appears complete or not at all.
 
@@ -77,17 +113,21 @@ def write_outputs(
 
     >>> from tempfile import TemporaryDirectory
     >>> from flowmask.images.image import as_image
+    >>> from flowmask.labels.cells import CellTableBuilder
     >>> labels = np.array([[0, 1, 1]], np.int32)
-    >>> subject = Subject("a.tif", (1, 3), ("0",), None, np.array([[0, 1, 1, 3]], np.int32), np.array([[0.0, 1.0]]))
+    >>> builder = CellTableBuilder()
+    >>> builder.add_cells([0.9], [0.1])
+    >>> builder.add_rows(labels)
+    >>> subject = Subject((1, 3), ("0",), None, builder.table(), np.array([[0.0, 1.0]]))
     >>> with TemporaryDirectory() as folder:
     ...     (path,) = write_outputs(["table"], Path(folder, "a_label.tiff"), subject, as_image(labels), [labels])
     ...     path.name, len(path.read_text().splitlines())  # a header and one cell
     ('a_cells.csv', 2)
     """
-    paths = [(name, output_path(name, target, len(subject.boxes))) for name in names]
+    paths = [(name, output_path(name, target, len(subject.cells))) for name in names]
     with ExitStack() as stack:
         sinks = [stack.enter_context(KINDS[name].open(path, subject)) for name, path in paths]
-        for cells in complete_cells(_given_to(sinks, image, strips), subject.boxes):
+        for cells in complete_cells(_given_to(sinks, image, strips), subject.cells.bbox):
             for cell in cells:
                 for sink in sinks:
                     sink.cell(cell)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
@@ -32,7 +32,7 @@ def geojson_name(cells: int) -> str:
 class GeoJson:
     """Writes the features of a FeatureCollection, cell by cell."""
 
-    def __init__(self, file: IO[bytes], subject: Subject) -> None:
+    def __init__(self, file: BinaryIO, subject: Subject) -> None:
         self._file, self._subject = file, subject
         self._separator = b"\n"
 
@@ -53,7 +53,7 @@ def write_geojson(path: Path, subject: Subject) -> Iterator[GeoJson]:
     Coordinates are (x, y) in px from the upper left corner of the image.
     """
     with atomic_write(path) as partial, open(partial, "wb") as raw:
-        file = gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.suffix == ".gz" else raw
+        file: Any = gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.suffix == ".gz" else raw
         with file:
             file.write(b'{"type":"FeatureCollection","features":[')
             yield GeoJson(file, subject)

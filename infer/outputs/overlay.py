@@ -11,12 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import OutputError
+from ..images.image import Image
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..system.atomic_write import atomic_write
+from ..tiles.normalise import IntensityRanges, intensity_ranges
 from .cells import Cell
 from .subject import Subject
 
+PERCENTILES = (0.5, 99.8)
 LONGEST = 2000
 """Largest side of the picture in px."""
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -71,17 +74,36 @@ def write_overlay(path: Path, subject: Subject) -> Iterator[Overlay]:
         partial_path.write_bytes(data.tobytes())
 
 
-def displayed(pixels: Pixels, display: npt.NDArray[np.float64]) -> Picture:
+def display_ranges(image: Image) -> IntensityRanges:
+    """Return (C, 2): the value of each channel that is shown black, and the span from it to full brightness.
+
+    Colours of 8 bits are shown as they are, other channels between their percentiles `PERCENTILES`.
+
+    >>> from flowmask.images.image import as_image
+    >>> display_ranges(as_image(np.zeros((4, 5, 3), np.uint8))).tolist()
+    [[0.0, 255.0], [0.0, 255.0], [0.0, 255.0]]
+    """
+    channels = image.shape[0]
+    if channels == 3 and image.dtype == np.uint8 and not image.info.channel_names:
+        return np.tile([0.0, 255.0], (3, 1))
+    return intensity_ranges(image, tuple((channel,) for channel in range(channels)), PERCENTILES)
+
+
+def displayed(pixels: Pixels, display: IntensityRanges) -> Picture:
     """Return pixels (C, Y, X) as a person sees them, (Y, X, 3).
 
-    display: (C, 2) the value of each channel that is shown black, and the span from it to full brightness. Three
-    channels are red, green and blue, one is grey; others get the colours of `COLOURS`, which are added.
+    display: (C, 2), as from `display_ranges`. Three channels are red, green and blue, one is grey; others get the
+    colours of `COLOURS`, which are added.
 
     >>> displayed(np.array([[[0, 5, 10]]]), np.array([[0.0, 10.0]]))[0].tolist()
     [[0, 0, 0], [127, 127, 127], [255, 255, 255]]
     """
     low, span = display[:, 0, None, None], display[:, 1, None, None]
-    shown = np.nan_to_num((pixels - low) / np.where(span > 0, span, np.inf)).clip(0, 1).astype(np.float32)
+    shown = (
+        np.nan_to_num((pixels.astype(np.float64) - low) / np.where(span > 0, span, np.inf))
+        .clip(0, 1)
+        .astype(np.float32)
+    )
     count = len(shown)
     colours = np.eye(3, dtype=np.float32) if count == 3 else COLOURS[np.arange(count) % len(COLOURS)]
     mixed = np.tensordot(shown, colours, axes=(0, 0))

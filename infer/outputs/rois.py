@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import SettingsError
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..system.atomic_write import atomic_write
@@ -44,11 +43,9 @@ class Rois:
 
 @contextmanager
 def write_rois(path: Path, subject: Subject) -> Iterator[Rois]:
-    """Write a zip file of ROIs. Raises OutputError if that fails, SettingsError without the package roifile."""
-    try:
-        import roifile
-    except ImportError as error:
-        raise SettingsError('the output rois needs the package roifile: pip install "flowmask[rois]".') from error
+    """Write a zip file of ROIs with the package roifile. Raises OutputError if that fails."""
+    import roifile
+
     with atomic_write(path) as partial, zipfile.ZipFile(partial, "w") as file:
         yield Rois(file, roifile)
 

@@ -7,23 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..labels.labels import Boxes
+from ..labels.cells import CellTable
 
 
 @dataclass(frozen=True)
 class Subject:
     """One segmented image."""
 
-    name: str
-    """The file name of the image."""
     shape: tuple[int, int]
     """(Y, X) in px."""
     channels: tuple[str, ...]
     """A name for each channel: that of the file, or its number from 0."""
     pixel_size_um: float | None
     """Width and height of a pixel in micrometres, None if unknown."""
-    boxes: Boxes
-    """(cells, 4) int32 (top, left, bottom, right) in px, ends excluded, of the ids 1..cells."""
+    cells: CellTable
+    """Place, size and quality of each cell."""
 
     display: npt.NDArray[np.float64]
     """(C, 2): the value of each channel that is shown black, and the span from it to full brightness."""
@@ -31,8 +29,11 @@ class Subject:
     @property
     def at_border(self) -> npt.NDArray[np.bool_]:
         """(cells,): whether a cell touches the border of the image."""
-        top, left, bottom, right = self.boxes.T
-        return (top == 0) | (left == 0) | (bottom == self.shape[0]) | (right == self.shape[1])
+        top, left, bottom, right = self.cells.bbox.T
+        at_border: npt.NDArray[np.bool_] = (
+            (top == 0) | (left == 0) | (bottom == self.shape[0]) | (right == self.shape[1])
+        )
+        return at_border
 
 
 def channel_names(names: tuple[str, ...], count: int) -> tuple[str, ...]:

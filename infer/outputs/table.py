@@ -20,6 +20,7 @@ from .cells import Cell
 from .subject import Subject
 
 Values = npt.NDArray[np.float64]
+ENDING = "_cells.csv"
 INTENSITIES = ("intensity_mean", "intensity_std", "intensity_min", "intensity_max")
 
 
@@ -28,7 +29,7 @@ class Table:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        cells = len(subject.boxes)
+        cells = len(subject.cells)
         self._shapes = np.zeros((cells, len(COLUMNS)))
         self._statistics = [no_pixels(cells) for _ in subject.channels]
 
@@ -39,9 +40,7 @@ class Table:
 
     def cell(self, cell: Cell) -> None:
         """Add the shape of a cell."""
-        shape = self._shapes[cell.number - 1]
-        shape[:] = cell.shape
-        shape[1:3] += cell.top, cell.left
+        self._shapes[cell.number - 1] = cell.shape
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return the columns (cells,) by name, after all rows and cells were added."""
@@ -66,16 +65,18 @@ def measurements(subject: Subject, shapes: Values, intensities: Sequence[Values]
     shapes: (cells, 8), the values `flowmask.labels.shape.COLUMNS`. intensities: for each channel (cells, 4), see
     `INTENSITIES`. Lengths are in px; area_um2 is there if the pixel size is known.
 
-    >>> subject = Subject("a.tif", (9, 9), (), 0.5, np.array([[2, 3, 4, 5]], np.int32), np.zeros((0, 2)))
+    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> builder = CellTableBuilder()
+    >>> builder.add_cells([0.9], [0.1])
+    >>> builder.add_rows(np.pad(np.ones((2, 2), np.int32), 3))
+    >>> subject = Subject((8, 8), (), 0.5, builder.table(), np.zeros((0, 2)))
     >>> square = np.array([[4, 2.5, 3.5, 4, 4, 1, 1, 0]])  # 2 x 2 px
     >>> columns = measurements(subject, square, [])
     >>> columns["area"], columns["area_um2"], columns["solidity"], columns["touches_border"]
     (array([4]), array([1.]), array([1.]), array([0]))
     """
-    area, centre_y, centre_x, perimeter, convex, mu20, mu02, mu11 = shapes.T
-    columns: dict[str, npt.NDArray[Any]] = {"label": np.arange(1, len(shapes) + 1)}
-    columns |= {f"bbox-{side}": subject.boxes[:, side] for side in range(4)}
-    columns |= {"centroid-0": centre_y, "centroid-1": centre_x, "area": area.astype(np.int64)}
+    area, _, _, perimeter, convex, mu20, mu02, mu11 = shapes.T
+    columns: dict[str, npt.NDArray[Any]] = subject.cells.columns()
     if subject.pixel_size_um is not None:
         columns["area_um2"] = area * subject.pixel_size_um**2
     columns["perimeter"] = perimeter

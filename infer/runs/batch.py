@@ -158,8 +158,24 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
         code, ending = stop.exit_code, str(stop)
     if ending:
         outcomes += _unprocessed(jobs, outcomes, INTERRUPTED if code != SOME_FAILED else NOT_REACHED)
+    if "table" in request.options.output.save:
+        _write_folder_table(request.output, outcomes)
     _print_summary(outcomes, ending, request.output)
     return code, ending
+
+
+def _write_folder_table(output: Path, outcomes: list[Outcome]) -> None:
+    """Write one table of the cells of all finished images into the output folder."""
+    from ..outputs.folder import NAME, write_folder_table
+    from ..outputs.table import ENDING
+
+    tables = [
+        (" ".join(filter(None, (Path(outcome.file).name, outcome.frame))), Path(path))
+        for outcome in outcomes
+        for path in outcome.outputs
+        if path.endswith(ENDING)
+    ]
+    write_folder_table(output / NAME, tables)
 
 
 def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes:

@@ -16,7 +16,7 @@ from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import Image, open_frames, open_image
-from ..labels.cells import CellTableBuilder
+from ..labels.cells import CellTable, CellTableBuilder
 from ..labels.paths import frame_path, full_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import (
     Origin,
@@ -42,6 +42,8 @@ from .record import DONE, SKIPPED, Opened, Outcome, failure
 from .worker import Segment
 
 T = TypeVar("T")
+MANY = 10**9
+"""More cells than an image can have."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Setup:
     """As in `flowmask.runs.batch.Request`."""
     targets: Sequence[Path]
     """The label files of all files of the run."""
+
+    @property
+    def others(self) -> list[str]:
+        """The names of the outputs beside the labels."""
+        return [name for name in self.options.output.save if name != "labels"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,12 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     network = open_network(model, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
-    return partial(_outcomes, Setup(network, digest(model), options, resume, tuple(targets)))
+    setup = Setup(network, digest(model), options, resume, tuple(targets))
+    if setup.others:
+        from ..outputs import check_names
+
+        check_names(setup.others)
+    return partial(_outcomes, setup)
 
 
 def _preload() -> None:
@@ -163,7 +175,10 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     if not setup.resume:
         return None
     provenance = finished(job.target, labels_origin(identity, setup.digest, setup.network.runtime, setup.options))
-    return _skipped(job, provenance) if provenance else None
+    if provenance is None:
+        return None
+    others = _other_paths(setup, job, provenance.cells)
+    return _skipped(job, provenance, others) if all(path.is_file() for path in others) else None
 
 
 def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
@@ -176,7 +191,7 @@ def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
         skipped = _finished(setup, job, identity)
         if skipped:
             return skipped
-    _check_overwrite(job)
+    _check_overwrite(setup, job)
     cached_maps = maps_path(job.target)
     origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
     maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
@@ -207,6 +222,7 @@ def _segmented(
             bar.close()
             about = description(origin, store.cells, plan.diameter)
             pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
+            saved = _save_others(setup, job, image, cells.table(), pixel_size, store)
             written = write_labels(job.target, store, options.output.ids, about, pixel_size)
     finally:
         bar.close()
@@ -215,6 +231,7 @@ def _segmented(
         str(job.path),
         DONE,
         labels=tuple(map(str, written)),
+        outputs=tuple(map(str, saved)),
         cells=store.cells,
         diameter=plan.diameter,
         notes=(*image.info.notes, *notes),
@@ -222,19 +239,45 @@ def _segmented(
     )
 
 
-def _skipped(job: Job, provenance: Provenance) -> Outcome:
+def _skipped(job: Job, provenance: Provenance, others: Sequence[Path]) -> Outcome:
     """Return the outcome of a file whose labels are finished, and delete its cached maps."""
     discard(maps_path(job.target))
     labels = tuple(str(path) for path in (job.target, full_path(job.target)) if has_provenance(path, provenance))
-    return Outcome(str(job.path), SKIPPED, labels=labels, cells=provenance.cells, diameter=provenance.diameter)
+    outputs = tuple(map(str, others))
+    cells, diameter = provenance.cells, provenance.diameter
+    return Outcome(str(job.path), SKIPPED, labels=labels, outputs=outputs, cells=cells, diameter=diameter)
 
 
-def _check_overwrite(job: Job) -> None:
-    """Raise OutputError if the labels, written beside the image, would overwrite a file of the user."""
-    same_folder = job.path.parent.resolve() == job.target.parent.resolve()
-    if same_folder and job.target.exists() and not is_ours(job.target):
+def _other_paths(setup: Setup, job: Job, cells: int) -> list[Path]:
+    """Return the files beside the label file that ``--save`` asks for; some are named after the number of cells."""
+    if not setup.others:
+        return []
+    from ..outputs import output_path  # importing it takes longer than segmenting a small image
+
+    return [output_path(name, job.target, cells) for name in setup.others]
+
+
+def _save_others(
+    setup: Setup, job: Job, image: Image, cells: CellTable, pixel_size: float | None, store: LabelStore
+) -> list[Path]:
+    """Write the files that ``--save`` asks for beside the label file, and return their paths."""
+    if not setup.others:
+        return []
+    from ..outputs import save_outputs
+
+    return save_outputs(setup.others, job.target, image, cells, pixel_size, store.rows())
+
+
+def _check_overwrite(setup: Setup, job: Job) -> None:
+    """Raise OutputError if a result, written beside the image, would overwrite a file of the user."""
+    if job.path.parent.resolve() != job.target.parent.resolve() or is_ours(job.target):
+        return
+    existing = [
+        path for path in (job.target, *_other_paths(setup, job, 0), *_other_paths(setup, job, MANY)) if path.exists()
+    ]
+    if existing:
         raise OutputError(
-            f"{job.target}: the file exists and Flowmask did not write it; move it or choose another folder with -o."
+            f"{existing[0]}: the file exists and Flowmask did not write it; move it or choose another folder with -o."
         )
 
 

@@ -50,6 +50,8 @@ class Outcome:
     """Number of frames of the file."""
     labels: Sequence[str] = ()
     """Paths of the label files: one, or two if the first has reused ids."""
+    outputs: Sequence[str] = ()
+    """Paths of the other files that ``--save`` asked for."""
     cells: int | None = None
     """Number of cells."""
     diameter: float | None = None

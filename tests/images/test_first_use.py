@@ -54,6 +54,27 @@ def test_a_reduced_page_is_not_the_image(tmp_path, reduced_first, layout):
     np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), GREY[None])
 
 
+def test_reduced_pages_of_another_type_and_of_the_old_tag_are_not_the_image(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as out:
+        out.write(np.dstack([GREY[::4, ::4]] * 3), photometric="rgb", subfiletype=1, metadata=None)
+        out.write(GREY[::2, ::2], metadata=None, extratags=[(255, "H", 1, 2, True)])
+        out.write(GREY, metadata=None)
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), GREY[None])
+
+
+@pytest.mark.parametrize("extra", ["unassalpha", "assocalpha", "unspecified"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_palette_with_alpha_is_its_colours(tmp_path, planar, extra):
+    table = RNG.integers(0, 65536, (3, 256))
+    pixels = np.stack([GREY, 255 - GREY], axis=-1 if planar == "contig" else 0)
+    tag = [(320, "H", 768, [int(value) for value in table.ravel()], True)]
+    layout = {"photometric": "minisblack", "planarconfig": planar, "extrasamples": [extra], "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=tag, **layout)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        file.pages[0].tags["PhotometricInterpretation"].overwrite(3)
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), table[:, GREY])
+
+
 @pytest.mark.parametrize("mct", [True, False])
 def test_aperio_33003(tmp_path, mct):
     colour = np.dstack([GREY // 2 + 60, GREY // 3 + 90, GREY // 4 + 100]).repeat(2, 0).repeat(2, 1)

@@ -15,12 +15,22 @@ from skimage.measure import label, regionprops_table
 from flowmask import outputs
 from flowmask.errors import OutputError, SettingsError
 from flowmask.images.image import ArrayImage
-from flowmask.labels.measure import label_boxes
+from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.paths import ENDINGS
+from flowmask.options import SAVED
 from flowmask.outputs.cells import complete_cells
 from flowmask.outputs.overlay import OUTLINE, displayed, outline_pixels
 from flowmask.outputs.subject import Subject, channel_names
 
 SHAPE = (230, 170)
+
+
+def table_of(labels):
+    builder = CellTableBuilder()
+    count = int(labels.max())
+    builder.add_cells(np.linspace(0.5, 1, count), np.linspace(0, 0.4, count))
+    builder.add_rows(labels)
+    return builder.table()
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +49,7 @@ def pixels():
 @pytest.fixture(scope="module")
 def subject(labels):
     display = np.array([[0.0, 60_000.0]] * 2)
-    return Subject("a.tif", SHAPE, ("DAPI", "GFP"), 0.5, label_boxes(labels, int(labels.max())), display)
+    return Subject(SHAPE, ("DAPI", "GFP"), 0.5, table_of(labels), display)
 
 
 def write(folder, subject, labels, pixels, names, step=64):
@@ -50,10 +60,10 @@ def write(folder, subject, labels, pixels, names, step=64):
 @pytest.mark.parametrize("step", [1, 13, 64, 230])
 def test_every_cell_comes_once_and_whole(labels, subject, step):
     strips = [labels[top : top + step] for top in range(0, len(labels), step)]
-    cells = [cell for some in complete_cells(strips, subject.boxes) for cell in some]
+    cells = [cell for some in complete_cells(strips, subject.cells.bbox) for cell in some]
     assert sorted(cell.number for cell in cells) == list(range(1, labels.max() + 1))
     for cell in cells:
-        top, left, bottom, right = subject.boxes[cell.number - 1]
+        top, left, bottom, right = subject.cells.bbox[cell.number - 1]
         np.testing.assert_array_equal(cell.labels, labels[top:bottom, left:right])
         assert (cell.top, cell.left) == (top, left)
 
@@ -80,6 +90,7 @@ def test_the_table_is_that_of_scikit_image(tmp_path, labels, pixels, subject):
     expected["area_um2"] = expected["area"] / 4
     for name, values in expected.items():
         np.testing.assert_allclose([float(row[name]) for row in rows], values, rtol=1e-6, atol=1e-9, err_msg=name)
+    assert [float(row["probability"]) for row in rows] == pytest.approx(np.linspace(0.5, 1, labels.max()))
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     assert [row["label"] for row in rows if row["touches_border"] == "1"] == [str(cell) for cell in border if cell]
 
@@ -132,11 +143,17 @@ def test_rois_hold_the_pixels_of_every_cell(tmp_path, labels, pixels, subject):
         np.testing.assert_array_equal(parts, labels == int(roi.name))
 
 
-def test_without_roifile_a_sentence_says_how_to_install_it(tmp_path, labels, pixels, subject, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "roifile", None)
-    with pytest.raises(SettingsError, match=r'--save rois .* pip install "flowmask\[rois\]"'):
-        write(tmp_path, subject, labels, pixels, ["table", "rois"])
-    assert not list(tmp_path.iterdir())
+def test_without_roifile_a_sentence_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(outputs, "find_spec", lambda name: None)
+    outputs.check_names(["table", "geojson", "overlay"])
+    with pytest.raises(SettingsError, match=r'`save=.rois.` needs .* pip install "flowmask\[rois\]"'):
+        outputs.check_names(["table", "rois"])
+
+
+def test_every_output_has_a_name_of_the_option_and_a_known_ending(tmp_path):
+    assert ("labels", *outputs.KINDS) == SAVED
+    for kind in outputs.KINDS.values():
+        assert {kind.ending(0), kind.ending(10**9)} <= set(ENDINGS)
 
 
 def test_the_overlay_shows_the_image_and_the_outlines(tmp_path, labels, pixels, subject):
@@ -151,8 +168,7 @@ def test_the_overlay_shows_the_image_and_the_outlines(tmp_path, labels, pixels, 
 def test_a_large_image_is_shown_at_most_2000_px_wide(tmp_path):
     labels, pixels = np.zeros((30, 4100), np.int32), np.full((1, 30, 4100), 7, np.uint8)
     labels[4:20, 100:200] = 1
-    boxes = label_boxes(labels, 1)
-    wide = Subject("a.tif", labels.shape, ("0",), None, boxes, np.array([[0.0, 10.0]]))
+    wide = Subject(labels.shape, ("0",), None, table_of(labels), np.array([[0.0, 10.0]]))
     (path,) = write(tmp_path, wide, labels, pixels, ["overlay"], step=7)
     assert imread(path).shape == (10, 1367, 3)
 
