@@ -20,6 +20,10 @@ def without_runs(data: bytes) -> bytes:
     """Return a BMP file whose pixels are not run-length encoded, with the same pixels; other files as they are.
 
     Raises ImageError unless the runs fill every row to its end. Format: Microsoft, "Bitmap Compression".
+
+    >>> header = struct.pack("<IIiiHHIIiiII", 62, 40, 2, 1, 1, 8, RLE8, 4, 0, 0, 2, 2)  # 2 x 1 px, 2 colours
+    >>> without_runs(b"BM" + bytes(8) + header + bytes(8) + bytes([2, 1, 0, 1]))[-4:]  # twice colour 1, end
+    b'\\x01\\x01\\x00\\x00'
     """
     header, compression = struct.unpack_from("<I", data, 14)[0], struct.unpack_from("<I", data, 30)[0]
     depth = int.from_bytes(data[28:30], "little")

@@ -26,6 +26,7 @@ SAVES = "its arguments are those of an image in the midst of a run; `write_outpu
 WITHOUT = {
     "cli.py: console": PROCESS,
     "families/__init__.py: preload": TERMINAL,
+    "images/old_jpeg.py: decode_old_jpeg": OBJECT,
     "images/tiff_info.py: describe": OBJECT,
     "images/tiff_info.py: display_only": OBJECT,
     "kernels/build.py: main": PROCESS,
@@ -35,7 +36,6 @@ WITHOUT = {
     "network/gpu.py: memory_limit": GPU,
     "network/gpu.py: open_on_gpu": GPU,
     "network/gpu.py: used_memory": GPU,
-    "outputs/__init__.py: save_outputs": SAVES,
     "outputs/geojson.py: write_geojson": WRITER,
     "outputs/overlay.py: write_overlay": WRITER,
     "outputs/rois.py: write_rois": WRITER,
