@@ -21,11 +21,11 @@ from .options import Runtime, Segmentation, parse_memory
 from .system.memory import available_memory
 from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
-from .tiles.channels import channel_map, unused_note
 from .tiles.grid import TileGrid, tile_grid
-from .tiles.normalise import intensity_ranges
+from .tiles.inputs import chosen_channels, find_inputs
 from .tiles.plan import ImagePlan
 from .tiles.rescale import NormalisedView, network_length
+from .tiles.survey import without_fill
 
 Progress = Callable[[float], None]
 """Called from time to time with the finished fraction of the image, from 0 to 1."""
@@ -118,22 +118,24 @@ def plan_image(
     """
     contract = network.contract
     check_options(contract, options)
-    names = image.info.channel_names
-    channels = channel_map(contract.channels, image.shape[0], options.channels, names)
-    unused = unused_note(channels, image.shape[0], names) if options.channels is None else None
+    chosen_channels(image, contract, options)
     diameter = diameter or options.diameter_in_pixels(image.info.pixel_size_um)
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
-        ranges = intensity_ranges(image, channels, contract.percentiles)
+        inputs = find_inputs(image, contract, options)
     else:
-        ranges = intensity_ranges(image, channels, contract.percentiles)
+        inputs = find_inputs(image, contract, options)
         estimate = family_of(contract).estimate_diameter
-        diameter = estimate(image, network, channels, ranges, runtime.threads)
+        seen = without_fill(image, inputs.fills)
+        diameter = estimate(seen, network, inputs.channels, inputs.ranges, runtime.threads)
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads, unused)
+    messages = inputs.fills, inputs.notes, inputs.warnings, inputs.unused
+    return ImagePlan(
+        contract, options, shape, diameter, inputs.channels, inputs.ranges, *grids, batch, runtime.threads, *messages
+    )
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:
@@ -180,7 +182,7 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
     (3, 20)
     """
     first, last = rows or (0, plan.rows.length)
-    view = NormalisedView(image, plan.channels, plan.ranges, plan.scale)
+    view = NormalisedView(without_fill(image, plan.fills), plan.channels, plan.ranges, plan.scale)
     halving = Halving(network)
     run = (Mirrored(halving) if plan.options.augment else halving).maps
     contract = plan.contract

@@ -118,8 +118,8 @@ class _CommandWords(logging.Formatter):
 def _in_command_words(outcome: Outcome) -> Outcome:
     """Return an outcome whose messages are in the words of the command line."""
     reason, fallback = (text and in_command_words(text) for text in (outcome.reason, outcome.fallback))
-    notes = tuple(map(in_command_words, outcome.notes))
-    return replace(outcome, reason=reason, fallback=fallback, notes=notes)
+    notes, warnings = (tuple(map(in_command_words, said)) for said in (outcome.notes, outcome.warnings))
+    return replace(outcome, reason=reason, fallback=fallback, notes=notes, warnings=warnings)
 
 
 def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
