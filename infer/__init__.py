@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .api import segment as segment
     from .api import segment_rows as segment_rows
     from .labels.cells import CellTable as CellTable
+    from .labels.verdict import Verdict as Verdict
     from .options import Output as Output
     from .options import Runtime as Runtime
     from .options import Segmentation as Segmentation
@@ -29,6 +30,7 @@ _MODULES = {
     "Result": "pipeline",
     "Runtime": "options",
     "Segmentation": "options",
+    "Verdict": "labels.verdict",
     "load_network": "api",
     "segment": "api",
     "segment_rows": "api",
@@ -46,6 +48,7 @@ __all__ = [
     "Runtime",
     "Segmentation",
     "SettingsError",
+    "Verdict",
     "__version__",
     "load_network",
     "segment",

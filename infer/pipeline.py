@@ -13,6 +13,7 @@ from .families import check_options, family_of
 from .images.image import Image
 from .labels.cells import CellTable, CellTableBuilder
 from .labels.labels import Labels
+from .labels.verdict import Verdict, judge
 from .map_cache import MapCache
 from .network.halving import Halving
 from .network.session import Network
@@ -41,6 +42,8 @@ class Result:
     """The place, size and quality of each cell; its len() is the number of cells."""
     diameter: float
     """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
+    verdict: Verdict
+    """Whether the labels are probably right: good, check or poor, with the reasons."""
 
 
 def segment_image(
@@ -57,7 +60,8 @@ def segment_image(
     for rows in label_rows(image, network, plan, cells, progress):
         labels[top : top + len(rows)] = rows
         top += len(rows)
-    return Result(labels, cells.table(), plan.diameter)
+    table = cells.table()
+    return Result(labels, table, plan.diameter, judge(table, plan))
 
 
 def label_rows(
@@ -90,19 +94,19 @@ def plan_image(
     contract = network.contract
     check_options(contract, options)
     channels = channel_map(contract.channels, image.shape[0], options.channels)
-    diameter = diameter or options.diameter
+    diameter, estimate = diameter or options.diameter, None
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
         ranges = intensity_ranges(image, channels, contract.percentiles)
     else:
         ranges = intensity_ranges(image, channels, contract.percentiles)
-        estimate = family_of(contract).estimate_diameter
-        diameter = estimate(image, network, channels, ranges, runtime.threads)
+        estimate = family_of(contract).estimate_diameter(image, network, channels, ranges, runtime.threads)
+        diameter = estimate.diameter
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads)
+    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads, estimate)
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:

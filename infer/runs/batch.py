@@ -172,6 +172,10 @@ def _print_outcome(outcome: Outcome) -> None:
     else:
         duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
         summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
+        if outcome.verdict:
+            summary += f", {outcome.verdict}"
+        if outcome.reasons:
+            summary += f": {'; '.join(outcome.reasons)}"
         name = Path(outcome.file).name
         say(f"{name}: {summary}", sys.stdout)
         for note in outcome.notes:

@@ -27,6 +27,7 @@ from ..labels.provenance import (
     maps_origin,
 )
 from ..labels.store import LabelStore
+from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
@@ -142,12 +143,15 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
             written = write_labels(job.target, store, options.output.ids, about, image.info.pixel_size_um)
     finally:
         bar.close()
+    verdict = judge(cells.table(), plan)
     return Outcome(
         str(job.path),
         DONE,
         labels=tuple(map(str, written)),
         cells=store.cells,
         diameter=plan.diameter,
+        verdict=verdict.level,
+        reasons=verdict.reasons,
         notes=image.info.notes,
     )
 
