@@ -45,7 +45,7 @@ lint: .venv-dev/.ready
 	ln -sfn $(CURDIR)/infer .mypy_cache/path/flowmask
 	MYPYPATH=.mypy_cache/path .venv-dev/bin/mypy -p flowmask -p train -p export -p bench
 	.venv-dev/bin/hadolint Dockerfile
-	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh bench/outside.sh .ci/run
+	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh .ci/run
 
 docs: .venv-docs/.ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict

@@ -52,12 +52,8 @@ class Benchmark:
 
 BENCHMARKS = {
     "scores": Benchmark("quality.scores", "Accuracy on held-out and simulated images", (*DATA, "--simulated", "4")),
-    "ablation": Benchmark("ablation", "What the options of the engine change", DATA),
-    "robustness": Benchmark("quality.robustness", "Accuracy on changed images", DATA),
-    "sizes": Benchmark("quality.sizes", "Diameter estimation in hard cases"),
-    "agreement": Benchmark("quality.agreement", "Agreement with cellpose 3.1, same weights", DATA),
-    "against_cellpose": Benchmark("speed.against_cellpose", "Time and memory against cellpose 3.1"),
-    "dynamics": Benchmark("speed.dynamics", "Speed of the flow dynamics", ("--large",)),
+    "variations": Benchmark("quality.variations", "Accuracy with other options, images and cell sizes", DATA),
+    "against_cellpose": Benchmark("speed.against_cellpose", "Against cellpose 3.1", (*DATA, "--large")),
     "profile": Benchmark("speed.profile", "Where the time of one image goes"),
     "startup": Benchmark("speed.startup", "Start-up time"),
     "slides": Benchmark(

@@ -22,6 +22,8 @@ def table(record: type) -> str:
 
 
 def _default(default: object) -> str:
+    if isinstance(default, tuple):
+        return ", ".join(default)
     return "off" if default is False else "" if default is None else f"{default}"
 
 

@@ -169,7 +169,7 @@ class _NumpyUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module in self.MODULES and name in self.ALLOWED:
             return self.ALLOWED[name]
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which a size file has no use for")
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which does not belong in a size file")
 
 
 def _load_pickled(file: BinaryIO) -> Any:
@@ -177,7 +177,7 @@ def _load_pickled(file: BinaryIO) -> Any:
     version = npy.read_magic(file)
     header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version](file)
     if header[0] != () or not header[2].hasobject:
-        raise ValueError("it holds no dict")
+        raise ValueError("it does not contain a dictionary")
     return _NumpyUnpickler(file).load().item()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.cellpose import read_cellpose
+from export.mean import mean_of
 from export.onnx_file import write_onnx
 from export.precision import PRECISIONS
 from export.source import Source, read_checkpoint
@@ -31,7 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m export", description="Turn a trained network into an ONNX file.")
-    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="a checkpoint that `python -m train` wrote")
+    parser.add_argument(
+        "checkpoint",
+        nargs="*",
+        metavar="CHECKPOINT",
+        help="a checkpoint that `python -m train` wrote; of several, the file gives the mean of the maps",
+    )
     parser.add_argument("--cellpose", metavar="WEIGHTS", help="a checkpoint of cellpose 2.x or 3.x instead")
     parser.add_argument("--size", metavar="SIZE.npy", help="the size file that belongs to the cellpose checkpoint")
     parser.add_argument(
@@ -54,8 +60,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--name", help="name of the network in its contract (default: that of the output file, without .onnx)"
     )
     arguments = parser.parse_args(argv)
-    if (arguments.checkpoint is None) == (arguments.cellpose is None):
-        parser.error("give exactly one of CHECKPOINT and --cellpose WEIGHTS")
+    if bool(arguments.checkpoint) == (arguments.cellpose is not None):
+        parser.error("give either CHECKPOINT or --cellpose WEIGHTS")
     if arguments.cellpose is None:
         for option in ("size", "diameter", "licence", "data"):
             if getattr(arguments, option) is not None:
@@ -65,5 +71,5 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _source(arguments: argparse.Namespace) -> Source:
     if arguments.cellpose is None:
-        return read_checkpoint(arguments.checkpoint)
+        return mean_of([read_checkpoint(path) for path in arguments.checkpoint])
     return read_cellpose(arguments.cellpose, arguments.size, arguments.diameter, arguments.licence, arguments.data)

@@ -64,8 +64,8 @@ def read_checkpoint(path: str) -> Source:
     about, size = extras.get("about"), extras.get("size")
     if not isinstance(about, Mapping) or "size" not in extras:
         raise NetworkError(
-            f"{path}: the checkpoint has no entries `about` and `size`, so it is that of a stage; "
-            "give WORK/RECIPE.pt, which `python -m train` wrote last."
+            f"{path}: the checkpoint has no entries `about` and `size`, so it belongs to one stage of a "
+            "training; give WORK/RECIPE.pt, which `python -m train` wrote last."
         )
     try:
         return Source(

@@ -15,6 +15,7 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .api import load_network as load_network
+    from .api import open_frames as open_frames
     from .api import segment as segment
     from .api import segment_rows as segment_rows
     from .labels.cells import CellTable as CellTable
@@ -32,6 +33,7 @@ _MODULES = {
     "Segmentation": "options",
     "Verdict": "labels.verdict",
     "load_network": "api",
+    "open_frames": "api",
     "segment": "api",
     "segment_rows": "api",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "load_network",
+    "open_frames",
     "segment",
     "segment_rows",
 ]

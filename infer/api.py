@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .errors import SettingsError
 from .families import open_network
 from .images.image import Image, as_image, open_image
+from .images.image import open_frames as _open_frames
 from .labels.cells import CellTableBuilder
 from .labels.labels import Labels
 from .network.registry import default_network, find_network
@@ -20,8 +21,9 @@ from .network.session import Network, OnnxNetwork
 from .options import Runtime, Segmentation
 from .pipeline import Result, label_rows, plan_image, segment_image
 
-AnyImage = str | Path | npt.NDArray[np.generic] | Any
-"""The path of a file, or an array, or any object with shape, dtype and slicing, such as a Zarr or Dask array."""
+AnyImage = str | Path | npt.NDArray[np.generic] | Image | Any
+"""The path of a file, an image of `open_frames`, an array, or any object with shape, dtype and slicing, such as a Zarr
+or Dask array."""
 AnyNetwork = Network | str | Path | None
 """The result of `load_network`, a name such as "small", the path of a file, or None for the default network."""
 
@@ -34,6 +36,9 @@ def load_network(
     name: a name that `flowmask models` lists, the path of an .onnx file, or None for the default network. device,
     threads, gpu_memory: as in `Runtime`. Raises NetworkError if the network does not exist or cannot be used, and
     SettingsError if the device is not available.
+
+    >>> load_network("small").contract.inputs
+    3
     """
     path = default_network() if name is None else find_network(name)
     return open_network(path, Runtime(device=device, threads=threads, gpu_memory=gpu_memory))
@@ -96,10 +101,33 @@ def segment_rows(
     return label_rows(opened, loaded, plan_image(opened, loaded, chosen, runtime), CellTableBuilder())
 
 
+def open_frames(path: str | Path, plane: int | None = None, project: str | None = None) -> Sequence[tuple[str, Image]]:
+    """Return (suffix, image) of each frame of a time or position series; every image can be given to `segment`.
+
+    The suffix, such as "_t001", tells the frames apart. An image is opened when the sequence is indexed, so memory
+    holds one frame. plane, project: as in `Segmentation`. Raises ImageError and SettingsError.
+
+    >>> import tempfile, tifffile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     series = np.zeros((2, 50, 60), np.uint8)
+    ...     tifffile.imwrite(f"{folder}/a.tif", series, imagej=True, metadata={"axes": "TYX"})
+    ...     [(suffix, image.shape) for suffix, image in open_frames(f"{folder}/a.tif")]
+    [('_t001', (1, 50, 60)), ('_t002', (1, 50, 60))]
+    """
+    frames: Sequence[tuple[str, Image]] = _open_frames(Path(path), plane, project)
+    return frames
+
+
 def _opened(image: AnyImage, options: Segmentation, axes: str | None) -> Image:
+    if isinstance(image, Image):
+        if axes is not None or options.plane is not None or options.project is not None:
+            raise SettingsError(
+                "this image is already open; give axes, plane and project to the function that opens it."
+            )
+        return image
     if isinstance(image, str | Path):
         if axes is not None:
-            raise SettingsError("axes are those of an array; a file names its own.")
+            raise SettingsError("axes apply to arrays only, because a file states its own axes; leave them out.")
         return open_image(Path(image), options.plane, options.project)
     return as_image(image, axes, options.plane, options.project)
 

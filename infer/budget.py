@@ -5,6 +5,7 @@ from __future__ import annotations
 from .errors import SettingsError
 from .images.memmap import CACHE
 from .network.gpu import CONTEXT
+from .options import named
 from .system.prefetch import DEPTH
 from .tiles.blend import ROWS
 
@@ -59,14 +60,18 @@ def planned_batch(
     if budget < needed + tile_bytes:
         amount = _gigabytes(needed + tile_bytes)
         raise SettingsError(
-            f"the image needs about {amount} of memory and the limit is {_gigabytes(budget)}; give --memory {amount} "
-            "if the machine has it, a larger --diameter, or a part of the image."
+            f"the image needs about {amount} of memory and the limit is {_gigabytes(budget)}; give "
+            f"{named('memory', amount)} if the machine has it, a larger {named('diameter')}, or a part of the image."
         )
     return min(batch or 1, (budget - needed) // tile_bytes)
 
 
 def host_tile_bytes(map_channels: int) -> int:
-    """Return the bytes of host memory for each pixel of a tile on a GPU: for waiting tiles and their maps."""
+    """Return the bytes of host memory for each pixel of a tile on a GPU: for waiting tiles and their maps.
+
+    >>> host_tile_bytes(3)  # 3 channels of 4 bytes, tiles and maps, 5 batches
+    120
+    """
     return 4 * 2 * map_channels * (DEPTH + 3)
 
 
@@ -76,13 +81,14 @@ def _fitting_gpu(memory: int, pixels: int) -> int:
     if memory < least:
         raise SettingsError(
             f"CUDA, the network and one tile need about {_gigabytes(CONTEXT + least)} of GPU memory and the limit is "
-            f"{_gigabytes(CONTEXT + memory)}; give a larger --gpu-memory if the GPU has it, or --device cpu."
+            f"{_gigabytes(CONTEXT + memory)}; give a larger {named('gpu_memory')} if the GPU has it, or "
+            f"{named('device', 'cpu')}."
         )
     return (memory - GPU_NETWORK) // (pixels * GPU_TILE_BYTES)
 
 
 def _gigabytes(amount: int) -> str:
-    """Return a number of bytes in GiB, rounded up, as the option --memory accepts it.
+    """Return a number of bytes in GiB, rounded up, as the option memory accepts it.
 
     >>> _gigabytes(2**30 + 1)
     '1.1G'

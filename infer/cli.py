@@ -37,7 +37,11 @@ def console() -> int:
 
 
 def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
-    """Run `flowmask COMMAND ...` and return the exit code; ``own_process`` as in `flowmask.runs.batch.run`."""
+    """Run `flowmask COMMAND ...` and return the exit code; ``own_process`` as in `flowmask.runs.batch.run`.
+
+    >>> flowmask(["info", "missing.tif"])  # the reason is printed on stderr
+    1
+    """
     _prepare_streams()
     args = build_commands().parse_args(argv)
     try:
@@ -49,7 +53,11 @@ def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> in
 
 
 def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
-    """Run `python -m infer -i IN -o OUT ...` and return the exit code."""
+    """Run `python -m infer -i IN -o OUT ...` and return the exit code.
+
+    >>> main(["-i", "missing.tif", "-o", "labels"])  # the reason is printed on stderr
+    2
+    """
     _prepare_streams()
     args = build_parser().parse_args(argv)
     args.inputs = [args.input]
@@ -57,7 +65,11 @@ def main(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `python -m infer`."""
+    """Return the parser of `python -m infer`.
+
+    >>> build_parser().parse_args(["-i", "a.png", "-o", "labels", "--diameter", "30"]).diameter
+    30.0
+    """
     parser = argparse.ArgumentParser(
         prog="python -m infer",
         description="Segment the cells of microscopy images. The labels of NAME.png are written to NAME_label.tiff.",
@@ -70,7 +82,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def build_commands() -> argparse.ArgumentParser:
-    """Return the parser of the command ``flowmask``."""
+    """Return the parser of the command ``flowmask``.
+
+    >>> build_commands().parse_args(["segment", "a.png", "b.png", "-o", "labels", "--min-size", "9"]).min_size
+    9
+    """
     parser = argparse.ArgumentParser(prog="flowmask", description="Segment the cells of microscopy images.")
     parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -127,7 +143,8 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
             if default is False:
                 group.add_argument(option_name(name), action="store_true", help=option.meaning)
                 continue
-            suffix = "" if default is None else f" (default {default})"
+            words = ",".join(default) if isinstance(default, tuple) else default
+            suffix = "" if default is None else f" (default {words})"
             unit = f", in {option.unit}" if option.unit and option.unit not in option.meaning else ""
             metavar = "|".join(option.choices) or name.split("_")[-1].upper()
             group.add_argument(

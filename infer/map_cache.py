@@ -32,7 +32,10 @@ PREFIX = struct.Struct("=QI")
 
 
 def discard(path: Path) -> None:
-    """Remove a cache file if it exists. Raises OutputError when that fails."""
+    """Remove a cache file if it exists. Raises OutputError when that fails.
+
+    >>> discard(Path(".missing_label.tiff.maps"))
+    """
     with _as_output_error(path):
         path.unlink(missing_ok=True)
 

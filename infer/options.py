@@ -7,7 +7,9 @@ which results it changes. The command line and the check of --resume are derived
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -15,11 +17,13 @@ from .errors import SettingsError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes of each unit of memory."""
+SAVED = ("labels", "overlay", "table", "geojson", "rois")
+"""The outputs of an image; the labels are always written."""
 MAPS, LABELS, NOTHING = "maps", "labels", "nothing"
 """What an option changes: the network's maps and therefore the labels, only the labels, or nothing of these."""
 
 
-def parse_memory(text: str, option: str = "--memory") -> int:
+def parse_memory(text: str, option: str = "memory") -> int:
     """Return an amount of memory in bytes. Raises SettingsError, which names ``option``, for any other text.
 
     >>> parse_memory("4G"), parse_memory("1.5K")
@@ -27,7 +31,7 @@ def parse_memory(text: str, option: str = "--memory") -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None:
-        raise SettingsError(f"{option} {text} is not an amount of memory; give one such as 4G or 800M.")
+        raise SettingsError(f"{named(option, text)} is not an amount of memory; give one such as 4G or 800M.")
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 
@@ -39,17 +43,91 @@ def parse_device(text: str) -> tuple[str, int]:
     """
     match = re.fullmatch(r"(auto|cpu|tensorrt|cuda)|cuda:(\d{1,3})", text)
     if match is None:
-        raise SettingsError(f"--device {text} is unknown; give one of auto, cpu, cuda, cuda:1, tensorrt.")
+        raise SettingsError(f"{named('device', text)} is unknown; give one of auto, cpu, cuda, cuda:1, tensorrt.")
     return match[1] or "cuda", int(match[2] or 0)
 
 
-def parse_channels(text: str) -> tuple[int, ...]:
-    """Return the channel numbers of a comma-separated list. Raises ValueError for any other text.
+def parse_channels(text: str) -> tuple[int | str, ...]:
+    """Return the channels of a comma-separated list: numbers as integers, names as they are.
 
-    >>> parse_channels("3,1,0")
-    (3, 1, 0)
+    Raises ValueError if a channel is missing between two commas.
+
+    >>> parse_channels("3,1,0"), parse_channels("PanCK, DAPI")
+    ((3, 1, 0), ('PanCK', 'DAPI'))
     """
-    return tuple(int(number) for number in text.split(","))
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise ValueError("a channel is missing")
+    return tuple(int(word) if re.fullmatch("-?[0-9]+", word) else word for word in words)
+
+
+def check_channels(value: object) -> None:
+    """Raise SettingsError unless the value is a sequence of channel numbers and names.
+
+    >>> check_channels((3, "DAPI"))
+    >>> check_channels("DAPI")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `channels='DAPI'` is not a list of channels; give numbers or names, such as ...
+    """
+    given = value if isinstance(value, tuple | list) else ()
+    if not given or not all(isinstance(channel, int | str) and not isinstance(channel, bool) for channel in given):
+        raise SettingsError(
+            f"{named('channels', value)} is not a list of channels; give numbers or names, such as (3, 1, 0) or "
+            '("DAPI",).'
+        )
+
+
+def parse_diameter(text: str) -> float | str:
+    """Return a diameter in px as a number, and one in micrometres as it is. Raises ValueError for any other text.
+
+    >>> parse_diameter("30"), parse_diameter("12um")
+    (30.0, '12um')
+    """
+    return float(text) if micrometres(text) is None else text
+
+
+def micrometres(diameter: float | str | None) -> float | None:
+    """Return the number of micrometres in a text such as "12um" or "12.5 µm"; None for any other value.
+
+    >>> micrometres("12um"), micrometres(30.0)
+    (12.0, None)
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*[uµμ]m\s*", diameter) if isinstance(diameter, str) else None
+    return float(match[1]) if match else None
+
+
+def check_diameter(value: object) -> None:
+    """Raise SettingsError if a diameter is a text other than a positive number of micrometres.
+
+    >>> check_diameter("12um")
+    >>> check_diameter("12 inch")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `diameter='12 inch'` is not a diameter; give px, such as 30, or ...
+    """
+    if isinstance(value, str) and not micrometres(value):
+        raise SettingsError(
+            f"{named('diameter', value)} is not a diameter; give px, such as 30, or micrometres, such as 12um."
+        )
+
+
+def parse_save(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list of outputs; all: every one of `SAVED`.
+
+    >>> parse_save("labels, table"), parse_save("all") == SAVED
+    (('labels', 'table'), True)
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    return SAVED if names == ("all",) else names
+
+
+def check_save(value: object) -> None:
+    """Raise SettingsError unless the value is a sequence of names of `SAVED`."""
+    names = value if isinstance(value, tuple | list) else (value,)
+    unknown = [str(name) for name in names if name not in SAVED]
+    if unknown:
+        raise SettingsError(f"{named('save', unknown[0])} is unknown; give some of {', '.join(SAVED)}, or all.")
 
 
 @dataclass(frozen=True)
@@ -69,18 +147,19 @@ class Option:
     unit: str = ""
     choices: tuple[str, ...] = ()
     """All valid values; empty if any text is valid."""
-    check: Callable[[str], object] | None = None
-    """Raises SettingsError for an invalid text; for options that need more than a range or choices."""
+    check: Callable[[Any], object] | None = None
+    """Raises SettingsError for an invalid value; for options that need more than a range or choices."""
 
     def verify(self, name: str, value: Any) -> None:
         """Raise SettingsError, which names the option, if a value is out of range or unknown."""
-        option = option_name(name)
         if value is None:
             return
-        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
-            raise SettingsError(f"{option} {value} is out of range; give a number from {self.low:g} to {self.high:g}.")
+        option = named(name, value)
+        limited = self.low is not None and self.high is not None and not isinstance(value, str)
+        if limited and not self.low <= value <= self.high:
+            raise SettingsError(f"{option} is out of range; give a number from {self.low:g} to {self.high:g}.")
         if self.choices and value not in self.choices:
-            raise SettingsError(f"{option} {value} is unknown; give one of {', '.join(self.choices)}.")
+            raise SettingsError(f"{option} is unknown; give one of {', '.join(self.choices)}.")
         if self.check:
             self.check(value)
 
@@ -94,8 +173,51 @@ def option_name(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def named(name: str, *value: object) -> str:
+    """Return how the message of an error names an option, with its value if that is given, in the words of Python.
+
+    `in_command_words` translates it for the command line.
+
+    >>> named("channels", (3, 0)), named("memory")
+    ('`channels=(3, 0)`', '`memory`')
+    """
+    return f"`{name}={value[0]!r}`" if value else f"`{name}`"
+
+
+def in_command_words(message: str) -> str:
+    """Return a message in which every option is named as on the command line.
+
+    >>> in_command_words("`channels=(3, 0)` does not fit; give a larger `gpu_memory`.")
+    '--channels 3,0 does not fit; give a larger --gpu-memory.'
+    """
+
+    def translated(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name not in NAMES:
+            return match[0]
+        return NAMES[name] if value is None else f"{NAMES[name]} {_as_argument(value)}"
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", translated, message)
+
+
+def _as_argument(value: str) -> str:
+    """Return a value as the command line takes it; ``value``: as in Python.
+
+    >>> _as_argument("(3, 0)"), _as_argument("'cpu'")
+    ('3,0', 'cpu')
+    """
+    with suppress(ValueError, SyntaxError):  # a value that is no literal is shown as it is
+        found = literal_eval(value)
+        return ",".join(map(str, found)) if isinstance(found, tuple) else str(found)
+    return value
+
+
 def options_of(record: type[Any]) -> Iterator[tuple[str, Any, Option]]:
-    """Yield (name, default, `Option`) of every field of a record: `Segmentation`, `Runtime` or `Output`."""
+    """Yield (name, default, `Option`) of every field of a record: `Segmentation`, `Runtime` or `Output`.
+
+    >>> [(name, default, option.choices) for name, default, option in options_of(Output)]
+    [('ids', 'int32', ('int32', 'challenge'))]
+    """
     for item in fields(record):
         yield item.name, item.default, item.metadata["option"]
 
@@ -118,8 +240,23 @@ class _Checked:
 class Segmentation(_Checked):
     """Options that determine the labels. Raises SettingsError for an invalid value."""
 
-    diameter: float | None = _option(
-        None, "cell diameter in px of the image; estimated if not given", MAPS, float, low=1, high=10_000, unit="px"
+    diameter: float | str | None = _option(
+        None,
+        "cell diameter in px of the image, or in micrometres, such as 12um; estimated if not given",
+        MAPS,
+        parse_diameter,
+        low=1,
+        high=10_000,
+        unit="px",
+        check=check_diameter,
+    )
+    pixel_size: float | None = _option(
+        None,
+        "micrometres per px, for a diameter in micrometres; by default the pixel size in the image file",
+        MAPS,
+        float,
+        low=1e-4,
+        high=1e4,
     )
     flow_threshold: float = _option(
         0.4, "largest mean squared flow error of a cell; 0 turns this check off", LABELS, float, low=0, high=10
@@ -128,12 +265,13 @@ class Segmentation(_Checked):
         0.0, "logit of the cell probability above which a pixel belongs to a cell", LABELS, float, low=-20, high=20
     )
     min_size: int = _option(15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px")
-    channels: tuple[int, ...] | None = _option(
+    channels: tuple[int | str, ...] | None = _option(
         None,
-        "image channel for each network input, counted from 1, separated by commas; 0 as the first number is the mean "
-        "of all channels, 0 as a later number is an empty input",
+        "image channel for each network input, or one for all inputs: names as in the file, or numbers from 1, "
+        "separated by commas; 0 as the first number is the mean of all channels, 0 as a later number is an empty input",
         MAPS,
         parse_channels,
+        check=check_channels,
     )
     plane: int | None = _option(
         None,
@@ -149,6 +287,39 @@ class Segmentation(_Checked):
     augment: bool = _option(
         False, "average over each tile and its three mirror images; the network takes four times as long", MAPS
     )
+
+    def diameter_in_pixels(self, pixel_size: float | None) -> float | None:
+        """Return the diameter in px of an image; None if it is to be estimated.
+
+        pixel_size: micrometres per px in the image file, or None; the option ``pixel_size`` replaces it. Raises
+        SettingsError if the diameter is in micrometres and the pixel size is unknown or gives a diameter out of range.
+
+        >>> Segmentation(diameter="12um").diameter_in_pixels(0.5)
+        24.0
+        """
+        length = micrometres(self.diameter)
+        if length is None:
+            return None if self.diameter is None else float(self.diameter)
+        size = self.pixel_size or pixel_size
+        if size is None:
+            raise SettingsError(
+                f"the diameter {self.diameter} needs a pixel size, and the image has none; give it in micrometres per "
+                f"px as {named('pixel_size')}, or give the diameter in px."
+            )
+        if not 1 <= length / size <= 10_000:
+            raise SettingsError(
+                f"the diameter {self.diameter} is {length / size:g} px at {size:g} micrometres per px; it must be from "
+                "1 to 10,000 px."
+            )
+        return length / size
+
+    def check_pixel_size(self) -> None:
+        """Raise SettingsError if the option ``pixel_size`` is given and the diameter is not in micrometres."""
+        if self.pixel_size is not None and micrometres(self.diameter) is None:
+            raise SettingsError(
+                f"{named('pixel_size', self.pixel_size)} has no effect without a diameter in micrometres, such as "
+                "12um; leave it out."
+            )
 
 
 @dataclass(frozen=True)
@@ -177,22 +348,36 @@ class Runtime(_Checked):
     gpu_memory: str | None = _option(
         None,
         "most GPU memory to use, such as 10G; never more than nine tenths of the free GPU memory is used",
-        check=lambda text: parse_memory(text, "--gpu-memory"),
+        check=lambda text: parse_memory(text, "gpu_memory"),
     )
 
 
 @dataclass(frozen=True)
 class Output(_Checked):
-    """Options of the label files."""
+    """Options of the files that are written."""
 
     ids: str = _option(
         "int32",
-        "numbers of the cells; int32: each cell has its own (uint16 file up to 65,535 cells, int32 file above); "
-        "challenge: int16 file; of more than 32,767 cells from 25 Mpx on, some share a number where the challenge's "
-        "scoring cannot confuse them, and a second, int32 file has one for each",
+        "int32: every cell has its own number, in a uint16 file up to 65,535 cells, otherwise in an int32 file; "
+        "challenge: an int16 file for the NeurIPS challenge; in a large image with more than 32,767 cells distant "
+        "cells share numbers, and a second file, NAME_label_int32.tiff, gives every cell its own number",
         LABELS,
         choices=("int32", "challenge"),
     )
+    save: tuple[str, ...] = _option(
+        ("labels",),
+        "what is written for each image, separated by commas: labels, overlay (picture with outlines), table "
+        "(measurements of each cell), geojson (outlines for QuPath), rois (outlines for ImageJ), or all",
+        parse=parse_save,
+        check=check_save,
+    )
+
+
+NAMES = {
+    "network": "--model",
+    **{name: option_name(name) for record in (Segmentation, Runtime, Output) for name, _, _ in options_of(record)},
+}
+"""The name on the command line of every option that a message can name."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .options import Runtime, Segmentation, parse_memory
 from .system.memory import available_memory
 from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
-from .tiles.channels import channel_map
+from .tiles.channels import channel_map, unused_note
 from .tiles.grid import TileGrid, tile_grid
 from .tiles.normalise import intensity_ranges
 from .tiles.plan import ImagePlan
@@ -44,6 +44,10 @@ class Result:
     """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
     verdict: Verdict
     """Whether the labels are probably right: good, check or poor, with the reasons."""
+    notes: tuple[str, ...] = ()
+    """What was decided for this image, such as the channels that were used, one sentence each."""
+    warnings: tuple[str, ...] = ()
+    """Why the labels may not be what was wanted, one sentence each."""
 
 
 def segment_image(
@@ -53,7 +57,15 @@ def segment_image(
     runtime: Runtime = Runtime(),  # noqa: B008
     progress: Progress | None = None,
 ) -> Result:
-    """Return the labels of one image. Raises the errors of `plan_image` and `run_tiles`."""
+    """Return the labels of one image. Raises the errors of `plan_image` and `run_tiles`.
+
+    >>> from flowmask.api import load_network
+    >>> from flowmask.images.image import as_image
+    >>> y, x = np.mgrid[:64, :64]
+    >>> disk = as_image(200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2))
+    >>> len(segment_image(disk, load_network(), Segmentation(diameter=28)).cells)
+    1
+    """
     plan = plan_image(image, network, options, runtime)
     labels = np.empty(plan.shape, np.int32)
     top, cells = 0, CellTableBuilder()
@@ -61,7 +73,8 @@ def segment_image(
         labels[top : top + len(rows)] = rows
         top += len(rows)
     table = cells.table()
-    return Result(labels, table, plan.diameter, judge(table, plan))
+    notes, warnings = plan.messages(len(table))
+    return Result(labels, table, plan.diameter, judge(table, plan), (*image.info.notes, *notes), warnings)
 
 
 def label_rows(
@@ -77,6 +90,15 @@ def label_rows(
     Ids are 1, 2, ... in the order of first pixels. Memory holds only a strip of the image. Reading, the network and
     labelling run in separate threads at the same time. cells: an empty table, which is complete after the last rows.
     cache: maps of an interrupted run; new maps are added to it. Raises the errors of `run_tiles`.
+
+    >>> from flowmask.api import load_network
+    >>> from flowmask.images.image import as_image
+    >>> y, x = np.mgrid[:64, :64]
+    >>> disk = as_image(200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2))
+    >>> network = load_network(device="cpu")
+    >>> plan = plan_image(disk, network, Segmentation(diameter=28), Runtime())
+    >>> int(np.concatenate(list(label_rows(disk, network, plan, CellTableBuilder()))).max())
+    1
     """
     maps = prefetch(_maps(image, network, plan, progress, cache))
     return prefetch(family_of(plan.contract).label_rows(maps, plan, cells))
@@ -90,11 +112,19 @@ def plan_image(
     diameter: cell diameter in px of the image, known from an interrupted run; otherwise the diameter of ``options`` is
     used, or estimated if it is None. Raises SettingsError if the options do not fit the image, the network or the
     memory; if the diameter is known, before any pixel is read.
+
+    >>> from flowmask.api import load_network
+    >>> from flowmask.images.image import as_image
+    >>> plan = plan_image(as_image(np.eye(60)), load_network(), Segmentation(diameter=60), Runtime())
+    >>> plan.scale, plan.network_shape, plan.ranges[0]  # the network is trained for cells of 30 px
+    (0.5, (30, 30), array([0., 1.]))
     """
     contract = network.contract
     check_options(contract, options)
-    channels = channel_map(contract.channels, image.shape[0], options.channels)
-    diameter, estimate = diameter or options.diameter, None
+    names = image.info.channel_names
+    channels = channel_map(contract.channels, image.shape[0], options.channels, names)
+    unused = unused_note(channels, image.shape[0], names) if options.channels is None else None
+    diameter, estimate = diameter or options.diameter_in_pixels(image.info.pixel_size_um), None
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
@@ -106,11 +136,20 @@ def plan_image(
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    return ImagePlan(contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads, estimate)
+    return ImagePlan(
+        contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads, estimate, unused
+    )
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:
-    """Return the tiles along both axes (Y, X) for an image with this cell diameter in px."""
+    """Return the tiles along both axes (Y, X) for an image with this cell diameter in px.
+
+    >>> from flowmask.api import load_network
+    >>> from flowmask.images.image import as_image
+    >>> rows, columns = tile_grids(as_image(np.zeros((60, 200))), load_network(), diameter=15)
+    >>> rows.length, columns.length  # the network is trained for cells of 30 px
+    (120, 400)
+    """
     contract = network.contract
     rows, columns = (
         tile_grid(network_length(length, contract.mean_diameter / diameter), contract.tile, contract.grain)
@@ -135,6 +174,15 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
 
     rows: first and last row of the network image, the last excluded; None means all rows. A row has the same values in
     every range, bit for bit on the CPU. Raises RunError if the network fails or its output has NaN or infinite values.
+
+    >>> from flowmask.api import load_network
+    >>> from flowmask.images.image import as_image
+    >>> y, x = np.mgrid[:64, :64]
+    >>> disk = as_image(200.0 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2))
+    >>> network = load_network(device="cpu")
+    >>> plan = plan_image(disk, network, Segmentation(diameter=28), Runtime())
+    >>> np.concatenate(list(run_tiles(disk, network, plan, (10, 30))), axis=1).shape[:2]  # dy, dx and logit of 20 rows
+    (3, 20)
     """
     first, last = rows or (0, plan.rows.length)
     view = NormalisedView(image, plan.channels, plan.ranges, plan.scale)
@@ -147,7 +195,7 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
     for _, part in parts:
         if not np.isfinite(part).all():
             raise RunError(
-                "the network's output has NaN or infinite values; export the network again with --precision fp32."
+                "the network's output has NaN or infinite values; export the network again in single precision (fp32)."
             )
         yield part
 

@@ -41,8 +41,18 @@ def test_a_name_that_is_no_option_is_refused(network, call):
         call(SAMPLE.image, network, diametre=26)
     with pytest.raises(SettingsError, match="batch: there is no such option"):
         call(SAMPLE.image, network, batch=2)
-    with pytest.raises(SettingsError, match="--min-size -1 is out of range"):
+    with pytest.raises(SettingsError, match="`min_size=-1` is out of range"):
         call(SAMPLE.image, network, min_size=-1)
+
+
+@pytest.mark.parametrize("call", [flowmask.segment, flowmask.segment_rows])
+def test_messages_name_an_option_as_python_does(network, call):
+    with pytest.raises(SettingsError, match="^`channels`: this network needs 1 or 3 channels, not 2"):
+        call(SAMPLE.image, network, channels=(9, 1))
+    with pytest.raises(SettingsError, match=r"^`channels`: 9 does not fit an image of 1 channel"):
+        call(SAMPLE.image, network, channels=(9, 1, 1))
+    with pytest.raises(SettingsError, match="give `memory='.*G'` if the machine has it, a larger `diameter`, or"):
+        call(SAMPLE.image, network, runtime=flowmask.Runtime(memory="1M"), diameter=26)
 
 
 def test_rows_are_those_of_the_whole(network):

@@ -24,9 +24,9 @@ def test_amounts(text, amount):
 
 @pytest.mark.parametrize("text", ["", "much", "-4G", "4X", "G"])
 def test_what_is_no_amount(text):
-    with pytest.raises(SettingsError, match="--memory .* is not an amount of memory"):
+    with pytest.raises(SettingsError, match="`memory=.*` is not an amount of memory"):
         parse_memory(text)
-    with pytest.raises(SettingsError, match="--gpu-memory .* is not an amount of memory"):
+    with pytest.raises(SettingsError, match="`gpu_memory=.*` is not an amount of memory"):
         flowmask.Runtime(gpu_memory=text)
 
 
@@ -50,7 +50,7 @@ def test_the_batch_follows_the_budget():
     assert each > 5
     assert planned_batch(10**9, 0, (224, 224), 3, 3) == 3
     assert planned_batch(10**9, 0, (448, 224), 3, 1000) == each // 2
-    with pytest.raises(SettingsError, match=r"needs about 1.1G of memory and the limit is 1.0G; give --memory 1.1G"):
+    with pytest.raises(SettingsError, match=r"needs about 1.1G of memory and the limit is 1.0G; give `memory='1.1G'`"):
         planned_batch(2**30, 2**30, (224, 224), 3, 8)
 
 

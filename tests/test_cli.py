@@ -87,14 +87,18 @@ def test_two_names_for_one_label_file(folders, capsys):
 
 
 def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
-    cv2.imwrite(str(folders[0] / "2026.11.29_well1.png"), SAMPLE.image)
+    for well in (1, 2):
+        cv2.imwrite(str(folders[0] / f"2026.11.29_well{well}.png"), SAMPLE.image)
     names = ["RoiSet.zip", *(f"{number}.txt" for number in range(6)), "scan.xml"]
     for name in names:
         (folders[0] / name).write_bytes(b"PK\3\4")
     assert run(folders) == ALL_DONE
     skipped, closing = capsys.readouterr().err.splitlines()
     assert skipped == "8 files that are no images were skipped: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
-    assert closing.startswith("1 image, ")
+    assert closing.startswith("2 images, ")
+    assert sorted(path.name for path in folders[1].iterdir()) == [
+        f"2026.11.29_well{well}_label.tiff" for well in (1, 2)
+    ]
     assert closing.endswith(f"cells; the labels are in {folders[1]}")
     assert run((folders[0] / "scan.xml", folders[1])) == SOME_FAILED
 
@@ -136,7 +140,7 @@ def test_two_runs_into_one_folder_at_once(folders, options):
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is not an ONNX file"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--device", "tpu"), "--device tpu is unknown"),
-        (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "--channels needs 3 numbers"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "needs 1 or 3 channels, not 2"),
     ],
 )
 def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options, message):
@@ -150,7 +154,7 @@ def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options
 def test_a_channel_choice_that_does_not_fit_is_a_failure_of_that_image(folders, capsys):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
     assert run(folders, "--channels", "1,2,3") == SOME_FAILED
-    assert "a.png: --channels 1,2,3 does not fit an image of 1 channel" in capsys.readouterr().err
+    assert "a.png: --channels: 2 does not fit an image of 1 channel" in capsys.readouterr().err
 
 
 def test_a_side_file_or_an_empty_one_does_not_take_an_images_name(folders):

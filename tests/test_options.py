@@ -16,10 +16,13 @@ from flowmask.options import (
     Output,
     Runtime,
     Segmentation,
+    in_command_words,
+    named,
     option_name,
     options_of,
     parse_channels,
     parse_device,
+    parse_diameter,
     parse_memory,
     values_that_change,
 )
@@ -36,7 +39,7 @@ each_range = pytest.mark.parametrize(
     ids=[key for key, (*_, option) in KNOBS.items() if option.low is not None],
 )
 CHANGES = {
-    "diameter": MAPS, "channels": MAPS, "augment": MAPS, "plane": MAPS, "project": MAPS,
+    "diameter": MAPS, "pixel_size": MAPS, "channels": MAPS, "augment": MAPS, "plane": MAPS, "project": MAPS,
     "flow_threshold": LABELS, "cellprob_threshold": LABELS, "min_size": LABELS, "ids": LABELS,
     "batch": NOTHING, "memory": NOTHING, "threads": NOTHING, "device": NOTHING, "gpu_memory": NOTHING,
 }  # fmt: skip
@@ -44,7 +47,7 @@ OTHER = {
     "diameter": ("30.5", 30.5), "flow_threshold": ("0.2", 0.2), "cellprob_threshold": ("-1.5", -1.5),
     "min_size": ("3", 3), "channels": ("3,1,0", (3, 1, 0)), "augment": (None, True), "batch": ("4", 4),
     "memory": ("4G", "4G"), "threads": ("2", 2), "device": ("cuda:1", "cuda:1"), "gpu_memory": ("10G", "10G"),
-    "ids": ("challenge", "challenge"), "plane": ("3", 3), "project": ("max", "max"),
+    "ids": ("challenge", "challenge"), "pixel_size": ("0.5", 0.5), "plane": ("3", 3), "project": ("max", "max"),
 }  # fmt: skip
 """For each option the text of another value than the default, and that value."""
 
@@ -54,18 +57,18 @@ def test_values_out_of_range_are_named(record, name, option):
     for inside in (option.low, option.high):
         assert getattr(record(**{name: inside}), name) == inside
     for outside in (option.low - 1, option.high + 1, float("nan")):
-        with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} .* is out of range"):
+        with pytest.raises(SettingsError, match=f"`{name}=.*` is out of range"):
             record(**{name: outside})
 
 
 def test_every_number_has_a_range():
     numbers = {name for _, name, _, option in KNOBS.values() if option.parse in (int, float)}
     ranges = {name for _, name, _, option in KNOBS.values() if option.low is not None and option.high is not None}
-    assert (
-        numbers
-        == ranges
-        == {"diameter", "flow_threshold", "cellprob_threshold", "min_size", "batch", "plane", "threads"}
-    )
+    assert "pixel_size" in numbers
+    assert numbers | {"diameter"} == ranges
+    assert ranges == {
+        "diameter", "pixel_size", "flow_threshold", "cellprob_threshold", "min_size", "batch", "plane", "threads",
+    }  # fmt: skip
 
 
 @each_option
@@ -126,10 +129,10 @@ def test_the_help_names_each_with_its_meaning_and_default(record, name, default,
 @pytest.mark.parametrize(
     ("record", "changes", "message"),
     [
-        (Output, {"ids": "int64"}, "--ids int64 is unknown; give one of int32, challenge"),
-        (Runtime, {"memory": "much"}, "--memory much is not an amount of memory"),
-        (Runtime, {"gpu_memory": "4X"}, "--gpu-memory 4X is not an amount of memory"),
-        (Runtime, {"device": "tpu"}, "--device tpu is unknown; give one of auto, cpu"),
+        (Output, {"ids": "int64"}, "`ids='int64'` is unknown; give one of int32, challenge"),
+        (Runtime, {"memory": "much"}, "`memory='much'` is not an amount of memory"),
+        (Runtime, {"gpu_memory": "4X"}, "`gpu_memory='4X'` is not an amount of memory"),
+        (Runtime, {"device": "tpu"}, "`device='tpu'` is unknown; give one of auto, cpu"),
     ],
 )
 def test_refused_values_are_named(record, changes, message):
@@ -170,12 +173,61 @@ def test_what_is_no_device(text):
         Runtime(device=text)
 
 
-@pytest.mark.parametrize("text", ["", "red", "1,", "1;2", "1.5"])
+@pytest.mark.parametrize("text", ["", "1,", ",DAPI", " "])
 def test_what_is_no_list_of_channels(text):
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(ValueError, match="a channel is missing"):
         parse_channels(text)
+
+
+@pytest.mark.parametrize("value", ["DAPI", (), 4, (1.5,), (True,), {"DAPI"}])
+def test_channels_of_python_are_a_sequence(value):
+    with pytest.raises(SettingsError, match="is not a list of channels; give numbers or names"):
+        Segmentation(channels=value)
+
+
+@pytest.mark.parametrize("text", ["12um", "12 um", "12.0 \u00b5m", "12\u03bcm"])
+def test_a_diameter_in_micrometres(text):
+    options = Segmentation(diameter=parse_diameter(text))
+    assert options.diameter_in_pixels(0.25) == 48
+    assert dataclasses.replace(options, pixel_size=0.5).diameter_in_pixels(0.25) == 24
+    assert Segmentation(diameter=parse_diameter("12")).diameter_in_pixels(0.25) == 12
+    assert Segmentation().diameter_in_pixels(0.25) is None
+    with pytest.raises(SettingsError, match=f"the diameter {text} needs a pixel size, and the image has none"):
+        options.diameter_in_pixels(None)
+    with pytest.raises(SettingsError, match="is 12000 px at 0.001 micrometres per px; it must be from 1 to 10,000 px"):
+        options.diameter_in_pixels(0.001)
+
+
+@pytest.mark.parametrize("text", ["12mm", "0um", "-3um", "um", "1e3um", "12umm"])
+def test_what_is_no_diameter(text):
+    with pytest.raises(SettingsError, match="is not a diameter; give px, such as 30, or micrometres, such as 12um"):
+        Segmentation(diameter=text)
 
 
 def test_amounts_in_any_case_and_with_or_without_a_unit():
     assert parse_memory("4g") == parse_memory("4 GiB") == parse_memory("4096M") == 4 * 2**30
     assert parse_memory("12") == 12
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("`channels=(3, 0)` does not fit", "--channels 3,0 does not fit"),
+        ("`channels=(3,)` does not fit", "--channels 3 does not fit"),
+        ("`device='cuda:7'`: no GPU, or use `device='cpu'`.", "--device cuda:7: no GPU, or use --device cpu."),
+        ("give a larger `gpu_memory`", "give a larger --gpu-memory"),
+        ("give the path of a file as `network`.", "give the path of a file as --model."),
+        ("`min_size=-1` is out of range", "--min-size -1 is out of range"),
+        ("`device=x'` is unknown", "--device x' is unknown"),
+        ("channels=3.tif: `other` and memory=4G stay", "channels=3.tif: `other` and memory=4G stay"),
+    ],
+)
+def test_messages_in_the_words_of_the_command_line(message, expected):
+    assert in_command_words(message) == expected
+    assert in_command_words(expected) == expected
+
+
+@pytest.mark.parametrize("value", [(3, 0), "cuda`1", -1, None, 0.5])
+def test_any_value_can_be_named(value):
+    assert named("device", value) == f"`device={value!r}`"
+    assert in_command_words(f"{named('device', value)}: no.").startswith("--device ")

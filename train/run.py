@@ -1,6 +1,6 @@
 """Train the network of a recipe: read the data, run the stages in order, write the checkpoint.
 
-The command line is in `train.__main__`; `bench.left_out` uses these functions as a library.
+The command line is in `train.__main__`; `bench.quality.left_out` uses these functions as a library.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def mean_of(networks: Sequence[FamilyNetwork]) -> FamilyNetwork:
     """Return a network with the mean weights and batch-norm statistics of networks of one shape."""
     first = networks[0]
     if len({(n.family, n.architecture, n.channels, tuple(n.widths)) for n in networks}) > 1:
-        raise SettingsError("networks of different shapes have no mean; name checkpoints of one training.")
+        raise SettingsError("networks of different shapes cannot be averaged; give checkpoints of one training.")
     mean = find_architecture(first.family, first.architecture).build(first.channels, first.widths)
     states = [network.state_dict() for network in networks]
     mean.load_state_dict(

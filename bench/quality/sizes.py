@@ -1,32 +1,27 @@
 """Diameter estimation in hard cases: tiny and very large cells, two sizes in one image, no cells at all.
 
-    python -m bench.quality.sizes [--model FILE.onnx]
-
 Simulated images of every modality with cells of a given diameter, with seeds that no network was trained on; the
-simulated training images have cells of 12 to 90 px. For each case the script prints the mean log error of the
-estimated diameter, and F1 at IoU 0.5 by the challenge's rules with the estimated and with the true diameter. On images
-without cells it counts the cells that are found.
+simulated training images have cells of 12 to 90 px. The figures of a case are the mean log error of
+the estimated diameter, and F1 at IoU 0.5 by the challenge's rules with the estimated and with the true diameter. On
+images without cells, the cells that are found are counted.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.images import FRESH
 from bench.quality.scores import COLUMNS, score
-from bench.record import Record, named, table, write_record
-from flowmask.api import load_network, segment
+from bench.record import Record, table
 from flowmask.images.image import as_image
 from flowmask.labels.labels import Labels
 from flowmask.labels.metrics import sequential
-from flowmask.network.registry import default_network
 from flowmask.network.session import Network
 from flowmask.options import Segmentation
+from flowmask.pipeline import segment_image
 from train.simulate import MODALITIES, simulate
 
 Pixels = npt.NDArray[np.uint8]
@@ -82,26 +77,15 @@ def scored(case: str, network: Network) -> dict[str, float]:
     return {"images": len(scores)} | {column: float(np.mean([own[column] for own in scores])) for column in SHOWN}
 
 
-def text(record: Record) -> str:
-    """Return the table of a record as Markdown."""
+def measured(network: Network) -> Record:
+    """Return the scores of each case, and the number of cells found on each image without cells."""
+    empty = {name: len(segment_image(as_image(pixels), network).cells) for name, pixels in empty_images().items()}
+    return {"cases": {case: scored(case, network) for case in CASES}, "empty": empty}
+
+
+def text(figures: Record) -> str:
+    """Return the table of the cases as Markdown."""
     header = ["", "images", *(COLUMNS[column] for column in SHOWN)]
-    rows = [[case, *own.values()] for case, own in record["cases"].items()]
-    empty = ", ".join(f"{name} {cells}" for name, cells in record["empty"].items())
-    return f"{record['model']}\n\n{table(header, rows)}\n\nCells found on images without any: {empty}."
-
-
-def main() -> None:
-    """Score the cases, print the table and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=default_network())
-    args = parser.parse_args()
-    network = load_network(args.model)
-    cases = {case: scored(case, network) for case in CASES}
-    empty = {name: len(segment(pixels, network).cells) for name, pixels in empty_images().items()}
-    figures = {"model": named(args.model), "cases": cases, "empty": empty}
-    print(text(figures))
-    print(write_record("sizes", figures))
-
-
-if __name__ == "__main__":
-    main()
+    rows = [[case, *own.values()] for case, own in figures["cases"].items()]
+    empty = ", ".join(f"{name} {cells}" for name, cells in figures["empty"].items())
+    return f"{table(header, rows)}\n\nCells found on images without any: {empty}."

@@ -1,15 +1,18 @@
-"""Time and peak memory of one image against cellpose 3.1; each engine runs in a process of its own.
+"""Flowmask against cellpose 3.1: time and memory of one image, labels of real images, speed of the flow dynamics.
 
-    python -m bench.speed.against_cellpose [--checkpoint CHECKPOINT.pt] [--side 256 2048]
+    python -m bench.speed.against_cellpose --data ../shared/data [--only image labels dynamics]
+        [--checkpoint CHECKPOINT.pt] [--large]
 
-Simulated images; the diameter given is the network's own, so both engines work at scale 1. Three runs for each size:
+cellpose runs in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default), each engine in a process of
+its own.
 
-* cellpose, full width: our network, widened by channels that stay zero, as cellpose takes no other width;
-* Flowmask, full width: the same weights, exported from cellpose's format: the like-for-like comparison;
-* Flowmask, as it ships: the network at its own width, which computes the same maps with less work.
-
-cellpose runs in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default). The time excludes imports
-and the loading of the network; so does the memory "above idle".
+* image: simulated images of --side px; the diameter given is the network's own, so both engines work at scale 1. The
+  time excludes imports and the loading of the network; so does the memory "above idle". Three runs for each size:
+  cellpose with our network, widened by channels that stay zero, as cellpose takes no other width; Flowmask with the
+  same weights, exported from cellpose's format, which is the like-for-like comparison; and Flowmask as it ships, with
+  the network at its own width, which computes the same maps with less work.
+* labels: agreement of the labels on --images real images, see `bench.speed.agreement`.
+* dynamics: maps of --maps-side px into labels, see `bench.speed.dynamics`.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ from pathlib import Path
 
 import cv2
 
-from bench.environments import cellpose_python, run_task
-from bench.mosaic import mosaic
+from bench.cellpose import CHECKPOINT, cellpose_python, run_task, write_cellpose_weights
+from bench.images import mosaic
 from bench.record import ROOT, Record, table, write_record
-from bench.same_weights import CHECKPOINT, write_cellpose_weights
+from bench.speed import agreement, dynamics
 
 SMALL = 300
 """Height and width in px of the image that runs first."""
@@ -69,14 +72,14 @@ def compared(runs: dict[str, Record]) -> list[Record]:
     return rows
 
 
-def measured(checkpoint: Path, sides: list[int]) -> Record:
-    """Return the figures of both engines for images of these sides in px."""
+def measure_image(args: argparse.Namespace) -> Record:
+    """Return the figures of both engines for simulated images of each side in px."""
     runs = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights, full, own = folder / "cellpose_weights", folder / "full.onnx", folder / "own.onnx"
-        diameter = write_cellpose_weights(checkpoint, weights)
-        for source, target in ((["--cellpose", weights], full), ([checkpoint.resolve()], own)):
+        diameter = write_cellpose_weights(args.checkpoint, weights)
+        for source, target in ((["--cellpose", weights], full), ([args.checkpoint.resolve()], own)):
             export = [sys.executable, "-m", "export", *map(str, source), "-o", str(target)]
             subprocess.run(export, cwd=ROOT, stdout=sys.stderr, check=True)
         engines: dict[str, Engine] = {
@@ -85,25 +88,56 @@ def measured(checkpoint: Path, sides: list[int]) -> Record:
             "Flowmask, as it ships": (sys.executable, "ours", own),
         }
         cv2.imwrite(str(folder / "small.png"), mosaic(SMALL, SMALL, diameter)[0])
-        for side in sides:
+        for side in args.side:
             cv2.imwrite(str(folder / "image.png"), mosaic(side, side, diameter)[0])
             figures = {label: {"side": side, **measure(engine, folder, diameter)} for label, engine in engines.items()}
             runs += compared(figures)
     return {"diameter": diameter, "runs": runs}
 
 
+def image_text(figures: Record) -> str:
+    """Return the table of `measure_image` as Markdown."""
+    return table(list(COLUMNS.values()), [[run[key] for key in COLUMNS] for run in figures["runs"]])
+
+
+def measure_labels(args: argparse.Namespace) -> Record:
+    """Return the agreement of the labels of real images."""
+    return agreement.measured(args.data, args.images, args.checkpoint)
+
+
+def measure_dynamics(args: argparse.Namespace) -> Record:
+    """Return the speed of the flow dynamics."""
+    return dynamics.measured(args.maps_side, args.repeats, args.large)
+
+
+PARTS = {
+    "image": ("Time and memory of one image", measure_image, image_text),
+    "labels": ("Agreement of the labels, same weights", measure_labels, agreement.text),
+    "dynamics": ("Speed of the flow dynamics", measure_dynamics, dynamics.text),
+}
+
+
 def text(record: Record) -> str:
-    """Return the table of a record as Markdown."""
-    return table(list(COLUMNS.values()), [[run[key] for key in COLUMNS] for run in record["runs"]])
+    """Return the tables of a record as Markdown, a section for each part."""
+    parts = ((title, show, record[part]) for part, (title, _, show) in PARTS.items() if part in record)
+    return "\n\n".join(f"### {title}\n\n{show(figures)}" for title, show, figures in parts)
 
 
 def main() -> None:
-    """Measure, print the table and write the record."""
+    """Measure the parts, print the tables and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with one folder for each source, for the part labels")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="the parts; default: all")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="a checkpoint of train/ (three channels)")
     parser.add_argument("--side", type=int, nargs="+", default=[256, 2048], help="heights and widths of images in px")
+    parser.add_argument("--images", type=int, default=32, help="real images for the part labels")
+    parser.add_argument("--maps-side", type=int, default=3000, help="height and width in px of the maps for dynamics")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of Flowmask's dynamics; the median counts")
+    parser.add_argument("--large", action="store_true", help="dynamics: also 10,000 x 10,000 px, without cellpose")
     args = parser.parse_args()
-    figures = measured(args.checkpoint, args.side)
+    if args.data is None and "labels" in args.only:
+        parser.error("--data is missing; the part labels needs it")
+    figures = {part: PARTS[part][1](args) for part in args.only}
     print(text(figures))
     print(write_record("against_cellpose", figures))
 

@@ -1,16 +1,12 @@
 """Speed of the flow dynamics (maps to labels), against cellpose 3.1 on the same maps and as images grow.
 
-    python -m bench.speed.dynamics [--side 3000] [--large]
-
 The maps are made from simulated labels. Both engines compute on the CPU with the same thresholds, including the check
-of the flow error, and label a small crop before anything is timed. cellpose runs in its own environment
-(FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default). --large also labels 10,000 x 10,000 px: the same 1,000 x 1,000 px
-again and again, of which 1,000 rows are in memory.
+of the flow error, and label a small crop before anything is timed. The large maps, 10,000 x 10,000 px, are the same
+1,000 x 1,000 px again and again, of which 1,000 rows are in memory; cellpose does not get them.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -20,9 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bench.environments import cellpose_python, run_task
-from bench.mosaic import mosaic
-from bench.record import Record, table, write_record
+from bench.cellpose import cellpose_python, run_task
+from bench.images import mosaic
+from bench.record import Record, table
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import Flows, labels_to_flows
 from flowmask.labels.labels import Labels
@@ -138,19 +134,3 @@ def text(record: Record) -> str:
         lines.append(f"ns per px, {LARGE:,} px over {TEMPLATE:,} px: {record['ns_per_px_large_over_small']:.2f}")
     rows = [[run[column] for column in HEADER] for run in record["runs"]]
     return table(HEADER, rows) + "\n\n" + "  \n".join(lines)
-
-
-def main() -> None:
-    """Measure, print the table and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=3000, help="height and width in px of the maps for both engines")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of Flowmask; the median counts")
-    parser.add_argument("--large", action="store_true", help=f"also label {LARGE:,} x {LARGE:,} px, without cellpose")
-    args = parser.parse_args()
-    figures = measured(args.side, args.repeats, args.large)
-    print(text(figures))
-    print(write_record("dynamics", figures))
-
-
-if __name__ == "__main__":
-    main()

@@ -37,11 +37,9 @@ import onnxruntime
 import tifffile
 import torch
 
-from bench.environments import environment_of
-from bench.images import choose, read_labels, read_shared
-from bench.mosaic import mosaic, repeated
+from bench.cellpose import cellpose_state, environment_of, load_checkpoint
+from bench.images import choose, mosaic, read_labels, read_shared, repeated
 from bench.record import ROOT, Record, table, write_record
-from bench.same_weights import cellpose_state, load_checkpoint
 from bench.speed.against_cellpose import Engine, measure
 from bench.speed.profile import on_device, stages
 from export.cellpose import read_cellpose

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from bench.mosaic import mosaic
+from bench.images import mosaic
 from bench.record import ROOT, Record, named, table, write_record
 from bench.resident import forget_peak, peak, resident
 from flowmask import cli

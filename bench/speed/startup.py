@@ -30,9 +30,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bench.environments import cellpose_python
+from bench.cellpose import CHECKPOINT, cellpose_python, write_cellpose_weights
 from bench.record import ROOT, Record, table, write_record
-from bench.same_weights import CHECKPOINT, write_cellpose_weights
 from flowmask.api import load_network
 from flowmask.network.registry import default_network
 from flowmask.tiles.grid import tile_grid

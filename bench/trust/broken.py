@@ -24,10 +24,10 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
-from bench.encode import tiff, tiff_tags
 from bench.record import ROOT, Record, table, write_record
-from bench.samples import samples
+from bench.trust.encode import tiff, tiff_tags
 from bench.trust.fuzz import mutated
+from bench.trust.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.record import DONE, FAILED

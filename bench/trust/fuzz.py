@@ -28,7 +28,7 @@ from pathlib import Path
 from random import Random
 
 from bench.record import Record, table, write_record
-from bench.samples import samples
+from bench.trust.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.jobs import Job
@@ -151,7 +151,7 @@ def fuzz(first: int, count: int, seed: int, folder: Path) -> Iterator[Verdict]:
         limit = _size() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        return lambda job: _read(job.path, mutated(originals, seed, int(job.path.name))[1])
+        return lambda job: iter([_read(job.path, mutated(originals, seed, int(job.path.name))[1])])
 
     for job, outcome in zip(jobs, in_worker(prepare, jobs), strict=True):
         index = int(job.path.name)

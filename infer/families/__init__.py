@@ -17,7 +17,7 @@ from ..labels.cells import CellTableBuilder
 from ..labels.labels import Labels
 from ..network.contract import Contract
 from ..network.session import Network, OnnxNetwork
-from ..options import Runtime, Segmentation, option_name
+from ..options import Runtime, Segmentation, named
 from ..tiles.channels import ChannelMap
 from ..tiles.normalise import IntensityRanges
 from ..tiles.plan import DiameterEstimate, ImagePlan
@@ -25,7 +25,7 @@ from .blocks import LabelBlock, Maps
 
 FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family"}
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
-COMMON = frozenset({"diameter", "channels", "plane", "project", "augment"})
+COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project", "augment"})
 """Fields of `Segmentation` that every family uses."""
 
 
@@ -52,6 +52,10 @@ def family_of(contract: Contract, path: Path | None = None) -> Family:
     """Return the family of a network.
 
     Raises NetworkError, naming the file ``path``, if this version does not have the family.
+
+    >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="semantic")
+    >>> sorted(family_of(contract).options)
+    ['cellprob_threshold', 'min_size']
     """
     if contract.family not in FAMILIES:
         file = f"{path}: " if path else ""
@@ -67,6 +71,10 @@ def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
     """Open a network file whose family this version knows, on the device of ``runtime``.
 
     Raises NetworkError when there is no such file or it cannot be used, SettingsError when the device is not available.
+
+    >>> from flowmask.network.registry import default_network
+    >>> open_network(default_network(), Runtime(device="cpu")).contract.family
+    'flow'
     """
     network = OnnxNetwork(path, runtime.device, runtime.threads, runtime.gpu_memory)
     family_of(network.contract, path)
@@ -74,12 +82,21 @@ def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
 
 
 def check_options(contract: Contract, options: Segmentation) -> None:
-    """Raise SettingsError if an option differs from its default and the network's family does not use it."""
+    """Raise SettingsError if an option differs from its default and has no use with the network or other options.
+
+    >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="semantic")
+    >>> check_options(contract, Segmentation(min_size=20))
+    >>> check_options(contract, Segmentation(flow_threshold=0.2))
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `flow_threshold` has no effect on a network of the semantic family; leave it out.
+    """
+    options.check_pixel_size()
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
     for field in fields(Segmentation):
         if field.name in unused and getattr(options, field.name) != field.default:
             raise SettingsError(
-                f"{option_name(field.name)} has no effect on a network of the {contract.family} family; leave it out."
+                f"{named(field.name)} has no effect on a network of the {contract.family} family; leave it out."
             )
 
 

@@ -165,6 +165,11 @@ def rows_to_read(plan: ImagePlan, core: Span, halo: int) -> Span:
     """Return the rows of the network image that are needed to label the rows ``core`` of the image.
 
     halo: network rows above and below that can change the labels of the core (`flowmask.families.Family.halo`).
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(100, 80), network_shape=(50, 40))
+    >>> rows_to_read(plan, (20, 40), halo=5)  # row 20 is at 9.75 and row 39 at 19.25: 9 - 5, 19 + 2 + 5
+    (4, 26)
     """
     (height, _), length = plan.network_shape, plan.shape[0]
     first, last = positions(core[0], core[1], length, height)[[0, -1]]
@@ -184,6 +189,14 @@ def label_rows_by_blocks(
     parts: the maps (channels, n, X) float32 from the top down; height: image rows of a block. Cells that touch across
     the border of two blocks become one cell. A cell can be as tall as the image, so the labels of all blocks are
     stored in a temporary file before the first ones are final. cells: the table to fill; None if it is not needed.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(3, 2), network_shape=(3, 2), options=SimpleNamespace(min_size=0))
+    >>> def label_block(maps, plan, core, read):
+    ...     return make_block(core, maps[0, : core[1] - core[0]].astype(np.int32), np.array([core[0]]))
+    >>> column = np.array([[[0, 1], [0, 1], [0, 1]]], np.float32)
+    >>> np.concatenate(list(label_rows_by_blocks([column], plan, label_block, halo=0, height=2))).tolist()
+    [[0, 1], [0, 1], [0, 1]]
     """
     cells = CellTableBuilder() if cells is None else cells
     tables: list[Block] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ImageError, SettingsError
+from ..options import named
 
 MAX_UNNAMED_CHANNELS = 4
 """An axis without a known name is the axis of channels only if it has at most this length."""
@@ -13,7 +14,7 @@ FRAMES = "RT"
 SUFFIX = {"R": "p", "T": "t"}
 """Letter of each series in the name of a label file: NAME_p001_t001_label.tiff."""
 PROJECTIONS = ("max", "mean")
-CHOOSE = "choose one with the option plane, or combine them with the option project (max or mean)"
+CHOOSE = f"choose one with {named('plane')}, or combine them with {named('project')} (max or mean)"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,9 @@ def understand(axes: str, shape: tuple[int, ...], chosen: bool = False) -> Axes:
     planes = [at for at in where if at not in channels + frames]
     notes: list[str] = []
     if axes.count("Y") != 1 or axes.count("X") != 1 or len(channels) > 1 or len(planes) > 1:
-        raise ImageError(f"its axes {axes} {shape} are not those of one stack; save each stack as a file of its own.")
+        raise ImageError(
+            f"its axes {axes} {shape} do not tell channels from planes; save each stack as a separate file."
+        )
     if planes and not channels and not chosen and axes[planes[0]] not in "ZI" and shape[planes[0]] <= 4:
         notes.append(
             f"Its {shape[planes[0]]} planes have no named axis and were read as channels; if they are sections, "
@@ -104,19 +107,33 @@ def understand(axes: str, shape: tuple[int, ...], chosen: bool = False) -> Axes:
 
 
 def check_choice(plane: int | None, project: str | None) -> None:
-    """Raise SettingsError unless at most one of plane and project is given, with a valid value."""
+    """Raise SettingsError unless at most one of plane and project is given, with a valid value.
+
+    >>> check_choice(2, None)
+    >>> check_choice(2, "max")
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `plane` and `project` exclude each other; give one of them.
+    """
     if plane is not None and project is not None:
-        raise SettingsError("the options plane and project exclude each other; give one of them.")
+        raise SettingsError(f"{named('plane')} and {named('project')} exclude each other; give one of them.")
     if plane is not None and plane < 1:
-        raise SettingsError(f"there is no plane {plane}; planes are counted from 1.")
+        raise SettingsError(f"{named('plane', plane)} does not exist; planes are counted from 1.")
     if project is not None and project not in PROJECTIONS:
-        raise SettingsError(f"project {project} is unknown; give one of {', '.join(PROJECTIONS)}.")
+        raise SettingsError(f"{named('project', project)} is unknown; give one of {', '.join(PROJECTIONS)}.")
 
 
 def chosen_plane(axes: Axes, plane: int | None, project: str | None) -> int | None:
-    """Return the index of the chosen plane, from 0, or None to project. Raises ImageError if a choice is missing."""
+    """Return the index of the chosen plane, from 0, or None to project. Raises ImageError if a choice is missing.
+
+    >>> stack = understand("ZYX", (9, 50, 60))
+    >>> chosen_plane(stack, 3, None), chosen_plane(stack, None, "max")
+    (2, None)
+    """
     if plane is not None and plane > axes.planes:
-        raise ImageError(f"it has {axes.planes} plane(s), so there is no plane {plane}; give a number up to that.")
+        raise ImageError(
+            f"it has {axes.planes} plane(s), so there is no plane {plane}; give a number from 1 to {axes.planes}."
+        )
     if project is not None:
         return None
     if plane is None and axes.planes > 1:

@@ -57,7 +57,14 @@ def kind_of(head: bytes) -> str | None:
 
 
 def read_kind(path: Path) -> str | None:
-    """Return the format of a file: a value of `KINDS`, or None. Raises OSError when the file cannot be read."""
+    """Return the format of a file: a value of `KINDS`, or None. Raises OSError when the file cannot be read.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile() as file:
+    ...     _ = Path(file.name).write_bytes(b"BM")
+    ...     read_kind(Path(file.name))
+    'BMP'
+    """
     with path.open("rb") as file:
         return kind_of(file.read(HEAD))
 
@@ -75,6 +82,9 @@ def is_meant_as_image(path: Path) -> bool:
     """Return whether a file in a folder is to be segmented, or reported if that fails: by its suffix or first bytes.
 
     A file that cannot be read counts as one, so that the error is reported.
+
+    >>> is_meant_as_image(Path("cells.czi"))
+    True
     """
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
@@ -90,6 +100,11 @@ def fingerprint(path: Path) -> str:
     For a file of up to `WHOLE` bytes it is the hash of the contents. For a larger file it is the hash of the size, the
     time of the last change, and the first and last `END` bytes. A copy of a large file can therefore have another
     fingerprint. Raises InputError when the file cannot be read.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile() as file:
+    ...     fingerprint(Path(file.name))[:12]  # of an empty file
+    'e3b0c44298fc'
     """
     try:
         with open(path, "rb") as file:
@@ -108,7 +123,13 @@ def fingerprint(path: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's contents, 64 hexadecimal digits. Raises InputError when it cannot be read."""
+    """Return the SHA-256 of a file's contents, 64 hexadecimal digits. Raises InputError when it cannot be read.
+
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile() as file:
+    ...     digest(Path(file.name))[:12]  # of an empty file
+    'e3b0c44298fc'
+    """
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

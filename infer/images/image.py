@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,12 +13,13 @@ from .axes import MAX_UNNAMED_CHANNELS, Axes, check_choice, understand
 from .file_type import HEAD, kind_of, other_kind
 from .memmap import Pixels, hold
 from .metadata import ImageInfo
-from .stack import Described, Frames, OneImage, Stack, only_frame
+from .stack import Described, Frames, OneImage, Stack, check_image, naming, only_frame
 
 SUFFIXES = (".tif", ".tiff", ".svs", ".png", ".jpg", ".jpeg", ".bmp")
 """Files with these suffixes count as images in a folder. The format of a file is detected from its contents."""
 
 
+@runtime_checkable
 class Image(Protocol):
     """An image (C, Y, X) that can be read in windows. The engine uses these four members only."""
 
@@ -53,7 +53,7 @@ class ArrayImage:
 
     def __init__(self, pixels: Pixels) -> None:
         """Raises ImageError if the array has other axes, no pixels or another dtype."""
-        _check(pixels.shape, pixels.dtype)
+        check_image(pixels.shape, pixels.dtype)
         self._pixels = pixels
 
     @property
@@ -85,7 +85,7 @@ class SlicedImage:
         channels = 1 if axes.channel is None else axes.shape[axes.channel]
         self.shape = (channels, lengths["Y"], lengths["X"])
         self.dtype: np.dtype[np.generic] = np.dtype(array.dtype).newbyteorder("=")
-        _check(self.shape, self.dtype)
+        check_image(self.shape, self.dtype)
         self.info = ImageInfo("array", described, levels=(self.shape[1:],), notes=axes.notes)
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
@@ -128,7 +128,7 @@ def as_image(
             raise ImageError(f"the array has one plane, so there is no plane {plane}; give axes such as ZYX.")
         return ArrayImage(moved if "C" in letters else moved[None])
     stack = _ArrayStack(array, letters, plane is not None or project is not None)
-    image: SlicedImage | Described = only_frame(Frames(stack, plane, project, lambda one: one), stack.axes)
+    image: SlicedImage | Described = only_frame(Frames([stack], plane, project))
     return image
 
 
@@ -177,10 +177,16 @@ def open_image(path: Path, plane: int | None = None, project: str | None = None)
     PNG, JPEG or BMP file is decoded at once (`flowmask.images.raster`), into a temporary file if it is large. Raises
     ImageError, naming the file, if it cannot be decoded or holds several planes or frames and none is chosen;
     SettingsError if plane or project is invalid.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", np.zeros((50, 60), np.uint8))
+    ...     open_image(Path(folder, "a.tif")).shape
+    (1, 50, 60)
     """
-    with _naming(path):
-        stack, frames = _open(path, plane, project)
-        image: Image = only_frame(frames, stack.axes)
+    with naming(path):
+        image: Image = only_frame(open_frames(path, plane, project))
         return image
 
 
@@ -188,16 +194,34 @@ def open_frames(path: Path, plane: int | None = None, project: str | None = None
     """Return a sequence of (suffix, image), one for each frame of a time or position series.
 
     The suffix, such as "_t001" or "_p002_t001", belongs into the name of the label file; it is empty for a file of one
-    image. An image is opened when the sequence is indexed, so memory is that of one frame. plane, project and errors as
-    in `open_image`.
+    image. An image is opened when the sequence is indexed, so memory is that of one frame, and a damaged frame raises
+    ImageError only then. plane, project and errors as in `open_image`.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", np.zeros((2, 50, 60), "u1"), imagej=True, metadata={"axes": "TYX"})
+    ...     [(suffix, image.shape) for suffix, image in open_frames(Path(folder, "a.tif"))]
+    [('_t001', (1, 50, 60)), ('_t002', (1, 50, 60))]
     """
-    with _naming(path):
-        return _open(path, plane, project)[1]
+    check_choice(plane, project)
+    with naming(path):
+        return Frames(open_stacks(path, plane is not None or project is not None), plane, project, path)
 
 
-def open_stack(path: Path, chosen: bool = False) -> Stack:
-    """Open a file with all its planes and frames. ``chosen``: the user chose a plane. Raises ImageError, as above."""
-    with _naming(path):
+def open_stacks(path: Path, chosen: bool = False) -> Sequence[Stack]:
+    """Open a file and return its positions, with all planes and frames. ``chosen``: the user chose a plane.
+
+    Raises ImageError as `open_image` does.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", np.zeros((9, 50, 60), "u1"), imagej=True, metadata={"axes": "ZYX"})
+    ...     [stack.axes.planes for stack in open_stacks(Path(folder, "a.tif"))]
+    [9]
+    """
+    with naming(path):
         with path.open("rb") as file:
             head = file.read(HEAD)
         kind = kind_of(head)
@@ -206,54 +230,27 @@ def open_stack(path: Path, chosen: bool = False) -> Stack:
         return READERS[kind](path, kind, chosen)
 
 
-def _open(path: Path, plane: int | None, project: str | None) -> tuple[Stack, Frames]:
-    check_choice(plane, project)
-    stack = open_stack(path, plane is not None or project is not None)
+def _open_tiff(path: Path, kind: str, chosen: bool) -> Sequence[Stack]:
+    from .tiff import open_positions
 
-    def checked(image: Image) -> Image:
-        with _naming(path):
-            _check(image.shape, image.dtype)
-        return image
-
-    return stack, Frames(stack, plane, project, checked)
+    return open_positions(path, chosen)
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let the messages of errors begin with the path of the file."""
-    try:
-        yield
-    except ImageError as error:
-        if str(error).startswith(f"{path}: "):
-            raise
-        raise ImageError(f"{path}: {error}") from error
-    except OSError as error:
-        raise ImageError(
-            f"{path}: it cannot be read ({error.strerror or error}); check the link, the disk and its permissions."
-        ) from error
-
-
-def _open_tiff(path: Path, kind: str, chosen: bool) -> Stack:
-    from .tiff import TiffStack
-
-    return TiffStack(path, chosen)
-
-
-def _open_raster(path: Path, kind: str, chosen: bool) -> Stack:
+def _open_raster(path: Path, kind: str, chosen: bool) -> Sequence[Stack]:
     from .raster import read_picture
 
     pixels = hold(read_picture(path, kind))
     info = ImageInfo(kind, "YXS" if pixels.shape[0] > 1 else "YX", levels=(pixels.shape[1:],))
-    return OneImage(Described(pixels, info))
+    return [OneImage(Described(pixels, info))]
 
 
-READERS: dict[str, Callable[[Path, str, bool], Stack]] = {
+READERS: dict[str, Callable[[Path, str, bool], Sequence[Stack]]] = {
     "TIFF": _open_tiff,
     "PNG": _open_raster,
     "JPEG": _open_raster,
     "BMP": _open_raster,
 }
-"""The function that opens a file of each format: (path, format, whether a plane was chosen) -> stack.
+"""The function that opens a file of each format: (path, format, whether a plane was chosen) -> positions.
 
 To add a format, add its first bytes to `flowmask.images.file_type.KINDS` and its function here. The function imports
 the decoder, so that a run loads only the decoders that it needs.
@@ -268,11 +265,3 @@ def _unknown_format(head: bytes) -> str:
     if other:
         return f"it is not a TIFF, PNG, JPEG or BMP image but {other}; save it as TIFF, or remove it."
     return "it is not a TIFF, PNG, JPEG or BMP image; save it in one of these formats, or remove it."
-
-
-def _check(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
-    """Raise ImageError unless the shape is (C, Y, X) with at least one pixel and the dtype can be segmented."""
-    if len(shape) != 3 or 0 in shape:
-        raise ImageError(f"an image needs the axes (C, Y, X) and at least one pixel; this one has the shape {shape}.")
-    if dtype.kind not in "buif":
-        raise ImageError(f"pixels of type {dtype} cannot be segmented; save the image as integers or floats.")

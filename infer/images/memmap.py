@@ -48,7 +48,13 @@ class HeldPixels:
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """Map a file into memory for reading. Raises OSError when that fails, ValueError when the file is empty."""
+    """Map a file into memory for reading. Raises OSError when that fails, ValueError when the file is empty.
+
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = Path(file.name).write_bytes(b"cells")
+    ...     map_file(Path(file.name))[:4]
+    b'cell'
+    """
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -58,6 +64,10 @@ def allocate(shape: Sequence[int], dtype: np.dtype[np.generic]) -> tuple[Pixels,
 
     An array of up to `LARGE` bytes is in memory, and the second value is None. The temporary file has no name and is
     removed when the array is. Raises ImageError when the folder for temporary files has too little space.
+
+    >>> pixels, mapping = allocate((3, 50, 60), np.dtype(np.uint8))
+    >>> pixels.shape, mapping
+    ((3, 50, 60), None)
     """
     size = math.prod(shape) * dtype.itemsize
     if size <= LARGE:
@@ -78,6 +88,9 @@ def hold(pixels: Pixels) -> HeldPixels:
     """Wrap a decoded array (C, Y, X); copy it to a temporary file if it takes more than `LARGE` bytes.
 
     Raises ImageError as `allocate` does.
+
+    >>> hold(np.arange(12).reshape(1, 3, 4)).read(1, 0, 3, 2).tolist()
+    [[[4, 5], [8, 9]]]
     """
     if pixels.nbytes <= LARGE:
         return HeldPixels(pixels, None)
@@ -89,6 +102,13 @@ def hold(pixels: Pixels) -> HeldPixels:
 
 
 def release(mapping: mmap.mmap | None) -> None:
-    """Free the memory that a memory map occupies. The values stay in the file and are read again when needed."""
+    """Free the memory that a memory map occupies. The values stay in the file and are read again when needed.
+
+    >>> mapping = mmap.mmap(-1, mmap.PAGESIZE)
+    >>> mapping[:5] = b"cells"
+    >>> release(mapping)
+    >>> mapping[:5]
+    b'cells'
+    """
     if mapping is not None:
         mapping.madvise(mmap.MADV_DONTNEED)

@@ -37,6 +37,8 @@ class ImageInfo:
     """One sentence about each decision that the user may want to know."""
     nodata: float | None = None
     """The value that stands for "no data" in the file. Such pixels are read as NaN."""
+    name: str = ""
+    """The name of the image in its file, where a file can hold several images."""
 
 
 def plausible(size: float | None) -> float | None:
@@ -61,24 +63,47 @@ def in_micrometres(text: object, unit: object) -> float | None:
         return None
 
 
-def ome_channels(xml: str) -> tuple[tuple[str, ...], float | None]:
-    """Return channel names and pixel size of the first image in OME-XML; names are empty unless every channel has one.
+def ome_image(xml: str, found: list[str], index: int) -> tuple[str, tuple[str, ...], float | None]:
+    """Return name, channel names and pixel size of an image in OME-XML.
 
-    A channel of several samples (colours) gives one name for each sample only if it is a single colour image; then the
-    names are empty.
+    found: the names of the images whose pixels were found; index: which of them. Channel names are empty unless every
+    channel has one. A channel of several samples (colours) has one name for all of them; then the names are empty.
+
+    >>> xml = '<OME><Image Name="A"/><Image Name="B"><Pixels PhysicalSizeX="250" PhysicalSizeXUnit="nm"/></Image></OME>'
+    >>> ome_image(xml, ["B"], 0)
+    ('B', (), 0.25)
     """
     try:
-        root = ElementTree.fromstring(xml)
+        images = _children(ElementTree.fromstring(xml), "Image")
     except ElementTree.ParseError:
-        return (), None
-    pixels = next((element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"), None)
-    if pixels is None:
-        return (), None
-    channels = [child for child in pixels if child.tag.rpartition("}")[2] == "Channel"]
+        return "", (), None
+    if len(images) != len(found):
+        images, index = [image for image in images if image.get("Name", "") == found[index]], 0
+    pixels = _children(images[index], "Pixels") if images else []
+    if not pixels:
+        return "", (), None
+    channels = _children(pixels[0], "Channel")
     names = tuple(channel.get("Name", "").strip() for channel in channels)
     colours = any(channel.get("SamplesPerPixel", "1") != "1" for channel in channels)
-    size = in_micrometres(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit"))
-    return (() if colours or not all(names) else names), plausible(size)
+    size = in_micrometres(pixels[0].get("PhysicalSizeX"), pixels[0].get("PhysicalSizeXUnit"))
+    return images[index].get("Name", ""), (() if colours or not all(names) else names), plausible(size)
+
+
+def ome_image_count(xml: str) -> int:
+    """Return how many images OME-XML lists; 0 if it cannot be read.
+
+    >>> ome_image_count("<OME><Image/><Image/></OME>"), ome_image_count("notes")
+    (2, 0)
+    """
+    try:
+        return len(_children(ElementTree.fromstring(xml), "Image"))
+    except ElementTree.ParseError:
+        return 0
+
+
+def _children(element: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
+    """Return the children with this tag, in any namespace."""
+    return [child for child in element if child.tag.rpartition("}")[2] == tag]
 
 
 def imagej_channels(metadata: dict[str, Any], channels: int) -> tuple[str, ...]:
@@ -101,7 +126,12 @@ def imagej_channels(metadata: dict[str, Any], channels: int) -> tuple[str, ...]:
 
 
 def qptiff_names(pages: list[Any]) -> tuple[str, ...]:
-    """Return the names that Akoya's QPTIFF stores in the description of each page, or nothing."""
+    """Return the names that Akoya's QPTIFF stores in the description of each page, or nothing.
+
+    >>> from types import SimpleNamespace
+    >>> qptiff_names([SimpleNamespace(description="<Biomarker>CD3</Biomarker><Name>Opal 520</Name>")])
+    ('CD3',)
+    """
     names = tuple(
         match[1].strip() if (match := re.search(r"<(?:Biomarker|Name)>([^<]+)</", str(page.description))) else ""
         for page in pages
@@ -114,6 +144,11 @@ def tiff_pixel_size(page: Any, unit: object = None) -> float | None:
 
     unit: a unit of length that replaces the tag ResolutionUnit, as in ImageJ's description. The resolution of a screen
     or a printer, such as 72 or 300 dots per inch, is no pixel size.
+
+    >>> from types import SimpleNamespace
+    >>> tags = {282: (20_000, 1), 296: 3}  # 20,000 pixels per centimetre
+    >>> tiff_pixel_size(SimpleNamespace(tags=SimpleNamespace(valueof=lambda tag, default=None: tags.get(tag, default))))
+    0.5
     """
     value = page.tags.valueof(282)
     try:

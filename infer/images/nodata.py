@@ -15,7 +15,12 @@ GDAL_NODATA = 42113
 
 
 def declared_nodata(page: Any) -> float | None:
-    """Return the value that GDAL's tag declares as "no data", or None if it is missing or not a finite number."""
+    """Return the value that GDAL's tag declares as "no data", or None if it is missing or not a finite number.
+
+    >>> from types import SimpleNamespace
+    >>> declared_nodata(SimpleNamespace(tags=SimpleNamespace(valueof={GDAL_NODATA: "-9999"}.get)))
+    -9999.0
+    """
     text = page.tags.valueof(GDAL_NODATA)
     try:
         value = float(str(text).strip("\0 \n")) if text is not None else math.nan

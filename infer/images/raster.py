@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 
 from ..errors import ImageError, one_line
+from .bmp_runs import without_runs
 from .memmap import Pixels
 from .size_limits import ADVICE, check_memory, check_size
 
@@ -32,6 +33,12 @@ def read_picture(path: Path, kind: str) -> Pixels:
 
     Alpha is ignored, and a rotation in EXIF is not applied. Raises ImageError when the file is damaged or too large to
     decode, OSError when it cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((50, 60, 3), np.uint8))
+    ...     read_picture(Path(folder, "a.png"), "PNG").shape
+    (3, 50, 60)
     """
     data = path.read_bytes()
     try:
@@ -40,6 +47,8 @@ def read_picture(path: Path, kind: str) -> Pixels:
         raise ImageError(f"its {kind} header is damaged; {ADVICE}") from error
     check_size(height, width, channels, len(data))
     check_memory(height * width * channels * depth)
+    if kind == "BMP" and not _bmp_is_old(data):
+        data = without_runs(data)
     pixels = _decode_png(data) if kind == "PNG" else _decode(data, kind)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 

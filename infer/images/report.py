@@ -6,17 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import printable
-from .image import open_stack
+from ..options import in_command_words
+from .image import open_stacks
 
 
 def describe_file(path: Path) -> dict[str, Any]:
     """Return what is understood of a file, as values that JSON can store. Raises the errors of `open_image`.
 
-    Only the first plane of the first frame is opened.
+    Only the first plane of the first frame of the first position is opened.
+
+    >>> import numpy, tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", numpy.zeros((50, 60), "u1"), resolution=(2e4, 2e4), resolutionunit=3)
+    ...     found = describe_file(Path(folder, "a.tif"))
+    >>> found["height"], found["width"], found["dtype"], found["pixel_size_um"]
+    (50, 60, 'uint8', 0.5)
     """
-    stack = open_stack(path)
-    axes, info = stack.axes, stack.info
-    image = stack.image((0,) * len(axes.frames), 0)
+    stacks = open_stacks(path)
+    axes, info = stacks[0].axes, stacks[0].info
+    image = stacks[0].image((0,) * len(axes.frames), 0)
     channels, height, width = image.shape
     return {
         "file": str(path),
@@ -28,16 +37,28 @@ def describe_file(path: Path) -> dict[str, Any]:
         "channels": channels,
         "channel_names": list(info.channel_names),
         "planes": axes.planes,
+        "positions": [stack.info.name for stack in stacks] if len(stacks) > 1 else [],
         "frames": [axes.letters[axis] + str(axes.shape[axis]) for axis in axes.frames],
         "pixel_size_um": info.pixel_size_um,
         "levels": [list(level) for level in info.levels],
         "nodata": info.nodata,
-        "notes": list(info.notes),
+        "notes": [in_command_words(note) for note in info.notes],
     }
 
 
 def in_words(found: dict[str, Any]) -> str:
-    """Return the lines that describe a file, from the result of `describe_file`."""
+    """Return the lines that describe a file, from the result of `describe_file`.
+
+    >>> found = {"file": "a.tif", "format": "TIFF", "dtype": "uint8", "width": 60, "height": 50, "axes": "YX"}
+    >>> found |= {"channels": 1, "channel_names": [], "pixel_size_um": 0.5, "planes": 1, "positions": []}
+    >>> print(in_words(found | {"frames": [], "levels": [], "notes": []}))
+    a.tif
+      format      TIFF, uint8
+      size        60 x 50 px
+      axes        YX
+      channels    1, without names
+      pixel size  0.5 um
+    """
     names = ", ".join(printable(name) for name in found["channel_names"])
     size = found["pixel_size_um"]
     lines = [
@@ -52,6 +73,9 @@ def in_words(found: dict[str, Any]) -> str:
         lines.append(f"  planes      {found['planes']} (choose with --plane or --project)")
     if found["frames"]:
         lines.append(f"  series      {', '.join(found['frames'])}")
+    if found["positions"]:
+        named = (f"p{number:03} {printable(name)}".strip() for number, name in enumerate(found["positions"], 1))
+        lines.append(f"  positions   {', '.join(named)}; the lines above are about the first")
     if len(found["levels"]) > 1:
         lines.append("  levels      " + ", ".join(f"{width:,} x {height:,}" for height, width in found["levels"]))
     return "\n".join(lines + [f"  note        {note}" for note in found["notes"]])

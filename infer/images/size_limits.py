@@ -23,19 +23,24 @@ def check_size(height: int, width: int, channels: int, file_size: int) -> None:
     >>> check_size(512, 512, 3, file_size=1000)
     >>> check_size(10**6, 10**6, 1, file_size=1000)  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
-    ImageError: its header gives 1,000,000 x 1,000,000 px with 1 channel(s), more than MAX_PIXELS = ...
+    ImageError: its header gives 1,000,000 x 1,000,000 px with 1 channel(s), more than the limit of ...
     """
     size = f"its header gives {height:,} x {width:,} px with {channels} channel(s)"
     if height * width > MAX_PIXELS:
-        raise ImageError(f"{size}, more than MAX_PIXELS = {MAX_PIXELS:,}; cut the image into parts, or remove it.")
+        raise ImageError(f"{size}, more than the limit of {MAX_PIXELS:,} px; cut the image into parts, or remove it.")
     if height * width * channels > ANY_VALUES + MAX_INFLATION * file_size:
-        raise ImageError(
-            f"{size} in {file_size:,} bytes, more than MAX_INFLATION = {MAX_INFLATION:,} values per byte; {ADVICE}"
-        )
+        raise ImageError(f"{size}, but the file has only {file_size:,} bytes, too few for so many pixels; {ADVICE}")
 
 
 def check_memory(size: int) -> None:
-    """Raise ImageError if ``size`` bytes, which must be decoded at once, do not fit into the available memory."""
+    """Raise ImageError if ``size`` bytes, which must be decoded at once, do not fit into the available memory.
+
+    >>> check_memory(10**6)
+    >>> check_memory(2**60)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.ImageError: 1073741824.0 GiB must be decoded at once, but only ... GiB of memory are available; ...
+    """
     available = available_memory()
     if size > available:
         raise ImageError(

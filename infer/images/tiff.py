@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,10 @@ import tifffile
 from ..errors import FlowmaskError, ImageError, one_line
 from .axes import Axes, squeeze, understand
 from .colours import Colours
-from .memmap import CACHE, HeldPixels, Pixels, allocate, map_file, release
+from .memmap import CACHE, HeldPixels, Pixels, allocate, hold, map_file, release
+from .metadata import ome_image_count
 from .nodata import WithoutGaps
+from .old_jpeg import decode_old_jpeg
 from .size_limits import ADVICE, check_memory, check_size
 from .stack import Described
 from .tiff_info import describe, display_only, open_tiff
@@ -26,35 +29,48 @@ SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
 """Slide formats, as named by tifffile, whose files also contain a photo of the label or an overview."""
 SELF_ENDING = (8, 32946, 33003, 33004, 33005, 34712, 34933, 50000, 50001, 50002)
 """Compressions (zlib, JPEG 2000, PNG, zstd, WebP, JPEG XL) whose data mark their own end."""
+PHOTO = re.compile(r"\b(label|macro|overview|thumbnail)\b", re.IGNORECASE)
+"""Names of images in an OME-TIFF file that are photos of the slide or its label."""
 ROUNDED_UP = 2**24
 """Bytes by which the last tile or strip may exceed the file with these compressions: some writers round its size up."""
 
 
+def open_positions(path: Path, chosen: bool = False) -> list[TiffStack]:
+    """Open a file and return its images: the positions of an OME-TIFF file, or one image.
+
+    ``chosen``: the user chose a plane or a projection. Raises ImageError when the file is damaged or too large, or
+    holds several images that are no positions; OSError when it cannot be opened.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", shape=(50, 60), dtype="u1")
+    ...     len(open_positions(Path(folder, "a.tif")))
+    1
+    """
+    with _as_image_error(), open_tiff(path) as file:
+        _check_page_list(file)
+        images, notes = _images(file)
+        return [TiffStack(path, file, series, chosen, () if number else notes) for number, series in enumerate(images)]
+
+
 class TiffStack:
-    """The image of a TIFF file at full resolution: its planes and frames, opened one at a time."""
+    """An image of a TIFF file at full resolution: its planes and frames, opened one at a time."""
 
-    def __init__(self, path: Path, chosen: bool = False) -> None:
-        """Open a file. ``chosen``: the user chose a plane or a projection.
-
-        Raises ImageError when the file is damaged or too large, or holds several images; OSError when it cannot be
-        opened.
-        """
-        self._path = path
-        with _as_image_error(), open_tiff(path) as file:
-            _check_page_list(file)
-            self._series = _only_image(file)
-            page = self._series.keyframe
-            _check_sizes(page, file.filehandle.size)
-            self.axes = understand(self._series.axes, self._series.shape, chosen)
-            self._colours = Colours(page, *_channels(self.axes), display_only(file, page))
-            self._pages = _complete_pages(self._series)
-            self.info = describe(file, self._series, self.axes, self._colours)
-            nodata = self.info.nodata
-            self._nodata = nodata if nodata is not None and page.photometric != tifffile.PHOTOMETRIC.PALETTE else None
-            self._rgb = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+    def __init__(self, path: Path, file: Any, series: Any, chosen: bool, notes: tuple[str, ...] = ()) -> None:
+        """file, series: of tifffile. notes: what is to be said about the other images of the file."""
+        self._path, self._series = path, series
+        page = series.keyframe
+        _check_sizes(page, file.filehandle.size)
+        self.axes = understand(series.axes, series.shape, chosen)
+        self._colours = Colours(page, *_channels(self.axes), display_only(file, page))
+        self._pages = _stored_pages(series)
+        self.info = describe(file, series, self.axes, self._colours, notes)
+        nodata = self.info.nodata
+        self._nodata = nodata if nodata is not None and page.photometric != tifffile.PHOTOMETRIC.PALETTE else None
+        self._rgb = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 
     def image(self, frame: tuple[int, ...], plane: int) -> Described:
-        """Return one plane of one frame, both counted from 0. Raises the errors of the constructor."""
+        """Return one plane of one frame, both counted from 0. Raises ImageError if it is damaged or incomplete."""
         with _as_image_error():
             handle = self._series.parent.filehandle
             handle.open()
@@ -195,18 +211,31 @@ def _check_page_list(file: Any) -> None:
         raise ImageError(f"it is incomplete, or its list of pages is damaged; {ADVICE}")
 
 
-def _only_image(file: Any) -> Any:
-    """Return tifffile's series of the image. Raises ImageError if the file holds several images.
+def _images(file: Any) -> tuple[list[Any], tuple[str, ...]]:
+    """Return tifffile's series of the images to segment, and notes. Raises ImageError unless they are one or positions.
 
-    Series that are flagged as reduced or as a mask, such as a thumbnail before the image, are not the image.
+    Series that are flagged as reduced or as a mask, such as a thumbnail before the image, are not images; in an
+    OME-TIFF file, neither are those named as photos of the slide.
     """
-    first, *others = file.series
-    if first.kind in SCANNERS:
-        return first
-    images = [one for one in (first, *others) if not (one.keyframe.is_reduced or one.keyframe.is_mask)]
-    if len(images) > 1:
-        raise ImageError(f"it holds {len(images)} images; save each as a file of its own.")
-    return images[0] if images else max((first, *others), key=lambda one: math.prod(one.keyframe.shape))
+    every = list(file.series)
+    if every[0].kind in SCANNERS:
+        return every[:1], ()
+    images = [one for one in every if not (one.keyframe.is_reduced or one.keyframe.is_mask)]
+    if not images:
+        return [max(every, key=lambda one: math.prod(one.keyframe.shape))], ()
+    if not file.is_ome:
+        if len(images) > 1:
+            raise ImageError(f"it holds {len(images)} images; save each as a file of its own.")
+        return images, ()
+    notes = []
+    listed = ome_image_count(str(file.ome_metadata))
+    if listed > len(every):
+        notes.append(f"Of the {listed} images that its OME-XML lists, {len(every)} have pixels that can be read here.")
+    photos = [one for one in images if PHOTO.search(one.name)]
+    if 0 < len(photos) < len(images):
+        notes.append(f"Photos of the slide in it are not segmented: {', '.join(one.name for one in photos)}.")
+        images = [one for one in images if one not in photos]
+    return images, tuple(notes)
 
 
 def _channels(axes: Axes) -> tuple[str, int]:
@@ -229,17 +258,22 @@ def _open_planes(
     index: that of the plane in an array with these axes. One reader gives all channels, or each page has one.
     """
     keyframe, order = series.keyframe, series.parent.byteorder
-    if series.transform is not None:
-        return [_decode_whole(series, axes, index)]
-    if series.dataoffset is not None:
+    leading = None if series.transform is not None else _leading(series, axes, pages)
+    if leading is None:
+        selected = pages
+    else:
+        numbers = np.arange(len(pages)).reshape(axes.shape[:leading])[index[:leading]]
+        selected = [pages[number] for number in np.ravel(numbers)]
+    _check_complete(selected, series)
+    if series.transform is None and series.dataoffset is not None:
         mapping = map_file(path)
         pixels: Pixels = np.ndarray(axes.shape, series.dtype.newbyteorder(order), mapping, series.dataoffset)
         return [HeldPixels(_channels_first(pixels[index], axes.remaining), mapping)]
-    leading = _leading(series, axes, pages)
     if leading is None:
         return [_decode_whole(series, axes, index)]
-    numbers = np.arange(len(pages)).reshape(axes.shape[:leading])[index[:leading]]
-    selected = [pages[number] for number in np.ravel(numbers)]
+    decoded = [decode_old_jpeg(page) for page in selected]
+    if decoded[0] is not None:
+        return [hold(_channels_first(pixels, "YXS"[: pixels.ndim])) for pixels in decoded if pixels is not None]
     letters, shape = squeeze(keyframe.axes, keyframe.shape)
     if all(page.is_final for page in selected):
         mapping, dtype = map_file(path), keyframe.dtype.newbyteorder(order)
@@ -248,28 +282,32 @@ def _open_planes(
     return _open_segments(path, series, selected)
 
 
-def _complete_pages(series: Any) -> list[Any]:
-    """Return the pages of a series.
+def _stored_pages(series: Any) -> list[Any]:
+    """Return the pages of a series, None for a page that is missing.
 
-    Raises ImageError unless this file holds all their pixels and one tile or strip fits into memory.
+    Raises ImageError unless they are in this file and one tile or strip fits into memory.
     """
     keyframe = series.keyframe
     if keyframe.dtype is None or 0 in keyframe.shaped:
         raise ImageError("it has no pixels, or pixels of a type that cannot be read; save it as integers or floats.")
     if series.is_multifile:
         raise ImageError("its pixels are stored in several files (OME-TIFF); save it as one file.")
-    pages = list(series)
+    rows, columns = _segment_shape(keyframe)
+    check_memory(rows * columns * keyframe.shaped[4] * keyframe.dtype.itemsize)
+    return list(series)
+
+
+def _check_complete(pages: list[Any], series: Any) -> None:
+    """Raise ImageError unless the file holds all pixels of these pages."""
     if None in pages:
         raise ImageError(
             f"{pages.count(None)} of its {len(pages)} planes are missing; save the complete image as one file."
         )
-    rows, columns = _segment_shape(keyframe)
-    check_memory(rows * columns * keyframe.shaped[4] * keyframe.dtype.itemsize)
-    size = series.parent.filehandle.size
-    excess = ROUNDED_UP if keyframe.compression in SELF_ENDING else 0
-    if not all(page.is_contiguous or _ends_within(page, size + excess) for page in pages):
+    size, compression = series.parent.filehandle.size, series.keyframe.compression
+    excess = ROUNDED_UP if compression in SELF_ENDING else 0
+    whole = series.dataoffset is None or series.dataoffset + series.nbytes <= size
+    if not whole or not all(_ends_within(page, size + (0 if page.is_contiguous else excess)) for page in pages):
         raise ImageError(f"it is incomplete; {ADVICE}")
-    return pages
 
 
 def _open_segments(path: Path, series: Any, pages: list[Any]) -> Sequence[HeldPixels | SegmentedPage]:
@@ -322,6 +360,8 @@ def _is_segmented(page: Any) -> bool:
 
 def _ends_within(page: Any, size: int) -> bool:
     """Return whether all tiles or strips of a page end within a file of ``size`` bytes."""
+    if page.is_contiguous:
+        return bool(page.dataoffsets[0] + page.nbytes <= size)
     ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
     return bool(max(ends, default=0) <= size)
 

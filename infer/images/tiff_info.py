@@ -17,7 +17,7 @@ from .metadata import (
     ImageInfo,
     aperio_pixel_size,
     imagej_channels,
-    ome_channels,
+    ome_image,
     qptiff_names,
     tiff_pixel_size,
 )
@@ -32,6 +32,13 @@ def open_tiff(path: Path) -> Any:
     """Open a file with tifffile. An OME-TIFF file that was renamed is read as if it had its old name.
 
     Raises ImageError if an OME-TIFF file lacks planes that are stored in another file.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", shape=(50, 60), dtype="u1")
+    ...     with open_tiff(Path(folder, "a.tif")) as file:
+    ...         file.series[0].shape
+    (50, 60)
     """
     file = tifffile.TiffFile(path)
     if not file.is_ome:
@@ -83,14 +90,15 @@ def display_only(file: Any, page: Any) -> bool:
     return bool(page.is_imagej or file.series[0].kind in DISPLAY_TABLES)
 
 
-def describe(file: Any, series: Any, axes: Axes, colours: Colours) -> ImageInfo:
-    """Return what a file says about its image ``series``."""
+def describe(file: Any, series: Any, axes: Axes, colours: Colours, before: tuple[str, ...] = ()) -> ImageInfo:
+    """Return what a file says about its image ``series``. ``before``: notes about the choice of the image."""
     page, description = series.keyframe, str(file.pages.first.description)
     names: tuple[str, ...] = ()
     size = None
+    name = ""
     if file.is_ome:
         kind = "OME-TIFF"
-        names, size = ome_channels(description)
+        name, names, size = ome_image(description, [one.name for one in file.series], file.series.index(series))
     elif file.is_imagej:
         kind = "ImageJ TIFF"
         metadata = file.imagej_metadata or {}
@@ -101,7 +109,7 @@ def describe(file: Any, series: Any, axes: Axes, colours: Colours) -> ImageInfo:
     else:
         kind, size = "TIFF", tiff_pixel_size(page)
         names = qptiff_names(list(series.pages)) if "PerkinElmer-QPI" in description else ()
-    notes = list(axes.notes)
+    notes = [*before, *axes.notes]
     if display_only(file, page):
         notes.append("Its colour table is for display and was not applied; the stored grey values are used.")
     nodata = declared_nodata(page)
@@ -113,4 +121,5 @@ def describe(file: Any, series: Any, axes: Axes, colours: Colours) -> ImageInfo:
     )
     if len(names) != colours.channels:
         names = ()
-    return ImageInfo(kind, re.sub("[^A-Z]", "", axes.letters), names, size, levels, tuple(notes), nodata)
+    letters = re.sub("[^A-Z]", "", axes.letters)
+    return ImageInfo(kind, letters, names, size, levels, tuple(notes), nodata, name)

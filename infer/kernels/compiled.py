@@ -21,7 +21,10 @@ from zlib import crc32
 Function = TypeVar("Function", bound=Callable[..., Any])
 PREFIX = "_ahead_"
 """First part of the file name of a module that was compiled ahead of time."""
-HOMES = ("families.flow.targets", "families.flow.follow", "families.flow.masks", "labels.challenge", "labels.measure")
+HOMES = (
+    "families.flow.targets", "families.flow.follow", "families.flow.masks", "labels.challenge", "labels.measure",
+    "labels.intensity", "labels.outlines", "labels.shape",
+)  # fmt: skip
 """The modules of this package that contain kernels."""
 SOURCES = (
     *HOMES, "families.flow.constants", "kernels.compiled", "labels.labels", "system.cpu", "system.parallel",
@@ -37,7 +40,11 @@ log = logging.getLogger(__name__)
 
 
 def sources_digest() -> str:
-    """Return the CRC-32 of the source files in `SOURCES`, 8 hexadecimal digits."""
+    """Return the CRC-32 of the source files in `SOURCES`, 8 hexadecimal digits.
+
+    >>> sources_digest() == DIGEST, len(DIGEST)
+    (True, 8)
+    """
     package = Path(__file__).parents[1]
     sources = [package.joinpath(*name.split(".")).with_suffix(".py").read_bytes() for name in SOURCES]
     return f"{crc32(b''.join(sources)):08x}"

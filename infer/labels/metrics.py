@@ -133,12 +133,23 @@ def f1_challenge(truth: Labels, prediction: Labels, threshold: float = 0.5) -> f
 
     Cells that touch the border of 2 px are ignored. An image of 25 Mpx or more is padded with zeros to multiples of
     2,000 px and scored in patches of 2,000 x 2,000 px; each patch has its own border. 0.0 if no cells match.
+
+    >>> truth = np.zeros((9, 9), int)
+    >>> truth[4, 2], truth[4, 6] = 1, 2
+    >>> f1_challenge(truth, np.where(truth == 1, 1, 0))  # one of two cells: precision 1, recall 1/2
+    0.6666666666666666
     """
     return f1_of_counts(*challenge_counts(truth, prediction, threshold))
 
 
 def challenge_counts(truth: Labels, prediction: Labels, threshold: float = 0.5) -> tuple[int, int, int]:
-    """Return (true positives, true cells, predicted cells) of one image by the rules of `f1_challenge`."""
+    """Return (true positives, true cells, predicted cells) of one image by the rules of `f1_challenge`.
+
+    >>> truth = np.zeros((9, 9), int)
+    >>> truth[4, 4], truth[0, 0] = 1, 2
+    >>> challenge_counts(truth, truth)  # cell 2 touches the border
+    (1, 1, 1)
+    """
     _check_shapes(truth, prediction)
     patch = truth.shape if truth.size < LARGE else (PATCH, PATCH)
     height, width = (-(-length // step) * step for length, step in zip(truth.shape, patch, strict=True))
@@ -201,6 +212,11 @@ def ranked(truth: Labels, prediction: Labels, confidence: npt.ArrayLike) -> Rank
     the average precision depends on it (`bench.quality.scores` uses the mean cell probability of the cell's pixels).
     Cells with equal confidence stay in the order of their ids. Cells at the border count. Only the `MOST` most
     confident cells are used. Raises ValueError if the number of confidences or a shape does not fit.
+
+    >>> cells = ranked(np.array([[1, 1, 0, 2]]), np.array([[1, 0, 0, 2]]), [0.7, 0.9])
+    >>> cells.hits[[0, 1]]  # the more confident cell first; the other one has an IoU of 1/2
+    array([[ True,  True],
+           [ True, False]])
     """
     iou = iou_matrix(truth, prediction)
     confidence = np.asarray(confidence, np.float64)

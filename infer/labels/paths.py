@@ -9,6 +9,10 @@ from ..system.atomic_write import remove_partial
 
 LABEL_SUFFIX = "_label.tiff"
 FULL_SUFFIX = "_label_int32.tiff"
+ENDINGS = (
+    LABEL_SUFFIX, FULL_SUFFIX, "_overlay.jpg", "_cells.csv", "_cells.geojson", "_cells.geojson.gz", "_rois.zip",
+)  # fmt: skip
+"""The endings of all files that can be written for an image."""
 SUFFIX = re.compile(r"(\.ome)?\.[a-z][a-z0-9]{1,5}$", re.IGNORECASE)
 """What a file name loses when it becomes the name of a label file."""
 
@@ -25,6 +29,29 @@ def label_path(folder: Path, name: str, challenge: bool = False) -> Path:
     'out/2026_label.tiff'
     """
     return folder / f"{name.split('.')[0] if challenge else SUFFIX.sub('', name)}{LABEL_SUFFIX}"
+
+
+def frame_path(target: Path, suffix: str) -> Path:
+    """Return the label file of one frame of a series, whose image has the label file ``target``.
+
+    suffix: of the frame, such as "_t001"; empty for a file of one image.
+
+    >>> frame_path(Path("out/cells_label.tiff"), "_t001").as_posix()
+    'out/cells_t001_label.tiff'
+    """
+    return target.with_name(f"{target.name.removesuffix(LABEL_SUFFIX)}{suffix}{LABEL_SUFFIX}")
+
+
+def may_be_frame(target: Path, other: Path) -> bool:
+    """Return whether ``target`` is the label file that an image with the label file ``other`` has, or a frame of it.
+
+    >>> may_be_frame(Path("a_t001_label.tiff"), Path("a_label.tiff"))
+    True
+    >>> may_be_frame(Path("a_test_label.tiff"), Path("a_label.tiff"))
+    False
+    """
+    stem, start = target.name.removesuffix(LABEL_SUFFIX), other.name.removesuffix(LABEL_SUFFIX)
+    return stem.startswith(start) and re.fullmatch(r"(_[a-z]\d{3,})*", stem[len(start) :]) is not None
 
 
 def full_path(target: Path) -> Path:
@@ -46,9 +73,18 @@ def maps_path(target: Path) -> Path:
 
 
 def remove_partials(target: Path) -> None:
-    """Remove the partial files that an interrupted run left beside the label file ``target``; cached maps stay.
+    """Remove the partial files that an interrupted run left of an image, whose label file is ``target``.
+
+    Cached maps stay.
 
     Raises OutputError if a partial file cannot be removed.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, ".a_label.tiff.partial").touch()
+    ...     remove_partials(Path(folder, "a_label.tiff"))
+    ...     list(Path(folder).iterdir())
+    []
     """
-    for path in (target, full_path(target)):
-        remove_partial(path)
+    for ending in ENDINGS:
+        remove_partial(target.with_name(target.name.removesuffix(LABEL_SUFFIX) + ending))

@@ -41,12 +41,19 @@ def labels_origin(image: str, network: str, runtime: str, options: Options) -> O
     """Return everything that determines the labels of an image.
 
     image, network: SHA-256 of the contents of the two files; runtime: version and provider of ONNX Runtime.
+
+    >>> labels_origin("a1", "b2", "1.23 CPU", Options())["min_size"]
+    15
     """
     return _origin(image, network, runtime, values_that_change(options, (MAPS, LABELS)))
 
 
 def maps_origin(image: str, network: str, runtime: str, options: Options) -> Origin:
-    """Return everything that determines the network's maps of an image; arguments as in `labels_origin`."""
+    """Return everything that determines the network's maps of an image; arguments as in `labels_origin`.
+
+    >>> "min_size" in maps_origin("a1", "b2", "1.23 CPU", Options())  # it changes the labels, not the maps
+    False
+    """
     return _origin(image, network, runtime, values_that_change(options, (MAPS,)))
 
 
@@ -55,12 +62,20 @@ def _origin(image: str, network: str, runtime: str, values: Origin) -> Origin:
 
 
 def description(origin: Origin, cells: int, diameter: float) -> str:
-    """Return the description tag of a label file, `Provenance` as JSON; ``diameter`` in px of the image."""
+    """Return the description tag of a label file, `Provenance` as JSON; ``diameter`` in px of the image.
+
+    >>> json.loads(description({"image": "a1"}, cells=7, diameter=30.5))["cells"]
+    7
+    """
     return json.dumps(asdict(Provenance(_digest(origin), cells, diameter)))
 
 
 def finished(target: Path, origin: Origin) -> Provenance | None:
-    """Return the provenance of the label file ``target`` if it is complete and has this origin, otherwise None."""
+    """Return the provenance of the label file ``target`` if it is complete and has this origin, otherwise None.
+
+    >>> finished(Path("missing_label.tiff"), {"image": "a1"}) is None
+    True
+    """
     provenance, dtype = _read(target)
     if provenance is None or provenance.flowmask != _digest(origin):
         return None
@@ -70,12 +85,24 @@ def finished(target: Path, origin: Origin) -> Provenance | None:
 
 
 def has_provenance(path: Path, provenance: Provenance) -> bool:
-    """Return whether a file is a complete label file with exactly this provenance."""
+    """Return whether a file is a complete label file with exactly this provenance.
+
+    >>> has_provenance(Path("missing_label.tiff"), Provenance("a1", cells=7, diameter=30.5))
+    False
+    """
     return _read(path)[0] == provenance
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether a file is a complete label file that Flowmask wrote."""
+    """Return whether a file is a complete label file that Flowmask wrote.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a_label.tiff")
+    ...     tifffile.imwrite(path, np.zeros((5, 6), "i4"), description=description({}, 0, 30.5), metadata=None)
+    ...     is_ours(path), is_ours(Path(folder))
+    (True, False)
+    """
     return _read(path)[0] is not None
 
 

@@ -30,6 +30,15 @@ def score_pairs(prediction: Path, truth: Path) -> tuple[list[Score], list[str]]:
 
     prediction, truth: two files, or two folders. In folders, two files are a pair if their names are the same without
     the suffix. Raises InputError if there are no pairs to compare.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> labels = np.zeros((9, 9), np.uint16)
+    >>> labels[4, 4] = 1
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a_label.tif", labels)
+    ...     score_pairs(Path(folder), Path(folder))
+    ([Score(name='a_label.tif', f1=1.0, true=1, predicted=1)], [])
     """
     scores, reasons = [], []
     for name, predicted_path, true_path in _pairs(prediction, truth):
@@ -76,6 +85,14 @@ def read_labels(path: Path) -> Labels:
     """Return the label image (Y, X) int64 of a file.
 
     Raises ImageError if the image has several channels, values that are not integers, or negative values.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a_label.tif", np.eye(2, dtype=np.uint16))
+    ...     read_labels(Path(folder, "a_label.tif"))
+    array([[1, 0],
+           [0, 1]])
     """
     image = open_image(path)
     channels, height, width = image.shape

@@ -28,6 +28,14 @@ def write_labels(
     file with reused ids (see `flowmask.labels.challenge`) and, beside it, the int32 file NAME_label_int32.tiff, in
     which every cell has its own id. ``about`` is the description tag of the files, ``pixel_size_um`` the side of a
     pixel in micrometres, kept in the resolution tags. Raises OutputError if a file cannot be written.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as name, LabelStore(Path(name), (1, 3)) as store:
+    ...     store.append(np.array([[0, 1, 2]], np.int32))
+    ...     (path,) = write_labels(Path(name, "a_label.tiff"), store, "int32")
+    ...     tifffile.imread(path)
+    array([[0, 1, 2]], dtype=uint16)
     """
     write = partial(write_strips, shape=store.shape, about=about, pixel_size_um=pixel_size_um)
     if ids != "challenge":
@@ -69,6 +77,13 @@ def write_strips(
     strips: the rows from the top down, compressed by `pack` with the same ``dtype``; about: the description tag, in
     ASCII; pixel_size_um: the side of a pixel in micrometres. The file appears complete or not at all. Raises
     OutputError if it cannot be written.
+
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as name:
+    ...     write_strips(Path(name, "a.tif"), iter([pack(np.array([[0, 7]]), np.int16)]), (1, 2), np.int16)
+    ...     tifffile.imread(Path(name, "a.tif"))
+    array([[0, 7]], dtype=int16)
     """
     import tifffile
 

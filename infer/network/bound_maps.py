@@ -25,7 +25,11 @@ NO_ROOM = (
 
 
 def no_room(error: Exception) -> bool:
-    """Return whether an exception means that memory ran out."""
+    """Return whether an exception means that memory ran out.
+
+    >>> no_room(MemoryError()), no_room(RuntimeError("bad_alloc")), no_room(RuntimeError("illegal instruction"))
+    (True, True, False)
+    """
     return isinstance(error, MemoryError) or means_no_room(one_line(error))
 
 
@@ -39,7 +43,12 @@ def means_no_room(message: str) -> bool:
 
 
 def probe_tile(session: Any) -> Array:
-    """Return a small tile of zeros (1, C, `PROBE`, `PROBE`) float32 for the network of a session."""
+    """Return a small tile of zeros (1, C, `PROBE`, `PROBE`) float32 for the network of a session.
+
+    >>> from types import SimpleNamespace
+    >>> probe_tile(SimpleNamespace(get_inputs=lambda: [SimpleNamespace(shape=("batch", 3, "y", "x"))])).shape
+    (1, 3, 64, 64)
+    """
     return np.zeros((1, session.get_inputs()[0].shape[1], PROBE, PROBE), np.float32)
 
 

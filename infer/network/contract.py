@@ -121,6 +121,10 @@ def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
     """Return the contract in the metadata of an ONNX file. ``path``: the file's name, for error messages.
 
     Raises NetworkError when the contract is missing, incomplete, not valid, or of a newer version.
+
+    >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none")
+    >>> from_metadata(contract.to_metadata(), "n.onnx") == contract
+    True
     """
     if KEY not in metadata:
         raise NetworkError(f"{path}: this ONNX file has no Flowmask contract; make one with `python -m export`.")

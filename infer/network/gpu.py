@@ -14,7 +14,7 @@ from typing import Any
 import onnxruntime
 
 from ..errors import one_line
-from ..options import parse_memory
+from ..options import named, parse_memory
 from ..system.nvml import gpu_count, gpu_memory, own_memory
 from .bound_maps import means_no_room, probe_tile
 from .onnx_scan import in_half_precision
@@ -53,13 +53,13 @@ class NoGpu:
 def memory_limit(index: int, limit: str | None) -> tuple[int, int | None]:
     """Return the bytes of memory of a GPU that ONNX Runtime may allocate, and the bytes in use now (None if unknown).
 
-    The first is `SHARE` of the free memory, or ``limit`` (the option --gpu-memory, such as "10G") if that is smaller,
+    The first is `SHARE` of the free memory, or ``limit`` (the option gpu_memory, such as "10G") if that is smaller,
     minus `CONTEXT`; at least 0.
     """
     now = gpu_memory(index)
     usable = int(SHARE * now.free) if now else ASSUMED_FREE
     if limit is not None:
-        usable = min(usable, parse_memory(limit, "--gpu-memory"))
+        usable = min(usable, parse_memory(limit, "gpu_memory"))
     return max(0, usable - CONTEXT), now.used if now else None
 
 
@@ -86,7 +86,7 @@ def open_on_gpu(
     available, gpus = provider in onnxruntime.get_available_providers(), gpu_count()
     reason = f"this ONNX Runtime is built without {NAMES[provider]}; install onnxruntime-gpu"
     if available and index < gpus and limit < LEAST:
-        reason = "less than 1.5G of GPU memory may be used; free some, or give a larger --gpu-memory"
+        reason = f"less than 1.5G of GPU memory may be used; free some, or give a larger {named('gpu_memory')}"
     elif available:
         session = _gpu_session(path, options, provider, index, limit)
         if not isinstance(session, str):

@@ -31,12 +31,22 @@ HALF, EXTERNAL = 10, 1
 
 
 def refers_elsewhere(path: Path) -> bool:
-    """Return whether a tensor of an ONNX file is stored in another file. Raises ValueError for a damaged file."""
+    """Return whether a tensor of an ONNX file is stored in another file. Raises ValueError for a damaged file.
+
+    >>> from flowmask.network.registry import default_network
+    >>> refers_elsewhere(default_network())
+    False
+    """
     return any(field[0] == EXTERNAL_DATA or field == (DATA_LOCATION, EXTERNAL) for field in _tensor_fields(path))
 
 
 def in_half_precision(path: Path) -> bool:
-    """Return whether a tensor of an ONNX file has half precision. Raises ValueError for a damaged file."""
+    """Return whether a tensor of an ONNX file has half precision. Raises ValueError for a damaged file.
+
+    >>> from flowmask.network.registry import default_network
+    >>> in_half_precision(default_network())
+    False
+    """
     return (DATA_TYPE, HALF) in _tensor_fields(path)
 
 

@@ -52,7 +52,11 @@ def shipped_networks() -> tuple[ShippedNetwork, ...]:
 
 
 def default_network() -> Path:
-    """Return the path of the default network."""
+    """Return the path of the default network.
+
+    >>> default_network().name
+    'cyto-small.onnx'
+    """
     return next(network.path for network in shipped_networks() if network.default)
 
 

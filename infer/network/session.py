@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from ..errors import DeviceError, NetworkError, NoRoomError, RunError, SettingsError, one_line
-from ..options import parse_device
+from ..options import named, parse_device
 from ..system.cpu import cores, machine_cores, physical_cores, threads
 from .bound_maps import BoundMaps, no_room
 from .contract import Contract, from_metadata
@@ -56,7 +56,9 @@ class OnnxNetwork:
         other files; SettingsError when a device other than "auto" is not available.
         """
         if not os.path.isfile(path):
-            raise NetworkError(f"{path}: there is no such network file; give the path of an .onnx file with --model.")
+            raise NetworkError(
+                f"{path}: there is no such network file; give the path of an .onnx file as {named('network')}."
+            )
         _refuse_external_data(path)
         self.path = path
         _, self._index = parse_device(device)
@@ -103,10 +105,10 @@ def _contract_of(session: onnxruntime.InferenceSession, path: Path) -> Contract:
     contract = from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
     names = tuple(output.name for output in session.get_outputs())
     if names[: len(contract.outputs)] != contract.outputs:
-        raise NetworkError(f"{path}: its outputs {names} are not those of its contract; export the network again.")
+        raise NetworkError(f"{path}: its outputs {names} differ from those in its contract; export the network again.")
     inputs = [(i.name, i.type, i.shape[1:2]) for i in session.get_inputs()]
     if inputs != [("image", "tensor(float)", [contract.inputs])]:
-        raise NetworkError(f"{path}: its inputs {inputs} are not those of its contract; export the network again.")
+        raise NetworkError(f"{path}: its inputs {inputs} differ from those in its contract; export the network again.")
     return contract
 
 
@@ -128,10 +130,10 @@ def _translate_errors(run: Callable[[Array], Array], tiles: Array) -> Array:
         failure = CUDA_FAILURE.search(message)
         if failure and not memory_ran_out:
             raise DeviceError(
-                f"the GPU failed while the network ran ({failure[0]}); try again, or use --device cpu."
+                f"the GPU failed while the network ran ({failure[0]}); try again, or use {named('device', 'cpu')}."
             ) from error
         raise (NoRoomError if memory_ran_out else RunError)(
-            f"the network cannot be run on {len(tiles)} tile(s) ({message}); try a smaller --batch."
+            f"the network cannot be run on {len(tiles)} tile(s) ({message}); try a smaller {named('batch')}."
         ) from error
 
 
@@ -157,6 +159,9 @@ def network_threads(requested: int) -> int:
     If this process may use fewer cores than the machine has, ONNX Runtime would start too many threads, which wait for
     each other. With the processor time of one core on a machine with two, one thread needs 0.77 of the time of two
     (measured by hand; `bench.speed.profile` compares the other choices).
+
+    >>> network_threads(1)
+    1
     """
     if requested:
         return threads(requested)
@@ -178,7 +183,7 @@ def _open(path: Path, device: str, threads: int, limit: int) -> tuple[onnxruntim
         return gpu, None
     session = _cpu_session(path, threads)
     if kind != "auto":
-        raise SettingsError(f"--device {device}: {gpu.reason}, or use --device cpu.")
+        raise SettingsError(f"{named('device', device)}: {gpu.reason}, or use {named('device', 'cpu')}.")
     if gpu.expected:
         log.warning("the network runs on the CPU: %s.", gpu.reason)
         return session, gpu.reason

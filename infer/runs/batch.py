@@ -8,14 +8,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import FlowmaskError, printable
-from ..options import Options
+from ..options import Options, in_command_words
 from ..system.atomic_write import make_folder
 from .jobs import Job, find_images, plan
 from .record import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_record
@@ -56,7 +56,9 @@ def run(
     own_process: segment in a worker process, so that a crash fails only one image. The calling process must then have
     imported only what `flowmask.cli` imports.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_CommandWords("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # tifffile logs harmless peculiarities of files that it can read; it raises an error for the others.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     begun = datetime.now(UTC)
@@ -80,7 +82,11 @@ def run(
 
 
 def say(text: str, stream: TextIO | None) -> None:
-    """Print one line. If the stream is closed or full, the line is lost and the run goes on: labels are in files."""
+    """Print one line. If the stream is closed or full, the line is lost and the run goes on: labels are in files.
+
+    >>> say("two\\nlines.tif: 7 cells", sys.stdout)
+    two\\nlines.tif: 7 cells
+    """
     if stream is None:
         return
     try:
@@ -98,8 +104,22 @@ def _silence(stream: TextIO) -> None:
 
 
 def complain(reason: str) -> None:
-    """Print one error message on stderr."""
-    say(f"error: {reason}", sys.stderr)
+    """Print one error message on stderr, in the words of the command line."""
+    say(f"error: {in_command_words(reason)}", sys.stderr)
+
+
+class _CommandWords(logging.Formatter):
+    """Formats warnings in the words of the command line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return in_command_words(super().format(record))
+
+
+def _in_command_words(outcome: Outcome) -> Outcome:
+    """Return an outcome whose messages are in the words of the command line."""
+    reason, fallback = (text and in_command_words(text) for text in (outcome.reason, outcome.fallback))
+    notes = tuple(map(in_command_words, outcome.notes))
+    return replace(outcome, reason=reason, fallback=fallback, notes=notes)
 
 
 def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
@@ -111,7 +131,7 @@ def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_pr
         return stop.exit_code, str(stop)
     except FlowmaskError as error:
         complain(str(error))
-        return WRONG_USAGE, str(error)
+        return WRONG_USAGE, in_command_words(str(error))
 
 
 def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
@@ -126,9 +146,9 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
     code, ending = ALL_DONE, None
     try:
         with closing(_segmented(request, jobs, own_process)) as segmented:
-            for outcome in chain(conflicts, segmented):
+            for outcome in map(_in_command_words, chain(conflicts, segmented)):
+                _print_outcome(outcome, outcomes[-1] if outcomes else None)
                 outcomes.append(outcome)
-                _print_outcome(outcome)
                 if outcome.status == FAILED:
                     code = SOME_FAILED
                     if request.strict:
@@ -138,35 +158,55 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
         code, ending = stop.exit_code, str(stop)
     if ending:
         outcomes += _unprocessed(jobs, outcomes, INTERRUPTED if code != SOME_FAILED else NOT_REACHED)
+    if "table" in request.options.output.save:
+        _write_folder_table(request.output, outcomes)
     _print_summary(outcomes, ending, request.output)
     return code, ending
 
 
+def _write_folder_table(output: Path, outcomes: list[Outcome]) -> None:
+    """Write one table of the cells of all finished images into the output folder."""
+    from ..outputs.folder import NAME, write_folder_table
+    from ..outputs.table import ENDING
+
+    tables = [
+        (" ".join(filter(None, (Path(outcome.file).name, outcome.frame))), Path(path))
+        for outcome in outcomes
+        for path in outcome.outputs
+        if path.endswith(ENDING)
+    ]
+    write_folder_table(output / NAME, tables)
+
+
 def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes:
-    """Yield the outcome of each job, from a worker process or from this process."""
+    """Yield the outcomes of each job, from a worker process or from this process."""
 
     def prepare() -> Segment:
         from .process_file import prepare
 
-        return prepare(request.model, request.options, request.resume)
+        return prepare(request.model, request.options, request.resume, [job.target for job in jobs])
 
-    segment: Callable[[Job], Outcome]
     if own_process:
         yield from in_worker(prepare, jobs)
     else:
         segment = prepare()
-        yield from map(segment, jobs)
+        for job in jobs:
+            yield from (message for message in segment(job) if isinstance(message, Outcome))
 
 
 def _unprocessed(jobs: list[Job], outcomes: list[Outcome], first: str) -> list[Outcome]:
-    """Return outcomes for the jobs without one: status ``first`` for the first job, `NOT_REACHED` for the others."""
-    processed = {outcome.file for outcome in outcomes}
-    unprocessed = [str(job.path) for job in jobs if str(job.path) not in processed]
+    """Return outcomes for the jobs that are not done: status ``first`` for the first, `NOT_REACHED` for the others.
+
+    A series is done when there is an outcome for each of its frames.
+    """
+    processed = Counter(outcome.file for outcome in outcomes)
+    frames = {outcome.file: outcome.frames for outcome in outcomes}
+    unprocessed = [str(job.path) for job in jobs if processed[str(job.path)] < frames.get(str(job.path), 1)]
     return [Outcome(path, NOT_REACHED if index else first) for index, path in enumerate(unprocessed)]
 
 
-def _print_outcome(outcome: Outcome) -> None:
-    """Print one line about an image."""
+def _print_outcome(outcome: Outcome, before: Outcome | None) -> None:
+    """Print one line about an image, and its notes unless ``before``, a frame of the same file, has the same notes."""
     if outcome.status == FAILED:
         complain(outcome.reason or "")
     else:
@@ -176,10 +216,13 @@ def _print_outcome(outcome: Outcome) -> None:
             summary += f", {outcome.verdict}"
         if outcome.reasons:
             summary += f": {'; '.join(outcome.reasons)}"
-        name = Path(outcome.file).name
+        name = " ".join(filter(None, (Path(outcome.file).name, outcome.frame)))
         say(f"{name}: {summary}", sys.stdout)
-        for note in outcome.notes:
+        repeated = before is not None and (before.file, before.notes) == (outcome.file, outcome.notes)
+        for note in () if repeated else outcome.notes:
             say(f"note: {name}: {note}", sys.stderr)
+        for warning in outcome.warnings:
+            say(f"warning: {name}: {warning}", sys.stderr)
 
 
 def _print_skipped(files: list[Path]) -> None:

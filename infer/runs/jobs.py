@@ -23,7 +23,9 @@ class Job:
     path: Path
     """The image file."""
     target: Path
-    """The label file."""
+    """The label file; of a series, that of a file with one image: each frame adds its suffix."""
+    frame: int = 0
+    """The first frame to segment, counted from 0."""
 
 
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:
@@ -33,6 +35,14 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
     file managers (`SIDE_FILES`) are left out. If the folder ``output`` is one of the inputs, label files in it are left
     out too. A broken link counts as an image, so that it is reported when it is opened. Raises InputError for an input
     that does not exist or cannot be read, and for a folder without images.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("a.png", "notes.txt"):
+    ...         Path(folder, name).touch()
+    ...     images, others = find_images([Path(folder)])
+    >>> [path.name for path in images], [path.name for path in others]
+    (['a.png'], ['notes.txt'])
     """
     images: dict[Path, None] = {}
     others: list[Path] = []
@@ -80,6 +90,10 @@ def plan(paths: Sequence[Path], output: Path, challenge: bool = False) -> tuple[
 
     A file that is not an image, judged by its first bytes, always gets a job, which reports the error, and does not
     reserve the name of a label file.
+
+    >>> jobs, conflicts = plan([Path("in/a.png"), Path("in/b.png")], Path("out"))
+    >>> [job.target.as_posix() for job in jobs], conflicts
+    (['out/a_label.tiff', 'out/b_label.tiff'], [])
     """
     targets = [label_path(output, path.name, challenge) for path in paths]
     count = Counter(targets)

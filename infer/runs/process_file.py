@@ -1,21 +1,23 @@
-"""Segment one file: from the image file to the label file. Every result and every error becomes an outcome."""
+"""Segment one file: from the image file to its label files. Every result and every error becomes an outcome."""
 
 from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
+from typing import TypeVar
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
-from ..images.image import open_image
-from ..labels.cells import CellTableBuilder
-from ..labels.paths import full_path, maps_path, remove_partials
+from ..images.image import Image, open_frames, open_image
+from ..labels.cells import CellTable, CellTableBuilder
+from ..labels.paths import frame_path, full_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import (
     Origin,
     Provenance,
@@ -37,8 +39,12 @@ from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from .jobs import Job
 from .progress import ProgressBar
-from .record import DONE, FAILED, SKIPPED, Outcome
+from .record import DONE, SKIPPED, Opened, Outcome, failure
 from .worker import Segment
+
+T = TypeVar("T")
+MANY = 10**9
+"""More cells than an image can have."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,34 @@ class Setup:
     options: Options
     resume: bool
     """As in `flowmask.runs.batch.Request`."""
+    targets: Sequence[Path]
+    """The label files of all files of the run."""
+
+    @property
+    def others(self) -> list[str]:
+        """The names of the outputs beside the labels."""
+        return [name for name in self.options.output.save if name != "labels"]
 
 
-def prepare(model: Path, options: Options, resume: bool) -> Segment:
-    """Open the network and return a function that segments one file and returns its outcome; it raises no errors.
+@dataclass(frozen=True)
+class Source:
+    """An opened file."""
 
-    Raises NetworkError if the network cannot be used, and SettingsError if the options do not fit the machine or the
-    network.
+    fingerprint: str
+    """SHA-256 that identifies its contents."""
+    suffixes: Sequence[str]
+    """The suffix of each frame's label file; ("",) for a file of one image."""
+    image: Callable[[int], Image]
+    """Opens a frame, counted from 0."""
+    rivals: Sequence[Path] = ()
+    """Label files of other files of the run whose names are also those of frames of this file."""
+
+
+def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path] = ()) -> Segment:
+    """Open the network and return a function that segments one file and yields its outcomes; it raises no errors.
+
+    targets: the label files of all files of the run, which no frame of a series may replace. Raises NetworkError if the
+    network cannot be used, and SettingsError if the options do not fit the machine or the network.
     """
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
         Thread(target=_preload, daemon=True).start()
@@ -65,7 +92,12 @@ def prepare(model: Path, options: Options, resume: bool) -> Segment:
     network = open_network(model, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
-    return partial(_outcome, Setup(network, digest(model), options, resume))
+    setup = Setup(network, digest(model), options, resume, tuple(targets))
+    if setup.others:
+        from ..outputs import check_names
+
+        check_names(setup.others)
+    return partial(_outcomes, setup)
 
 
 def _preload() -> None:
@@ -73,22 +105,42 @@ def _preload() -> None:
         preload()
 
 
-def _outcome(setup: Setup, job: Job) -> Outcome:
-    """Segment a file and return its outcome, also after any error, with time, memory and device."""
+def _outcomes(setup: Setup, job: Job) -> Iterator[Opened | Outcome]:
+    """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on."""
     begun = time.perf_counter()
+    source = _measured(setup, job, lambda: _open(setup, job), begun)
+    if isinstance(source, Outcome):
+        yield source
+        return
+    yield Opened(source.suffixes)
+    for number in range(job.frame, len(source.suffixes)):
+        suffix = source.suffixes[number]
+        frame = replace(job, target=frame_path(job.target, suffix), frame=number)
+        name = suffix.strip("_") or None
+        outcome = _measured(setup, frame, partial(_processed, setup, frame, source), begun, name)
+        yield replace(outcome, frame=name, frames=len(source.suffixes))
+        begun = time.perf_counter()
+
+
+def _measured(setup: Setup, job: Job, work: Callable[[], T], begun: float, frame: str | None = None) -> T | Outcome:
+    """Return the result of ``work``, or a failed outcome after any error; an outcome with time, memory and device."""
     forget_peak()
+    failed = partial(failure, job.path, frame=frame)
+    outcome: T | Outcome
     try:
-        outcome = _processed(setup, job)
+        outcome = work()
     except DeviceError as error:
-        outcome = replace(_failed(job, str(error)), last=True)
+        outcome = replace(failed(str(error)), last=True)
     except FlowmaskError as error:
-        outcome = _failed(job, str(error))
+        outcome = failed(str(error))
     except MemoryError:
-        outcome = _failed(job, "there is not enough memory for this image; run it on a larger machine.")
+        outcome = failed("there is not enough memory for this image; run it on a larger machine.")
     except Exception as error:  # an unexpected error must not stop the other files
         summary = f"{type(error).__name__}: {one_line(error)}"
         reason = f"Flowmask failed unexpectedly ({summary}); please report this with the record that --report writes."
-        outcome = replace(_failed(job, reason), trace=traceback.format_exc())
+        outcome = replace(failed(reason), trace=traceback.format_exc())
+    if not isinstance(outcome, Outcome):
+        return outcome
     return replace(
         outcome,
         seconds=time.perf_counter() - begun,
@@ -100,38 +152,68 @@ def _outcome(setup: Setup, job: Job) -> Outcome:
     )
 
 
-def _failed(job: Job, reason: str) -> Outcome:
-    """Return a failed outcome; the reason starts with the path of the file."""
-    path = str(job.path)
-    return Outcome(path, FAILED, reason if reason.startswith(path) else f"{path}: {reason}")
+def _open(setup: Setup, job: Job) -> Source | Outcome:
+    """Open a file. With --resume, a file of one image whose labels are finished is skipped without opening it.
 
-
-def _processed(setup: Setup, job: Job) -> Outcome:
-    """Segment a file; with --resume, skip it if its labels are finished."""
+    With --ids challenge a series is refused, because the challenge has one label file for each image file.
+    """
     remove_partials(job.target)
-    source = fingerprint(job.path)
-    origin = labels_origin(source, setup.digest, setup.network.runtime, setup.options)
-    provenance = finished(job.target, origin) if setup.resume else None
-    if provenance:
-        return _skipped(job, provenance)
-    _check_overwrite(job)
+    fingerprinted = fingerprint(job.path)
+    skipped = _finished(setup, job, fingerprinted)
+    if skipped:
+        return skipped
+    chosen = setup.options.segmentation
+    if setup.options.output.ids == "challenge":
+        image = open_image(job.path, chosen.plane, chosen.project)
+        return Source(fingerprinted, ("",), lambda _: image)
+    frames = open_frames(job.path, chosen.plane, chosen.project)
+    rivals = [one for one in setup.targets if one != job.target and may_be_frame(one, job.target)]
+    return Source(fingerprinted, frames.suffixes, lambda number: frames[number][1], rivals)
+
+
+def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
+    """Return the outcome of an image whose labels are finished, with --resume, otherwise None."""
+    if not setup.resume:
+        return None
+    provenance = finished(job.target, labels_origin(identity, setup.digest, setup.network.runtime, setup.options))
+    if provenance is None:
+        return None
+    others = _other_paths(setup, job, provenance.cells)
+    return _skipped(job, provenance, others) if all(path.is_file() for path in others) else None
+
+
+def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
+    """Segment one frame of a file, whose label file is the one of ``job``; with --resume, skip finished labels."""
+    suffix = source.suffixes[job.frame]
+    identity = source.fingerprint + suffix
+    if suffix:
+        remove_partials(job.target)
+        _check_frame(job, source.rivals)
+        skipped = _finished(setup, job, identity)
+        if skipped:
+            return skipped
+    _check_overwrite(setup, job)
     cached_maps = maps_path(job.target)
-    maps = maps_origin(source, setup.digest, setup.network.runtime, setup.options)
+    origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
+    maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
+    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin)
     try:
         with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
-            outcome = _segmented(setup, job, origin, cache)
+            outcome = segmented(cache)
     except CacheInUse:  # another run works on this image too; both write complete labels
-        return _segmented(setup, job, origin, None)
+        return segmented(None)
     discard(cached_maps)
     return outcome
 
 
-def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -> Outcome:
-    """Segment a file and write its label files."""
+def _segmented(
+    setup: Setup, job: Job, open_one: Callable[[], Image], origin: Origin, cache: MapCache | None
+) -> Outcome:
+    """Segment one image and write its label files."""
     bar = ProgressBar(job.path.name)
     options = setup.options
     try:
-        image = open_image(job.path, options.segmentation.plane, options.segmentation.project)
+        image = open_one()
         with LabelStore(job.target.parent, image.shape[1:]) as store:
             cached_diameter = cache.diameter if cache else None
             plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
@@ -140,33 +222,75 @@ def _segmented(setup: Setup, job: Job, origin: Origin, cache: MapCache | None) -
                 store.append(rows)
             bar.close()
             about = description(origin, store.cells, plan.diameter)
-            written = write_labels(job.target, store, options.output.ids, about, image.info.pixel_size_um)
+            pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
+            table = cells.table()
+            saved = _save_others(setup, job, image, table, pixel_size, store)
+            written = write_labels(job.target, store, options.output.ids, about, pixel_size)
     finally:
         bar.close()
-    verdict = judge(cells.table(), plan)
+    verdict = judge(table, plan)
+    notes, warnings = plan.messages(store.cells)
     return Outcome(
         str(job.path),
         DONE,
         labels=tuple(map(str, written)),
+        outputs=tuple(map(str, saved)),
         cells=store.cells,
         diameter=plan.diameter,
         verdict=verdict.level,
         reasons=verdict.reasons,
-        notes=image.info.notes,
+        notes=(*image.info.notes, *notes),
+        warnings=warnings,
     )
 
 
-def _skipped(job: Job, provenance: Provenance) -> Outcome:
+def _skipped(job: Job, provenance: Provenance, others: Sequence[Path]) -> Outcome:
     """Return the outcome of a file whose labels are finished, and delete its cached maps."""
     discard(maps_path(job.target))
     labels = tuple(str(path) for path in (job.target, full_path(job.target)) if has_provenance(path, provenance))
-    return Outcome(str(job.path), SKIPPED, labels=labels, cells=provenance.cells, diameter=provenance.diameter)
+    outputs = tuple(map(str, others))
+    cells, diameter = provenance.cells, provenance.diameter
+    return Outcome(str(job.path), SKIPPED, labels=labels, outputs=outputs, cells=cells, diameter=diameter)
 
 
-def _check_overwrite(job: Job) -> None:
-    """Raise OutputError if the labels, written beside the image, would overwrite a file of the user."""
-    same_folder = job.path.parent.resolve() == job.target.parent.resolve()
-    if same_folder and job.target.exists() and not is_ours(job.target):
+def _other_paths(setup: Setup, job: Job, cells: int) -> list[Path]:
+    """Return the files beside the label file that ``--save`` asks for; some are named after the number of cells."""
+    if not setup.others:
+        return []
+    from ..outputs import output_path  # importing it takes longer than segmenting a small image
+
+    return [output_path(name, job.target, cells) for name in setup.others]
+
+
+def _save_others(
+    setup: Setup, job: Job, image: Image, cells: CellTable, pixel_size: float | None, store: LabelStore
+) -> list[Path]:
+    """Write the files that ``--save`` asks for beside the label file, and return their paths."""
+    if not setup.others:
+        return []
+    from ..outputs import save_outputs
+
+    return save_outputs(setup.others, job.target, image, cells, pixel_size, store.rows())
+
+
+def _check_overwrite(setup: Setup, job: Job) -> None:
+    """Raise OutputError if a result, written beside the image, would overwrite a file of the user."""
+    if job.path.parent.resolve() != job.target.parent.resolve() or is_ours(job.target):
+        return
+    existing = [
+        path for path in (job.target, *_other_paths(setup, job, 0), *_other_paths(setup, job, MANY)) if path.exists()
+    ]
+    if existing:
         raise OutputError(
-            f"{job.target}: the file exists and Flowmask did not write it; move it or choose another folder with -o."
+            f"{existing[0]}: the file exists and Flowmask did not write it; move it or choose another folder with -o."
+        )
+
+
+def _check_frame(job: Job, rivals: Sequence[Path]) -> None:
+    """Raise OutputError if the label file of a frame is also that of another file of the run, or of a frame of it."""
+    rival = next((target for target in rivals if may_be_frame(job.target, target)), None)
+    if rival:
+        raise OutputError(
+            f"{job.target}: another image of this run has the label file {rival.name}, so one could replace the other; "
+            "rename one of the two images, or segment them into different folders."
         )

@@ -27,8 +27,16 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A file was opened, and the outcomes of its frames follow."""
+
+    suffixes: Sequence[str]
+    """The suffix of each frame's label file, such as "_t001"; ("",) for a file of one image."""
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """The result of one file."""
+    """The result of one file, or of one frame of a series."""
 
     file: str
     """Path of the image file, as found by `flowmask.runs.jobs.find_images`."""
@@ -36,8 +44,14 @@ class Outcome:
     """`DONE`, `SKIPPED`, `FAILED`, `INTERRUPTED` or `NOT_REACHED`."""
     reason: str | None = None
     """Error message of a failed file; it names the file and what to do."""
+    frame: str | None = None
+    """Which frame of a time or position series, such as t001; None for a file of one image."""
+    frames: int = 1
+    """Number of frames of the file."""
     labels: Sequence[str] = ()
     """Paths of the label files: one, or two if the first has reused ids."""
+    outputs: Sequence[str] = ()
+    """Paths of the other files that ``--save`` asked for."""
     cells: int | None = None
     """Number of cells."""
     diameter: float | None = None
@@ -59,15 +73,31 @@ class Outcome:
     last: bool = False
     """Whether the process cannot work on further files, because its GPU failed permanently."""
     notes: Sequence[str] = ()
-    """What was odd about the file and how it was read, one sentence each."""
+    """What was odd about the file, how it was read and which channels were used, one sentence each."""
+    warnings: Sequence[str] = ()
+    """Why the labels may not be what was wanted, one sentence each."""
     network: str | None = None
     """SHA-256 of the network file."""
     trace: str | None = None
     """Traceback of an unexpected error."""
 
 
+def failure(path: Path, reason: str, frame: str | None = None, frames: int = 1) -> Outcome:
+    """Return the outcome of a file, or of one of its frames, that failed; the reason names both.
+
+    >>> failure(Path("a.tif"), "a.tif: it is damaged.", "t002", 9).reason
+    'a.tif: frame t002: it is damaged.'
+    """
+    named = f"{path}: {f'frame {frame}: ' if frame else ''}{reason.removeprefix(f'{path}: ')}"
+    return Outcome(str(path), FAILED, named, frame=frame, frames=frames)
+
+
 def versions() -> dict[str, str]:
-    """Return the versions of Python, Flowmask and the installed packages of `PACKAGES`."""
+    """Return the versions of Python, Flowmask and the installed packages of `PACKAGES`.
+
+    >>> versions()["flowmask"] == __version__
+    True
+    """
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "flowmask": __version__}
@@ -83,6 +113,14 @@ def make_room(path: Path) -> None:
     """Check that the record can be written, and remove the record of an earlier run.
 
     Raises OutputError if the record cannot be written, or if the file exists and is not a record.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.json")
+    ...     _ = path.write_text('{"exit_code": 0, "versions": {}, "files": []}')
+    ...     make_room(path)
+    ...     path.exists()
+    False
     """
     _check_free(path)
     with atomic_write(path) as partial:
@@ -120,6 +158,14 @@ def write_record(
     begun: start of the run; options: the options of the command line with their values; code: exit code; ending: the
     reason if the run ended before all files were processed, otherwise None. Raises OutputError if the record cannot be
     written, or if the run has written another file to this path.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.json")
+    ...     options = {"model": "small.onnx", "device": "cpu"}
+    ...     write_record(path, datetime.now(UTC), options, [Outcome("a.png", DONE)], 0, None)
+    ...     json.loads(path.read_text())["files"][0]["status"]
+    'done'
     """
     segmented = next((outcome for outcome in outcomes if outcome.device), None)
     record = {

@@ -25,6 +25,13 @@ def stoppable() -> Iterator[Callable[[], None]]:
 
     The value of the context is a function; after a call of it both signals are ignored until the end of the context. A
     signal that is ignored at the start stays ignored, such as Ctrl-C for a job in the background of a shell.
+
+    >>> try:
+    ...     with stoppable():
+    ...         signal.raise_signal(signal.SIGTERM)
+    ... except Stopped as stopped:
+    ...     stopped.exit_code
+    143
     """
     before = {number: signal.getsignal(number) for number in HEEDED}
     heeded = [number for number in HEEDED if before[number] is not signal.SIG_IGN]

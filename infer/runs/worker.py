@@ -14,47 +14,84 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 from .. import errors
 from ..errors import FlowmaskError, RunError
-from ..labels.paths import remove_partials
+from ..labels.paths import frame_path, remove_partials
+from ..options import named
 from .jobs import Job
-from .record import FAILED, Outcome
+from .record import Opened, Outcome, failure
 from .signals import HEEDED
 
-Segment = Callable[[Job], Outcome]
-"""Segments one file and returns its outcome; raises no errors."""
+Segment = Callable[[Job], Iterator[Opened | Outcome]]
+"""Segments one file: yields that it was opened, then the outcome of each frame; or one outcome. Raises no errors."""
 
 
 def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outcome]:
-    """Yield the outcome of every job, segmented in a worker process.
+    """Yield the outcomes of every job, segmented in a worker process.
 
-    prepare: runs in the worker and returns the function that segments a file. If the worker ends during a job, that job
-    fails, and a new worker continues with the next job. A new worker also follows after an outcome that is `last`.
+    prepare: runs in the worker and returns the function that segments a file. If the worker ends during a job, its
+    present frame fails, and a new worker continues with the next one. A new worker also follows after an outcome that
+    is `last`.
     Raises the FlowmaskError that ``prepare`` raises, and RunError if the worker ends during ``prepare``. When the
     generator is closed, the worker is killed and partial files are removed.
     """
-    remaining = deque(jobs)
-    while remaining:
+    remaining = _Remaining(jobs)
+    while remaining.jobs:
         died = True
         try:
-            with _Worker(prepare, remaining) as worker:
-                for outcome in worker.outcomes():
-                    remaining.popleft()
-                    yield outcome
-                    if outcome.last:
+            with _Worker(prepare, remaining.jobs) as worker:
+                for message in worker.messages():
+                    if isinstance(message, Opened):
+                        remaining.suffixes = message.suffixes
+                        continue
+                    remaining.advance()
+                    yield message
+                    if message.last:
                         died = False
                         break
         finally:
-            for job in list(remaining)[:1]:
+            if remaining.jobs:
                 with suppress(FlowmaskError):  # the next run reports it when it writes the same label file
-                    remove_partials(job.target)
-        if remaining and died:
-            job = remaining.popleft()
-            yield Outcome(str(job.path), FAILED, f"{job.path}: {worker.cause_of_death()}")
+                    remove_partials(remaining.target)
+        if remaining.jobs and died:
+            outcome = remaining.failed(worker.cause_of_death())
+            remaining.advance()
+            yield outcome
+
+
+class _Remaining:
+    """The jobs that are not done, of which the first may be a series that is partly done."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self.jobs = deque(jobs)
+        self.suffixes: Sequence[str] = ("",)
+        """Those of the frames of the first job, once its file is opened."""
+
+    @property
+    def _suffix(self) -> str:
+        return self.suffixes[self.jobs[0].frame] if len(self.suffixes) > 1 else self.suffixes[0]
+
+    @property
+    def target(self) -> Path:
+        """The label file of the present frame."""
+        return frame_path(self.jobs[0].target, self._suffix)
+
+    def failed(self, reason: str) -> Outcome:
+        """Return the outcome of the present frame, which failed."""
+        return failure(self.jobs[0].path, reason, self._suffix.strip("_") or None, len(self.suffixes))
+
+    def advance(self) -> None:
+        """Go on to the next frame, or to the next job."""
+        job = self.jobs.popleft()
+        if job.frame + 1 < len(self.suffixes):
+            self.jobs.appendleft(replace(job, frame=job.frame + 1))
+        else:
+            self.suffixes = ("",)
 
 
 class _Worker:
@@ -87,13 +124,13 @@ class _Worker:
         os.close(self._lifeline_end)
         self._results.close()
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """Yield outcomes until the process ends. Raises the FlowmaskError that ``prepare`` raised in the process."""
+    def messages(self) -> Iterator[Opened | Outcome]:
+        """Yield messages until the process ends. Raises the FlowmaskError that ``prepare`` raised in the process."""
         first_line = self._results.readline()
         if not first_line.endswith("\n"):
             raise RunError(
                 "the worker process ended while it opened the network, which may be damaged or too large; choose "
-                "another with --model."
+                f"another with {named('network')}."
             )
         failure = json.loads(first_line)
         if failure:
@@ -101,12 +138,13 @@ class _Worker:
             raise getattr(errors, error_name)(message)
         for line in self._results:
             if line.endswith("\n"):
-                yield Outcome(**json.loads(line))
+                values = json.loads(line)
+                yield Opened(**values) if values.keys() == {"suffixes"} else Outcome(**values)
 
     def cause_of_death(self) -> str:
         """Return why the process ended early and what to do, as an error message; call it after the context."""
         if self._exit_code == -signal.SIGKILL:
-            return "the worker process was killed, probably because memory ran out; set a smaller --memory."
+            return f"the worker process was killed, probably because memory ran out; set a smaller {named('memory')}."
         if self._exit_code < 0:
             name = signal.Signals(-self._exit_code).name
             return (
@@ -123,7 +161,7 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
     """Work on the jobs in the worker process, send the outcome of each, and end the process.
 
     The first line sent is null, or the name and message of the FlowmaskError that ``prepare`` raised; each further line
-    is an `Outcome`. All lines are JSON.
+    is an `Opened` or an `Outcome`. All lines are JSON.
     """
     code = 1
     try:
@@ -140,7 +178,8 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
         else:
             _send(results_end, None)
             for job in jobs:
-                _send(results_end, asdict(segment(job)))
+                for message in segment(job):
+                    _send(results_end, asdict(message))
         code = 0
     except BaseException:
         traceback.print_exc()

@@ -30,6 +30,10 @@ def lock(file: int) -> bool:
     """Lock an open file for this process; return False if another live process has it locked.
 
     A system without such locks (Windows, some network folders) counts as free.
+
+    >>> with tempfile.TemporaryFile() as file:
+    ...     lock(file.fileno())
+    True
     """
     try:
         import fcntl
@@ -63,7 +67,13 @@ def _claim(path: Path) -> tuple[Path, int]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make an output folder if it does not exist. Raises OutputError when that fails or the folder is read-only."""
+    """Make an output folder if it does not exist. Raises OutputError when that fails or the folder is read-only.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     make_folder(Path(folder, "a", "b"))
+    ...     Path(folder, "a", "b").is_dir()
+    True
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -77,6 +87,12 @@ def remove_partial(path: Path) -> None:
     """Remove the partial files of ``path`` that interrupted runs left, and none of a live process.
 
     Raises OutputError when that fails.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, ".a.txt.partial").touch()
+    ...     remove_partial(Path(folder, "a.txt"))
+    ...     list(Path(folder).iterdir())
+    []
     """
     with _as_output_error(path):
         for writer in range(MOST_WRITERS):

@@ -17,7 +17,11 @@ CPUS = Path("/sys/devices/system/cpu")
 
 
 def machine_cores() -> int:
-    """Return the number of logical cores of the machine."""
+    """Return the number of logical cores of the machine.
+
+    >>> machine_cores() >= 1
+    True
+    """
     return os.cpu_count() or 1
 
 
@@ -26,6 +30,9 @@ def cores() -> int:
 
     Two limits apply, and the smaller one counts: the cores that the process is bound to (`taskset`,
     `docker --cpuset-cpus`) and the processor time of its container (`docker --cpus`), rounded up to whole cores.
+
+    >>> 1 <= cores() <= machine_cores()
+    True
     """
     return min([len(_bound_cores()), *_quotas()])
 
@@ -46,6 +53,9 @@ def physical_cores() -> int:
     """Return the number of physical cores that this process is bound to.
 
     With hyper-threading several logical cores share one physical core; such a group counts once.
+
+    >>> 1 <= physical_cores() <= machine_cores()
+    True
     """
     return len({_siblings(number) for number in _bound_cores()})
 

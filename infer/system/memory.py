@@ -17,6 +17,9 @@ def available_memory() -> int:
     """Return the bytes of memory that this process may use.
 
     This is the smallest of the machine's memory, the limits of the container, and the limit of the process (ulimit -v).
+
+    >>> available_memory() > 2**20
+    True
     """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     container = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
@@ -25,7 +28,13 @@ def available_memory() -> int:
 
 
 def forget_peak() -> None:
-    """Start a new measurement of `peak_memory`. This has an effect on Linux only."""
+    """Start a new measurement of `peak_memory`. This has an effect on Linux only.
+
+    >>> before = peak_memory()
+    >>> forget_peak()
+    >>> peak_memory() <= before
+    True
+    """
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
@@ -34,6 +43,10 @@ def peak_memory() -> int:
     """Return the peak memory of this process in bytes since `forget_peak` (on Linux) or since its start.
 
     The source is VmHWM in /proc/self/status, otherwise getrusage, whose unit is bytes on macOS and KiB elsewhere.
+
+    >>> block = bytes(50 * 2**20)
+    >>> peak_memory() > 50 * 2**20
+    True
     """
     try:
         match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

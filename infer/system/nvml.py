@@ -47,13 +47,21 @@ class _Process(ctypes.Structure):
 
 
 def gpu_count() -> int:
-    """Return how many GPUs CUDA shows to this process; 0 without a driver."""
+    """Return how many GPUs CUDA shows to this process; 0 without a driver.
+
+    >>> gpu_count() >= 0
+    True
+    """
     with _library() as nvml:
         return len(_visible(nvml)) if nvml else 0
 
 
 def gpu_name(index: int) -> str | None:
-    """Return the name of a GPU, such as "NVIDIA H200"; None if there is no GPU with this number."""
+    """Return the name of a GPU, such as "NVIDIA H200"; None if there is no GPU with this number.
+
+    >>> gpu_name(999) is None
+    True
+    """
     name = ctypes.create_string_buffer(96)
     with _device(index) as (nvml, device):
         known = nvml is not None and nvml.nvmlDeviceGetName(device, name, len(name)) == SUCCESS
@@ -61,7 +69,11 @@ def gpu_name(index: int) -> str | None:
 
 
 def gpu_memory(index: int) -> GpuMemory | None:
-    """Return the memory of a GPU; None if it cannot be read."""
+    """Return the memory of a GPU; None if it cannot be read.
+
+    >>> gpu_memory(999) is None
+    True
+    """
     memory = _Memory()
     with _device(index) as (nvml, device):
         known = nvml is not None and nvml.nvmlDeviceGetMemoryInfo(device, ctypes.byref(memory)) == SUCCESS
@@ -72,6 +84,9 @@ def own_memory(index: int) -> int | None:
     """Return the bytes of GPU memory that this process uses; None if NVML cannot report it.
 
     NVML lists processes by their id on the host. A process in a container has another id and does not find itself.
+
+    >>> own_memory(999) is None
+    True
     """
     with _device(index) as (nvml, device):
         if nvml is None:

@@ -52,6 +52,14 @@ def finished_rows(
 
     Memory holds one row of tiles. Tiles that do not touch the requested rows are not computed. Tiles are added in the
     order of the grid, so the result does not depend on the batch size or on the range of rows.
+
+    >>> from types import SimpleNamespace
+    >>> from flowmask.tiles.grid import tile_grid
+    >>> ones = SimpleNamespace(read=lambda y0, x0, y1, x1: np.ones((1, y1 - y0, x1 - x0), np.float32))
+    >>> grid = tile_grid(100, 224)
+    >>> parts = list(finished_rows(ones, lambda tiles: 2 * tiles, 1, grid, grid, 224, batch=1))
+    >>> [(top, part.shape, float(part.max())) for top, part in parts]
+    [(0, (1, 64, 100), 2.0), (64, (1, 36, 100), 2.0)]
     """
     width = columns.length
     weight_y, weight_x = blend_weights(rows.tile, tile), blend_weights(columns.tile, tile)

@@ -52,6 +52,11 @@ def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[floa
     of the image, which is read `ROWS` rows at a time, give them exactly for every dtype. NaN and infinite pixels are
     excluded. If the two percentiles are equal, as in an image with few small cells, the minimum and the maximum replace
     them. An empty or constant input has the span 0.
+
+    >>> from flowmask.images.image import as_image
+    >>> intensity_ranges(as_image(np.arange(101)[None]), ((0,), ()), (1.0, 99.0))
+    array([[ 1., 98.],
+           [ 0.,  0.]])
     """
     noise = FLAT * np.finfo(_precision(image.dtype)).eps
     levels = (*percentiles, 0.0, 100.0)

@@ -51,6 +51,14 @@ class ImagePlan:
     """Number of CPU threads, as in `flowmask.options.Runtime`; it does not change the labels."""
     estimate: DiameterEstimate | None = None
     """How the diameter was estimated; None if it was given, or known from an interrupted run."""
+    unused: str | None = None
+    """One sentence about the channels that were not looked at, None if all were or the user chose the channels."""
+
+    def messages(self, cells: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return (notes, warnings) about an image in which this number of cells was found, one sentence each."""
+        if self.unused is None:
+            return (), ()
+        return ((self.unused,), ()) if cells else ((), (f"No cells were found. {self.unused}",))
 
     @property
     def scale(self) -> float:

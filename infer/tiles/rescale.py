@@ -68,15 +68,19 @@ class NormalisedView:
         y0, x0 = int(rows[0]), int(columns[0])
         y1, x1 = min(int(rows[-1]) + 2, height), min(int(columns[-1]) + 2, width)
         source = normalise(mix(self._image.read(y0, x0, y1, x1), self._channels), self._ranges)
-        resized = _interpolate(_interpolate(source, rows - y0, 1), columns - x0, 2)
+        resized = interpolate(interpolate(source, rows - y0, 1), columns - x0, 2)
         part = window[:, inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left]
         for index, distinct in enumerate(self._inputs):
             part[index] = resized[distinct]
         return window
 
 
-def _interpolate(values: Array, at: npt.NDArray[np.float64], axis: int) -> Array:
-    """Return (C, Y, X) float32 values interpolated linearly at the positions ``at`` along axis 1 or 2."""
+def interpolate(values: Array, at: npt.NDArray[np.float64], axis: int) -> Array:
+    """Return (C, Y, X) float32 values interpolated linearly at the positions ``at`` along axis 1 or 2.
+
+    >>> interpolate(np.array([[[0, 8]]], np.float32), np.array([0, 0.25, 0.75, 1]), 2)
+    array([[[0., 2., 6., 8.]]], dtype=float32)
+    """
     below = at.astype(np.int64)
     if np.array_equal(at, below):
         if below[-1] - below[0] == len(below) - 1:  # the scale is 1

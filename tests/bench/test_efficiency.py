@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,8 +12,8 @@ pytest.importorskip("psutil", reason="the benchmark needs psutil")
 
 from bench.speed import efficiency  # noqa: E402
 from bench.speed.efficiency import rank_time  # noqa: E402
+from tests.conftest import ROOT  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
 ENGINE = """#!{python}
 import pathlib, sys, time
 if sys.argv[1] == "kill":

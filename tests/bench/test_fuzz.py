@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from bench.samples import samples
 from bench.trust import fuzz
+from bench.trust.samples import samples
 
 FILES = 3000
 

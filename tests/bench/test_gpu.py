@@ -11,7 +11,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from bench.environments import environment_of  # noqa: E402
+from bench.cellpose import environment_of  # noqa: E402
 from bench.speed.gpu import Bench, _end, _infer, compare_labels, measure_tiles, report, run_slide  # noqa: E402
 from flowmask.network.registry import default_network  # noqa: E402
 

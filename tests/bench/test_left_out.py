@@ -10,8 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bench import left_out, record  # noqa: E402
-from bench.ablation import TRUE, Use  # noqa: E402
+from bench import record  # noqa: E402
+from bench.quality import left_out  # noqa: E402
+from bench.quality.variations import TRUE, Use  # noqa: E402
 from flowmask.images.image import ArrayImage  # noqa: E402
 from train.data.prepared import prepare, write_sample  # noqa: E402
 from train.families.flow.family import FAMILY  # noqa: E402
@@ -44,7 +45,7 @@ def rows(tmp_path, monkeypatch):
         return len(done)
 
     def score(images, network, use):
-        done[-1].scored, done[-1].use = [source for source, _, _ in images], use
+        done[-1].scored, done[-1].use = [source for source, *_ in images], use
         return {done[-1].scored[0]: network / 10}
 
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")

@@ -16,6 +16,7 @@ from tests.reference.plans import FLOW, SEMANTIC
 CONTRACTS = {"flow": FLOW, "semantic": SEMANTIC}
 OTHER = {
     "diameter": 25.0,
+    "pixel_size": 0.5,
     "channels": (1, 2, 3),
     "plane": 2,
     "project": "max",
@@ -64,7 +65,8 @@ def test_every_option_is_one_of_all_families_or_of_some(family):
 @pytest.mark.parametrize("name", OTHER)
 @pytest.mark.parametrize("family", CONTRACTS)
 def test_options_that_a_family_does_not_use_are_refused(family, name):
-    options = Segmentation(**{name: OTHER[name]})
+    micrometres = {"diameter": "12um"} if name == "pixel_size" else {}
+    options = Segmentation(**micrometres, **{name: OTHER[name]})
     if name in COMMON | family_of(CONTRACTS[family]).options:
         check_options(CONTRACTS[family], options)
         return

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from bench.samples import samples
+from bench.trust.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 

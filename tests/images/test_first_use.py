@@ -54,6 +54,27 @@ def test_a_reduced_page_is_not_the_image(tmp_path, reduced_first, layout):
     np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), GREY[None])
 
 
+def test_reduced_pages_of_another_type_and_of_the_old_tag_are_not_the_image(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as out:
+        out.write(np.dstack([GREY[::4, ::4]] * 3), photometric="rgb", subfiletype=1, metadata=None)
+        out.write(GREY[::2, ::2], metadata=None, extratags=[(255, "H", 1, 2, True)])
+        out.write(GREY, metadata=None)
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), GREY[None])
+
+
+@pytest.mark.parametrize("extra", ["unassalpha", "assocalpha", "unspecified"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_palette_with_alpha_is_its_colours(tmp_path, planar, extra):
+    table = RNG.integers(0, 65536, (3, 256))
+    pixels = np.stack([GREY, 255 - GREY], axis=-1 if planar == "contig" else 0)
+    tag = [(320, "H", 768, [int(value) for value in table.ravel()], True)]
+    layout = {"photometric": "minisblack", "planarconfig": planar, "extrasamples": [extra], "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=tag, **layout)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        file.pages[0].tags["PhotometricInterpretation"].overwrite(3)
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif")), table[:, GREY])
+
+
 @pytest.mark.parametrize("mct", [True, False])
 def test_aperio_33003(tmp_path, mct):
     colour = np.dstack([GREY // 2 + 60, GREY // 3 + 90, GREY // 4 + 100]).repeat(2, 0).repeat(2, 1)
@@ -96,6 +117,58 @@ def test_planes_and_frames(tmp_path, axes, layout, kind):
         open_image(path, plane=99)
     with pytest.raises(SettingsError, match="exclude each other"):
         open_image(path, plane=1, project="max")
+
+
+@pytest.mark.parametrize("layout", [{}, {"compression": "zlib"}, {"compression": "zlib", "tile": (16, 16)}])
+def test_the_positions_of_an_ome_file_are_frames(tmp_path, layout):
+    positions = [("A1", STACK[:2]), ("B7", STACK[2:4, :30, :41]), ("label image", STACK[4])]
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as out:
+        for number, (name, pixels) in enumerate(positions, 1):
+            metadata = {
+                "axes": "CYX"[-pixels.ndim :],
+                "Name": name,
+                "PhysicalSizeX": number / 4,
+                "Channel": {"Name": [f"{name} {channel}" for channel in range(len(pixels) if pixels.ndim == 3 else 1)]},
+            }
+            out.write(pixels, photometric="minisblack", metadata=metadata, **layout)
+    frames = open_frames(tmp_path / "a.ome.tif")
+    assert frames.suffixes == ("_p001", "_p002")
+    for number, ((suffix, image), (name, pixels)) in enumerate(zip(frames, positions, strict=False), 1):
+        assert suffix == f"_p00{number}"
+        np.testing.assert_array_equal(everything(image), pixels)
+        assert (image.info.name, image.info.pixel_size_um) == (name, number / 4)
+        assert image.info.channel_names == (f"{name} 0", f"{name} 1")
+    assert frames[0][1].info.notes == ("Photos of the slide in it are not segmented: label image.",)
+    with pytest.raises(ImageError, match=r"a.ome.tif: it is a series of 2 frames \(p001 to p002\)"):
+        open_image(tmp_path / "a.ome.tif")
+    assert describe_file(tmp_path / "a.ome.tif")["positions"] == ["A1", "B7"]
+    assert "p001 A1, p002 B7" in in_words(describe_file(tmp_path / "a.ome.tif"))
+
+
+def test_positions_of_several_times(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as out:
+        for pixels in (STACK, STACK[::-1][:2]):
+            out.write(pixels, photometric="minisblack", metadata={"axes": "TYX"})
+    frames = open_frames(tmp_path / "a.ome.tif")
+    assert frames.suffixes == (*(f"_p001_t00{n}" for n in range(1, 6)), "_p002_t001", "_p002_t002")
+    np.testing.assert_array_equal(everything(frames[6][1])[0], STACK[3])
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_series_that_was_cut_off_loses_its_last_frames_only(tmp_path, compression):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK, ome=True, metadata={"axes": "TYX"}, compression=compression)
+    with tifffile.TiffFile(path) as file:
+        last = file.pages[4]
+        where = last.tags["StripOffsets"].valueoffset
+    data = bytearray(path.read_bytes())
+    data[where : where + 4] = (len(data) - 8).to_bytes(4, "little")  # the last frame ends outside the file
+    path.write_bytes(data)
+    frames = open_frames(path)
+    for number in range(4):
+        np.testing.assert_array_equal(everything(frames[number][1])[0], STACK[number])
+    with pytest.raises(ImageError, match="a.ome.tif: it is (incomplete|.*damaged)"):
+        frames[4]
 
 
 @pytest.mark.parametrize("uuids", [1, 2])

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from bench.encode import bmp, bmp_rows, packed, png, tiff, tiff_tags
+from bench.trust.encode import bmp, bmp_rows, packed, png, tiff, tiff_tags
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 
@@ -213,7 +213,7 @@ def test_stacks_are_refused_with_the_way_out(file, axes, kind):
     if kind == "imagej":
         stack, axes = (stack.transpose(1, 0, 2, 3), "ZCYX") if axes == "CZYX" else (stack, axes)
     tifffile.imwrite(file, stack, **{kind: True}, metadata={"axes": axes})
-    assert_refused(file, "(stack|series) of .*choose one with the option plane")
+    assert_refused(file, "(stack|series) of .*choose one with `plane`")
 
 
 def test_pages_of_one_size_and_pages_of_two(file):
@@ -389,6 +389,103 @@ def bmp_variants():
         palette = RNG.integers(0, 256, (2**depth, 4)).astype(np.uint8)
         data = bmp(bmp_rows(indices[::-1], depth), WIDTH, HEIGHT, depth, palette.tobytes())
         yield f"palette of {depth} bits", data, palette[indices][..., 2::-1].transpose(2, 0, 1)
+
+
+def rle(rows, depth, end=b"\0\1"):
+    """Run-length encode rows of indices, the bottom row last: runs where pixels repeat, else stored pixels."""
+    out = b""
+    for row in rows[::-1]:
+        at = 0
+        while at < len(row):
+            run = next((n for n in range(1, min(255, len(row) - at)) if row[at + n] != row[at]), len(row) - at)
+            run = min(run, 255)
+            stored = row[at : at + min(5, len(row) - at)]
+            if run >= 3 or len(stored) < 3:
+                out += bytes([run, row[at] * (17 if depth == 4 else 1)])
+                at += run
+            else:
+                data = packed(stored[None], depth)
+                out += bytes([0, len(stored)]) + data + bytes(len(data) % 2)
+                at += len(stored)
+        out += b"\0\0"
+    return out[:-2] + end
+
+
+@pytest.mark.parametrize("depth", [4, 8])
+def test_bmp_with_runs_is_what_its_rows_are(tmp_path, depth):
+    indices = (SMOOTH[..., 0] // (16 if depth == 4 else 1)).astype(np.uint8)
+    indices[5:9] = 3
+    palette = RNG.integers(0, 256, (2**depth, 4)).astype(np.uint8)
+    data = bmp(rle(indices, depth), WIDTH, HEIGHT, depth, palette.tobytes(), compression={8: 1, 4: 2}[depth])
+    (tmp_path / "a.bmp").write_bytes(data)
+    assert_reads(tmp_path / "a.bmp", palette[indices][..., 2::-1].transpose(2, 0, 1))
+    with Image.open(tmp_path / "a.bmp") as other:
+        np.testing.assert_array_equal(read(tmp_path / "a.bmp"), np.asarray(other.convert("RGB")).transpose(2, 0, 1))
+
+
+def full(row, count=WIDTH):
+    return bytes([count, row])
+
+
+ROWS = [full(row) for row in range(HEIGHT)]
+DISAGREED = {
+    "a row that ends early": ([full(1, 20), *ROWS[1:]], "leaves pixels undefined"),
+    "an image that ends early": (ROWS[:9], "leaves pixels undefined"),
+    "a jump": ([bytes([20, 1, 0, 2, 3, 0, WIDTH - 23, 1]), *ROWS[1:]], "skips pixels"),
+    "a run past the end of its row": ([full(1, WIDTH + 7), *ROWS[1:]], "runs past the end of a row"),
+    "codes that end": ([full(1), bytes([0, 30, 1])], "is incomplete"),
+}
+
+
+@pytest.mark.parametrize("name", DISAGREED)
+def test_bmp_with_runs_on_which_decoders_disagree(tmp_path, name):
+    rows, reason = DISAGREED[name]
+    palette = RNG.integers(0, 256, (256, 4)).astype(np.uint8).tobytes()
+    (tmp_path / "a.bmp").write_bytes(bmp(b"\0\0".join(rows) + b"\0\1", WIDTH, HEIGHT, 8, palette, compression=1))
+    assert_refused(tmp_path / "a.bmp", f"its run-length encoding {reason}.*save it as PNG")
+
+
+def old_jpeg(kind, pixels, subsampling):
+    """Return a TIFF file of old-style JPEG, and the pixels of its JPEG stream."""
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, "JPEG", quality=92, **({"subsampling": subsampling} if pixels.ndim == 3 else {}))
+    jpeg = held.getvalue()
+    scan = jpeg.index(b"\xff\xda") + 2
+    scan += struct.unpack_from(">H", jpeg, scan)[0]
+    samples = 1 if pixels.ndim == 2 else 3
+    tags = tiff_tags(*pixels.shape[:2], 8, 1 if samples == 1 else 6, compression=6, samples=samples)
+    stream = {513: (4, [8]), 514: (4, [len(jpeg)])}
+    if kind == "strip is the stream":
+        data = tiff([jpeg], tags)
+    elif kind == "strip in the stream":
+        data = tiff([jpeg], tags | stream)
+        for tag, before, after in ((273, 8, 8 + scan), (279, len(jpeg), len(jpeg) - scan)):
+            data = data.replace(struct.pack("<HHII", tag, 4, 1, before), struct.pack("<HHII", tag, 4, 1, after))
+    elif kind == "header and scan":
+        data = tiff([jpeg[scan:]], tags | {513: (4, [2**20]), 514: (4, [scan])})
+        data = data.replace(struct.pack("<I", 2**20), struct.pack("<I", len(data))) + jpeg[:scan]
+    else:
+        data = tiff([jpeg[scan:]], tags)
+    held.seek(0)
+    return data, np.atleast_3d(np.asarray(Image.open(held))).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("kind", ["strip is the stream", "strip in the stream", "header and scan"])
+@pytest.mark.parametrize(("colour", "subsampling"), [(False, 0), (True, 0), (True, 2)])
+def test_old_jpeg(file, kind, colour, subsampling):
+    data, expected = old_jpeg(kind, SMOOTH if colour else SMOOTH[..., 0], subsampling)
+    file.write_bytes(data)
+    assert abs(read(file).astype(int) - expected).max() <= 1
+    if colour:  # libtiff does not read grey files of this kind, and interpolates chroma in another way
+        other = np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1)
+        assert abs(read(file).astype(int) - other).mean() < (4 if subsampling else 1)
+
+
+def test_old_jpeg_that_is_tables_and_scans_is_refused(file):
+    file.write_bytes(old_jpeg("scan alone", SMOOTH, 0)[0])
+    assert_refused(
+        file, r"its compression \(old-style JPEG, 6\) is stored in a way that cannot be read: it has no JPEG"
+    )
 
 
 BMPS = {name: (data, expected) for name, data, expected in bmp_variants()}

@@ -242,7 +242,7 @@ def test_a_file_that_goes_away_is_named(tmp_path):
 def test_an_uncompressed_file_cut_short_is_named(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GREY)
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-1])
-    with pytest.raises(ImageError, match="a.tif: .* damaged"):
+    with pytest.raises(ImageError, match="a.tif: it is incomplete"):
         open_image(tmp_path / "a.tif")
 
 

@@ -117,7 +117,7 @@ def test_nine_tenths_of_what_is_free_are_taken_at_most(gpu, limit, room):
 
 def test_a_gpu_without_room_is_refused_by_name_and_passed_over_by_auto(gpu, caplog):
     gpu.memory = GpuMemory(GIB, 8 * GIB)
-    with pytest.raises(SettingsError, match=r"--device cuda: less than 1.5G of GPU memory may be used"):
+    with pytest.raises(SettingsError, match=r"`device='cuda'`: less than 1.5G of GPU memory may be used"):
         OnnxNetwork(MODEL, "cuda")
     assert OnnxNetwork(MODEL, "auto").device == "cpu"
     assert "the network runs on the CPU: less than 1.5G" in caplog.text
@@ -182,13 +182,13 @@ def test_a_failure_that_stays_is_the_last_outcome_of_its_process(gpu, tmp_path, 
     cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (90, 90), np.uint8))
     segment = prepare(MODEL, Options(flowmask.Segmentation(diameter=30), flowmask.Runtime(device="cuda")), False)
     job = Job(tmp_path / "a.png", tmp_path / "a_label.tiff")
-    assert not segment(job).last
+    assert not list(segment(job))[-1].last
 
     def fail(binding, options=None):
         raise RuntimeError("CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=a")
 
     monkeypatch.setattr(session.onnxruntime.InferenceSession, "run_with_iobinding", lambda self, *given: fail(*given))
-    outcome = segment(job)
+    outcome = list(segment(job))[-1]
     assert (outcome.status, outcome.last) == (FAILED, True)
     assert "a.png: the GPU failed while the network ran (CUDA failure 700: an illegal memory access" in outcome.reason
     assert gpu.given_back == []

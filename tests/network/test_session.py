@@ -48,7 +48,7 @@ def test_a_network_whose_input_is_not_the_contracts(onnx, tmp_path):
     entry = next(entry for entry in model.metadata_props if entry.key == KEY)
     entry.value = entry.value.replace('"channels": "rgb"', '"channels": "green-blue"')
     onnx.save(model, tmp_path / "a.onnx")
-    with pytest.raises(NetworkError, match="a.onnx: its inputs .* are not those of its contract"):
+    with pytest.raises(NetworkError, match="a.onnx: its inputs .* differ from those in its contract"):
         OnnxNetwork(tmp_path / "a.onnx", "cpu")
 
 
@@ -58,7 +58,9 @@ no_gpu = pytest.mark.skipif(gpu_count() > 0, reason="this machine has a GPU")
 @no_gpu
 @pytest.mark.parametrize("device", ["cuda", "cuda:2", "tensorrt"])
 def test_a_device_that_is_asked_for_and_absent_is_one_sentence(tmp_path, capsys, device):
-    with pytest.raises(SettingsError, match=f"--device {device}: no NVIDIA GPU can be seen .*, or use --device cpu"):
+    with pytest.raises(
+        SettingsError, match=f"`device='{device}'`: no NVIDIA GPU can be seen .*, or use `device='cpu'`"
+    ):
         OnnxNetwork(MODEL, device)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"")

@@ -13,8 +13,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from export.cli import main  # noqa: E402
 from flowmask.network.contract import from_metadata  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT  # noqa: E402
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from flowmask.cli import main
 from flowmask.errors import NetworkError, RunError
 from flowmask.runs.batch import SOME_FAILED
 from flowmask.runs.jobs import Job
-from flowmask.runs.record import DONE, FAILED, Outcome
+from flowmask.runs.record import DONE, FAILED, Opened, Outcome
 from flowmask.runs.worker import in_worker
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
@@ -158,7 +158,7 @@ def dying(how):
     def segment(job):
         if job.path.name == "b":
             how()
-        return Outcome(str(job.path), DONE, labels=(str(os.getpid()),))
+        yield Outcome(str(job.path), DONE, labels=(str(os.getpid()),))
 
     return lambda: segment
 
@@ -179,10 +179,39 @@ def test_every_death_is_an_outcome(how, reason):
     assert len({*a.labels, *c.labels, str(os.getpid())}) == 3
 
 
+def test_a_death_costs_one_frame_of_a_series():
+    def segment(job):
+        suffixes = ["_t001", "_t002", "_t003"] if job.path.name == "b" else [""]
+        yield Opened(suffixes)
+        for number in range(job.frame, len(suffixes)):
+            if suffixes[number] == "_t002":
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield Outcome(str(job.path), DONE, frame=suffixes[number].strip("_"), frames=len(suffixes))
+
+    outcomes = list(in_worker(lambda: segment, JOBS))
+    assert [(one.file, one.frame, one.status) for one in outcomes] == [
+        ("a", "", DONE), ("b", "t001", DONE), ("b", "t002", FAILED), ("b", "t003", DONE), ("c", "", DONE),
+    ]  # fmt: skip
+    assert outcomes[2].reason.startswith("b: frame t002: the worker process was killed")
+    assert outcomes[2].frames == 3
+
+
+def test_a_death_at_the_last_frame_goes_on_with_the_next_file():
+    def segment(job):
+        yield Opened(["_t001", "_t002"])
+        for number in range(job.frame, 2):
+            if (job.path.name, number) == ("b", 1):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield Outcome(str(job.path), DONE, frame=str(number), frames=2)
+
+    outcomes = list(in_worker(lambda: segment, JOBS))
+    assert [one.status for one in outcomes] == [DONE, DONE, DONE, FAILED, DONE, DONE]
+
+
 def test_a_fresh_process_goes_on_after_an_outcome_that_is_the_last_of_its_process():
     def segment(job):
         failed = job.path.name == "b"
-        return Outcome(str(job.path), FAILED if failed else DONE, labels=(str(os.getpid()),), last=failed)
+        yield Outcome(str(job.path), FAILED if failed else DONE, labels=(str(os.getpid()),), last=failed)
 
     outcomes = list(in_worker(lambda: segment, JOBS))
     assert [outcome.status for outcome in outcomes] == [DONE, FAILED, DONE]
@@ -207,7 +236,7 @@ def test_a_consumer_that_stops_ends_the_worker_and_removes_what_it_left(tmp_path
         if job.path.name == "b":
             partial.write_bytes(b"half of the labels")
             time.sleep(600)
-        return Outcome(str(job.path), DONE)
+        yield Outcome(str(job.path), DONE)
 
     outcomes = in_worker(lambda: segment, [Job(Path(name), tmp_path / f"{name}_label.tiff") for name in "ab"])
     next(outcomes)

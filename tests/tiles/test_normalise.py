@@ -34,9 +34,9 @@ def test_a_choice_overrides_the_policy_with_the_meaning_of_cellpose():
     assert channel_map("rgb", 4, (4, 0, 1)) == ((3,), (), (0,))
 
 
-@pytest.mark.parametrize("choice", [(1,), (1, 2), (1, 2, 4), (-1, 0, 0)])
+@pytest.mark.parametrize("choice", [(1, 2), (4,), (1, 2, 4), (-1, 0, 0), (1, 2, 3, 0)])
 def test_a_choice_that_does_not_fit_is_refused(choice):
-    with pytest.raises(SettingsError, match="--channels"):
+    with pytest.raises(SettingsError, match="`channels"):
         channel_map("rgb", 3, choice)
 
 

@@ -1,18 +1,18 @@
-"""The examples in docstrings of train/ and export/ give what they state."""
+"""The examples in docstrings of train/, export/ and bench/ give what they state."""
 
 import doctest
 from importlib import import_module
-from pathlib import Path
 
 import pytest
+
+from tests.conftest import ROOT
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-ROOT = Path(__file__).resolve().parents[2]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for package in ("train", "export")
+    for package in ("train", "export", "bench")
     for path in sorted((ROOT / package).rglob("*.py"))
     if path.name != "__main__.py" and ">>>" in path.read_text()
 ]

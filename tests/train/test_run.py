@@ -81,7 +81,7 @@ def test_every_stage_starts_with_the_one_before_and_the_last_can_be_exported(dat
     source = read_checkpoint(str(output))
     assert source.size is not None
     assert (source.channels, source.mean_diameter, source.licence) == ("rgb", 30.0, "BSD-3-Clause")
-    with pytest.raises(NetworkError, match="first.pt: .* it is that of a stage"):
+    with pytest.raises(NetworkError, match="first.pt: .* it belongs to one stage"):
         read_checkpoint(str(tmp_path / "work" / "small" / "first.pt"))
 
 

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from train.data.staining import dim_cells, empty_channels, is_grey, mix_colours, punch_holes
+
 Array = npt.NDArray[np.float32]
 MISFIT = (0.1, 20.0)
 """Range of the factor on a crop's values if the percentiles miss its cells."""
@@ -59,6 +61,14 @@ class Augmentation:
     """Probability of hot pixels: up to 1 % of the pixels, 1 to 30 times the range."""
     jpeg: float
     """Probability that the crop is compressed as a JPEG file."""
+    dim: float
+    """Probability that about half of the cells have less contrast."""
+    holes: float
+    """Probability of white holes between the cells of stained tissue."""
+    mix: float
+    """Probability that the colours of a colour image are mixed, as if other stains had been used."""
+    empty: float
+    """Probability that a grey image is shown in one or two channels only, and the others are empty."""
 
 
 UNCHANGED = Augmentation(
@@ -77,6 +87,10 @@ UNCHANGED = Augmentation(
     misfit=0,
     specks=0,
     jpeg=0,
+    dim=0,
+    holes=0,
+    mix=0,
+    empty=0,
 )
 """Only rotation and mirroring: a base for `dataclasses.replace`."""
 
@@ -109,8 +123,10 @@ def warp(image: Array, labels: npt.NDArray[np.int32], matrix: Array, crop: int) 
 
 def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -> Array:
     """Change the values of a normalised crop (Y, X, C) in the ways in which microscopes and stains differ."""
-    channels = image.shape[-1]
+    channels, grey = image.shape[-1], is_grey(image)
     values: npt.NDArray[Any] = image
+    if not grey and rng.random() < options.mix:
+        values = mix_colours(image, rng)
     if rng.random() < options.drop:
         values = np.repeat(values.mean(axis=-1, keepdims=True), channels, axis=-1)
     if rng.random() < options.shuffle:
@@ -136,6 +152,8 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
     values = (values + amount * noise) * min(factor, 1.0)
     if rng.random() < options.specks:
         values = values + _specks(values.shape, rng)
+    if grey and channels > 1 and rng.random() < options.empty:
+        values = empty_channels(np.asarray(values, np.float32), rng)
     if rng.random() < options.jpeg:
         values = _from_jpeg(values, rng)
     return values.astype(np.float32)
@@ -187,4 +205,8 @@ def augmented(
     factor = zoom * math.exp(rng.uniform(*np.log(options.scale)))
     matrix = affine(labels.shape, options.crop, factor, rng.uniform(0, 2 * np.pi), rng.random() < 0.5, rng)
     crop, labels = warp(image, labels, matrix, options.crop)
+    if rng.random() < options.dim:
+        crop = dim_cells(crop, labels, rng)
+    if rng.random() < options.holes:
+        crop = punch_holes(crop, labels, rng)
     return np.ascontiguousarray(photometric(crop, options, rng).transpose(2, 0, 1)), labels, matrix

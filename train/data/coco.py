@@ -62,11 +62,13 @@ def read_objects(path: Path) -> dict[str, CocoObjects]:
         raise InputError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"{path}: it is no COCO file with images and segmented annotations ({type(error).__name__}: {error}); "
+            f"{path}: it is not a COCO file with images and segmented annotations ({type(error).__name__}: {error}); "
             "export it again, or move it elsewhere."
         ) from error
     if len(found) < len(images):
-        raise InputError(f"{path}: it has two images of one file_name; leave one of them, with the objects of both.")
+        raise InputError(
+            f"{path}: two of its images have the same file_name; merge them into one entry with the objects of both."
+        )
     return found
 
 
@@ -85,7 +87,7 @@ def draw(segmentation: Any, shape: tuple[int, int]) -> Pixels:
     """
     if isinstance(segmentation, list):
         if not segmentation:
-            raise ValueError("it has no polygon at all")
+            raise ValueError("it has no polygon")
         parts = [np.reshape(np.asarray(part, float), (-1, 2)) - 0.5 for part in segmentation]
         inside = [polygon(part[:, 1], part[:, 0], shape) for part in parts if len(part) > 2]
         pixels = [rows.astype(np.int64) * shape[1] + columns for rows, columns in inside]
@@ -93,7 +95,7 @@ def draw(segmentation: Any, shape: tuple[int, int]) -> Pixels:
     counts = segmentation["counts"]
     runs = np.asarray(run_lengths(counts) if isinstance(counts, str) else counts, np.int64)
     if tuple(segmentation["size"]) != shape or runs.sum() != shape[0] * shape[1]:
-        raise ValueError(f"its run lengths are not those of {shape[0]} x {shape[1]} pixels")
+        raise ValueError(f"its run lengths do not fit an image of {shape[0]} x {shape[1]} pixels")
     mask = np.repeat(np.arange(len(runs)) % 2, runs).reshape(shape[::-1]).T
     return np.flatnonzero(mask)
 

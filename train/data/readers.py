@@ -91,11 +91,11 @@ def read_masks(root: Path) -> list[Item]:
     for folder in _visible(path for path in root.iterdir() if path.is_dir()):
         images = _image_files(folder / "images") if (folder / "images").is_dir() else []
         if len(images) != 1:
-            raise InputError(f"{folder}: it holds {len(images)} images in images/; leave one there or remove it.")
-        if not _visible((folder / "masks").glob("*.png")):
             raise InputError(
-                f"{folder}: it holds no PNG in masks/; add one for each object, a black one where there is none."
+                f"{folder}: its folder images/ has {len(images)} images instead of one; keep one, or remove it."
             )
+        if not _visible((folder / "masks").glob("*.png")):
+            raise InputError(f"{folder}: its folder masks/ has no PNG; add one mask for each object, or a black one.")
         items.append(Item(images[0], folder / "masks", root.name))
     return items
 

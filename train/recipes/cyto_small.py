@@ -32,6 +32,10 @@ AUGMENTATION = Augmentation(
     misfit=0.0,
     specks=0.0,
     jpeg=0.0,
+    dim=0.0,
+    holes=0.0,
+    mix=0.0,
+    empty=0.0,
 )
 WIDE_SCALES = replace(AUGMENTATION, scale=(0.5, 2.0))
 SCALES = replace(AUGMENTATION, scale=(0.6, 1.6))

@@ -31,6 +31,16 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     `flowmask.families.blocks.rows_to_read` returns for `HALO`. The owner key of a cell is the position of its seed in
     the network image, as row * x + column. When `flowmask.families.blocks.gather` has numbered all blocks, they equal
     the labels of `flowmask.families.flow.strip.label_rows`.
+
+    >>> from types import SimpleNamespace
+    >>> from flowmask.families.flow.targets import labels_to_flows
+    >>> from flowmask.options import Segmentation
+    >>> square = np.zeros((20, 20), np.int32)
+    >>> square[5:15, 5:15] = 1
+    >>> maps = np.concatenate([5 * labels_to_flows(square), 12 * square[None] - 6]).astype(np.float32)
+    >>> plan = SimpleNamespace(shape=(20, 20), network_shape=(20, 20), options=Segmentation(), threads=1)
+    >>> label_block(maps, plan, core=(0, 20), read=(0, 20)).areas
+    array([100])
     """
     height, width = plan.network_shape
     rows, columns = (positions(0, n, n, m) for n, m in zip(plan.shape, plan.network_shape, strict=True))

@@ -75,6 +75,11 @@ def estimate_diameter(
     The labels in step 3 use the default thresholds, so the thresholds of the user do not change the maps. ``threads``
     as in `flowmask.options.Runtime`. A network without a size regression gives the contract's training diameter. If
     no window has a style, as in an empty image, the result is the contract's mean diameter.
+
+    >>> from types import SimpleNamespace
+    >>> network = SimpleNamespace(contract=SimpleNamespace(sized=False, train_diameter=34.0))
+    >>> estimate_diameter(None, network, (), None)  # a network without a size regression looks at no pixel
+    34.0
     """
     contract = network.contract
     if not contract.sized:

@@ -173,6 +173,14 @@ def quality(
     cells: cell numbers, from 1; boxes: (n, 4) of all cells. labels: (Y, X) int32 from source row ``labels_top`` on;
     maps: (y, 3, x) float32 from network row ``maps_top`` on; height: rows of the whole network image. rows, columns:
     float64, network positions of all rows and columns of the whole image.
+
+    >>> from flowmask.families.flow.targets import labels_to_flows
+    >>> labels, boxes = np.ones((2, 4), np.int32), np.array([[0, 0, 2, 4]], np.int32)
+    >>> maps = np.zeros((2, 3, 4), np.float32)
+    >>> maps[:, :2] = 5 * labels_to_flows(labels).transpose(1, 0, 2)
+    >>> errors, probabilities = quality(np.array([1]), boxes, labels, 0, maps, 0, 2, np.arange(2.0), np.arange(4.0))
+    >>> errors.round(6), probabilities  # the flows are true, the logits are 0
+    (array([0.]), array([0.5]))
     """
     errors, probabilities = np.zeros(len(cells)), np.zeros(len(cells))
 

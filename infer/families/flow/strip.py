@@ -59,6 +59,14 @@ def label_rows(
     parts: the maps (3, n, x) float32 (dy, dx, logit) of the network image from the top down. network_shape, shape:
     (Y, X) of the network image and of the image. threads: number of CPU threads; 0 means one for each usable core.
     cells: the table to fill; None if it is not needed.
+
+    >>> from flowmask.families.flow.targets import labels_to_flows
+    >>> square = np.zeros((20, 20), np.int32)
+    >>> square[5:15, 5:15] = 1
+    >>> maps = np.concatenate([5 * labels_to_flows(square), 12 * square[None] - 6]).astype(np.float32)
+    >>> rows = list(label_rows([maps], (20, 20), (20, 20), Segmentation(), threads=1))
+    >>> np.array_equal(np.concatenate(rows), square)
+    True
     """
     strip = _Strip(
         network_shape, shape, options, usable_threads(threads), CellTableBuilder() if cells is None else cells

@@ -19,7 +19,7 @@ from ...network.session import Network
 from ...tiles.channels import ChannelMap
 from ...tiles.normalise import IntensityRanges
 from ...tiles.plan import DiameterEstimate, ImagePlan
-from ...tiles.rescale import positions
+from ...tiles.rescale import interpolate, positions
 from .. import Family
 from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks, make_block
 
@@ -32,7 +32,13 @@ BLOCK_BYTES = 4 * 6
 def estimate_diameter(
     image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
 ) -> DiameterEstimate:
-    """Return the training diameter in px from the contract; this family does not estimate a diameter from the image."""
+    """Return the training diameter in px from the contract; this family does not estimate a diameter from the image.
+
+    >>> from types import SimpleNamespace
+    >>> network = SimpleNamespace(contract=SimpleNamespace(train_diameter=34.0))
+    >>> estimate_diameter(None, network, (), None).diameter
+    34.0
+    """
     return DiameterEstimate(network.contract.train_diameter)
 
 
@@ -40,26 +46,27 @@ def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[n
     """Return the interpolated logits (n, X) float32 of the image rows ``core``.
 
     maps: (1, m, x) float32, the rows ``read`` of the network image.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2))
+    >>> logits(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))
+    array([[-2., -1.,  1.,  2.]], dtype=float32)
     """
     height, width = plan.network_shape
     rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
     columns = positions(0, plan.shape[1], plan.shape[1], width)
-    return _interpolated(_interpolated(maps[0], rows, 0), columns, 1)
+    return interpolate(interpolate(maps, rows, 1), columns, 2)[0]
 
 
 def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:
-    """Return the foreground (n, X) bool of the image rows ``core``: logit > cellprob_threshold; see `logits`."""
+    """Return the foreground (n, X) bool of the image rows ``core``: logit > cellprob_threshold; see `logits`.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2), options=SimpleNamespace(cellprob_threshold=1.5))
+    >>> foreground(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))  # logits -2, -1, 1 and 2
+    array([[False, False, False,  True]])
+    """
     return logits(maps, plan, core, read) > np.float32(plan.options.cellprob_threshold)
-
-
-def _interpolated(values: npt.NDArray[np.float32], at: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float32]:
-    """Return (Y, X) float32 values interpolated linearly at the positions ``at`` along axis 0 or 1."""
-    below = at.astype(np.int64)
-    above = np.minimum(below + 1, values.shape[axis] - 1)
-    weight = (at - below).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
-    low, high = np.take(values, below, axis), np.take(values, above, axis)
-    interpolated: npt.NDArray[np.float32] = low + (high - low) * weight
-    return interpolated
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
@@ -67,6 +74,12 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
 
     maps: (1, m, x) float32, the rows ``read`` of the network image. The owner key of a component is its first pixel in
     the block, as row * X + column in the whole image.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 4), options=SimpleNamespace(cellprob_threshold=0.0))
+    >>> block = label_block(np.array([[[3, 3, -3, 3]]], np.float32), plan, (0, 1), (0, 1))
+    >>> block.labels, block.keys
+    (array([[1, 1, 0, 2]], dtype=int32), array([0, 3]))
     """
     import cv2  # imported here because OpenCV takes longer to load than an image to open
 

@@ -181,7 +181,7 @@ def test_an_image_from_pixels_to_cells(shape):
 @pytest.mark.parametrize("options", [{"flow_threshold": 0.2}, {"flow_threshold": 0}])
 def test_an_option_of_another_family_is_refused(options):
     image, _ = discs((80, 120))
-    with pytest.raises(SettingsError, match="--flow-threshold has no effect on a network of the semantic family"):
+    with pytest.raises(SettingsError, match="`flow_threshold` has no effect on a network of the semantic family"):
         flowmask.segment(image, Threshold(), **options)
     found = flowmask.segment(image, Threshold(), flow_threshold=0.4, cellprob_threshold=1.0, augment=True)
     assert len(found.cells) == 6

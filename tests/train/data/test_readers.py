@@ -207,7 +207,7 @@ def test_images_that_coco_names_must_be_there_once(tmp_path):
 @pytest.mark.parametrize("text", ["no JSON", "[1, 2]", '{"images": []}', '{"images": [{"id": 1}], "annotations": []}'])
 def test_json_that_is_not_cocos_is_named(tmp_path, text):
     (tmp_path / "notes.json").write_text(text)
-    with pytest.raises(InputError, match="notes.json: it is no COCO file"):
+    with pytest.raises(InputError, match="notes.json: it is not a COCO file"):
         read_folder(tmp_path)
 
 
@@ -244,10 +244,10 @@ def test_masks_that_are_missing_or_differ_are_named(tmp_path):
     with pytest.raises(ImageError, match="masks: its masks differ in size"):
         read_labels(item.labels)
     write_image(tmp_path / "b" / "images" / "b.png")
-    with pytest.raises(InputError, match=r"b: it holds no PNG in masks/"):
+    with pytest.raises(InputError, match=r"b: its folder masks/ has no PNG"):
         read_masks(tmp_path)
     write_image(tmp_path / "b" / "images" / "c.png")
-    with pytest.raises(InputError, match=r"b: it holds 2 images in images/"):
+    with pytest.raises(InputError, match=r"b: its folder images/ has 2 images instead of one"):
         read_masks(tmp_path)
 
 
@@ -284,7 +284,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
     content = json.loads((tmp_path / "a.json").read_text())
     content["images"].append(content["images"][0] | {"id": 8})
     (tmp_path / "a.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="a.json: it has two images of one file_name"):
+    with pytest.raises(InputError, match="a.json: two of its images have the same file_name"):
         read_coco(tmp_path)
 
 

@@ -10,6 +10,7 @@ from flowmask.network.contract import FLOW_HEADS
 from train.config import Recipe
 from train.data.prepared import Prepared
 from train.families.base import Architecture, FamilyNetwork, Finished, TrainingFamily
+from train.families.flow.light import LightNetwork, load_imagenet
 from train.families.flow.loss import flow_loss
 from train.families.flow.network import FlowNetwork
 from train.families.flow.size import StyleEncoder, fit_size
@@ -18,6 +19,7 @@ from train.families.flow.widen import doubled
 
 ARCHITECTURES = {
     "cpnet": Architecture(build=FlowNetwork, encoder="down.", widen=doubled),
+    "light": Architecture(build=LightNetwork, encoder="encoder.", pretrain=load_imagenet),
 }
 """The network of each architecture. It has a method ``encode`` that returns features and style."""
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
-from bench.encode import bmp, bmp_rows, png, tiff, tiff_tags
+from bench.trust.encode import bmp, bmp_rows, png, tiff, tiff_tags
 
 HEIGHT, WIDTH = 29, 37
 COMPRESSIONS = (

@@ -1,11 +1,11 @@
-"""The changes of `bench.quality.robustness`: the labels still fit the image."""
+"""The changes of `bench.quality.changes`: the labels still fit the image."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from bench.quality.robustness import CHANGES, changed  # noqa: E402
+from bench.quality.changes import CHANGES, changed  # noqa: E402
 from flowmask.images.image import ArrayImage  # noqa: E402
 
 

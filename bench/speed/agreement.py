@@ -1,15 +1,12 @@
 """Agreement of Flowmask's labels with those of cellpose 3.1, with the same weights, on the same real images.
 
-    python -m bench.quality.agreement --data ../shared/data [--checkpoint CHECKPOINT.pt] [--images 32]
-
 The weights are written in cellpose's own format, exported from there with `python -m export --cellpose`, and loaded by
-the package `cellpose` in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default). Both engines get
-the same images, the true diameters and the default thresholds. The time of both is reported too.
+the package `cellpose` in its own environment. Both engines get the same images, the true diameters and the default
+thresholds. The time of both is reported too.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.environments import cellpose_python, run_task
+from bench.cellpose import cellpose_python, run_task, write_cellpose_weights
 from bench.images import Item, choose, read_labels, read_shared
-from bench.record import ROOT, Record, table, write_record
-from bench.same_weights import CHECKPOINT, write_cellpose_weights
+from bench.record import ROOT, Record, table
 from flowmask.api import load_network, segment
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import f1
@@ -74,27 +70,16 @@ def compared(items: list[Item], checkpoint: Path) -> list[Record]:
     return rows
 
 
+def measured(data: Path, images: int, checkpoint: Path) -> Record:
+    """Return a row for each of so many images of a data folder, and how much longer cellpose takes for all."""
+    rows = compared(choose(read_shared(data), images), checkpoint)
+    ratio = sum(row["s, cellpose"] for row in rows) / sum(row["s, Flowmask"] for row in rows)
+    return {"images": rows, "time_ratio": ratio}
+
+
 def text(record: Record) -> str:
     """Return the table of a record as Markdown."""
     rows = [[row[column] for column in HEADER] for row in record["images"]]
     means = [float(np.mean([row[column] for row in record["images"]])) for column in HEADER[3:]]
     speed = f"cellpose takes {record['time_ratio']:.2f} times as long as Flowmask on these {len(rows)} images."
     return f"{table(HEADER, [*rows, ['mean', None, None, *means]])}\n\n{speed}"
-
-
-def main() -> None:
-    """Compare both engines, print the table and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="a checkpoint of train/ (three channels)")
-    parser.add_argument("--images", type=int, default=32)
-    args = parser.parse_args()
-    rows = compared(choose(read_shared(args.data), args.images), args.checkpoint)
-    ratio = sum(row["s, cellpose"] for row in rows) / sum(row["s, Flowmask"] for row in rows)
-    figures = {"images": rows, "time_ratio": ratio}
-    print(text(figures))
-    print(write_record("agreement", figures))
-
-
-if __name__ == "__main__":
-    main()

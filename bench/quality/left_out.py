@@ -1,6 +1,6 @@
 """Leave one source out: train a network without each source in turn, and score it on that source.
 
-    python -m bench.left_out --data DATA [--recipe template] [--pool POOL] [--steps 400] [--images 4]
+    python -m bench.quality.left_out --data DATA [--recipe template] [--pool POOL] [--steps 400] [--images 4]
         [--only PATTERN ...] [--device cuda]
 
 This is how recipes are judged. F1 at IoU 0.5 by the challenge's rules with true diameters, mean over images. Networks
@@ -20,12 +20,12 @@ from pathlib import Path
 
 import torch
 
-from bench.ablation import TRUE, Scores, Use, held_out_images, mean, score
+from bench.images import at_most, opened, read_shared
+from bench.quality.variations import TRUE, Scores, Use, mean, score
 from bench.record import RESULTS, earlier, folder_digest, print_table, write_record
 from flowmask.network.session import Network
 from train.config import Fresh, Recipe, Split, Stage
 from train.data.prepared import SIMULATED, Prepared, prepare_items
-from train.data.readers import read_shared
 from train.families import find_family
 from train.recipes import load_recipe
 from train.run import contract_in_training, train_stage
@@ -93,7 +93,7 @@ def main() -> None:
         if {row_name(source, pattern) for source in group} & scores.keys():
             continue
         split = Split((f"{pattern}/*",), stage.split.left_out)
-        held_out = held_out_images(args.data, split, args.images)
+        held_out = at_most(opened(split.divide(read_shared(args.data))[1]), args.images)
         if not held_out:
             print(f"{pattern}: none of its images has cells", flush=True)
             continue

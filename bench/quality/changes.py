@@ -1,19 +1,13 @@
-"""Accuracy on images changed the way other cameras, file formats and fields of view differ.
+"""Changes of an image as other cameras, file formats and fields of view make them.
 
-    python -m bench.quality.robustness --data ../shared/data [--model FILE.onnx] [--each 6]
-
-F1 at IoU 0.5 by the challenge's rules on some held-out images of each source and one simulated image of each modality,
-with all options at their defaults. "One cell on a wide ground" keeps one cell of a fluorescence image, on noise of four
-times the area: the percentiles see hardly anything but background.
+"One cell on a wide ground" keeps one cell of a fluorescence image, on noise of four times the area: the percentiles see
+hardly anything but background.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,22 +16,13 @@ import numpy.typing as npt
 from numpy.random import Generator, default_rng
 from skimage.segmentation import expand_labels
 
-from bench.images import SIMULATED, Labelled, held_out, simulated
-from bench.record import Record, named, table, write_record
-from flowmask.api import load_network
 from flowmask.images.image import Image, as_image
 from flowmask.labels.labels import Labels
-from flowmask.labels.metrics import f1_challenge
-from flowmask.network.registry import default_network
-from flowmask.network.session import Network
-from flowmask.pipeline import segment_image
 
 Pixels = npt.NDArray[np.uint8]
 Changed = tuple[Pixels, Labels]
 """Pixels (Y, X, C) and labels (Y, X)."""
 Change = Callable[[Pixels, Labels, Generator], Changed]
-FLUORESCENT = "fluo"
-"""In the names of the sources of fluorescence images."""
 UNCHANGED = "as they are"
 
 
@@ -128,51 +113,3 @@ def changed(image: Image, labels: Labels, change: str, seed: int) -> tuple[Image
     pixels: Any = np.ascontiguousarray(image.read(0, 0, *image.shape[1:]).transpose(1, 2, 0))
     pixels, labels = CHANGES[change](pixels, labels, default_rng(seed))
     return as_image(pixels), labels
-
-
-def at_most(images: Iterable[Labelled], each: int) -> list[Labelled]:
-    """Return the images with cells, at most ``each`` of a source; 0: all."""
-    sources: dict[str, list[Labelled]] = defaultdict(list)
-    for image in images:
-        if image[3].any() and (not each or len(sources[image[0]]) < each):
-            sources[image[0]].append(image)
-    return [image for own in sources.values() for image in own]
-
-
-def mean_f1(images: Iterable[Labelled], network: Network, change: str) -> dict[str, float]:
-    """Return the mean F1 of each source after a change; the simulated modalities count as one source."""
-    scores: dict[str, list[float]] = defaultdict(list)
-    for seed, (source, _, image, labels) in enumerate(images):
-        if CHANGES[change] is lonely and FLUORESCENT not in source:
-            continue
-        pixels, truth = changed(image, labels, change, seed)
-        scores[source].append(f1_challenge(truth, segment_image(pixels, network).labels))
-    return {source: float(np.mean(own)) for source, own in scores.items()}
-
-
-def text(record: Record) -> str:
-    """Return the table of a record as Markdown."""
-    scores = record["scores"]
-    sources = list(scores[UNCHANGED])
-    rows = [[change, *(own.get(source) for source in sources)] for change, own in scores.items()]
-    return f"{record['model']}, {record['images']} images\n\n{table(['change', *sources], rows)}"
-
-
-def main() -> None:
-    """Score the images after each change, print the table and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
-    parser.add_argument("--model", type=Path, default=default_network())
-    parser.add_argument("--each", type=int, default=6, help="held-out images of each source (default 6)")
-    args = parser.parse_args()
-    network = load_network(args.model)
-    images = at_most(held_out(args.data), args.each)
-    images += [(SIMULATED.strip(), *image[1:]) for image in simulated(1) if image[3].any()]
-    scores = {change: mean_f1(images, network, change) for change in CHANGES}
-    figures = {"model": named(args.model), "images": len(images), "scores": scores}
-    print(text(figures))
-    print(write_record("robustness", figures))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,58 @@
+"""Several networks in one file: the file's maps are the mean of theirs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from export.source import Source
+from flowmask.errors import NetworkError
+from train.families import FamilyNetwork
+
+
+class MeanNetwork(FamilyNetwork):
+    """(B, C, Y, X) -> the mean of the maps (B, K, Y, X) of all networks, and the other outputs of the first."""
+
+    def __init__(self, networks: Sequence[FamilyNetwork]) -> None:
+        super().__init__()
+        first = networks[0]
+        self.family, self.channels, self.architecture, self.widths = first.family, first.channels, "mean", ()
+        self.multiple = math.lcm(*(network.multiple for network in networks))
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        maps, *rest = self.networks[0](image)
+        for network in self.networks[1:]:
+            maps = maps + network(image)[0]
+        return maps * (1 / len(self.networks)), *rest
+
+
+def mean_of(sources: Sequence[Source]) -> Source:
+    """Return the mean of several trained networks; style and size regression are those of the first.
+
+    Raises NetworkError when they differ in family, channels or mean diameter.
+    """
+    first = sources[0]
+    if len(sources) == 1:
+        return first
+    for other in sources[1:]:
+        one, two = (_input(source) for source in (first, other))
+        if one != two:
+            raise NetworkError(
+                f"the networks cannot be averaged: one is {one} and another {two} (family, channels, mean diameter in "
+                "px); choose networks in which these are the same."
+            )
+    network = MeanNetwork([source.network for source in sources]).eval()
+    return replace(
+        first,
+        network=network,
+        licence="; ".join(dict.fromkeys(source.licence for source in sources)),
+        data="; ".join(dict.fromkeys(source.data for source in sources)),
+    )
+
+
+def _input(source: Source) -> tuple[str, str, float]:
+    return source.network.family, source.channels, source.mean_diameter

@@ -1,0 +1,140 @@
+"""What people open next: a picture with outlines, a table, outlines for QuPath and for ImageJ.
+
+All outputs of an image are made in one pass over its labels and its pixels, a strip of rows at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SettingsError
+from ..images.image import Image
+from ..images.memmap import Pixels
+from ..labels.cells import CellTable
+from ..labels.labels import Labels
+from ..labels.paths import LABEL_SUFFIX
+from ..options import named
+from .cells import Cell, complete_cells
+from .geojson import geojson_name, write_geojson
+from .overlay import display_ranges, write_overlay
+from .rois import write_rois
+from .subject import Subject, channel_names
+from .table import ENDING, write_table
+
+
+class Sink(Protocol):
+    """An output of one image that is being written."""
+
+    def rows(self, labels: Labels, pixels: Pixels, /) -> None:
+        """Add the next rows: labels (n, X) int32, and pixels (C, n, X) in the image's dtype."""
+        ...
+
+    def cell(self, cell: Cell, /) -> None:
+        """Add a cell all of whose rows have been added."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of output."""
+
+    meaning: str
+    """One line for the help text."""
+    ending: Callable[[int], str]
+    """Number of cells -> how the file's name ends; it replaces ``_label.tiff``."""
+    open: Callable[[Path, Subject], AbstractContextManager[Sink]]
+    """Opens the output; the file appears, complete, at the end of the context."""
+    needs: str | None = None
+    """The package of an extra of the same name as the output that it needs."""
+
+
+KINDS = {
+    "overlay": Kind("picture with outlines (JPEG)", lambda _: "_overlay.jpg", write_overlay),
+    "table": Kind("measurements of each cell (CSV)", lambda _: ENDING, write_table),
+    "geojson": Kind("outlines for QuPath", geojson_name, write_geojson),
+    "rois": Kind("outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois, "roifile"),
+}
+"""The outputs by their names for --save, beside the label file itself."""
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise SettingsError if a package that an output needs is not installed."""
+    for name in names:
+        package = KINDS[name].needs
+        if package and find_spec(package) is None:
+            raise SettingsError(
+                f'{named("save", name)} needs the package {package}; install it: pip install "flowmask[{name}]".'
+            )
+
+
+def output_path(name: str, target: Path, cells: int) -> Path:
+    """Return the file of an output beside the label file ``target``.
+
+    >>> output_path("table", Path("out/a_label.tiff"), 3).as_posix()
+    'out/a_cells.csv'
+    """
+    return target.with_name(target.name.removesuffix(LABEL_SUFFIX) + KINDS[name].ending(cells))
+
+
+def save_outputs(
+    names: Sequence[str],
+    target: Path,
+    image: Image,
+    cells: CellTable,
+    pixel_size_um: float | None,
+    strips: Iterable[npt.NDArray[np.integer]],
+) -> list[Path]:
+    """Write outputs of a segmented image and return their paths; see `write_outputs`."""
+    channels, height, width = image.shape
+    names_of_channels = channel_names(image.info.channel_names, channels)
+    display = display_ranges(image) if "overlay" in names else np.zeros((channels, 2))
+    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display)
+    return write_outputs(names, target, subject, image, (strip.astype(np.int32) for strip in strips))
+
+
+def write_outputs(
+    names: Sequence[str], target: Path, subject: Subject, image: Image, strips: Iterable[Labels]
+) -> list[Path]:
+    """Write outputs of an image and return their paths. Each file appears complete or not at all.
+
+    names: keys of `KINDS`. target: the label file, beside which they are written. strips: the labels (n, X) int32 from
+    the top down. Raises OutputError if a file cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowmask.images.image import as_image
+    >>> labels = np.array([[0, 1, 1]], np.int32)
+    >>> subject = Subject("a.tif", (1, 3), ("0",), None, np.array([[0, 1, 1, 3]], np.int32), np.array([[0.0, 1.0]]))
+    >>> with TemporaryDirectory() as folder:
+    ...     (path,) = write_outputs(["table"], Path(folder, "a_label.tiff"), subject, as_image(labels), [labels])
+    ...     path.name, len(path.read_text().splitlines())  # a header and one cell
+    ('a_cells.csv', 2)
+    """
+    paths = [(name, output_path(name, target, len(subject.cells))) for name in names]
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(KINDS[name].open(path, subject)) for name, path in paths]
+        for cells in complete_cells(_given_to(sinks, image, strips), subject.cells.bbox):
+            for cell in cells:
+                for sink in sinks:
+                    sink.cell(cell)
+    return [path for _, path in paths]
+
+
+def _given_to(sinks: list[Sink], image: Image, strips: Iterable[Labels]) -> Iterator[Labels]:
+    """Yield the strips after giving them, and the pixels of the same rows, to the sinks."""
+    top = 0
+    for strip in strips:
+        labels = np.ascontiguousarray(strip, np.int32)
+        bottom = top + len(labels)
+        pixels = image.read(top, 0, bottom, labels.shape[1])
+        for sink in sinks:
+            sink.rows(labels, pixels)
+        yield labels
+        top = bottom

@@ -1,0 +1,29 @@
+"""One table for all images of a run: their tables, one below the other, with the name of the image in front."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..system.atomic_write import atomic_write
+
+NAME = "cells.csv"
+"""The file in the output folder."""
+
+
+def write_folder_table(path: Path, tables: Sequence[tuple[str, Path]]) -> None:
+    """Write the tables of several images as one CSV file; columns that an image does not have are empty.
+
+    tables: (name of the image, its table). Raises OutputError if the file cannot be written.
+    """
+    columns = {"image": None}
+    for _, table in tables:
+        with open(table, newline="", encoding="utf-8") as file:
+            columns |= dict.fromkeys(next(csv.reader(file)))
+    with atomic_write(path) as partial, open(partial, "w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, [*columns], lineterminator="\n")
+        writer.writeheader()
+        for image, table in tables:
+            with open(table, newline="", encoding="utf-8") as file:
+                writer.writerows({"image": image, **row} for row in csv.DictReader(file))

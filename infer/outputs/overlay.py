@@ -1,0 +1,120 @@
+"""A picture of the image with the outlines of its cells, as JPEG, at most 2,000 px wide or high."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import OutputError
+from ..images.image import Image
+from ..images.memmap import Pixels
+from ..labels.labels import Labels
+from ..system.atomic_write import atomic_write
+from ..tiles.normalise import IntensityRanges, intensity_ranges
+from .cells import Cell
+from .subject import Subject
+
+PERCENTILES = (0.5, 99.8)
+LONGEST = 2000
+"""Largest side of the picture in px."""
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+"""Colours in full resolution: outlines are one pixel wide."""
+OUTLINE = np.array((255, 220, 0), np.uint8)
+"""The colour of the outlines (red, green, blue)."""
+COLOURS = np.array([(1, 1, 1), (0, 1, 0), (0, 0.35, 1), (1, 0, 0), (1, 0, 1), (0, 1, 1), (1, 1, 0)], np.float32)
+"""The colours of the channels of an image that is neither grey nor in colours; the first one is the only one's."""
+Picture = npt.NDArray[np.uint8]
+"""(Y, X, 3), red, green, blue."""
+
+
+class Overlay:
+    """Makes the picture row by row; every ``step`` rows and columns of the image become one of the picture."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.step = -(-max(subject.shape) // LONGEST)
+        height, width = (-(-length // self.step) for length in subject.shape)
+        self._picture = np.zeros((height, width, 3), np.uint8)
+        self._labels = np.zeros((height, width), np.int32)
+        self._row = 0
+
+    def rows(self, labels: Labels, pixels: Pixels) -> None:
+        """Add some rows: labels (n, X) int32 and pixels (C, n, X)."""
+        first = -self._row % self.step
+        chosen = slice(first, None, self.step)
+        kept = labels[chosen, :: self.step]
+        at = (self._row + first) // self.step
+        self._labels[at : at + len(kept)] = kept
+        self._picture[at : at + len(kept)] = displayed(pixels[:, chosen, :: self.step], self._subject.display)
+        self._row += len(labels)
+
+    def cell(self, cell: Cell) -> None:
+        """Do nothing: outlines are drawn from the labels."""
+
+    def picture(self) -> Picture:
+        """Return the picture (Y, X, 3) after all rows were added."""
+        self._picture[outline_pixels(self._labels)] = OUTLINE
+        return self._picture
+
+
+@contextmanager
+def write_overlay(path: Path, subject: Subject) -> Iterator[Overlay]:
+    """Write the picture as JPEG. Raises OutputError if that fails."""
+    with atomic_write(path) as partial_path:
+        overlay = Overlay(subject)
+        yield overlay
+        done, data = cv2.imencode(".jpg", overlay.picture()[..., ::-1], JPEG)
+        if not done:
+            raise OutputError(f"{path}: the picture cannot be encoded as JPEG.")
+        partial_path.write_bytes(data.tobytes())
+
+
+def display_ranges(image: Image) -> IntensityRanges:
+    """Return (C, 2): the value of each channel that is shown black, and the span from it to full brightness.
+
+    Colours of 8 bits are shown as they are, other channels between their percentiles `PERCENTILES`.
+    """
+    channels = image.shape[0]
+    if channels == 3 and image.dtype == np.uint8 and not image.info.channel_names:
+        return np.tile([0.0, 255.0], (3, 1))
+    return intensity_ranges(image, tuple((channel,) for channel in range(channels)), PERCENTILES)
+
+
+def displayed(pixels: Pixels, display: IntensityRanges) -> Picture:
+    """Return pixels (C, Y, X) as a person sees them, (Y, X, 3).
+
+    display: (C, 2), as from `display_ranges`. Three channels are red, green and blue, one is grey; others get the
+    colours of `COLOURS`, which are added.
+
+    >>> displayed(np.array([[[0, 5, 10]]]), np.array([[0.0, 10.0]]))[0].tolist()
+    [[0, 0, 0], [127, 127, 127], [255, 255, 255]]
+    """
+    low, span = display[:, 0, None, None], display[:, 1, None, None]
+    shown = (
+        np.nan_to_num((pixels.astype(np.float64) - low) / np.where(span > 0, span, np.inf))
+        .clip(0, 1)
+        .astype(np.float32)
+    )
+    count = len(shown)
+    colours = np.eye(3, dtype=np.float32) if count == 3 else COLOURS[np.arange(count) % len(COLOURS)]
+    mixed = np.tensordot(shown, colours, axes=(0, 0))
+    return np.asarray((255 * mixed).clip(0, 255), np.uint8)
+
+
+def outline_pixels(labels: Labels) -> npt.NDArray[np.bool_]:
+    """Return (Y, X): the pixels of cells next to a pixel of another cell or of the background.
+
+    >>> outline_pixels(np.ones((3, 3), np.int32) * np.array([[0, 1, 1]], np.int32)).astype(int).tolist()
+    [[0, 1, 0], [0, 1, 0], [0, 1, 0]]
+    """
+    outline = np.zeros(labels.shape, np.bool_)
+    for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        differs = labels[one] != labels[other]
+        outline[one] |= differs
+        outline[other] |= differs
+    return outline & (labels > 0)

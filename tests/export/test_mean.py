@@ -1,0 +1,49 @@
+"""Several networks in one file."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+import onnxruntime  # noqa: E402
+
+from export.cli import main  # noqa: E402
+from flowmask.api import load_network  # noqa: E402
+from train.checkpoint import save  # noqa: E402
+from train.families.flow.light import LightNetwork  # noqa: E402
+from train.families.flow.network import FlowNetwork  # noqa: E402
+
+ABOUT = {"channels": "rgb", "mean_diameter": 30.0, "train_diameter": 30.0, "licence": "CC0", "data": "nothing"}
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """A light network and one of cellpose's architecture, without size regression."""
+    torch.manual_seed(0)
+    networks = LightNetwork(3, (4, 4, 4, 4, 4, 8)).eval(), FlowNetwork(3, (4, 4, 8, 8)).eval()
+    for name, network in zip("ab", networks, strict=True):
+        save(tmp_path / f"{name}.pt", network, about={**ABOUT, "licence": f"licence {name}"}, size=None)
+    return networks, [str(tmp_path / "a.pt"), str(tmp_path / "b.pt")]
+
+
+def test_the_file_gives_the_mean_of_the_maps_and_the_style_of_the_first(checkpoints, tmp_path):
+    networks, paths = checkpoints
+    file = tmp_path / "mean.onnx"
+    assert main([*paths, "-o", str(file)]) == 0
+    image = np.random.default_rng(0).random((2, 3, 64, 96), np.float32)
+    maps, style = onnxruntime.InferenceSession(file).run(["maps", "style"], {"image": image})
+    with torch.no_grad():
+        one, other = (network(torch.from_numpy(image)) for network in networks)
+    np.testing.assert_allclose(maps, (one[0] + other[0]) / 2, atol=1e-4)
+    np.testing.assert_allclose(style, one[1], atol=1e-4)
+    contract = load_network(file).contract
+    assert (contract.multiple, contract.licence) == (32, "licence a; licence b")
+
+
+def test_networks_of_another_input_are_refused(checkpoints, tmp_path, capsys):
+    networks, paths = checkpoints
+    save(paths[1], networks[1], about={**ABOUT, "mean_diameter": 17.0}, size=None)
+    assert main([*paths, "-o", str(tmp_path / "mean.onnx")]) == 1
+    assert "30.0) and another ('flow', 'rgb', 17.0)" in capsys.readouterr().err
+    assert not (tmp_path / "mean.onnx").exists()

@@ -1,0 +1,131 @@
+"""small, the default network: light, three channels, cells and nuclei in any microscope.
+
+    python -m train.simulate checkpoints/pool --each 90
+    python -m train small --data DATA --pool checkpoints/pool
+
+Three stages from an encoder that knows ImageNet. How each stage went is in the card of the network, models/README.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from train.config import Checkpoint, Fresh, Recipe, Stage
+from train.data.augment import Augmentation
+from train.recipes.held_out import HELD_OUT
+
+AUGMENTATION = Augmentation(
+    crop=224,
+    scale=(0.6, 1.6),
+    shuffle=0.5,
+    drop=0.1,
+    invert=0.3,
+    by_channel=0.3,
+    gain=(0.7, 1.3),
+    offset=0.15,
+    gamma=(0.6, 1.6),
+    blur=0.25,
+    noise=0.08,
+    illumination=0.3,
+    misfit=0.15,
+    specks=0.15,
+    jpeg=0.2,
+    dim=0.0,
+    holes=0.0,
+    mix=0.0,
+    empty=0.0,
+)
+STAINS = replace(
+    AUGMENTATION,
+    scale=(0.5, 2.0),
+    drop=0.05,
+    gamma=(0.5, 1.8),
+    misfit=0.12,
+    specks=0.1,
+    jpeg=0.25,
+    dim=0.2,
+    holes=0.3,
+    mix=0.3,
+    empty=0.12,
+)
+SHARES = {"simulated blood_smear": 0.8, "simulated dic": 0.8, "simulated filaments": 0.8}
+SHARES_AT_LAST = {
+    **SHARES,
+    "simulated mother_machine": 0.8,
+    "simulated stained_tissue": 0.7,
+    "simulated phase": 0.7,
+    "simulated dense_tissue": 0.7,
+    # Images of one cell each.
+    "brightfield_neuron_pfc": 0.7,
+    "phase_smoothmuscle_rabbit_bubil": 0.7,
+    "phase_fibroblast_bubil": 0.7,
+    # Few images, each of many cells that no other source has.
+    "multiplex_cells_codex_murphy": 1.5,
+    "phase_bacteria_omnipose": 1.5,
+    "usiigaci_phase_T98G": 1.2,
+    "dsb2018_brightfield_stained_nuclei_rgb": 1.2,
+    "dsb2018_fluo_nuclei_tissue": 1.3,
+}
+
+FIRST = Stage(
+    name="first",
+    start=Fresh(pretrained=True),
+    steps=2400,
+    batch=8,
+    rate=2e-3,
+    encoder_rate=1 / 3,
+    warm_up=0.08,
+    cool_down=0.6,
+    decay=1e-3,
+    clip=2.0,
+    average=0.998,
+    bfloat16=False,
+    seed=0,
+    split=HELD_OUT,
+    source_limit=80,
+    shares=SHARES,
+    simulated_share=0.5,
+    augmentation=AUGMENTATION,
+)
+
+RECIPE = Recipe(
+    name="small",
+    family="flow",
+    architecture="light",
+    channels="rgb",
+    widths=(16, 24, 48, 64, 96, 128),
+    mean_diameter=30.0,
+    options={},
+    licence="BSD-3-Clause; the encoder's first weights: EfficientNet-Lite0, Apache-2.0",
+    data=(
+        "ImageNet (encoder); 796 real images: 2018 Data Science Bowl (BBBC038, CC0), Usiigaci, ColiCoords, baby, "
+        "Omnipose, DeLTA, Jahn, Murphy, PlantSeg, Nachtflug and Tractatus (MIT), BBBC030 (CC-BY-3.0), BU-BIL (BSD), "
+        "S-BIAD634 and PFC neurons (CC0); and images from Flowmask's own simulator"
+    ),
+    stages=(
+        FIRST,
+        # Cells of half to twice the size, so that a wrong diameter costs less.
+        replace(
+            FIRST,
+            name="wider",
+            start=Checkpoint("first"),
+            steps=2600,
+            seed=1,
+            augmentation=replace(AUGMENTATION, scale=(0.5, 2.0)),
+        ),
+        # Other stains, dim cells beside bright ones, tissue with holes, channels without signal.
+        replace(
+            FIRST,
+            name="stains",
+            start=Checkpoint("wider"),
+            steps=2900,
+            rate=4e-4,
+            warm_up=0.05,
+            cool_down=0.8,
+            decay=1e-2,
+            seed=21,
+            shares=SHARES_AT_LAST,
+            augmentation=STAINS,
+        ),
+    ),
+)
