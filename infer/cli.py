@@ -84,8 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
 def build_commands() -> argparse.ArgumentParser:
     """Return the parser of the command ``flowmask``.
 
-    >>> build_commands().parse_args(["segment", "a.png", "b.png", "-o", "labels", "--min-size", "9"]).min_size
-    9
+    >>> build_commands().parse_args(["segment", "a.png", "b.png", "-o", "labels", "--resume"]).resume
+    True
     """
     parser = argparse.ArgumentParser(prog="flowmask", description="Segment the cells of microscopy images.")
     parser.add_argument("--version", action="version", version=f"flowmask {__version__}")

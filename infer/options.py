@@ -123,7 +123,10 @@ def parse_save(text: str) -> tuple[str, ...]:
 
 
 def check_save(value: object) -> None:
-    """Raise SettingsError unless the value is a sequence of names of `SAVED`."""
+    """Raise SettingsError unless the value is a sequence of names of `SAVED`.
+
+    >>> check_save(("labels", "table"))
+    """
     names = value if isinstance(value, tuple | list) else (value,)
     unknown = [str(name) for name in names if name not in SAVED]
     if unknown:
@@ -215,8 +218,8 @@ def _as_argument(value: str) -> str:
 def options_of(record: type[Any]) -> Iterator[tuple[str, Any, Option]]:
     """Yield (name, default, `Option`) of every field of a record: `Segmentation`, `Runtime` or `Output`.
 
-    >>> [(name, default, option.choices) for name, default, option in options_of(Output)]
-    [('ids', 'int32', ('int32', 'challenge'))]
+    >>> [(name, default) for name, default, _ in options_of(Output)]
+    [('ids', 'int32'), ('save', ('labels',))]
     """
     for item in fields(record):
         yield item.name, item.default, item.metadata["option"]

@@ -37,7 +37,9 @@ def test_options_as_a_record_by_name_and_both(network):
 
 @pytest.mark.parametrize("call", [flowmask.segment, flowmask.segment_rows])
 def test_a_name_that_is_no_option_is_refused(network, call):
-    with pytest.raises(SettingsError, match="diametre: there is no such option; the options are diameter, flow_thresh"):
+    with pytest.raises(
+        SettingsError, match="diametre: there is no such option; the options are diameter, pixel_size, flow_thresh"
+    ):
         call(SAMPLE.image, network, diametre=26)
     with pytest.raises(SettingsError, match="batch: there is no such option"):
         call(SAMPLE.image, network, batch=2)

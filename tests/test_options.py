@@ -41,13 +41,14 @@ each_range = pytest.mark.parametrize(
 CHANGES = {
     "diameter": MAPS, "pixel_size": MAPS, "channels": MAPS, "augment": MAPS, "plane": MAPS, "project": MAPS,
     "flow_threshold": LABELS, "cellprob_threshold": LABELS, "min_size": LABELS, "ids": LABELS,
-    "batch": NOTHING, "memory": NOTHING, "threads": NOTHING, "device": NOTHING, "gpu_memory": NOTHING,
+    "save": NOTHING, "batch": NOTHING, "memory": NOTHING, "threads": NOTHING, "device": NOTHING, "gpu_memory": NOTHING,
 }  # fmt: skip
 OTHER = {
     "diameter": ("30.5", 30.5), "flow_threshold": ("0.2", 0.2), "cellprob_threshold": ("-1.5", -1.5),
     "min_size": ("3", 3), "channels": ("3,1,0", (3, 1, 0)), "augment": (None, True), "batch": ("4", 4),
     "memory": ("4G", "4G"), "threads": ("2", 2), "device": ("cuda:1", "cuda:1"), "gpu_memory": ("10G", "10G"),
-    "ids": ("challenge", "challenge"), "pixel_size": ("0.5", 0.5), "plane": ("3", 3), "project": ("max", "max"),
+    "ids": ("challenge", "challenge"), "save": ("table,rois", ("table", "rois")),
+    "pixel_size": ("0.5", 0.5), "plane": ("3", 3), "project": ("max", "max"),
 }  # fmt: skip
 """For each option the text of another value than the default, and that value."""
 
@@ -123,7 +124,7 @@ def test_the_help_names_each_with_its_meaning_and_default(record, name, default,
     assert f"--{name.replace('_', '-')}" in text
     assert option.meaning.replace("%%", "%") in text
     if default not in (None, False):
-        assert f"(default {default})" in text
+        assert f"(default {','.join(default) if isinstance(default, tuple) else default})" in text
 
 
 @pytest.mark.parametrize(

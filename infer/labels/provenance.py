@@ -42,8 +42,8 @@ def labels_origin(image: str, network: str, runtime: str, options: Options) -> O
 
     image, network: SHA-256 of the contents of the two files; runtime: version and provider of ONNX Runtime.
 
-    >>> labels_origin("a1", "b2", "1.23 CPU", Options())["min_size"]
-    15
+    >>> labels_origin("a1", "b2", "1.23 CPU", Options())["ids"]
+    'int32'
     """
     return _origin(image, network, runtime, values_that_change(options, (MAPS, LABELS)))
 
@@ -51,7 +51,7 @@ def labels_origin(image: str, network: str, runtime: str, options: Options) -> O
 def maps_origin(image: str, network: str, runtime: str, options: Options) -> Origin:
     """Return everything that determines the network's maps of an image; arguments as in `labels_origin`.
 
-    >>> "min_size" in maps_origin("a1", "b2", "1.23 CPU", Options())  # it changes the labels, not the maps
+    >>> "ids" in maps_origin("a1", "b2", "1.23 CPU", Options())  # it changes the labels, not the maps
     False
     """
     return _origin(image, network, runtime, values_that_change(options, (MAPS,)))

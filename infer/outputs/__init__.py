@@ -66,7 +66,10 @@ KINDS = {
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise SettingsError if a package that an output needs is not installed."""
+    """Raise SettingsError if a package that an output needs is not installed.
+
+    >>> check_names(["overlay", "table"])
+    """
     for name in names:
         package = KINDS[name].needs
         if package and find_spec(package) is None:
@@ -110,8 +113,12 @@ def write_outputs(
 
     >>> from tempfile import TemporaryDirectory
     >>> from flowmask.images.image import as_image
+    >>> from flowmask.labels.cells import CellTableBuilder
     >>> labels = np.array([[0, 1, 1]], np.int32)
-    >>> subject = Subject("a.tif", (1, 3), ("0",), None, np.array([[0, 1, 1, 3]], np.int32), np.array([[0.0, 1.0]]))
+    >>> builder = CellTableBuilder()
+    >>> builder.add_cells([0.9], [0.1])
+    >>> builder.add_rows(labels)
+    >>> subject = Subject((1, 3), ("0",), None, builder.table(), np.array([[0.0, 1.0]]))
     >>> with TemporaryDirectory() as folder:
     ...     (path,) = write_outputs(["table"], Path(folder, "a_label.tiff"), subject, as_image(labels), [labels])
     ...     path.name, len(path.read_text().splitlines())  # a header and one cell

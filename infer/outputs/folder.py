@@ -16,6 +16,14 @@ def write_folder_table(path: Path, tables: Sequence[tuple[str, Path]]) -> None:
     """Write the tables of several images as one CSV file; columns that an image does not have are empty.
 
     tables: (name of the image, its table). Raises OutputError if the file cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     table, whole = Path(folder, "a_cells.csv"), Path(folder, NAME)
+    ...     _ = table.write_text("label,area\\n1,40\\n")
+    ...     write_folder_table(whole, [("a.tif", table)])
+    ...     whole.read_text().split()
+    ['image,label,area', 'a.tif,1,40']
     """
     columns = {"image": None}
     for _, table in tables:

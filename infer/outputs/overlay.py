@@ -78,6 +78,10 @@ def display_ranges(image: Image) -> IntensityRanges:
     """Return (C, 2): the value of each channel that is shown black, and the span from it to full brightness.
 
     Colours of 8 bits are shown as they are, other channels between their percentiles `PERCENTILES`.
+
+    >>> from flowmask.images.image import as_image
+    >>> display_ranges(as_image(np.zeros((4, 5, 3), np.uint8))).tolist()
+    [[0.0, 255.0], [0.0, 255.0], [0.0, 255.0]]
     """
     channels = image.shape[0]
     if channels == 3 and image.dtype == np.uint8 and not image.info.channel_names:

@@ -65,7 +65,11 @@ def measurements(subject: Subject, shapes: Values, intensities: Sequence[Values]
     shapes: (cells, 8), the values `flowmask.labels.shape.COLUMNS`. intensities: for each channel (cells, 4), see
     `INTENSITIES`. Lengths are in px; area_um2 is there if the pixel size is known.
 
-    >>> subject = Subject("a.tif", (9, 9), (), 0.5, np.array([[2, 3, 4, 5]], np.int32), np.zeros((0, 2)))
+    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> builder = CellTableBuilder()
+    >>> builder.add_cells([0.9], [0.1])
+    >>> builder.add_rows(np.pad(np.ones((2, 2), np.int32), 3))
+    >>> subject = Subject((8, 8), (), 0.5, builder.table(), np.zeros((0, 2)))
     >>> square = np.array([[4, 2.5, 3.5, 4, 4, 1, 1, 0]])  # 2 x 2 px
     >>> columns = measurements(subject, square, [])
     >>> columns["area"], columns["area_um2"], columns["solidity"], columns["touches_border"]
