@@ -212,6 +212,10 @@ def _print_outcome(outcome: Outcome, before: Outcome | None) -> None:
     else:
         duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
         summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
+        if outcome.verdict:
+            summary += f", {outcome.verdict}"
+        if outcome.reasons:
+            summary += f": {'; '.join(outcome.reasons)}"
         name = " ".join(filter(None, (Path(outcome.file).name, outcome.frame)))
         say(f"{name}: {summary}", sys.stdout)
         repeated = before is not None and (before.file, before.notes) == (outcome.file, outcome.notes)

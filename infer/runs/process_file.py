@@ -29,6 +29,7 @@ from ..labels.provenance import (
     maps_origin,
 )
 from ..labels.store import LabelStore
+from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
@@ -222,10 +223,12 @@ def _segmented(
             bar.close()
             about = description(origin, store.cells, plan.diameter)
             pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
-            saved = _save_others(setup, job, image, cells.table(), pixel_size, store)
+            table = cells.table()
+            saved = _save_others(setup, job, image, table, pixel_size, store)
             written = write_labels(job.target, store, options.output.ids, about, pixel_size)
     finally:
         bar.close()
+    verdict = judge(table, plan)
     notes, warnings = plan.messages(store.cells)
     return Outcome(
         str(job.path),
@@ -234,6 +237,8 @@ def _segmented(
         outputs=tuple(map(str, saved)),
         cells=store.cells,
         diameter=plan.diameter,
+        verdict=verdict.level,
+        reasons=verdict.reasons,
         notes=(*image.info.notes, *notes),
         warnings=warnings,
     )

@@ -56,6 +56,10 @@ class Outcome:
     """Number of cells."""
     diameter: float | None = None
     """Cell diameter in px of the image, given or estimated."""
+    verdict: str | None = None
+    """good, check or poor (`flowmask.labels.verdict.Verdict`); None unless the file was segmented in this run."""
+    reasons: Sequence[str] = ()
+    """Why the verdict is not good, one sentence each."""
     seconds: float | None = None
     """Duration."""
     peak_memory: int | None = None
