@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -18,9 +17,10 @@ from ..errors import FlowmaskError, printable
 from ..options import Options
 from ..system.atomic_write import make_folder
 from .jobs import Job, find_images, plan
+from .process import Preparation, set_up_logging
 from .record import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_record
 from .signals import Stopped, stoppable
-from .worker import Segment, in_worker
+from .worker import in_worker
 
 MOST_NAMED = 5
 """Files that are no images and that the line about them names."""
@@ -56,9 +56,7 @@ def run(
     own_process: segment in a worker process, so that a crash fails only one image. The calling process must then have
     imported only what `flowmask.cli` imports.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    # tifffile logs harmless peculiarities of files that it can read; it raises an error for the others.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    set_up_logging()
     begun = datetime.now(UTC)
     outcomes: list[Outcome] = []
     with stoppable() as ignore_signals:
@@ -145,11 +143,13 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
 def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes:
     """Yield the outcomes of each job, from a worker process or from this process."""
 
-    def prepare() -> Segment:
-        from .process_file import prepare
-
-        return prepare(request.model, request.options, request.resume, [job.target for job in jobs])
-
+    arguments = {
+        "model": str(request.model),
+        "options": asdict(request.options),
+        "resume": request.resume,
+        "targets": [str(job.target) for job in jobs],
+    }
+    prepare = Preparation(f"{__package__}.process_file", "prepare_from", arguments)
     if own_process:
         yield from in_worker(prepare, jobs)
     else:
