@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
@@ -33,14 +33,14 @@ from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
-from ..options import Options
+from ..options import Options, options_from
 from ..pipeline import label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from .jobs import Job
+from .process import Segment
 from .progress import ProgressBar
 from .record import DONE, SKIPPED, Opened, Outcome, failure
-from .worker import Segment
 
 T = TypeVar("T")
 MANY = 10**9
@@ -100,6 +100,11 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     return partial(_outcomes, setup)
 
 
+def prepare_from(model: str, options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
+    """Return the result of `prepare` for arguments that JSON can store."""
+    return prepare(Path(model), options_from(options), resume, map(Path, targets))
+
+
 def _preload() -> None:
     with suppress(Exception):  # a failed import is repeated where the module is used, and reported there
         preload()
@@ -144,7 +149,7 @@ def _measured(setup: Setup, job: Job, work: Callable[[], T], begun: float, frame
     return replace(
         outcome,
         seconds=time.perf_counter() - begun,
-        peak_memory=peak_memory(),
+        peak_memory=peak_memory() or None,
         peak_gpu_memory=setup.network.used_gpu_memory(),
         device=setup.network.device,
         fallback=setup.network.fallback,
