@@ -135,7 +135,6 @@ def plan_image(
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
-    messages = inputs.fills, inputs.notes, inputs.warnings, inputs.unused
     return ImagePlan(
         contract,
         options,
@@ -147,7 +146,10 @@ def plan_image(
         batch,
         runtime.threads,
         estimate,
-        *messages,
+        inputs.fills,
+        inputs.notes,
+        inputs.warnings,
+        inputs.unused,
     )
 
 

@@ -61,7 +61,8 @@ def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[floa
     inputs = [sources for sources in dict.fromkeys(channels) if sources]
     ranges: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
     for sources, values in zip(inputs, _percentiles(image, inputs, levels), strict=True):
-        ranges[sources] = _range(*map(float, values), image.dtype)
+        low, high, minimum, maximum = map(float, values)
+        ranges[sources] = _range(low, high, minimum, maximum, image.dtype)
     return np.array([ranges[sources] for sources in channels])
 
 
