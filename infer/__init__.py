@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .api import segment as segment
     from .api import segment_rows as segment_rows
     from .labels.cells import CellTable as CellTable
+    from .labels.verdict import Verdict as Verdict
     from .options import Output as Output
     from .options import Runtime as Runtime
     from .options import Segmentation as Segmentation
@@ -30,6 +31,7 @@ _MODULES = {
     "Result": "pipeline",
     "Runtime": "options",
     "Segmentation": "options",
+    "Verdict": "labels.verdict",
     "load_network": "api",
     "open_frames": "api",
     "segment": "api",
@@ -48,6 +50,7 @@ __all__ = [
     "Runtime",
     "Segmentation",
     "SettingsError",
+    "Verdict",
     "__version__",
     "load_network",
     "open_frames",

@@ -59,8 +59,8 @@ def segment(
     letter for each axis of an array, such as "CYX" (`flowmask.images.image.as_image`).
     ``changes`` replace fields of ``options``, such as ``diameter=30``.
 
-    The result has ``labels`` (Y, X) int32 with 0 for background, the ``diameter`` in px, and the
-    table ``cells`` with place, size and quality of each cell (`flowmask.labels.cells.CellTable`).
+    The result has ``labels`` (Y, X) int32 with 0 for background, the ``diameter`` in px, the
+    table ``cells`` with place, size and quality of each cell (`flowmask.labels.cells.CellTable`), and a ``verdict``.
     A network from `load_network` keeps its device, GPU memory and threads; the device and GPU memory of ``runtime`` are
     then ignored, and its threads apply only to the other steps. Raises ImageError, NetworkError, SettingsError or
     RunError, which are all subclasses of FlowmaskError.

@@ -32,8 +32,9 @@ from bench.trust.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.jobs import Job
+from flowmask.runs.process import Segment
 from flowmask.runs.record import DONE, FAILED, Outcome
-from flowmask.runs.worker import Segment, in_worker
+from flowmask.runs.worker import in_worker
 from flowmask.system.memory import peak_memory
 
 SECONDS = 20

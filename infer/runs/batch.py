@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -18,9 +17,10 @@ from ..errors import FlowmaskError, printable
 from ..options import Options, in_command_words
 from ..system.atomic_write import make_folder
 from .jobs import Job, find_images, plan
+from .process import Preparation, set_up_logging
 from .record import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_record
 from .signals import Stopped, stoppable
-from .worker import Segment, in_worker
+from .worker import in_worker
 
 MOST_NAMED = 5
 """Files that are no images and that the line about them names."""
@@ -56,11 +56,7 @@ def run(
     own_process: segment in a worker process, so that a crash fails only one image. The calling process must then have
     imported only what `flowmask.cli` imports.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_CommandWords("%(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    # tifffile logs harmless peculiarities of files that it can read; it raises an error for the others.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    set_up_logging()
     begun = datetime.now(UTC)
     outcomes: list[Outcome] = []
     with stoppable() as ignore_signals:
@@ -108,18 +104,11 @@ def complain(reason: str) -> None:
     say(f"error: {in_command_words(reason)}", sys.stderr)
 
 
-class _CommandWords(logging.Formatter):
-    """Formats warnings in the words of the command line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return in_command_words(super().format(record))
-
-
 def _in_command_words(outcome: Outcome) -> Outcome:
     """Return an outcome whose messages are in the words of the command line."""
     reason, fallback = (text and in_command_words(text) for text in (outcome.reason, outcome.fallback))
-    notes = tuple(map(in_command_words, outcome.notes))
-    return replace(outcome, reason=reason, fallback=fallback, notes=notes)
+    notes, warnings = (tuple(map(in_command_words, said)) for said in (outcome.notes, outcome.warnings))
+    return replace(outcome, reason=reason, fallback=fallback, notes=notes, warnings=warnings)
 
 
 def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
@@ -181,11 +170,13 @@ def _write_folder_table(output: Path, outcomes: list[Outcome]) -> None:
 def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes:
     """Yield the outcomes of each job, from a worker process or from this process."""
 
-    def prepare() -> Segment:
-        from .process_file import prepare
-
-        return prepare(request.model, request.options, request.resume, [job.target for job in jobs])
-
+    arguments = {
+        "model": str(request.model),
+        "options": asdict(request.options),
+        "resume": request.resume,
+        "targets": [str(job.target) for job in jobs],
+    }
+    prepare = Preparation(f"{__package__}.process_file", "prepare_from", arguments)
     if own_process:
         yield from in_worker(prepare, jobs)
     else:
@@ -212,6 +203,10 @@ def _print_outcome(outcome: Outcome, before: Outcome | None) -> None:
     else:
         duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
         summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
+        if outcome.verdict:
+            summary += f", {outcome.verdict}"
+        if outcome.reasons:
+            summary += f": {'; '.join(outcome.reasons)}"
         name = " ".join(filter(None, (Path(outcome.file).name, outcome.frame)))
         say(f"{name}: {summary}", sys.stdout)
         repeated = before is not None and (before.file, before.notes) == (outcome.file, outcome.notes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
@@ -29,17 +29,18 @@ from ..labels.provenance import (
     maps_origin,
 )
 from ..labels.store import LabelStore
+from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
-from ..options import Options
+from ..options import Options, options_from
 from ..pipeline import label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from .jobs import Job
+from .process import Segment
 from .progress import ProgressBar
 from .record import DONE, SKIPPED, Opened, Outcome, failure
-from .worker import Segment
 
 T = TypeVar("T")
 MANY = 10**9
@@ -99,6 +100,11 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     return partial(_outcomes, setup)
 
 
+def prepare_from(model: str, options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
+    """Return the result of `prepare` for arguments that JSON can store."""
+    return prepare(Path(model), options_from(options), resume, map(Path, targets))
+
+
 def _preload() -> None:
     with suppress(Exception):  # a failed import is repeated where the module is used, and reported there
         preload()
@@ -143,7 +149,7 @@ def _measured(setup: Setup, job: Job, work: Callable[[], T], begun: float, frame
     return replace(
         outcome,
         seconds=time.perf_counter() - begun,
-        peak_memory=peak_memory(),
+        peak_memory=peak_memory() or None,
         peak_gpu_memory=setup.network.used_gpu_memory(),
         device=setup.network.device,
         fallback=setup.network.fallback,
@@ -222,10 +228,12 @@ def _segmented(
             bar.close()
             about = description(origin, store.cells, plan.diameter)
             pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
-            saved = _save_others(setup, job, image, cells.table(), pixel_size, store)
+            table = cells.table()
+            saved = _save_others(setup, job, image, table, pixel_size, store)
             written = write_labels(job.target, store, options.output.ids, about, pixel_size)
     finally:
         bar.close()
+    verdict = judge(table, plan)
     notes, warnings = plan.messages(store.cells)
     return Outcome(
         str(job.path),
@@ -234,6 +242,8 @@ def _segmented(
         outputs=tuple(map(str, saved)),
         cells=store.cells,
         diameter=plan.diameter,
+        verdict=verdict.level,
+        reasons=verdict.reasons,
         notes=(*image.info.notes, *notes),
         warnings=warnings,
     )

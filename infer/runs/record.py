@@ -56,10 +56,14 @@ class Outcome:
     """Number of cells."""
     diameter: float | None = None
     """Cell diameter in px of the image, given or estimated."""
+    verdict: str | None = None
+    """good, check or poor (`flowmask.labels.verdict.Verdict`); None unless the file was segmented in this run."""
+    reasons: Sequence[str] = ()
+    """Why the verdict is not good, one sentence each."""
     seconds: float | None = None
     """Duration."""
     peak_memory: int | None = None
-    """Most bytes of memory that the process used while it worked on the file."""
+    """Most bytes of memory that the process used while it worked on the file; None if the system does not tell."""
     peak_gpu_memory: int | None = None
     """Most bytes of GPU memory that the process had used when the file was finished; None without a GPU."""
     device: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..network.contract import Contract
@@ -9,6 +10,22 @@ from ..options import Segmentation
 from .channels import ChannelMap
 from .grid import TileGrid
 from .normalise import IntensityRanges
+
+
+@dataclass(frozen=True)
+class DiameterEstimate:
+    """The estimated cell diameter of an image, and how sure it is."""
+
+    diameter: float
+    """In px of the image."""
+    first: float | None = None
+    """First estimate in px, from the size regression; None if the network has none or the image has no style."""
+    measured: float | None = None
+    """Median diameter in px of the cells that were found at the best of the diameters that were tried."""
+    flow_length: float = math.nan
+    """Mean flow length at this diameter; 1 is ideal, 0 means that no cell was seen, NaN that none was tried."""
+    at_end: bool = False
+    """Whether the diameter is at an end of the range in which it was searched."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +49,24 @@ class ImagePlan:
     """Most tiles per run of the network."""
     threads: int
     """Number of CPU threads, as in `flowmask.options.Runtime`; it does not change the labels."""
+    estimate: DiameterEstimate | None = None
+    """How the diameter was estimated; None if it was given, or known from an interrupted run."""
+    fills: tuple[float | None, ...] = ()
+    """For each channel the value of missing pixels that the file does not declare; None, or (), without such pixels."""
+    notes: tuple[str, ...] = ()
+    """What was decided for this image, one sentence each."""
+    warnings: tuple[str, ...] = ()
+    """Why the labels may not be what was wanted, one sentence each."""
     unused: str | None = None
     """One sentence about the channels that were not looked at, None if all were or the user chose the channels."""
 
     def messages(self, cells: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return (notes, warnings) about an image in which this number of cells was found, one sentence each."""
         if self.unused is None:
-            return (), ()
-        return ((self.unused,), ()) if cells else ((), (f"No cells were found. {self.unused}",))
+            return self.notes, self.warnings
+        if cells:
+            return (*self.notes, self.unused), self.warnings
+        return self.notes, (*self.warnings, f"No cells were found. {self.unused}")
 
     @property
     def scale(self) -> float:
