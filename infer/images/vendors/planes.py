@@ -132,6 +132,12 @@ def as_image_error(kind: str) -> Iterator[None]:
     """Turn an exception of a vendor's reader into an ImageError that names the format ``kind``.
 
     A missing reader becomes a sentence with the command that installs it.
+
+    >>> with as_image_error("ND2"):  # doctest: +ELLIPSIS
+    ...     raise ValueError("no frames")
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.ImageError: it is a ND2 file that cannot be read (no frames); ...
     """
     try:
         yield
