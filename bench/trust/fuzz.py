@@ -33,7 +33,7 @@ from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.jobs import Job
 from flowmask.runs.record import DONE, FAILED, Outcome
-from flowmask.runs.worker import Segment, in_worker
+from flowmask.runs.worker import Report, Segment, in_worker
 from flowmask.system.memory import peak_memory
 
 SECONDS = 20
@@ -147,7 +147,7 @@ def fuzz(first: int, count: int, seed: int, folder: Path) -> Iterator[Verdict]:
     originals = samples()
     jobs = [Job(folder / str(index), folder / "none") for index in range(first, first + count)]
 
-    def prepare() -> Segment:
+    def prepare(_: Report) -> Segment:
         limit = _size() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

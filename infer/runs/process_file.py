@@ -34,13 +34,12 @@ from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
 from ..options import Options
-from ..pipeline import label_rows, plan_image
+from ..pipeline import Progress, label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from .jobs import Job
-from .progress import ProgressBar
-from .record import DONE, SKIPPED, Opened, Outcome, failure
-from .worker import Segment
+from .record import DONE, SKIPPED, Advanced, Opened, Outcome, failure
+from .worker import Report, Segment
 
 T = TypeVar("T")
 MANY = 10**9
@@ -59,6 +58,8 @@ class Setup:
     """As in `flowmask.runs.batch.Request`."""
     targets: Sequence[Path]
     """The label files of all files of the run."""
+    report: Report
+    """Gets the progress of each image."""
 
     @property
     def others(self) -> list[str]:
@@ -80,10 +81,13 @@ class Source:
     """Label files of other files of the run whose names are also those of frames of this file."""
 
 
-def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path] = ()) -> Segment:
+def prepare(
+    model: Path, options: Options, resume: bool, targets: Iterable[Path] = (), report: Report = lambda _: None
+) -> Segment:
     """Open the network and return a function that segments one file and yields its outcomes; it raises no errors.
 
-    targets: the label files of all files of the run, which no frame of a series may replace. Raises NetworkError if the
+    targets: the label files of all files of the run, which no frame of a series may replace. report: gets the progress
+    of each image. Raises NetworkError if the
     network cannot be used, and SettingsError if the options do not fit the machine or the network.
     """
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
@@ -92,7 +96,7 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     network = open_network(model, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
-    setup = Setup(network, digest(model), options, resume, tuple(targets))
+    setup = Setup(network, digest(model), options, resume, tuple(targets), report)
     if setup.others:
         from ..outputs import check_names
 
@@ -196,7 +200,11 @@ def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
     cached_maps = maps_path(job.target)
     origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
     maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
-    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin)
+
+    def progress(fraction: float) -> None:
+        setup.report(Advanced(str(job.path), suffix.strip("_") or None, fraction))
+
+    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, progress)
     try:
         with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
             outcome = segmented(cache)
@@ -207,27 +215,28 @@ def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
 
 
 def _segmented(
-    setup: Setup, job: Job, open_one: Callable[[], Image], origin: Origin, cache: MapCache | None
+    setup: Setup,
+    job: Job,
+    open_one: Callable[[], Image],
+    origin: Origin,
+    progress: Progress,
+    cache: MapCache | None,
 ) -> Outcome:
     """Segment one image and write its label files."""
-    bar = ProgressBar(job.path.name)
     options = setup.options
-    try:
-        image = open_one()
-        with LabelStore(job.target.parent, image.shape[1:]) as store:
-            cached_diameter = cache.diameter if cache else None
-            plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
-            cells = CellTableBuilder()
-            for rows in label_rows(image, setup.network, plan, cells, bar, cache):
-                store.append(rows)
-            bar.close()
-            about = description(origin, store.cells, plan.diameter)
-            pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
-            table = cells.table()
-            saved = _save_others(setup, job, image, table, pixel_size, store)
-            written = write_labels(job.target, store, options.output.ids, about, pixel_size)
-    finally:
-        bar.close()
+    progress(0.0)
+    image = open_one()
+    with LabelStore(job.target.parent, image.shape[1:]) as store:
+        cached_diameter = cache.diameter if cache else None
+        plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
+        cells = CellTableBuilder()
+        for rows in label_rows(image, setup.network, plan, cells, progress, cache):
+            store.append(rows)
+        about = description(origin, store.cells, plan.diameter)
+        pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
+        table = cells.table()
+        saved = _save_others(setup, job, image, table, pixel_size, store)
+        written = write_labels(job.target, store, options.output.ids, about, pixel_size)
     verdict = judge(table, plan)
     notes, warnings = plan.messages(store.cells)
     return Outcome(

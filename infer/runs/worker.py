@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from .. import errors
@@ -24,21 +25,24 @@ from ..errors import FlowmaskError, RunError
 from ..labels.paths import frame_path, remove_partials
 from ..options import named
 from .jobs import Job
-from .record import Opened, Outcome, failure
+from .record import Advanced, Opened, Outcome, failure
 from .signals import HEEDED
 
 Segment = Callable[[Job], Iterator[Opened | Outcome]]
 """Segments one file: yields that it was opened, then the outcome of each frame; or one outcome. Raises no errors."""
+Report = Callable[[Advanced], object]
+"""Gets the progress of an image from time to time."""
+Prepare = Callable[[Report], Segment]
+"""Opens the network and returns the function that segments files, which calls the report. Raises FlowmaskError."""
 
 
-def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outcome]:
+def in_worker(prepare: Prepare, jobs: Iterable[Job], report: Report = lambda _: None) -> Iterator[Outcome]:
     """Yield the outcomes of every job, segmented in a worker process.
 
-    prepare: runs in the worker and returns the function that segments a file. If the worker ends during a job, its
-    present frame fails, and a new worker continues with the next one. A new worker also follows after an outcome that
-    is `last`.
-    Raises the FlowmaskError that ``prepare`` raises, and RunError if the worker ends during ``prepare``. When the
-    generator is closed, the worker is killed and partial files are removed.
+    prepare: runs in the worker; report: is called in this process while the caller waits for an outcome. If the worker
+    ends during a job, its present frame fails, and a new worker continues with the next one. A new worker also follows
+    after an outcome that is `last`. Raises the FlowmaskError that ``prepare`` raises, and RunError if the worker ends
+    during ``prepare``. When the generator is closed, the worker is killed and partial files are removed.
     """
     remaining = _Remaining(jobs)
     while remaining.jobs:
@@ -46,6 +50,9 @@ def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[O
         try:
             with _Worker(prepare, remaining.jobs) as worker:
                 for message in worker.messages():
+                    if isinstance(message, Advanced):
+                        report(message)
+                        continue
                     if isinstance(message, Opened):
                         remaining.suffixes = message.suffixes
                         continue
@@ -62,6 +69,10 @@ def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[O
             outcome = remaining.failed(worker.cause_of_death())
             remaining.advance()
             yield outcome
+
+
+KINDS: dict[str, type[Advanced | Opened | Outcome]] = {kind.__name__: kind for kind in (Advanced, Opened, Outcome)}
+"""The records that a worker sends, by their names."""
 
 
 class _Remaining:
@@ -97,7 +108,7 @@ class _Remaining:
 class _Worker:
     """A process that works on jobs one after the other; a context manager that kills it at the end."""
 
-    def __init__(self, prepare: Callable[[], Segment], jobs: Iterable[Job]) -> None:
+    def __init__(self, prepare: Prepare, jobs: Iterable[Job]) -> None:
         results, results_end = os.pipe()
         # The worker ends itself when this pipe is closed, so it does not outlive the parent process.
         lifeline, self._lifeline_end = os.pipe()
@@ -124,7 +135,7 @@ class _Worker:
         os.close(self._lifeline_end)
         self._results.close()
 
-    def messages(self) -> Iterator[Opened | Outcome]:
+    def messages(self) -> Iterator[Advanced | Opened | Outcome]:
         """Yield messages until the process ends. Raises the FlowmaskError that ``prepare`` raised in the process."""
         first_line = self._results.readline()
         if not first_line.endswith("\n"):
@@ -138,8 +149,8 @@ class _Worker:
             raise getattr(errors, error_name)(message)
         for line in self._results:
             if line.endswith("\n"):
-                values = json.loads(line)
-                yield Opened(**values) if values.keys() == {"suffixes"} else Outcome(**values)
+                kind, values = json.loads(line)
+                yield KINDS[kind](**values)
 
     def cause_of_death(self) -> str:
         """Return why the process ended early and what to do, as an error message; call it after the context."""
@@ -157,11 +168,11 @@ class _Worker:
         )
 
 
-def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int, lifeline: int) -> None:
+def _serve(prepare: Prepare, jobs: Iterable[Job], results_end: int, lifeline: int) -> None:
     """Work on the jobs in the worker process, send the outcome of each, and end the process.
 
     The first line sent is null, or the name and message of the FlowmaskError that ``prepare`` raised; each further line
-    is an `Opened` or an `Outcome`. All lines are JSON.
+    is the name and the values of one of `KINDS`. All lines are JSON.
     """
     code = 1
     try:
@@ -172,14 +183,14 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
         # Numba imports scipy.linalg, which is slow and hangs if memory is short. The worker does not use it.
         sys.modules.setdefault("scipy.linalg", None)  # type: ignore[arg-type]
         try:
-            segment = prepare()
+            segment = prepare(partial(_send_record, results_end))
         except FlowmaskError as error:
             _send(results_end, [type(error).__name__, str(error)])
         else:
             _send(results_end, None)
             for job in jobs:
                 for message in segment(job):
-                    _send(results_end, asdict(message))
+                    _send_record(results_end, message)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -187,6 +198,11 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
         with suppress(AttributeError, OSError, ValueError):
             sys.stderr.flush()
         os._exit(code)
+
+
+def _send_record(results_end: int, record: Advanced | Opened | Outcome) -> None:
+    """Write a record to the parent process."""
+    _send(results_end, [type(record).__name__, asdict(record)])
 
 
 def _send(results_end: int, message: object) -> None:

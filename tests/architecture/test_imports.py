@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 from tests.reference.imports import imported
 
 INFER = ROOT / "infer"
-RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs"}
+RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs", "tqdm"}
 EXTRAS = {"roifile"}
 """What the extras of pyproject.toml install; imported inside functions only."""
 HEAVY = ("numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")

@@ -64,7 +64,10 @@ def test_a_signal_ends_the_run_tidily(folder, number, code):
     running.send_signal(number)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == code
-    assert errors.splitlines() == [f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue."]
+    assert errors.splitlines() == [
+        f"3 images to segment; the labels go to {folder / 'out'}",
+        f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue.",
+    ]
     assert files(folder) == ["a_label.tiff"]
     assert statuses(folder) == ["done", "interrupted", "not reached"]
     made = json.loads((folder / "run.json").read_text())
@@ -84,7 +87,7 @@ def test_a_worker_that_dies_costs_one_file(folder):
     out, errors = running.communicate(timeout=60)
     assert running.returncode == SOME_FAILED
     assert out.startswith("c.png: ")
-    assert len(errors.splitlines()) == 2
+    assert len(errors.splitlines()) == 3
     assert "b.png: the worker process was killed, probably because memory ran out" in errors
     assert files(folder) == ["a_label.tiff", "c_label.tiff"]
     assert statuses(folder) == ["done", "failed", "done"]
@@ -121,7 +124,7 @@ def test_strict_stops_at_the_first_failure(folder, capsys, options):
     assert main([str(word) for word in words]) == SOME_FAILED
     assert files(folder) == (["a_label.tiff"] if options else ["a_label.tiff", "c_label.tiff"])
     assert statuses(folder) == ["done", "failed", "not reached" if options else "done"]
-    assert capsys.readouterr().err.splitlines()[1].startswith("stopped by --strict: 1 of 3" if options else "1 of 3")
+    assert capsys.readouterr().err.splitlines()[2].startswith("stopped by --strict: 1 of 3" if options else "1 of 3")
 
 
 def test_strict_stops_at_two_names_for_one_label_file_before_any_work(folder):
@@ -160,7 +163,7 @@ def dying(how):
             how()
         yield Outcome(str(job.path), DONE, labels=(str(os.getpid()),))
 
-    return lambda: segment
+    return lambda _: segment
 
 
 @pytest.mark.parametrize(
@@ -188,7 +191,7 @@ def test_a_death_costs_one_frame_of_a_series():
                 os.kill(os.getpid(), signal.SIGKILL)
             yield Outcome(str(job.path), DONE, frame=suffixes[number].strip("_"), frames=len(suffixes))
 
-    outcomes = list(in_worker(lambda: segment, JOBS))
+    outcomes = list(in_worker(lambda _: segment, JOBS))
     assert [(one.file, one.frame, one.status) for one in outcomes] == [
         ("a", "", DONE), ("b", "t001", DONE), ("b", "t002", FAILED), ("b", "t003", DONE), ("c", "", DONE),
     ]  # fmt: skip
@@ -204,7 +207,7 @@ def test_a_death_at_the_last_frame_goes_on_with_the_next_file():
                 os.kill(os.getpid(), signal.SIGKILL)
             yield Outcome(str(job.path), DONE, frame=str(number), frames=2)
 
-    outcomes = list(in_worker(lambda: segment, JOBS))
+    outcomes = list(in_worker(lambda _: segment, JOBS))
     assert [one.status for one in outcomes] == [DONE, DONE, DONE, FAILED, DONE, DONE]
 
 
@@ -213,20 +216,20 @@ def test_a_fresh_process_goes_on_after_an_outcome_that_is_the_last_of_its_proces
         failed = job.path.name == "b"
         yield Outcome(str(job.path), FAILED if failed else DONE, labels=(str(os.getpid()),), last=failed)
 
-    outcomes = list(in_worker(lambda: segment, JOBS))
+    outcomes = list(in_worker(lambda _: segment, JOBS))
     assert [outcome.status for outcome in outcomes] == [DONE, FAILED, DONE]
     a, b, c = (outcome.labels for outcome in outcomes)
     assert a == b != c
 
 
 def test_what_cannot_be_prepared_is_raised_here():
-    def refuse():
+    def refuse(_):
         raise NetworkError("n.onnx: no")
 
     with pytest.raises(NetworkError, match="n.onnx: no"):
         list(in_worker(refuse, JOBS))
     with pytest.raises(RunError, match="the worker process ended while it opened the network"):
-        list(in_worker(crash, JOBS))
+        list(in_worker(lambda _: crash(), JOBS))
 
 
 def test_a_consumer_that_stops_ends_the_worker_and_removes_what_it_left(tmp_path):
@@ -238,7 +241,7 @@ def test_a_consumer_that_stops_ends_the_worker_and_removes_what_it_left(tmp_path
             time.sleep(600)
         yield Outcome(str(job.path), DONE)
 
-    outcomes = in_worker(lambda: segment, [Job(Path(name), tmp_path / f"{name}_label.tiff") for name in "ab"])
+    outcomes = in_worker(lambda _: segment, [Job(Path(name), tmp_path / f"{name}_label.tiff") for name in "ab"])
     next(outcomes)
     while not partial.exists():
         time.sleep(0.001)
