@@ -22,11 +22,11 @@ from .options import Runtime, Segmentation, parse_memory
 from .system.memory import available_memory
 from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
-from .tiles.channels import channel_map, unused_note
 from .tiles.grid import TileGrid, tile_grid
-from .tiles.normalise import intensity_ranges
+from .tiles.inputs import chosen_channels, find_inputs
 from .tiles.plan import ImagePlan
 from .tiles.rescale import NormalisedView, network_length
+from .tiles.survey import without_fill
 
 Progress = Callable[[float], object]
 """Called from time to time, also in another thread, with the finished fraction of the image, from 0 to 1.
@@ -125,23 +125,35 @@ def plan_image(
     """
     contract = network.contract
     check_options(contract, options)
-    names = image.info.channel_names
-    channels = channel_map(contract.channels, image.shape[0], options.channels, names)
-    unused = unused_note(channels, image.shape[0], names) if options.channels is None else None
+    chosen_channels(image, contract, options)
     diameter, estimate = diameter or options.diameter_in_pixels(image.info.pixel_size_um), None
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
-        ranges = intensity_ranges(image, channels, contract.percentiles)
+        inputs = find_inputs(image, contract, options)
     else:
-        ranges = intensity_ranges(image, channels, contract.percentiles)
-        estimate = family_of(contract).estimate_diameter(image, network, channels, ranges, runtime.threads)
+        inputs = find_inputs(image, contract, options)
+        seen = without_fill(image, inputs.fills)
+        estimate = family_of(contract).estimate_diameter(seen, network, inputs.channels, inputs.ranges, runtime.threads)
         diameter = estimate.diameter
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
     return ImagePlan(
-        contract, options, shape, diameter, channels, ranges, *grids, batch, runtime.threads, estimate, unused
+        contract,
+        options,
+        shape,
+        diameter,
+        inputs.channels,
+        inputs.ranges,
+        *grids,
+        batch,
+        runtime.threads,
+        estimate,
+        inputs.fills,
+        inputs.notes,
+        inputs.warnings,
+        inputs.unused,
     )
 
 
@@ -189,7 +201,7 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
     (3, 20)
     """
     first, last = rows or (0, plan.rows.length)
-    view = NormalisedView(image, plan.channels, plan.ranges, plan.scale)
+    view = NormalisedView(without_fill(image, plan.fills), plan.channels, plan.ranges, plan.scale)
     halving = Halving(network)
     run = (Mirrored(halving) if plan.options.augment else halving).maps
     contract = plan.contract

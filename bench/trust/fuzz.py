@@ -32,8 +32,9 @@ from bench.trust.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.jobs import Job
+from flowmask.runs.process import Segment
 from flowmask.runs.record import DONE, FAILED, Outcome
-from flowmask.runs.worker import Report, Segment, in_worker
+from flowmask.runs.worker import in_worker
 from flowmask.system.memory import peak_memory
 
 SECONDS = 20
@@ -147,11 +148,11 @@ def fuzz(first: int, count: int, seed: int, folder: Path) -> Iterator[Verdict]:
     originals = samples()
     jobs = [Job(folder / str(index), folder / "none") for index in range(first, first + count)]
 
-    def prepare(_: Report) -> Segment:
+    def prepare() -> Segment:
         limit = _size() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        return lambda job: iter([_read(job.path, mutated(originals, seed, int(job.path.name))[1])])
+        return lambda job, _: iter([_read(job.path, mutated(originals, seed, int(job.path.name))[1])])
 
     for job, outcome in zip(jobs, in_worker(prepare, jobs), strict=True):
         index = int(job.path.name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -17,11 +16,12 @@ from ..errors import FlowmaskError
 from ..options import Options, in_command_words
 from ..system.atomic_write import make_folder
 from .jobs import Job, find_images, plan
+from .process import Preparation, Report, set_up_logging
 from .record import FAILED, INTERRUPTED, NOT_REACHED, Outcome, make_room, write_record
 from .screen import complain, say
 from .signals import Stopped, stoppable
 from .words import NORMAL, Words
-from .worker import Report, Segment, in_worker
+from .worker import in_worker
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 """Exit codes."""
@@ -57,11 +57,7 @@ def run(
     own_process: segment in a worker process, so that a crash fails only one image. The calling process must then have
     imported only what `flowmask.cli` imports.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_CommandWords("%(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    # tifffile logs harmless peculiarities of files that it can read; it raises an error for the others.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    set_up_logging()
     begun = datetime.now(UTC)
     outcomes: list[Outcome] = []
     with stoppable() as ignore_signals:
@@ -82,18 +78,11 @@ def run(
     return code
 
 
-class _CommandWords(logging.Formatter):
-    """Formats warnings in the words of the command line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return in_command_words(super().format(record))
-
-
 def _in_command_words(outcome: Outcome) -> Outcome:
     """Return an outcome whose messages are in the words of the command line."""
     reason, fallback = (text and in_command_words(text) for text in (outcome.reason, outcome.fallback))
-    notes = tuple(map(in_command_words, outcome.notes))
-    return replace(outcome, reason=reason, fallback=fallback, notes=notes)
+    notes, warnings = (tuple(map(in_command_words, said)) for said in (outcome.notes, outcome.warnings))
+    return replace(outcome, reason=reason, fallback=fallback, notes=notes, warnings=warnings)
 
 
 def _finish(make_request: Callable[[], Request], outcomes: list[Outcome], own_process: bool) -> tuple[int, str | None]:
@@ -155,17 +144,19 @@ def _write_folder_table(output: Path, outcomes: list[Outcome]) -> None:
 def _segmented(request: Request, jobs: list[Job], own_process: bool, report: Report) -> Outcomes:
     """Yield the outcomes of each job, from a worker process or from this process; ``report`` gets the progress."""
 
-    def prepare(report: Report) -> Segment:
-        from .process_file import prepare
-
-        return prepare(request.model, request.options, request.resume, [job.target for job in jobs], report)
-
+    arguments = {
+        "model": str(request.model),
+        "options": asdict(request.options),
+        "resume": request.resume,
+        "targets": [str(job.target) for job in jobs],
+    }
+    prepare = Preparation(f"{__package__}.process_file", "prepare_from", arguments)
     if own_process:
         yield from in_worker(prepare, jobs, report)
     else:
-        segment = prepare(report)
+        segment = prepare()
         for job in jobs:
-            yield from (message for message in segment(job) if isinstance(message, Outcome))
+            yield from (message for message in segment(job, report) if isinstance(message, Outcome))
 
 
 def _unprocessed(jobs: list[Job], outcomes: list[Outcome], first: str) -> list[Outcome]:

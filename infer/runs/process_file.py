@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
@@ -33,13 +33,13 @@ from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
-from ..options import Options
+from ..options import Options, options_from
 from ..pipeline import Progress, label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from .jobs import Job
+from .process import Report, Segment, nothing
 from .record import DONE, SKIPPED, Advanced, Opened, Outcome, failure
-from .worker import Report, Segment
 
 T = TypeVar("T")
 MANY = 10**9
@@ -58,8 +58,6 @@ class Setup:
     """As in `flowmask.runs.batch.Request`."""
     targets: Sequence[Path]
     """The label files of all files of the run."""
-    report: Report
-    """Gets the progress of each image."""
 
     @property
     def others(self) -> list[str]:
@@ -81,13 +79,10 @@ class Source:
     """Label files of other files of the run whose names are also those of frames of this file."""
 
 
-def prepare(
-    model: Path, options: Options, resume: bool, targets: Iterable[Path] = (), report: Report = lambda _: None
-) -> Segment:
+def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path] = ()) -> Segment:
     """Open the network and return a function that segments one file and yields its outcomes; it raises no errors.
 
-    targets: the label files of all files of the run, which no frame of a series may replace. report: gets the progress
-    of each image. Raises NetworkError if the
+    targets: the label files of all files of the run, which no frame of a series may replace. Raises NetworkError if the
     network cannot be used, and SettingsError if the options do not fit the machine or the network.
     """
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
@@ -96,7 +91,7 @@ def prepare(
     network = open_network(model, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
-    setup = Setup(network, digest(model), options, resume, tuple(targets), report)
+    setup = Setup(network, digest(model), options, resume, tuple(targets))
     if setup.others:
         from ..outputs import check_names
 
@@ -104,12 +99,17 @@ def prepare(
     return partial(_outcomes, setup)
 
 
+def prepare_from(model: str, options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
+    """Return the result of `prepare` for arguments that JSON can store."""
+    return prepare(Path(model), options_from(options), resume, map(Path, targets))
+
+
 def _preload() -> None:
     with suppress(Exception):  # a failed import is repeated where the module is used, and reported there
         preload()
 
 
-def _outcomes(setup: Setup, job: Job) -> Iterator[Opened | Outcome]:
+def _outcomes(setup: Setup, job: Job, report: Report = nothing) -> Iterator[Opened | Outcome]:
     """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on."""
     begun = time.perf_counter()
     source = _measured(setup, job, lambda: _open(setup, job), begun)
@@ -121,7 +121,7 @@ def _outcomes(setup: Setup, job: Job) -> Iterator[Opened | Outcome]:
         suffix = source.suffixes[number]
         frame = replace(job, target=frame_path(job.target, suffix), frame=number)
         name = suffix.strip("_") or None
-        outcome = _measured(setup, frame, partial(_processed, setup, frame, source), begun, name)
+        outcome = _measured(setup, frame, partial(_processed, setup, frame, source, report), begun, name)
         yield replace(outcome, frame=name, frames=len(source.suffixes))
         begun = time.perf_counter()
 
@@ -148,7 +148,7 @@ def _measured(setup: Setup, job: Job, work: Callable[[], T], begun: float, frame
     return replace(
         outcome,
         seconds=time.perf_counter() - begun,
-        peak_memory=peak_memory(),
+        peak_memory=peak_memory() or None,
         peak_gpu_memory=setup.network.used_gpu_memory(),
         device=setup.network.device,
         fallback=setup.network.fallback,
@@ -186,7 +186,7 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     return _skipped(job, provenance, others) if all(path.is_file() for path in others) else None
 
 
-def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
+def _processed(setup: Setup, job: Job, source: Source, report: Report) -> Outcome:
     """Segment one frame of a file, whose label file is the one of ``job``; with --resume, skip finished labels."""
     suffix = source.suffixes[job.frame]
     identity = source.fingerprint + suffix
@@ -202,7 +202,7 @@ def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
     maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
 
     def progress(fraction: float) -> None:
-        setup.report(Advanced(str(job.path), suffix.strip("_") or None, fraction))
+        report(Advanced(str(job.path), suffix.strip("_") or None, fraction))
 
     segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, progress)
     try:

@@ -75,7 +75,7 @@ class Outcome:
     seconds: float | None = None
     """Duration."""
     peak_memory: int | None = None
-    """Most bytes of memory that the process used while it worked on the file."""
+    """Most bytes of memory that the process used while it worked on the file; None if the system does not tell."""
     peak_gpu_memory: int | None = None
     """Most bytes of GPU memory that the process had used when the file was finished; None without a GPU."""
     device: str | None = None

@@ -114,7 +114,10 @@ def listed(channels: Iterable[int], names: Sequence[str] = ()) -> str:
         parts = [f"{number + 1} ({printable(names[number])})" for number in numbers]
     else:
         runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
-        parts = [f"{run[0] + 1} to {run[-1] + 1}" if len(run) > 1 else f"{run[0] + 1}" for run in runs]
+        parts = []
+        for run in runs:
+            ends = [f"{run[0] + 1} to {run[-1] + 1}"] if len(run) > 2 else [f"{number + 1}" for number in run]
+            parts += ends
     text = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"channel{'s' if len(numbers) > 1 else ''} {text}"
 

@@ -12,14 +12,13 @@ from ..images.image import Image
 from ..images.memmap import Pixels
 from .channels import ChannelMap, Sources
 from .percentiles import of_floats, of_histogram
+from .survey import Levels, image_rows, precision
 
 Array = npt.NDArray[np.float32]
 IntensityRanges = npt.NDArray[np.float64]
 """(inputs, 2): for each network input the low percentile, and the span from it to the high one; span 0 if constant."""
 Mixed = npt.NDArray[np.floating]
 """(inputs, Y, X): network inputs before normalisation, float32 or float64."""
-ROWS = 256
-"""Image rows that are read together."""
 FLAT = 8
 """An input is constant if its span, relative to its values, is at most this many machine epsilons: rounding noise."""
 
@@ -35,7 +34,7 @@ def mix(window: Pixels, channels: ChannelMap) -> Mixed:
     <BLANKLINE>
            [[ 0.,  0.]]], dtype=float32)
     """
-    mixed: Mixed = np.zeros((len(channels), *window.shape[1:]), _precision(window.dtype))
+    mixed: Mixed = np.zeros((len(channels), *window.shape[1:]), precision(window.dtype))
     with np.errstate(over="ignore", invalid="ignore"):
         for index, sources in enumerate(channels):
             if len(sources) == 1:
@@ -49,7 +48,7 @@ def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[floa
     """Return the ranges (inputs, 2) float64 of the network inputs: low percentile, and span to the high percentile.
 
     The percentiles are those of the whole image and equal ``numpy.percentile`` with linear interpolation. Histograms
-    of the image, which is read `ROWS` rows at a time, give them exactly for every dtype. NaN and infinite pixels are
+    of the image, which is read in parts, give them exactly for every dtype. NaN and infinite pixels are
     excluded. If the two percentiles are equal, as in an image with few small cells, the minimum and the maximum replace
     them. An empty or constant input has the span 0.
 
@@ -58,17 +57,26 @@ def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[floa
     array([[ 1., 98.],
            [ 0.,  0.]])
     """
-    noise = FLAT * np.finfo(_precision(image.dtype)).eps
     levels = (*percentiles, 0.0, 100.0)
     inputs = [sources for sources in dict.fromkeys(channels) if sources]
     ranges: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
     for sources, values in zip(inputs, _percentiles(image, inputs, levels), strict=True):
         low, high, minimum, maximum = map(float, values)
-        if high - low <= noise * max(abs(low), abs(high)):
-            low, high = minimum, maximum
-        constant = high - low <= noise * max(abs(low), abs(high))
-        ranges[sources] = (low, 0.0 if constant else high - low)
+        ranges[sources] = _range(low, high, minimum, maximum, image.dtype)
     return np.array([ranges[sources] for sources in channels])
+
+
+def range_of(levels: Levels, dtype: np.dtype[np.generic]) -> tuple[float, float]:
+    """Return what `intensity_ranges` returns for a channel of known levels in an image of this dtype: (low, span)."""
+    return _range(levels.low, levels.high, levels.minimum, levels.maximum, dtype)
+
+
+def _range(low: float, high: float, minimum: float, maximum: float, dtype: np.dtype[np.generic]) -> tuple[float, float]:
+    noise = FLAT * np.finfo(precision(dtype)).eps
+    if high - low <= noise * max(abs(low), abs(high)):
+        low, high = minimum, maximum
+    constant = high - low <= noise * max(abs(low), abs(high))
+    return low, 0.0 if constant else high - low
 
 
 def normalise(mixed: Mixed, ranges: IntensityRanges) -> Array:
@@ -92,31 +100,19 @@ def normalise(mixed: Mixed, ranges: IntensityRanges) -> Array:
     return scaled
 
 
-def _precision(dtype: np.dtype[np.generic]) -> type[np.floating]:
-    """Return float32 if it represents every value of ``dtype`` exactly, otherwise float64."""
-    return np.float32 if np.can_cast(dtype, np.float32) else np.float64
-
-
 def _percentiles(image: Image, inputs: Sequence[Sources], percentiles: Sequence[float]) -> list[list[float]]:
     """Return the percentiles of the finite values of each network input."""
     if image.dtype in (np.uint8, np.uint16) and all(len(sources) == 1 for sources in inputs):
         counts = np.zeros((len(inputs), 256**image.dtype.itemsize), np.int64)
-        for rows in _rows(image):
+        for rows in image_rows(image):
             for index, (channel,) in enumerate(inputs):
                 counts[index] += np.bincount(rows[channel].ravel(), minlength=counts.shape[1])
         return [of_histogram(histogram, percentiles) for histogram in counts]
-    return [of_floats(partial(_finite, image, sources), _precision(image.dtype), percentiles) for sources in inputs]
+    return [of_floats(partial(_finite, image, sources), precision(image.dtype), percentiles) for sources in inputs]
 
 
 def _finite(image: Image, sources: Sources) -> Iterator[Mixed]:
-    """Yield the finite values (k,) of one network input, `ROWS` rows of the image at a time."""
-    for rows in _rows(image):
+    """Yield the finite values (k,) of one network input, some rows of the image at a time."""
+    for rows in image_rows(image):
         values = mix(rows, (sources,))[0]
         yield values[np.isfinite(values)]
-
-
-def _rows(image: Image) -> Iterator[Pixels]:
-    """Yield the image from the top down as windows (C, `ROWS` or fewer, X)."""
-    _, height, width = image.shape
-    for top in range(0, height, ROWS):
-        yield image.read(top, 0, min(top + ROWS, height), width)

@@ -32,43 +32,71 @@ def of_floats(
 
     parts: a function that yields all values, in arrays (k,) of ``dtype``; it is called again for each histogram.
 
+    >>> of_floats(lambda: iter([np.array([-1, 3], np.float32), np.array([0], np.float32)]), np.float32, [50, 75])
+    [0.0, 1.5]
+    """
+    return FloatValues(parts, dtype).percentiles(percentiles)
+
+
+class FloatValues:
+    """Finite float32 or float64 values that are not held in memory, and histograms of their bits.
+
     Method: radix selection. The bits of a floating-point number are turned into an unsigned integer of the same order:
     all bits of a negative number are inverted; of a positive number, only the sign bit. A histogram of the highest
     `DIGIT` bits gives these bits of the value with the wanted rank. A histogram of the next bits, over the numbers with
     the same higher bits, gives the next ones, until all bits are known.
-
-    >>> of_floats(lambda: iter([np.array([-1, 3], np.float32), np.array([0], np.float32)]), np.float32, [50, 75])
-    [0.0, 1.5]
     """
-    unsigned = np.uint32 if dtype is np.float32 else np.uint64
-    bits = 8 * np.dtype(unsigned).itemsize
-    sign = 1 << (bits - 1)
 
-    @cache
-    def digits(prefix: int, shift: int) -> Counts:
+    def __init__(self, parts: Callable[[], Iterator[Floats]], dtype: type[np.floating]) -> None:
+        """``parts`` and ``dtype`` as in `of_floats`."""
+        self._parts, self._dtype = parts, dtype
+        self._unsigned = np.uint32 if dtype is np.float32 else np.uint64
+        self._bits = 8 * np.dtype(self._unsigned).itemsize
+        self._sign = 1 << (self._bits - 1)
+        self._digits = cache(self._count_digits)
+
+    def percentiles(self, percentiles: Sequence[float]) -> list[float]:
+        """Return the percentiles (0 to 100), exactly; zeros if there are no values."""
+        return _interpolated(self._value, int(self._digits(0, self._bits - DIGIT).sum()), percentiles)
+
+    def histogram(self) -> tuple[npt.NDArray[np.float64], Counts]:
+        """Return (values, counts), both (n,), of the highest `DIGIT` bits; no value is further than 1 % from its bin.
+
+        The values rise; for each occupied bin it is the one closest to zero. After `percentiles`, no value is read.
+        """
+        counts = self._digits(0, self._bits - DIGIT)
+        occupied = np.flatnonzero(counts)
+        keys = [int(digit) << (self._bits - DIGIT) for digit in occupied]
+        full = (1 << (self._bits - DIGIT)) - 1
+        values = [self._number(key if key & self._sign else key | full) for key in keys]
+        return np.array(values, np.float64), counts[occupied]
+
+    def _count_digits(self, prefix: int, shift: int) -> Counts:
         """Return the histogram of `DIGIT` bits from bit ``shift`` up, over numbers with the higher bits ``prefix``."""
-        counts = np.zeros(1 << DIGIT, np.int64)
-        for values in parts():
-            pattern: npt.NDArray[np.unsignedinteger] = (values + dtype(0)).view(unsigned)
-            keys = np.where(pattern & unsigned(sign), ~pattern, pattern | unsigned(sign))
-            if shift + DIGIT < bits:
+        unsigned, counts = self._unsigned, np.zeros(1 << DIGIT, np.int64)
+        for values in self._parts():
+            pattern: npt.NDArray[np.unsignedinteger] = (values + self._dtype(0)).view(unsigned)
+            keys = np.where(pattern & unsigned(self._sign), ~pattern, pattern | unsigned(self._sign))
+            if shift + DIGIT < self._bits:
                 keys = keys[keys >> unsigned(shift + DIGIT) == unsigned(prefix)]
             digit = keys >> unsigned(shift) & unsigned((1 << DIGIT) - 1)
             counts += np.bincount(digit.astype(np.int64), minlength=1 << DIGIT)
         return counts
 
-    def value(rank: int) -> float:
+    def _value(self, rank: int) -> float:
         """Return the value that has this rank, from 0, among all values."""
         prefix = 0
-        for shift in range(bits - DIGIT, -1, -DIGIT):
-            counts = digits(prefix, shift)
+        for shift in range(self._bits - DIGIT, -1, -DIGIT):
+            counts = self._digits(prefix, shift)
             digit = _bin(counts, rank)
             rank -= int(counts[:digit].sum())
             prefix = prefix << DIGIT | digit
-        pattern = prefix ^ sign if prefix & sign else prefix ^ ((1 << bits) - 1)
-        return float(np.array(pattern, unsigned).view(dtype))
+        return self._number(prefix)
 
-    return _interpolated(value, int(digits(0, bits - DIGIT).sum()), percentiles)
+    def _number(self, key: int) -> float:
+        """Return the number whose bits were turned into this unsigned integer."""
+        pattern = key ^ self._sign if key & self._sign else key ^ ((1 << self._bits) - 1)
+        return float(np.array(pattern, self._unsigned).view(self._dtype))
 
 
 def _bin(counts: Counts, rank: int) -> int:

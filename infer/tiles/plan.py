@@ -51,14 +51,22 @@ class ImagePlan:
     """Number of CPU threads, as in `flowmask.options.Runtime`; it does not change the labels."""
     estimate: DiameterEstimate | None = None
     """How the diameter was estimated; None if it was given, or known from an interrupted run."""
+    fills: tuple[float | None, ...] = ()
+    """For each channel the value of missing pixels that the file does not declare; None, or (), without such pixels."""
+    notes: tuple[str, ...] = ()
+    """What was decided for this image, one sentence each."""
+    warnings: tuple[str, ...] = ()
+    """Why the labels may not be what was wanted, one sentence each."""
     unused: str | None = None
     """One sentence about the channels that were not looked at, None if all were or the user chose the channels."""
 
     def messages(self, cells: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return (notes, warnings) about an image in which this number of cells was found, one sentence each."""
         if self.unused is None:
-            return (), ()
-        return ((self.unused,), ()) if cells else ((), (f"No cells were found. {self.unused}",))
+            return self.notes, self.warnings
+        if cells:
+            return (*self.notes, self.unused), self.warnings
+        return self.notes, (*self.warnings, f"No cells were found. {self.unused}")
 
     @property
     def scale(self) -> float:

@@ -55,7 +55,8 @@ def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[n
     height, width = plan.network_shape
     rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
     columns = positions(0, plan.shape[1], plan.shape[1], width)
-    return interpolate(interpolate(maps, rows, 1), columns, 2)[0]
+    resized: npt.NDArray[np.float32] = interpolate(interpolate(maps, rows, 1), columns, 2)[0]
+    return resized
 
 
 def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,132 @@
+"""Decide what the network gets from an image: channels, intensity ranges and missing pixels, with a note of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..images.image import Image
+from ..network.contract import Contract
+from ..options import Segmentation
+from .channels import ChannelMap, channel_map, grey_map, listed, unused_note
+from .contrast import is_noise
+from .normalise import IntensityRanges, intensity_ranges, range_of
+from .signal import Signal, find_signal
+from .survey import Levels, survey, without_fill
+
+GREY = (0, 1, 1, 2)
+"""Sources whose mean is the grey of a picture of one hue: red + 2 green + blue. See `flowmask.tiles.signal`."""
+FEW = 16
+"""An image of fewer grey levels gets a warning."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the network gets from an image. The fields are those of `flowmask.tiles.plan.ImagePlan`."""
+
+    channels: ChannelMap
+    ranges: IntensityRanges
+    fills: tuple[float | None, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unused: str | None = None
+
+
+def chosen_channels(image: Image, contract: Contract, options: Segmentation) -> ChannelMap:
+    """Return the channel map by the options, or by the contract. Raises SettingsError if they do not fit the image."""
+    return channel_map(contract.channels, image.shape[0], options.channels, image.info.channel_names)
+
+
+def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inputs:
+    """Return what the network gets from an image.
+
+    Without a choice of the user, a channel without signal is not used (`flowmask.tiles.signal`). If all pixels have one
+    value or show only noise (`flowmask.tiles.contrast`), all inputs are empty. The image is read once, if its pixels
+    have 8 or 16 bits; a second time only if a channel may be empty or the grey levels are few. Raises SettingsError if
+    the options do not fit the image.
+
+    >>> from flowmask.images.image import ArrayImage
+    >>> from flowmask.network.contract import Contract
+    >>> contract = Contract("example", "rgb", 30.0, 30.0, False, "", "")
+    >>> pixels = np.zeros((3, 64, 64), np.uint8)
+    >>> pixels[2, 20:40, 20:40] = 200
+    >>> inputs = find_inputs(ArrayImage(pixels), contract, Segmentation())
+    >>> inputs.channels, inputs.notes
+    (((0, 1, 1, 2), (0, 1, 1, 2), (0, 1, 1, 2)), ('The image has one hue and was used as a grey image.',))
+    """
+    channels, names = chosen_channels(image, contract, options), image.info.channel_names
+    unused = unused_note(channels, image.shape[0], names) if options.channels is None else None
+    used = sorted({channel for sources in channels for channel in sources})
+    if any(len(sources) > 1 for sources in channels):
+        ranges = intensity_ranges(image, channels, contract.percentiles)
+        return Inputs(channels, ranges, warnings=_without_contrast(ranges), unused=unused)
+    looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
+    levels = survey(image, looked, contract.percentiles)
+    fills = tuple(levels[c].fill if c in levels else None for c in range(image.shape[0]))
+    seen = without_fill(image, fills)
+    notes: tuple[str, ...] = ()
+    if options.channels is None and len(looked) > 1:
+        signal = find_signal(seen, levels)
+        if not signal.one_hue and looked != used:
+            signal = find_signal(seen, {channel: levels[channel] for channel in used})
+        channels, notes = _with_signal(channels, contract, signal, image, names)
+        unused = None if GREY in channels else unused
+    if any(len(sources) > 1 for sources in channels):
+        ranges = intensity_ranges(seen, channels, contract.percentiles)
+    else:
+        ranges = np.array([range_of(levels[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
+    left = {channel: levels[channel] for sources in channels for channel in sources}
+    ranges, warnings = _with_contrast(image, ranges, left)
+    return Inputs(channels, ranges, fills, notes, (*_fill_notes(levels, names), *warnings), unused)
+
+
+def _with_signal(
+    channels: ChannelMap, contract: Contract, signal: Signal, image: Image, names: tuple[str, ...]
+) -> tuple[ChannelMap, tuple[str, ...]]:
+    """Return the channel map without channels that have no signal, and a note about them."""
+    if not signal.empty:
+        return channels, ()
+    if signal.one_hue and image.shape[0] == 3 and image.dtype == np.uint8:
+        return grey_map(contract.channels, GREY), ("The image has one hue and was used as a grey image.",)
+    text = listed(signal.empty, names)
+    note = f"{text[0].upper()}{text[1:]} {'has' if len(signal.empty) == 1 else 'have'} no signal and"
+    if signal.one_hue:
+        strongest = listed([signal.strongest], names)
+        return grey_map(contract.channels, (signal.strongest,)), (
+            f"{note} only {strongest} was used, as a grey image.",
+        )
+    verb = "was" if len(signal.empty) == 1 else "were"
+    kept = tuple(tuple(channel for channel in sources if channel not in signal.empty) for sources in channels)
+    return kept, (f"{note} {verb} not used; choose others with `channels`.",)
+
+
+def _fill_notes(levels: dict[int, Levels], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a warning for each channel with missing pixels."""
+    return tuple(
+        f"In {listed([channel], names)}, {level.missing:.0%} of the pixels have the value {level.fill:g}, far outside "
+        "all other values; these pixels were taken as missing."
+        for channel, level in levels.items()
+        if level.fill is not None
+    )
+
+
+def _with_contrast(
+    image: Image, ranges: IntensityRanges, levels: dict[int, Levels]
+) -> tuple[IntensityRanges, tuple[str, ...]]:
+    """Return the ranges, with spans of 0 if all channels show only noise, and a warning about few grey levels."""
+    few = max((level.maximum - level.minimum + 1 for level in levels.values()), default=0.0)
+    if not ranges[:, 1].any() or image.dtype.kind not in "ui":
+        return ranges, _without_contrast(ranges)
+    if all(level.minimum == level.maximum or is_noise(image, channel, level) for channel, level in levels.items()):
+        empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
+        reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells were searched"
+        return empty, (f"The image shows no contrast: {reason}.",)
+    if few < FEW:
+        return ranges, (f"The image has only {few:.0f} grey levels; check whether the cells are real.",)
+    return ranges, ()
+
+
+def _without_contrast(ranges: IntensityRanges) -> tuple[str, ...]:
+    """Return a warning if all inputs are constant."""
+    return () if ranges[:, 1].any() else ("The image shows no contrast: all its pixels have one value.",)

@@ -1,0 +1,155 @@
+"""Images without a range: constant, noise of few grey levels, JPEG's pattern of noise; and dim cells that must stay."""
+
+import cv2
+import numpy as np
+import pytest
+
+import flowmask
+from flowmask.images.image import ArrayImage
+from flowmask.tiles.contrast import is_noise
+from flowmask.tiles.survey import survey
+from tests.conftest import needs_network
+from tests.tiles.test_signal import inputs_of
+
+
+def jpeg(grey, quality):
+    return cv2.imdecode(cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+
+
+def dark_field(seed, quality, levels=5, side=512):
+    noise = np.random.default_rng(seed).integers(0, levels, (side, side)).astype(np.uint8)
+    return noise if quality is None else jpeg(noise, quality)
+
+
+def field(seed, noise, dtype, side=256):
+    """(Y, X) float: read noise on a dark ground."""
+    random = np.random.default_rng(seed)
+    ground = 100 if dtype == np.uint16 else random.uniform(5, 15)
+    return (ground + random.normal(0, noise, (side, side))).clip(0)
+
+
+def shows_noise(pixels):
+    image = ArrayImage(pixels[None])
+    return is_noise(image, 0, survey(image, [0], (1.0, 99.0))[0])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("noise", [1.0, 2.0, 4.0])
+def test_read_noise_is_noise(noise, dtype):
+    found = [shows_noise(field(seed, noise, dtype).round().astype(dtype)) for seed in range(8)]
+    assert sum(found) >= 7
+
+
+def test_uneven_light_is_no_object():
+    y, x = np.mgrid[-1:1:256j, -1:1:256j]
+    found = [shows_noise((field(seed, 1.0, np.uint16) - 6 * (x**2 + y)).round().astype(np.uint16)) for seed in range(8)]
+    assert sum(found) >= 7
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("contrast", [3, 5, 10])
+@pytest.mark.parametrize("noise", [1.0, 2.0])
+@pytest.mark.parametrize("diameter", [6, 12, 24, 60])
+@pytest.mark.parametrize("count", [1, 5])
+def test_dim_cells_are_no_noise(count, diameter, noise, contrast, dtype):
+    y, x = np.mgrid[:256, :256]
+    for seed in range(5):
+        pixels = field(seed, noise, dtype)
+        for cy, cx in np.random.default_rng(seed).integers(diameter // 2 + 2, 254 - diameter // 2, (count, 2)):
+            pixels += contrast * (np.hypot(y - cy, x - cx) <= diameter / 2)
+        assert not shows_noise(pixels.round().clip(0).astype(dtype))
+
+
+@pytest.mark.parametrize("contrast", [3, 5, 10])
+@pytest.mark.parametrize("diameter", [5, 12])
+def test_many_dim_cells_are_no_noise(diameter, contrast):
+    y, x = np.mgrid[:256, :256]
+    for seed in range(5):
+        pixels = field(seed, 1.5, np.uint8)
+        for cy, cx in np.random.default_rng(seed).integers(0, 256, (200, 2)):
+            pixels += contrast * (np.hypot(y - cy, x - cx) <= diameter / 2)
+        assert not shows_noise(pixels.round().clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("contrast", [8, 20, 40])
+def test_single_pixels_that_exceed_the_noise_are_no_noise(contrast):
+    for seed in range(5):
+        pixels = field(seed, 1.0, np.uint8)
+        pixels[tuple(np.random.default_rng(seed).integers(0, 256, (2, 3)))] += contrast
+        assert not shows_noise(pixels.round().clip(0).astype(np.uint8))
+
+
+@pytest.mark.parametrize("quality", [60, 75, 90])
+@pytest.mark.parametrize("diameter", [24, 40])
+def test_dim_cells_in_a_jpeg_are_no_noise(diameter, quality):
+    y, x = np.mgrid[:256, :256]
+    for seed in range(5):
+        pixels = field(seed, 1.0, np.uint8)
+        cy, cx = np.random.default_rng(seed).integers(diameter, 256 - diameter, 2)
+        pixels += 6 * (np.hypot(y - cy, x - cx) <= diameter / 2)
+        assert not shows_noise(jpeg(pixels.round().astype(np.uint8), quality))
+
+
+@needs_network
+@pytest.mark.parametrize(("seed", "quality"), [(0, 40), (1, 40), (2, 40), (3, None)])
+def test_a_dark_field_has_no_cells_and_a_warning(network, seed, quality):
+    result = flowmask.segment(dark_field(seed, quality), network)
+    assert len(result.cells) == 0
+    assert not result.labels.any()
+    assert "The image shows no contrast: its" in result.warnings[0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.bool_])
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_constant_image_has_no_range_and_a_warning(dtype, value):
+    inputs = inputs_of(np.full((80, 80), value, dtype))
+    assert not inputs.ranges[:, 1].any()
+    assert inputs.warnings == ("The image shows no contrast: all its pixels have one value.",)
+
+
+def test_few_levels_that_show_something_are_used_with_a_warning():
+    pixels = np.zeros((128, 128), np.uint8)
+    pixels[40:60, 40:60] = 4
+    inputs = inputs_of(pixels)
+    assert inputs.ranges[0].tolist() == [0, 4]
+    assert inputs.warnings == ("The image has only 5 grey levels; check whether the cells are real.",)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill"),
+    [(np.uint16, 0), (np.uint16, 65535), (np.int16, -9999), (np.float32, -9999), (np.float32, 1e20), (np.float64, 0)],
+)
+def test_missing_pixels_do_not_count(dtype, fill):
+    y, x = np.mgrid[:200, :200]
+    pixels = (5000 + 900 * (np.hypot(y % 50 - 25, x % 50 - 25) < 12)).astype(dtype)
+    pixels += np.random.default_rng(0).integers(0, 20, pixels.shape).astype(dtype)
+    expected = inputs_of(pixels[:, 50:])
+    pixels[:, :50] = fill
+    inputs = inputs_of(pixels)
+    assert inputs.fills == (float(dtype(fill)),)
+    np.testing.assert_array_equal(inputs.ranges, expected.ranges)
+    assert inputs.warnings[0].startswith(f"In channel 1, 25% of the pixels have the value {fill:g}, far outside")
+
+
+@needs_network
+def test_cells_beside_missing_pixels_are_found(network):
+    y, x = np.mgrid[:200, :200]
+    pixels = (100 + 1000 * (np.hypot(y % 50 - 25, x % 50 - 25) < 12)).astype(np.float32)
+    pixels += np.random.default_rng(0).normal(0, 5, pixels.shape).astype(np.float32)
+    pixels[:, :50] = -99999
+    result = flowmask.segment(pixels, network, diameter=24)
+    assert len(result.cells) == 12
+    assert not result.labels[:, :50].any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_dark_ground_and_saturated_cells_are_not_missing(dtype):
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:200, :200]
+    cells = np.hypot(y % 50 - 25, x % 50 - 25) < 12
+    ground = random.integers(0, 30, cells.shape)
+    soft = cv2.GaussianBlur(np.where(cells, 400.0, ground), (0, 0), 1.5)
+    for pixels in (np.where(cells, ground + 100, 0), soft.clip(0, 255), np.where(cells, 255, 0)):
+        assert inputs_of(pixels.astype(dtype)).fills == (None,)
+    if dtype == np.uint8:
+        assert inputs_of(np.where(cells, 255, ground).astype(dtype)).fills == (None,)
