@@ -21,7 +21,7 @@ INTERRUPTED, NOT_REACHED = "interrupted", "not reached"
 """The status of a file. Skipped: its labels were finished before the run. Not reached: the run ended before it."""
 PACKAGES = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "numba", "tifffile", "imagecodecs", "opencv-python-headless",
-    "scikit-image",
+    "scikit-image", "pylibCZIrw", "nd2", "liffile",
 )  # fmt: skip
 """Packages that a run can use; the record has the versions of the installed ones."""
 
@@ -32,6 +32,18 @@ class Opened:
 
     suffixes: Sequence[str]
     """The suffix of each frame's label file, such as "_t001"; ("",) for a file of one image."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """How far the work on an image has come."""
+
+    file: str
+    """Path of the image file."""
+    frame: str | None
+    """Which frame of a series, such as t001; None for a file of one image."""
+    fraction: float
+    """Finished fraction, 0 to 1."""
 
 
 @dataclass(frozen=True)

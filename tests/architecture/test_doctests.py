@@ -24,15 +24,20 @@ VENDOR = "it needs a package that is not part of the run-time set, and a file of
 OBJECT = "its argument is a page or a series of tifffile, which a short example cannot make"
 WRITER = "it is a step of `write_outputs`, which has an example"
 SAVES = "its arguments are those of an image in the midst of a run; `write_outputs` has an example"
+VENDOR = "its argument is a file of a microscope's vendor"
 WITHOUT = {
-    "cli.py: console": PROCESS,
-    "families/__init__.py: preload": TERMINAL,
     "images/old_jpeg.py: decode_old_jpeg": OBJECT,
-    "images/tiff_info.py: describe": OBJECT,
-    "images/tiff_info.py: display_only": OBJECT,
     "images/vendors/czi.py: open_czi": VENDOR,
     "images/vendors/lif.py: open_lif": VENDOR,
     "images/vendors/nd2.py: open_nd2": VENDOR,
+    "runs/process.py: run": PROCESS,
+    "runs/process.py: set_up_logging": TERMINAL,
+    "runs/process.py: start": PROCESS,
+    "runs/process_file.py: prepare_from": PROCESS,
+    "cli.py: console": PROCESS,
+    "families/__init__.py: preload": TERMINAL,
+    "images/tiff_info.py: describe": OBJECT,
+    "images/tiff_info.py: display_only": OBJECT,
     "images/vendors/planes.py: stacks": VENDOR,
     "kernels/build.py: main": PROCESS,
     "kernels/compiled.py: inlined": DECORATOR,
@@ -47,11 +52,7 @@ WITHOUT = {
     "outputs/table.py: write_table": WRITER,
     "runs/batch.py: complain": TERMINAL,
     "runs/batch.py: run": PROCESS,
-    "runs/process.py: run": PROCESS,
-    "runs/process.py: set_up_logging": TERMINAL,
-    "runs/process.py: start": PROCESS,
     "runs/process_file.py: prepare": PROCESS,
-    "runs/process_file.py: prepare_from": PROCESS,
     "runs/worker.py: in_worker": PROCESS,
 }
 """Public functions that may do without an example, and why a short one cannot be checked by hand."""
