@@ -30,6 +30,7 @@ WITHOUT = {
     "images/vendors/czi.py: open_czi": VENDOR,
     "images/vendors/lif.py: open_lif": VENDOR,
     "images/vendors/nd2.py: open_nd2": VENDOR,
+    "runs/process.py: nothing": PROCESS,
     "runs/process.py: run": PROCESS,
     "runs/process.py: set_up_logging": TERMINAL,
     "runs/process.py: start": PROCESS,
@@ -38,7 +39,6 @@ WITHOUT = {
     "families/__init__.py: preload": TERMINAL,
     "images/tiff_info.py: describe": OBJECT,
     "images/tiff_info.py: display_only": OBJECT,
-    "images/vendors/planes.py: stacks": VENDOR,
     "kernels/build.py: main": PROCESS,
     "kernels/compiled.py: inlined": DECORATOR,
     "kernels/compiled.py: kernel": DECORATOR,
@@ -50,9 +50,9 @@ WITHOUT = {
     "outputs/overlay.py: write_overlay": WRITER,
     "outputs/rois.py: write_rois": WRITER,
     "outputs/table.py: write_table": WRITER,
-    "runs/batch.py: complain": TERMINAL,
     "runs/batch.py: run": PROCESS,
     "runs/process_file.py: prepare": PROCESS,
+    "runs/screen.py: complain": TERMINAL,
     "runs/worker.py: in_worker": PROCESS,
 }
 """Public functions that may do without an example, and why a short one cannot be checked by hand."""
