@@ -31,7 +31,8 @@ HEAD = """# Results
 section again. Each section names the commit that was measured. Where its record is not in `bench/results/`, the section
 holds the figures that the benchmark of that commit printed, with today's names of commands and columns. The machine was
 shared with other work: compare numbers within a section, not the seconds of different sections. Measurements of a
-container are not on this page.
+container are not on this page. `../shared/data` is a folder of labelled images beside the checkout; they are not in
+the repository, and `models/README.md` names their sources.
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .errors import Cancelled as Cancelled
 from .errors import FlowmaskError as FlowmaskError
 from .errors import ImageError as ImageError
 from .errors import InputError as InputError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .api import segment as segment
     from .api import segment_rows as segment_rows
     from .labels.cells import CellTable as CellTable
+    from .labels.verdict import Verdict as Verdict
     from .options import Output as Output
     from .options import Runtime as Runtime
     from .options import Segmentation as Segmentation
@@ -30,12 +32,14 @@ _MODULES = {
     "Result": "pipeline",
     "Runtime": "options",
     "Segmentation": "options",
+    "Verdict": "labels.verdict",
     "load_network": "api",
     "open_frames": "api",
     "segment": "api",
     "segment_rows": "api",
 }
 __all__ = [
+    "Cancelled",
     "CellTable",
     "FlowmaskError",
     "ImageError",
@@ -48,6 +52,7 @@ __all__ = [
     "Runtime",
     "Segmentation",
     "SettingsError",
+    "Verdict",
     "__version__",
     "load_network",
     "open_frames",

@@ -71,7 +71,8 @@ class MapCache:
         self.diameter: float | None = None
         """The cell diameter in image px that the cached rows were computed with; None if there are no rows."""
         with _as_output_error(path):
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            system = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # O_BINARY is Windows'
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | system
             self._file = os.fdopen(os.open(path, flags, 0o666), "a+b")
             if not _lock_patiently(self._file.fileno()):
                 self._file.close()

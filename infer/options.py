@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from ast import literal_eval
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -390,6 +390,21 @@ class Options:
     segmentation: Segmentation = Segmentation()
     runtime: Runtime = Runtime()
     output: Output = Output()
+
+
+def options_from(values: Mapping[str, Mapping[str, Any]]) -> Options:
+    """Return the options from the dictionary of a record `Options`; tuples may have become lists, as JSON makes them.
+
+    >>> options_from({"segmentation": {"channels": [3, 1, 0]}}).segmentation.channels
+    (3, 1, 0)
+    """
+    records: dict[str, Any] = {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
+    return Options(
+        **{
+            key: records[key](**{name: tuple(one) if isinstance(one, list) else one for name, one in record.items()})
+            for key, record in values.items()
+        }
+    )
 
 
 def values_that_change(options: Options, changes: tuple[str, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from .families import check_options, family_of
 from .images.image import Image
 from .labels.cells import CellTable, CellTableBuilder
 from .labels.labels import Labels
+from .labels.verdict import Verdict, judge
 from .map_cache import MapCache
 from .network.halving import Halving
 from .network.session import Network
@@ -27,8 +28,10 @@ from .tiles.plan import ImagePlan
 from .tiles.rescale import NormalisedView, network_length
 from .tiles.survey import without_fill
 
-Progress = Callable[[float], None]
-"""Called from time to time with the finished fraction of the image, from 0 to 1."""
+Progress = Callable[[float], object]
+"""Called from time to time, also in another thread, with the finished fraction of the image, from 0 to 1.
+
+An exception that it raises ends the work and is raised to the caller."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Result:
     """The place, size and quality of each cell; its len() is the number of cells."""
     diameter: float
     """Cell diameter in px of the image, given or estimated; it determines the scale of the network image."""
+    verdict: Verdict
+    """Whether the labels are probably right: good, check or poor, with the reasons."""
     notes: tuple[str, ...] = ()
     """What was decided for this image, such as the channels that were used, one sentence each."""
     warnings: tuple[str, ...] = ()
@@ -63,6 +68,8 @@ def segment_image(
     >>> len(segment_image(disk, load_network(), Segmentation(diameter=28)).cells)
     1
     """
+    if progress:
+        progress(0.0)
     plan = plan_image(image, network, options, runtime)
     labels = np.empty(plan.shape, np.int32)
     top, cells = 0, CellTableBuilder()
@@ -71,7 +78,7 @@ def segment_image(
         top += len(rows)
     table = cells.table()
     notes, warnings = plan.messages(len(table))
-    return Result(labels, table, plan.diameter, (*image.info.notes, *notes), warnings)
+    return Result(labels, table, plan.diameter, judge(table, plan), (*image.info.notes, *notes), warnings)
 
 
 def label_rows(
@@ -119,16 +126,16 @@ def plan_image(
     contract = network.contract
     check_options(contract, options)
     chosen_channels(image, contract, options)
-    diameter = diameter or options.diameter_in_pixels(image.info.pixel_size_um)
+    diameter, estimate = diameter or options.diameter_in_pixels(image.info.pixel_size_um), None
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
         inputs = find_inputs(image, contract, options)
     else:
         inputs = find_inputs(image, contract, options)
-        estimate = family_of(contract).estimate_diameter
         seen = without_fill(image, inputs.fills)
-        diameter = estimate(seen, network, inputs.channels, inputs.ranges, runtime.threads)
+        estimate = family_of(contract).estimate_diameter(seen, network, inputs.channels, inputs.ranges, runtime.threads)
+        diameter = estimate.diameter
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
     shape = image.shape[1], image.shape[2]
@@ -208,6 +215,8 @@ def _maps(
         for part in cache.parts(plan.columns.length, plan.contract.map_channels):
             yield part
             done += part.shape[1]
+        if progress:
+            progress(done / height)
     for part in run_tiles(image, network, plan, (done, height)):
         if cache:
             cache.append(part)

@@ -1,6 +1,6 @@
 """Accuracy for each held-out source, with estimated and with true cell diameters.
 
-    python -m bench.quality.scores --data ../shared/data [--model FILE.onnx] [--augment] [--simulated N]
+    python -m bench.quality.scores --data DATA [--model FILE.onnx] [--augment] [--simulated N]
         [--plot FILE.png]
 
 The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95, and Dice (which is the

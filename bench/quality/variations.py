@@ -1,6 +1,6 @@
 """What changes F1: the options of the engine, changes of the images, and unusual sizes of the cells.
 
-    python -m bench.quality.variations --data ../shared/data [--model FILE.onnx] [--each 6]
+    python -m bench.quality.variations --data DATA [--model FILE.onnx] [--each 6]
         [--only options images sizes]
 
 All parts give F1 at IoU 0.5 by the challenge's rules, as the mean over the images of a source.

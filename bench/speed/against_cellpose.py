@@ -1,6 +1,6 @@
 """Flowmask against cellpose 3.1: time and memory of one image, labels of real images, speed of the flow dynamics.
 
-    python -m bench.speed.against_cellpose --data ../shared/data [--only image labels dynamics]
+    python -m bench.speed.against_cellpose --data DATA [--only image labels dynamics]
         [--checkpoint CHECKPOINT.pt] [--large]
 
 cellpose runs in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default), each engine in a process of

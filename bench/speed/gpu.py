@@ -1,6 +1,6 @@
 """All GPU measurements in one run of less than eight minutes: labels, speed, memory, and cellpose.
 
-    sh bench/gpu.sh [--smoke] [--data ../shared/data] [--side 10000] [--limit 450]
+    sh bench/gpu.sh [--smoke] [--data DATA] [--side 10000] [--limit 450]
 
 * labels: those of the CPU against those of the GPU in single and in half precision, on simulated and, if there are any,
   on real images; also the maps in single precision, which would differ by some 0.001 if they were computed in TF32;

@@ -32,8 +32,9 @@ from bench.trust.samples import samples
 from flowmask.errors import ImageError
 from flowmask.images.image import open_image
 from flowmask.runs.jobs import Job
+from flowmask.runs.process import Segment
 from flowmask.runs.record import DONE, FAILED, Outcome
-from flowmask.runs.worker import Segment, in_worker
+from flowmask.runs.worker import in_worker
 from flowmask.system.memory import peak_memory
 
 SECONDS = 20
@@ -151,7 +152,7 @@ def fuzz(first: int, count: int, seed: int, folder: Path) -> Iterator[Verdict]:
         limit = _size() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        return lambda job: iter([_read(job.path, mutated(originals, seed, int(job.path.name))[1])])
+        return lambda job, _: iter([_read(job.path, mutated(originals, seed, int(job.path.name))[1])])
 
     for job, outcome in zip(jobs, in_worker(prepare, jobs), strict=True):
         index = int(job.path.name)

@@ -20,7 +20,7 @@ from ..network.session import Network, OnnxNetwork
 from ..options import Runtime, Segmentation, named
 from ..tiles.channels import ChannelMap
 from ..tiles.normalise import IntensityRanges
-from ..tiles.plan import ImagePlan
+from ..tiles.plan import DiameterEstimate, ImagePlan
 from .blocks import LabelBlock, Maps
 
 FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family"}
@@ -37,7 +37,7 @@ class Family:
     """Fields of `Segmentation` that it uses in addition to `COMMON`."""
     halo: int
     """Most network rows above and below a block that can change its labels."""
-    estimate_diameter: Callable[[Image, Network, ChannelMap, IntensityRanges, int], float]
+    estimate_diameter: Callable[[Image, Network, ChannelMap, IntensityRanges, int], DiameterEstimate]
     """(image, network, channels, ranges, threads) -> the estimated cell diameter in px of the image."""
     label_rows: Callable[[Iterable[Maps], ImagePlan, CellTableBuilder], Iterator[Labels]]
     """(rows of maps from the top down, plan, empty table) -> labels (n, X) int32 from the top down, numbered by first

@@ -20,16 +20,18 @@ KINDS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",
+    b"ZISRAWFILE": "CZI",
+    b"\xda\xce\xbe\x0a": "ND2",
+    b"\x70\0\0\0": "LIF",
 }
 """First bytes of the formats that Flowmask reads."""
+LIF_TEST = b"\x2a"
+"""The ninth byte of a LIF file, whose first bytes alone would say little."""
 OTHERS = {
     b"GIF8": "GIF",
     b"RIFF": "WebP or AVI",
-    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\0\0\0\x0cjP  ": "JPEG 2000, as old Nikon ND2 files are",
     b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"ZISRAWFILE": "Zeiss CZI",
-    b"\xda\xce\xbe\x0a": "Nikon ND2",
-    b"\x70\0\0\0": "Leica LIF",
     b"\xd0\xcf\x11\xe0": "Microsoft compound document, as Olympus OIB and Zeiss ZVI are",
     b"\x89HDF": "HDF5",
     b"\x93NUMPY": "NumPy",
@@ -53,7 +55,8 @@ def kind_of(head: bytes) -> str | None:
     >>> kind_of(b"II*\0"), kind_of(b"GIF89a")
     ('TIFF', None)
     """
-    return next((kind for magic, kind in KINDS.items() if head.startswith(magic)), None)
+    kind = next((kind for magic, kind in KINDS.items() if head.startswith(magic)), None)
+    return None if kind == "LIF" and head[8:9] != LIF_TEST else kind
 
 
 def read_kind(path: Path) -> str | None:

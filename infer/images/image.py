@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -244,11 +245,21 @@ def _open_raster(path: Path, kind: str, chosen: bool) -> Sequence[Stack]:
     return [OneImage(Described(pixels, info))]
 
 
+def _open_vendor(path: Path, kind: str, chosen: bool) -> Sequence[Stack]:
+    """Open a file with the module of its format, which imports its package: one of the extra `formats`."""
+    module = import_module(f".vendors.{kind.lower()}", __package__)
+    positions: Sequence[Stack] = getattr(module, f"open_{kind.lower()}")(path, kind, chosen)
+    return positions
+
+
 READERS: dict[str, Callable[[Path, str, bool], Sequence[Stack]]] = {
     "TIFF": _open_tiff,
     "PNG": _open_raster,
     "JPEG": _open_raster,
     "BMP": _open_raster,
+    "CZI": _open_vendor,
+    "ND2": _open_vendor,
+    "LIF": _open_vendor,
 }
 """The function that opens a file of each format: (path, format, whether a plane was chosen) -> positions.
 

@@ -74,7 +74,7 @@ def allocate(shape: Sequence[int], dtype: np.dtype[np.generic]) -> tuple[Pixels,
         return np.empty(shape, dtype), None
     try:
         with tempfile.TemporaryFile() as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            _reserve(file.fileno(), size)
             mapping = mmap.mmap(file.fileno(), size)
     except OSError as error:
         raise ImageError(
@@ -82,6 +82,14 @@ def allocate(shape: Sequence[int], dtype: np.dtype[np.generic]) -> tuple[Pixels,
             f"({error.strerror or error}); set TMPDIR to a folder with more space."
         ) from error
     return np.ndarray(shape, dtype, mapping), mapping
+
+
+def _reserve(file: int, size: int) -> None:
+    """Give a file its size, and its space on the disk where the system can reserve it: Linux can, macOS cannot."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.ftruncate(file, size)
 
 
 def hold(pixels: Pixels) -> HeldPixels:
@@ -104,11 +112,13 @@ def hold(pixels: Pixels) -> HeldPixels:
 def release(mapping: mmap.mmap | None) -> None:
     """Free the memory that a memory map occupies. The values stay in the file and are read again when needed.
 
+    This has no effect on Windows, which frees such memory by itself when it is short.
+
     >>> mapping = mmap.mmap(-1, mmap.PAGESIZE)
     >>> mapping[:5] = b"cells"
     >>> release(mapping)
     >>> mapping[:5]
     b'cells'
     """
-    if mapping is not None:
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)

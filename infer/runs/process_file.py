@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
@@ -29,17 +29,17 @@ from ..labels.provenance import (
     maps_origin,
 )
 from ..labels.store import LabelStore
+from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
-from ..options import Options
-from ..pipeline import label_rows, plan_image
+from ..options import Options, options_from
+from ..pipeline import Progress, label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from .jobs import Job
-from .progress import ProgressBar
-from .record import DONE, SKIPPED, Opened, Outcome, failure
-from .worker import Segment
+from .process import Report, Segment, nothing
+from .record import DONE, SKIPPED, Advanced, Opened, Outcome, failure
 
 T = TypeVar("T")
 MANY = 10**9
@@ -99,12 +99,17 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     return partial(_outcomes, setup)
 
 
+def prepare_from(model: str, options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
+    """Return the result of `prepare` for arguments that JSON can store."""
+    return prepare(Path(model), options_from(options), resume, map(Path, targets))
+
+
 def _preload() -> None:
     with suppress(Exception):  # a failed import is repeated where the module is used, and reported there
         preload()
 
 
-def _outcomes(setup: Setup, job: Job) -> Iterator[Opened | Outcome]:
+def _outcomes(setup: Setup, job: Job, report: Report = nothing) -> Iterator[Opened | Outcome]:
     """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on."""
     begun = time.perf_counter()
     source = _measured(setup, job, lambda: _open(setup, job), begun)
@@ -116,7 +121,7 @@ def _outcomes(setup: Setup, job: Job) -> Iterator[Opened | Outcome]:
         suffix = source.suffixes[number]
         frame = replace(job, target=frame_path(job.target, suffix), frame=number)
         name = suffix.strip("_") or None
-        outcome = _measured(setup, frame, partial(_processed, setup, frame, source), begun, name)
+        outcome = _measured(setup, frame, partial(_processed, setup, frame, source, report), begun, name)
         yield replace(outcome, frame=name, frames=len(source.suffixes))
         begun = time.perf_counter()
 
@@ -143,7 +148,7 @@ def _measured(setup: Setup, job: Job, work: Callable[[], T], begun: float, frame
     return replace(
         outcome,
         seconds=time.perf_counter() - begun,
-        peak_memory=peak_memory(),
+        peak_memory=peak_memory() or None,
         peak_gpu_memory=setup.network.used_gpu_memory(),
         device=setup.network.device,
         fallback=setup.network.fallback,
@@ -181,7 +186,7 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     return _skipped(job, provenance, others) if all(path.is_file() for path in others) else None
 
 
-def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
+def _processed(setup: Setup, job: Job, source: Source, report: Report) -> Outcome:
     """Segment one frame of a file, whose label file is the one of ``job``; with --resume, skip finished labels."""
     suffix = source.suffixes[job.frame]
     identity = source.fingerprint + suffix
@@ -195,7 +200,11 @@ def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
     cached_maps = maps_path(job.target)
     origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
     maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
-    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin)
+
+    def progress(fraction: float) -> None:
+        report(Advanced(str(job.path), suffix.strip("_") or None, fraction))
+
+    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, progress)
     try:
         with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
             outcome = segmented(cache)
@@ -206,26 +215,29 @@ def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
 
 
 def _segmented(
-    setup: Setup, job: Job, open_one: Callable[[], Image], origin: Origin, cache: MapCache | None
+    setup: Setup,
+    job: Job,
+    open_one: Callable[[], Image],
+    origin: Origin,
+    progress: Progress,
+    cache: MapCache | None,
 ) -> Outcome:
     """Segment one image and write its label files."""
-    bar = ProgressBar(job.path.name)
     options = setup.options
-    try:
-        image = open_one()
-        with LabelStore(job.target.parent, image.shape[1:]) as store:
-            cached_diameter = cache.diameter if cache else None
-            plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
-            cells = CellTableBuilder()
-            for rows in label_rows(image, setup.network, plan, cells, bar, cache):
-                store.append(rows)
-            bar.close()
-            about = description(origin, store.cells, plan.diameter)
-            pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
-            saved = _save_others(setup, job, image, cells.table(), pixel_size, store)
-            written = write_labels(job.target, store, options.output.ids, about, pixel_size)
-    finally:
-        bar.close()
+    progress(0.0)
+    image = open_one()
+    with LabelStore(job.target.parent, image.shape[1:]) as store:
+        cached_diameter = cache.diameter if cache else None
+        plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
+        cells = CellTableBuilder()
+        for rows in label_rows(image, setup.network, plan, cells, progress, cache):
+            store.append(rows)
+        about = description(origin, store.cells, plan.diameter)
+        pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
+        table = cells.table()
+        saved = _save_others(setup, job, image, table, pixel_size, store)
+        written = write_labels(job.target, store, options.output.ids, about, pixel_size)
+    verdict = judge(table, plan)
     notes, warnings = plan.messages(store.cells)
     return Outcome(
         str(job.path),
@@ -234,6 +246,8 @@ def _segmented(
         outputs=tuple(map(str, saved)),
         cells=store.cells,
         diameter=plan.diameter,
+        verdict=verdict.level,
+        reasons=verdict.reasons,
         notes=(*image.info.notes, *notes),
         warnings=warnings,
     )

@@ -21,7 +21,7 @@ INTERRUPTED, NOT_REACHED = "interrupted", "not reached"
 """The status of a file. Skipped: its labels were finished before the run. Not reached: the run ended before it."""
 PACKAGES = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "numba", "tifffile", "imagecodecs", "opencv-python-headless",
-    "scikit-image",
+    "scikit-image", "pylibCZIrw", "nd2", "liffile",
 )  # fmt: skip
 """Packages that a run can use; the record has the versions of the installed ones."""
 
@@ -32,6 +32,18 @@ class Opened:
 
     suffixes: Sequence[str]
     """The suffix of each frame's label file, such as "_t001"; ("",) for a file of one image."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """How far the work on an image has come."""
+
+    file: str
+    """Path of the image file."""
+    frame: str | None
+    """Which frame of a series, such as t001; None for a file of one image."""
+    fraction: float
+    """Finished fraction, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +68,14 @@ class Outcome:
     """Number of cells."""
     diameter: float | None = None
     """Cell diameter in px of the image, given or estimated."""
+    verdict: str | None = None
+    """good, check or poor (`flowmask.labels.verdict.Verdict`); None unless the file was segmented in this run."""
+    reasons: Sequence[str] = ()
+    """Why the verdict is not good, one sentence each."""
     seconds: float | None = None
     """Duration."""
     peak_memory: int | None = None
-    """Most bytes of memory that the process used while it worked on the file."""
+    """Most bytes of memory that the process used while it worked on the file; None if the system does not tell."""
     peak_gpu_memory: int | None = None
     """Most bytes of GPU memory that the process had used when the file was finished; None without a GPU."""
     device: str | None = None

@@ -1,22 +1,17 @@
 """Segment files in a worker process, so that a file that crashes the process does not stop the other files.
 
 Decoders, ONNX Runtime and compiled code can crash, and the system kills a process that uses too much memory. Python
-cannot catch either as an exception. The parent process does not import these libraries, so it can be forked quickly
-and safely.
+cannot catch either as an exception.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
-import sys
-import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from .. import errors
@@ -24,28 +19,31 @@ from ..errors import FlowmaskError, RunError
 from ..labels.paths import frame_path, remove_partials
 from ..options import named
 from .jobs import Job
-from .record import Opened, Outcome, failure
-from .signals import HEEDED
+from .process import KINDS, Report, Segment, nothing, start
+from .record import Advanced, Opened, Outcome, failure
 
-Segment = Callable[[Job], Iterator[Opened | Outcome]]
-"""Segments one file: yields that it was opened, then the outcome of each frame; or one outcome. Raises no errors."""
+KILLED = -9
+"""Exit code of a process that was ended by SIGKILL, as Linux does when memory runs out."""
 
 
-def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outcome]:
+def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job], report: Report = nothing) -> Iterator[Outcome]:
     """Yield the outcomes of every job, segmented in a worker process.
 
-    prepare: runs in the worker and returns the function that segments a file. If the worker ends during a job, its
-    present frame fails, and a new worker continues with the next one. A new worker also follows after an outcome that
-    is `last`.
-    Raises the FlowmaskError that ``prepare`` raises, and RunError if the worker ends during ``prepare``. When the
-    generator is closed, the worker is killed and partial files are removed.
+    prepare: runs in the worker and returns the function that segments a file; report: gets the progress, in this
+    process, while the caller waits for an outcome. If the worker ends during a job, its present frame fails, and a new
+    worker continues with the next one. A new worker also follows after an outcome that is `last`. Raises the
+    FlowmaskError that ``prepare`` raises, and RunError if the worker ends during ``prepare``. When the generator is
+    closed, the worker is killed and partial files are removed.
     """
     remaining = _Remaining(jobs)
     while remaining.jobs:
         died = True
         try:
-            with _Worker(prepare, remaining.jobs) as worker:
+            with _Worker(prepare, list(remaining.jobs)) as worker:
                 for message in worker.messages():
+                    if isinstance(message, Advanced):
+                        report(message)
+                        continue
                     if isinstance(message, Opened):
                         remaining.suffixes = message.suffixes
                         continue
@@ -97,36 +95,19 @@ class _Remaining:
 class _Worker:
     """A process that works on jobs one after the other; a context manager that kills it at the end."""
 
-    def __init__(self, prepare: Callable[[], Segment], jobs: Iterable[Job]) -> None:
-        results, results_end = os.pipe()
-        # The worker ends itself when this pipe is closed, so it does not outlive the parent process.
-        lifeline, self._lifeline_end = os.pipe()
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(AttributeError, OSError, ValueError):  # closed or full: what it lost does not matter
-                stream.flush()
-        mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
-        self._pid = os.fork()
-        if not self._pid:
-            os.close(self._lifeline_end)
-            _serve(prepare, jobs, results_end, lifeline)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask_before)
-        os.close(results_end)
-        os.close(lifeline)
-        self._results = open(results, encoding="ascii")  # noqa: SIM115 (closed by __exit__)
+    def __init__(self, prepare: Callable[[], Segment], jobs: Sequence[Job]) -> None:
+        self._process = start(prepare, jobs)
         self._exit_code = 0
 
     def __enter__(self) -> _Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        os.close(self._lifeline_end)
-        self._results.close()
+        self._exit_code = self._process.end()
 
-    def messages(self) -> Iterator[Opened | Outcome]:
+    def messages(self) -> Iterator[Advanced | Opened | Outcome]:
         """Yield messages until the process ends. Raises the FlowmaskError that ``prepare`` raised in the process."""
-        first_line = self._results.readline()
+        first_line = self._process.results.readline()
         if not first_line.endswith("\n"):
             raise RunError(
                 "the worker process ended while it opened the network, which may be damaged or too large; choose "
@@ -136,14 +117,14 @@ class _Worker:
         if failure:
             error_name, message = failure
             raise getattr(errors, error_name)(message)
-        for line in self._results:
+        for line in self._process.results:
             if line.endswith("\n"):
-                values = json.loads(line)
-                yield Opened(**values) if values.keys() == {"suffixes"} else Outcome(**values)
+                kind, values = json.loads(line)
+                yield KINDS[kind](**values)
 
     def cause_of_death(self) -> str:
         """Return why the process ended early and what to do, as an error message; call it after the context."""
-        if self._exit_code == -signal.SIGKILL:
+        if self._exit_code == KILLED:
             return f"the worker process was killed, probably because memory ran out; set a smaller {named('memory')}."
         if self._exit_code < 0:
             name = signal.Signals(-self._exit_code).name
@@ -155,47 +136,3 @@ class _Worker:
             f"the worker process ended (exit code {self._exit_code}), probably because memory ran out; use a machine "
             "with more memory."
         )
-
-
-def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int, lifeline: int) -> None:
-    """Work on the jobs in the worker process, send the outcome of each, and end the process.
-
-    The first line sent is null, or the name and message of the FlowmaskError that ``prepare`` raised; each further line
-    is an `Opened` or an `Outcome`. All lines are JSON.
-    """
-    code = 1
-    try:
-        for number in HEEDED:
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
-        threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-        # Numba imports scipy.linalg, which is slow and hangs if memory is short. The worker does not use it.
-        sys.modules.setdefault("scipy.linalg", None)  # type: ignore[arg-type]
-        try:
-            segment = prepare()
-        except FlowmaskError as error:
-            _send(results_end, [type(error).__name__, str(error)])
-        else:
-            _send(results_end, None)
-            for job in jobs:
-                for message in segment(job):
-                    _send(results_end, asdict(message))
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with suppress(AttributeError, OSError, ValueError):
-            sys.stderr.flush()
-        os._exit(code)
-
-
-def _send(results_end: int, message: object) -> None:
-    """Write one line of JSON to the parent process."""
-    with open(results_end, "w", encoding="ascii", closefd=False) as file:
-        file.write(json.dumps(message) + "\n")
-
-
-def _end_with_parent(lifeline: int) -> None:
-    """End this process when the parent process ends: nothing is written to the pipe, so reading waits for its end."""
-    os.read(lifeline, 1)
-    os._exit(1)

@@ -6,7 +6,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..errors import OutputError
@@ -24,6 +24,19 @@ def partial_path(path: Path, writer: int = 0) -> Path:
     ('.a_label.tiff.partial', '.a_label.tiff.2.partial')
     """
     return path.with_name(f".{path.name}.{writer}.partial" if writer else f".{path.name}.partial")
+
+
+LOCKED_WHILE_OPEN = os.name == "nt"
+"""Whether the system refuses to remove or rename an open file, as Windows does, which has no `fcntl`."""
+
+
+def _unlink(partial: Path) -> bool:
+    """Remove a partial file if it exists; return False if the system refuses because a live process has it open."""
+    try:
+        partial.unlink(missing_ok=True)
+    except PermissionError:
+        return False
+    return True
 
 
 def lock(file: int) -> bool:
@@ -58,6 +71,8 @@ def _claim(path: Path) -> tuple[Path, int]:
     """Open and lock a partial file of ``path`` that no live process writes; return its name and descriptor."""
     for writer in range(MOST_WRITERS):
         partial = partial_path(path, writer)
+        if LOCKED_WHILE_OPEN and not _unlink(partial):
+            continue
         file = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
         if lock(file) and _is_at(file, partial):
             os.ftruncate(file, 0)
@@ -97,6 +112,9 @@ def remove_partial(path: Path) -> None:
     with _as_output_error(path):
         for writer in range(MOST_WRITERS):
             partial = partial_path(path, writer)
+            if LOCKED_WHILE_OPEN:
+                _unlink(partial)
+                continue
             try:
                 file = os.open(partial, os.O_RDWR)
             except FileNotFoundError:
@@ -126,16 +144,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     with _as_output_error(path):
         partial, file = _claim(path)
-        try:
-            yield partial
-            os.fsync(file)
-            os.replace(partial, path)
-            _sync_folder(path.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(file)
+        with ExitStack() as closing:
+            closing.callback(os.close, file)
+            try:
+                yield partial
+                os.fsync(file)
+                if LOCKED_WHILE_OPEN:
+                    closing.close()
+                os.replace(partial, path)
+                _sync_folder(path.parent)
+            except BaseException:
+                if LOCKED_WHILE_OPEN:
+                    closing.close()
+                partial.unlink(missing_ok=True)
+                raise
 
 
 def _sync_folder(folder: Path) -> None:

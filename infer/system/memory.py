@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Files of Linux control groups, version 2 and version 1, with the memory limit of the container in bytes."""
+ASSUMED = 4 * 2**30
+"""Bytes of memory of a machine that does not tell."""
 
 
 def available_memory() -> int:
@@ -21,10 +23,8 @@ def available_memory() -> int:
     >>> available_memory() > 2**20
     True
     """
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     container = [int(text) for path in LIMITS if path.exists() and (text := path.read_text().strip()).isdigit()]
-    process = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return min([machine, *container, *([process] if process != resource.RLIM_INFINITY else [])])
+    return min([_machine_memory(), *container, *_process_limit()])
 
 
 def forget_peak() -> None:
@@ -42,7 +42,8 @@ def forget_peak() -> None:
 def peak_memory() -> int:
     """Return the peak memory of this process in bytes since `forget_peak` (on Linux) or since its start.
 
-    The source is VmHWM in /proc/self/status, otherwise getrusage, whose unit is bytes on macOS and KiB elsewhere.
+    The source is VmHWM in /proc/self/status, otherwise getrusage, whose unit is bytes on macOS and KiB elsewhere. 0 on
+    a system that has neither, such as Windows.
 
     >>> block = bytes(50 * 2**20)
     >>> peak_memory() > 50 * 2**20
@@ -54,4 +55,39 @@ def peak_memory() -> int:
         match = None
     if match:
         return 1024 * int(match[1])
+    try:
+        import resource
+    except ImportError:
+        return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _process_limit() -> list[int]:
+    """Return the limit on the address space of this process, if there is one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return []
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return [limit] if limit != resource.RLIM_INFINITY else []
+
+
+def _machine_memory() -> int:
+    """Return the bytes of memory of the machine."""
+    with suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+    windows = getattr(ctypes, "windll", None)
+    known = windows is not None and windows.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return int(status.total) if known else ASSUMED
+
+
+class _MemoryStatus(ctypes.Structure):
+    """The structure MEMORYSTATUSEX of Windows."""
+
+    _fields_ = [
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        ("total", ctypes.c_uint64),
+        *((name, ctypes.c_uint64) for name in ("free", "page", "page_free", "virtual", "virtual_free", "extended")),
+    ]

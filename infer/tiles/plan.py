@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..network.contract import Contract
@@ -9,6 +10,22 @@ from ..options import Segmentation
 from .channels import ChannelMap
 from .grid import TileGrid
 from .normalise import IntensityRanges
+
+
+@dataclass(frozen=True)
+class DiameterEstimate:
+    """The estimated cell diameter of an image, and how sure it is."""
+
+    diameter: float
+    """In px of the image."""
+    first: float | None = None
+    """First estimate in px, from the size regression; None if the network has none or the image has no style."""
+    measured: float | None = None
+    """Median diameter in px of the cells that were found at the best of the diameters that were tried."""
+    flow_length: float = math.nan
+    """Mean flow length at this diameter; 1 is ideal, 0 means that no cell was seen, NaN that none was tried."""
+    at_end: bool = False
+    """Whether the diameter is at an end of the range in which it was searched."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,8 @@ class ImagePlan:
     """Most tiles per run of the network."""
     threads: int
     """Number of CPU threads, as in `flowmask.options.Runtime`; it does not change the labels."""
+    estimate: DiameterEstimate | None = None
+    """How the diameter was estimated; None if it was given, or known from an interrupted run."""
     fills: tuple[float | None, ...] = ()
     """For each channel the value of missing pixels that the file does not declare; None, or (), without such pixels."""
     notes: tuple[str, ...] = ()

@@ -46,8 +46,8 @@ FAINT = 0.04
 """A channel with at most this fraction of the strongest channel's range is empty."""
 WEAK = 0.5
 """A channel can be residue if its range and brightness are less than this fraction of the strongest channel's."""
-JPEG = 4.0
-"""Largest error, in grey levels, of the predicted means of a channel that is residue of JPEG."""
+JPEG, JPEG_STRONG = 5.0, 8.0
+"""Largest error, in grey levels, of the predicted means of a channel in JPEG: residue, and a channel that is strong."""
 EXACT = 0.75
 """The same in grey levels for integer images that were not stored as JPEG: rounding."""
 CLOSE = 1e-3
@@ -91,17 +91,19 @@ def find_signal(image: Image, levels: Mapping[int, Levels]) -> Signal:
     ]
     if top.span <= 0 or not (faint or weak):
         return Signal(strongest)
-    follow = _following(image, strongest, {channel: _tolerance(image, levels, channel) for channel in rest})
+    exact = image.dtype != np.uint8 or any(level.minimum == level.maximum for level in levels.values())
+    tolerances = {
+        channel: _rounding(image, levels[channel]) if exact else JPEG if channel in weak else JPEG_STRONG
+        for channel in rest
+    }
+    follow = _following(image, strongest, tolerances)
     empty = tuple(sorted([*faint, *(channel for channel in weak if channel in follow)]))
     return Signal(strongest, empty, bool(empty) and len(faint) + len(follow) == len(others))
 
 
-def _tolerance(image: Image, levels: Mapping[int, Levels], channel: int) -> float:
-    """Return the largest error of the predicted means of a channel that follows the strongest one."""
-    if image.dtype.kind == "f":
-        return CLOSE * levels[channel].span
-    constant = any(level.minimum == level.maximum for level in levels.values())
-    return JPEG if image.dtype == np.uint8 and not constant else EXACT
+def _rounding(image: Image, levels: Levels) -> float:
+    """Return the largest error of the predicted means of a channel that is an exact multiple of the strongest one."""
+    return CLOSE * levels.span if image.dtype.kind == "f" else EXACT
 
 
 def _following(image: Image, strongest: int, tolerances: Mapping[int, float]) -> set[int]:

@@ -238,6 +238,35 @@ def test_what_slices_like_an_array_is_read_in_windows():
         as_image(array, axes="YX")
 
 
+def as_zarr(pixels, folder):
+    zarr = pytest.importorskip("zarr", reason="the package zarr is missing")
+    array = zarr.open_array(folder / "a.zarr", mode="w", shape=pixels.shape, dtype=pixels.dtype, chunks=(1, 16, 16))
+    array[:] = pixels
+    return array
+
+
+def as_dask(pixels, folder):
+    array = pytest.importorskip("dask.array", reason="the package dask is missing")
+    return array.from_array(pixels, chunks=(2, 16, 16))
+
+
+def as_memmap(pixels, folder):
+    np.save(folder / "a.npy", pixels)
+    return np.load(folder / "a.npy", mmap_mode="r")
+
+
+@pytest.mark.parametrize("make", [as_zarr, as_dask, as_memmap])
+def test_zarr_dask_and_memory_maps_are_read_in_windows(tmp_path, make):
+    array = make(STACK, tmp_path)
+    image = as_image(array, axes="CYX")
+    assert (image.shape, image.dtype) == (STACK.shape, STACK.dtype)
+    for top, left, bottom, right in ((0, 0, 1, 1), (3, 4, 33, 50), (39, 55, 40, 56)):
+        np.testing.assert_array_equal(image.read(top, left, bottom, right), STACK[:, top:bottom, left:right])
+    np.testing.assert_array_equal(everything(as_image(array, axes="ZYX", plane=4))[0], STACK[3])
+    np.testing.assert_array_equal(everything(as_image(array, axes="TYX", project="max"))[0], STACK.max(0))
+    np.testing.assert_array_equal(everything(as_image(array[:3])), STACK[:3])
+
+
 def test_a_few_planes_without_axes_are_channels_and_say_so(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", STACK[:3], photometric="minisblack")
     image = open_image(tmp_path / "a.tif")

@@ -1,10 +1,8 @@
 """Runs that are stopped, and workers that die, as a user meets them: through `python -m infer`."""
 
-import faulthandler
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -16,9 +14,11 @@ import pytest
 
 from flowmask.cli import main
 from flowmask.errors import NetworkError, RunError
+from flowmask.runs import process
 from flowmask.runs.batch import SOME_FAILED
 from flowmask.runs.jobs import Job
-from flowmask.runs.record import DONE, FAILED, Opened, Outcome
+from flowmask.runs.process import Preparation
+from flowmask.runs.record import DONE, FAILED
 from flowmask.runs.worker import in_worker
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
@@ -41,8 +41,16 @@ def heed_interrupts():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start(folder, *options):
-    words = [sys.executable, "-m", "infer", "-i", folder / "in", "-o", folder / "out", "--diameter", "20", *options]
+AFRESH = (
+    "import sys; from infer.runs import process; process.FORK = False; from infer.cli import main; "
+    "sys.exit(main(own_process=True))"
+)
+"""`python -m infer` with a worker that is started afresh, as on macOS and Windows."""
+
+
+def start(folder, *options, fork=True):
+    program = ["-m", "infer"] if fork else ["-c", AFRESH]
+    words = [sys.executable, *program, "-i", folder / "in", "-o", folder / "out", "--diameter", "20", *options]
     words += ["--report", folder / "run.json"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(words, cwd=ROOT, preexec_fn=heed_interrupts, **pipes)
@@ -58,13 +66,17 @@ def statuses(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_run_tidily(folder, number, code):
-    running = start(folder)
+@pytest.mark.parametrize("fork", [True, False])
+def test_a_signal_ends_the_run_tidily(folder, number, code, fork):
+    running = start(folder, fork=fork)
     assert running.stdout.readline().startswith("a.png: ")
     running.send_signal(number)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == code
-    assert errors.splitlines() == [f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue."]
+    assert errors.splitlines() == [
+        f"3 images to segment; the labels go to {folder / 'out'}",
+        f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue.",
+    ]
     assert files(folder) == ["a_label.tiff"]
     assert statuses(folder) == ["done", "interrupted", "not reached"]
     made = json.loads((folder / "run.json").read_text())
@@ -77,22 +89,24 @@ def worker(running):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_costs_one_file(folder):
-    running = start(folder)
+@pytest.mark.parametrize("fork", [True, False])
+def test_a_worker_that_dies_costs_one_file(folder, fork):
+    running = start(folder, fork=fork)
     assert running.stdout.readline().startswith("a.png: ")
     os.kill(worker(running), signal.SIGKILL)
     out, errors = running.communicate(timeout=60)
     assert running.returncode == SOME_FAILED
     assert out.startswith("c.png: ")
-    assert len(errors.splitlines()) == 2
+    assert len(errors.splitlines()) == 3
     assert "b.png: the worker process was killed, probably because memory ran out" in errors
     assert files(folder) == ["a_label.tiff", "c_label.tiff"]
     assert statuses(folder) == ["done", "failed", "done"]
 
 
 @pytest.mark.slow
-def test_a_worker_does_not_outlive_the_run(folder):
-    running = start(folder)
+@pytest.mark.parametrize("fork", [True, False])
+def test_a_worker_does_not_outlive_the_run(folder, fork):
+    running = start(folder, fork=fork)
     assert running.stdout.readline().startswith("a.png: ")
     child = worker(running)
     running.kill()
@@ -121,7 +135,7 @@ def test_strict_stops_at_the_first_failure(folder, capsys, options):
     assert main([str(word) for word in words]) == SOME_FAILED
     assert files(folder) == (["a_label.tiff"] if options else ["a_label.tiff", "c_label.tiff"])
     assert statuses(folder) == ["done", "failed", "not reached" if options else "done"]
-    assert capsys.readouterr().err.splitlines()[1].startswith("stopped by --strict: 1 of 3" if options else "1 of 3")
+    assert capsys.readouterr().err.splitlines()[2].startswith("stopped by --strict: 1 of 3" if options else "1 of 3")
 
 
 def test_strict_stops_at_two_names_for_one_label_file_before_any_work(folder):
@@ -142,108 +156,102 @@ def test_strict_stops_at_two_names_for_one_label_file_before_any_work(folder):
     assert statuses(folder) == ["failed", "not reached", "not reached", "not reached"]
 
 
+@pytest.fixture(params=["forked", "started afresh"])
+def any_start(request, monkeypatch):
+    """Both ways to start a worker: Linux forks it, macOS and Windows start a new process."""
+    monkeypatch.setattr(process, "FORK", request.param == "forked")
+
+
+def by_name(function, **arguments):
+    return Preparation("tests.runs.workers", function, arguments)
+
+
 JOBS = [Job(Path(name), Path(f"/nowhere/{name}_label.tiff")) for name in "abc"]
-
-
-def crash(number=signal.SIGABRT):
-    """End this process as a crash does, without the tests' own traceback and a core file."""
-    faulthandler.disable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.kill(os.getpid(), number)
-
-
-def dying(how):
-    """Return what prepares a worker that ends in ``how()`` at b."""
-
-    def segment(job):
-        if job.path.name == "b":
-            how()
-        yield Outcome(str(job.path), DONE, labels=(str(os.getpid()),))
-
-    return lambda: segment
 
 
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        (lambda: crash(signal.SIGSEGV), r"b: .* crashed \(SIGSEGV\), because the file is damaged or memory ran out"),
-        (crash, r"b: .* crashed \(SIGABRT\)"),
-        (lambda: os._exit(3), r"b: .* ended \(exit code 3\)"),
-        (sys.exit, r"b: .* ended \(exit code 1\)"),
+        ("SIGSEGV", r"b: .* crashed \(SIGSEGV\), because the file is damaged or memory ran out"),
+        ("SIGABRT", r"b: .* crashed \(SIGABRT\)"),
+        ("SIGKILL", r"b: .* was killed, probably because memory ran out"),
+        ("os._exit", r"b: .* ended \(exit code 3\)"),
+        ("sys.exit", r"b: .* ended \(exit code 1\)"),
     ],
 )
+@pytest.mark.usefixtures("any_start")
 def test_every_death_is_an_outcome(how, reason):
-    a, b, c = in_worker(dying(how), JOBS)
+    a, b, c = in_worker(by_name("dying", how=how), JOBS)
     assert [a.status, b.status, c.status] == [DONE, FAILED, DONE]
     assert re.match(reason, b.reason)
     assert len({*a.labels, *c.labels, str(os.getpid())}) == 3
 
 
+@pytest.mark.usefixtures("any_start")
 def test_a_death_costs_one_frame_of_a_series():
-    def segment(job):
-        suffixes = ["_t001", "_t002", "_t003"] if job.path.name == "b" else [""]
-        yield Opened(suffixes)
-        for number in range(job.frame, len(suffixes)):
-            if suffixes[number] == "_t002":
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield Outcome(str(job.path), DONE, frame=suffixes[number].strip("_"), frames=len(suffixes))
-
-    outcomes = list(in_worker(lambda: segment, JOBS))
+    outcomes = list(in_worker(by_name("series", dies_at=["b", 1], frames=3), JOBS[1:]))
     assert [(one.file, one.frame, one.status) for one in outcomes] == [
-        ("a", "", DONE), ("b", "t001", DONE), ("b", "t002", FAILED), ("b", "t003", DONE), ("c", "", DONE),
+        ("b", "t001", DONE), ("b", "t002", FAILED), ("b", "t003", DONE),
+        ("c", "t001", DONE), ("c", "t002", DONE), ("c", "t003", DONE),
     ]  # fmt: skip
-    assert outcomes[2].reason.startswith("b: frame t002: the worker process was killed")
-    assert outcomes[2].frames == 3
+    assert outcomes[1].reason.startswith("b: frame t002: the worker process was killed")
+    assert outcomes[1].frames == 3
 
 
+@pytest.mark.usefixtures("any_start")
 def test_a_death_at_the_last_frame_goes_on_with_the_next_file():
-    def segment(job):
-        yield Opened(["_t001", "_t002"])
-        for number in range(job.frame, 2):
-            if (job.path.name, number) == ("b", 1):
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield Outcome(str(job.path), DONE, frame=str(number), frames=2)
-
-    outcomes = list(in_worker(lambda: segment, JOBS))
+    outcomes = list(in_worker(by_name("series", dies_at=["b", 1], frames=2), JOBS))
     assert [one.status for one in outcomes] == [DONE, DONE, DONE, FAILED, DONE, DONE]
 
 
+@pytest.mark.usefixtures("any_start")
 def test_a_fresh_process_goes_on_after_an_outcome_that_is_the_last_of_its_process():
-    def segment(job):
-        failed = job.path.name == "b"
-        yield Outcome(str(job.path), FAILED if failed else DONE, labels=(str(os.getpid()),), last=failed)
-
-    outcomes = list(in_worker(lambda: segment, JOBS))
+    outcomes = list(in_worker(by_name("last_at_b"), JOBS))
     assert [outcome.status for outcome in outcomes] == [DONE, FAILED, DONE]
     a, b, c = (outcome.labels for outcome in outcomes)
     assert a == b != c
 
 
+@pytest.mark.usefixtures("any_start")
 def test_what_cannot_be_prepared_is_raised_here():
-    def refuse():
-        raise NetworkError("n.onnx: no")
-
     with pytest.raises(NetworkError, match="n.onnx: no"):
-        list(in_worker(refuse, JOBS))
+        list(in_worker(by_name("refused"), JOBS))
     with pytest.raises(RunError, match="the worker process ended while it opened the network"):
-        list(in_worker(crash, JOBS))
+        list(in_worker(by_name("crash"), JOBS))
 
 
+@pytest.mark.usefixtures("any_start")
+def test_what_a_worker_prints_is_no_outcome(capfd):
+    outcomes = list(in_worker(by_name("talking"), JOBS))
+    assert [outcome.status for outcome in outcomes] == [DONE] * 3
+    said = capfd.readouterr()
+    assert (said.out + said.err).count("of a library") == 3
+
+
+@pytest.mark.usefixtures("any_start")
+def test_progress_comes_before_the_outcome_of_its_file():
+    seen = []
+    for outcome in in_worker(by_name("advancing"), JOBS, lambda at: seen.append((at.file, at.fraction))):
+        seen.append(outcome.file)
+    assert seen == [entry for name in "abc" for entry in ((name, 0.0), (name, 0.5), name)]
+
+
+@pytest.mark.usefixtures("any_start")
 def test_a_consumer_that_stops_ends_the_worker_and_removes_what_it_left(tmp_path):
     partial = tmp_path / ".b_label.tiff.partial"
-
-    def segment(job):
-        if job.path.name == "b":
-            partial.write_bytes(b"half of the labels")
-            time.sleep(600)
-        yield Outcome(str(job.path), DONE)
-
-    outcomes = in_worker(lambda: segment, [Job(Path(name), tmp_path / f"{name}_label.tiff") for name in "ab"])
+    jobs = [Job(Path(name), tmp_path / f"{name}_label.tiff") for name in "ab"]
+    outcomes = in_worker(by_name("sleeping_at_b", partial=str(partial)), jobs)
     next(outcomes)
     while not partial.exists():
         time.sleep(0.001)
     outcomes.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_named_call_can_be_given_to_a_process_started_afresh(monkeypatch):
+    monkeypatch.setattr(process, "FORK", False)
+    with pytest.raises(TypeError, match="cannot be given"):
+        list(in_worker(lambda: None, JOBS))
 
 
 def test_strict_keeps_its_exit_code_where_the_next_file_has_too_long_a_name(folder):

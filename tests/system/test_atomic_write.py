@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from flowmask.errors import OutputError
+from flowmask.system import atomic_write as module
 from flowmask.system.atomic_write import atomic_write, lock, partial_path, remove_partial
 
 HOLD = """
@@ -75,6 +78,50 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(OutputError, match="it cannot be written"), atomic_write(tmp_path / "absent" / "a.txt"):
         pass
+
+
+def open_files():
+    """Return what this process has open."""
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(os.readlink(descriptor))
+    return found
+
+
+@pytest.fixture
+def locked_while_open(monkeypatch):
+    """Refuse to remove or rename a file that this process has open, as Windows does."""
+
+    def refusing(change):
+        def checked(path, *given, **named):
+            if str(path) in open_files():
+                raise PermissionError(13, "Permission denied", str(path))
+            return change(path, *given, **named)
+
+        return checked
+
+    monkeypatch.setattr(module, "LOCKED_WHILE_OPEN", True)
+    monkeypatch.setattr(module, "lock", lambda file: True)
+    monkeypatch.setattr(Path, "unlink", refusing(Path.unlink))
+    monkeypatch.setattr(os, "replace", refusing(os.replace))
+
+
+@pytest.mark.usefixtures("locked_while_open")
+def test_where_open_files_cannot_be_removed(tmp_path):
+    path = tmp_path / "a.txt"
+    partial_path(path).write_text("of a killed process")
+    with atomic_write(path) as first:
+        first.write_text("first")
+        remove_partial(path)
+        with atomic_write(path) as second:
+            assert (first, second) == (partial_path(path), partial_path(path, 1))
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    with pytest.raises(OSError, match="stop"), atomic_write(path):
+        raise OSError("stop")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_without_locks_a_file_counts_as_free(tmp_path, monkeypatch):

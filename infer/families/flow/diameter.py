@@ -14,6 +14,7 @@ from ...network.session import Network
 from ...options import Segmentation
 from ...tiles.channels import ChannelMap
 from ...tiles.normalise import Array, IntensityRanges
+from ...tiles.plan import DiameterEstimate
 from ...tiles.rescale import NormalisedView
 from .constants import FLOW_SCALE
 
@@ -60,7 +61,7 @@ Place = tuple[float, float]
 
 def estimate_diameter(
     image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
-) -> float:
+) -> DiameterEstimate:
     """Return the estimated cell diameter in image pixels, from `DiameterSearch.smallest` to `DiameterSearch.largest`.
 
     1. The network's size regression (style vector to log diameter, Stringer et al. 2021) gives a first estimate from
@@ -82,12 +83,12 @@ def estimate_diameter(
     """
     contract = network.contract
     if not contract.sized:
-        return contract.train_diameter
+        return DiameterEstimate(contract.train_diameter)
     view = NormalisedView(image, channels, ranges, 1.0)
     places = _places(view)
     first = _regression_diameter(network, _windows(view, places, contract.grain))
     if first is None:
-        return contract.mean_diameter
+        return DiameterEstimate(contract.mean_diameter)
 
     def diameter(step: float) -> float:
         return float(first * SEARCH.step**step)
@@ -110,10 +111,13 @@ def estimate_diameter(
         best = max(range(-SEARCH.far, SEARCH.far + 1), key=partial(quality, pull=SEARCH.pull / 2))
     estimate = diameter(best + _vertex(*map(quality, (best - 1, best, best + 1))))
     cells = [_labels(maps, threads) for maps in window_maps(best)]
+    measured = None
     if median := median_diameter(*cells):
         measured = diameter(best) * median / contract.mean_diameter
         estimate *= (measured / estimate) ** SEARCH.measured
-    return float(np.clip(estimate, SEARCH.smallest, SEARCH.largest))
+    final = float(np.clip(estimate, SEARCH.smallest, SEARCH.largest))
+    at_end = abs(best) == SEARCH.far or final in (SEARCH.smallest, SEARCH.largest)
+    return DiameterEstimate(final, first, measured, _flow_length(window_maps(best)), at_end)
 
 
 def _vertex(before: float, here: float, after: float) -> float:

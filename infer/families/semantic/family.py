@@ -18,7 +18,7 @@ from ...labels.labels import Labels
 from ...network.session import Network
 from ...tiles.channels import ChannelMap
 from ...tiles.normalise import IntensityRanges
-from ...tiles.plan import ImagePlan
+from ...tiles.plan import DiameterEstimate, ImagePlan
 from ...tiles.rescale import interpolate, positions
 from .. import Family
 from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks, make_block
@@ -31,15 +31,15 @@ BLOCK_BYTES = 4 * 6
 
 def estimate_diameter(
     image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
-) -> float:
+) -> DiameterEstimate:
     """Return the training diameter in px from the contract; this family does not estimate a diameter from the image.
 
     >>> from types import SimpleNamespace
     >>> network = SimpleNamespace(contract=SimpleNamespace(train_diameter=34.0))
-    >>> estimate_diameter(None, network, (), None)
+    >>> estimate_diameter(None, network, (), None).diameter
     34.0
     """
-    return network.contract.train_diameter
+    return DiameterEstimate(network.contract.train_diameter)
 
 
 def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.float32]:
@@ -55,7 +55,8 @@ def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[n
     height, width = plan.network_shape
     rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
     columns = positions(0, plan.shape[1], plan.shape[1], width)
-    return interpolate(interpolate(maps, rows, 1), columns, 2)[0]
+    resized: npt.NDArray[np.float32] = interpolate(interpolate(maps, rows, 1), columns, 2)[0]
+    return resized
 
 
 def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:

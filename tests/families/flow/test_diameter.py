@@ -50,6 +50,10 @@ def discs(diameter, shape=(400, 400), every=1.6):
 
 
 def estimate(image, network):
+    return estimate_record(image, network).diameter
+
+
+def estimate_record(image, network):
     plan = channel_map("rgb", image.shape[0])
     return estimate_diameter(image, network, plan, intensity_ranges(image, plan, (1.0, 99.0)))
 
@@ -89,3 +93,15 @@ def test_a_network_without_a_regression_has_its_training_diameter():
     network = Drawn()
     network.contract = dataclasses.replace(CONTRACT, sized=False)
     assert estimate(discs(60), network) == 27.5
+
+
+def test_the_estimate_says_how_sure_it_is():
+    found = estimate_record(discs(42), Drawn())
+    assert found.first == pytest.approx(30)
+    assert found.measured == pytest.approx(42, rel=0.08)
+    assert found.flow_length == pytest.approx(1 - abs(np.log(42 / 30 / SEARCH.step)), abs=0.05)
+    assert not found.at_end
+    assert estimate_record(ArrayImage(np.zeros((1, 100, 90), np.uint8)), Drawn(1e6)).at_end
+    unknown = estimate_record(discs(42), Drawn(np.nan))
+    assert (unknown.first, unknown.measured, unknown.at_end) == (None, None, False)
+    assert np.isnan(unknown.flow_length)
