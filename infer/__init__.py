@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .errors import Cancelled as Cancelled
 from .errors import FlowmaskError as FlowmaskError
 from .errors import ImageError as ImageError
 from .errors import InputError as InputError
@@ -38,6 +39,7 @@ _MODULES = {
     "segment_rows": "api",
 }
 __all__ = [
+    "Cancelled",
     "CellTable",
     "FlowmaskError",
     "ImageError",

@@ -19,7 +19,7 @@ from .labels.labels import Labels
 from .network.registry import default_network, find_network
 from .network.session import Network, OnnxNetwork
 from .options import Runtime, Segmentation
-from .pipeline import Result, label_rows, plan_image, segment_image
+from .pipeline import Progress, Result, label_rows, plan_image, segment_image
 
 AnyImage = str | Path | npt.NDArray[np.generic] | Image | Any
 """The path of a file, an image of `open_frames`, an array, or any object with shape, dtype and slicing, such as a Zarr
@@ -50,6 +50,7 @@ def segment(
     options: Segmentation | None = None,
     runtime: Runtime | None = None,
     axes: str | None = None,
+    progress: Progress | None = None,
     **changes: Any,
 ) -> Result:
     """Segment one image and return its labels.
@@ -57,7 +58,9 @@ def segment(
     image: a numeric array (Y, X), (Y, X, C) or (C, Y, X), or the path of a file. network: a name, the path of a file,
     or the result of `load_network`; by default the default network. options, runtime: records of options. axes: one
     letter for each axis of an array, such as "CYX" (`flowmask.images.image.as_image`).
-    ``changes`` replace fields of ``options``, such as ``diameter=30``.
+    ``changes`` replace fields of ``options``, such as ``diameter=30``. progress: a function that gets the finished
+    fraction of the image, 0 to 1, from time to time, perhaps in another thread. To cancel the work, raise
+    `flowmask.Cancelled` in it: the threads end, and the error is raised here. The same holds for every other exception.
 
     The result has ``labels`` (Y, X) int32 with 0 for background, the ``diameter`` in px, the
     table ``cells`` with place, size and quality of each cell (`flowmask.labels.cells.CellTable`), and a ``verdict``.
@@ -73,7 +76,7 @@ def segment(
     """
     runtime = runtime or Runtime()
     chosen = _options(options, changes)
-    return segment_image(_opened(image, chosen, axes), _network(network, runtime), chosen, runtime)
+    return segment_image(_opened(image, chosen, axes), _network(network, runtime), chosen, runtime, progress)
 
 
 def segment_rows(
@@ -82,6 +85,7 @@ def segment_rows(
     options: Segmentation | None = None,
     runtime: Runtime | None = None,
     axes: str | None = None,
+    progress: Progress | None = None,
     **changes: Any,
 ) -> Iterator[Labels]:
     """Yield the labels of one image from the top down, as rows (n, X) int32, as soon as they are final.
@@ -98,7 +102,8 @@ def segment_rows(
     runtime = runtime or Runtime()
     chosen = _options(options, changes)
     opened, loaded = _opened(image, chosen, axes), _network(network, runtime)
-    return label_rows(opened, loaded, plan_image(opened, loaded, chosen, runtime), CellTableBuilder())
+    plan = plan_image(opened, loaded, chosen, runtime)
+    return label_rows(opened, loaded, plan, CellTableBuilder(), progress)
 
 
 def open_frames(path: str | Path, plane: int | None = None, project: str | None = None) -> Sequence[tuple[str, Image]]:

@@ -15,7 +15,9 @@ from typing import Any
 from .errors import FlowmaskError
 from .network.registry import default_network, find_network, shipped_networks
 from .options import Options, Output, Runtime, Segmentation, option_name, options_of
-from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, Request, complain, run
+from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, Request, run
+from .runs.screen import complain
+from .runs.words import NORMAL, QUIET, VERBOSE
 from .version import __version__
 
 RECORDS = {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
@@ -25,8 +27,9 @@ TITLES = {
     "output": "label files",
 }
 EXIT_CODES = (
-    "Exit code: 0 all images done; 1 some images failed (stderr lists them); 2 the run could not start; 143 stopped by "
-    "SIGTERM; 130 stopped by Ctrl-C. Label files are always complete, also after an interruption."
+    "Exit code: 0 all images done; 1 some images failed (stderr lists them); 2 the run\n"
+    "could not start; 143 stopped by SIGTERM; 130 stopped by Ctrl-C. Label files are\n"
+    "always complete, also after an interruption."
 )
 EXAMPLE = "Example: flowmask segment images/ -o labels/ --diameter 30"
 
@@ -73,7 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m infer",
         description="Segment the cells of microscopy images. The labels of NAME.png are written to NAME_label.tiff.",
-        epilog=EXIT_CODES,
+        epilog=f"{EXAMPLE.replace('flowmask segment', 'python -m infer -i')}\n\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
     parser.add_argument("-i", "--input", type=Path, required=True, help="an image or a folder of images")
@@ -87,7 +91,12 @@ def build_commands() -> argparse.ArgumentParser:
     >>> build_commands().parse_args(["segment", "a.png", "b.png", "-o", "labels", "--resume"]).resume
     True
     """
-    parser = argparse.ArgumentParser(prog="flowmask", description="Segment the cells of microscopy images.")
+    parser = argparse.ArgumentParser(
+        prog="flowmask",
+        description="Segment the cells of microscopy images.",
+        epilog=f"{EXAMPLE}\n`flowmask COMMAND --help` lists the options of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     segment = commands.add_parser(
@@ -122,21 +131,47 @@ def build_commands() -> argparse.ArgumentParser:
 
 
 def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder for the label files; created if needed"
-    )
+    _add_run_arguments(parser)
+    _add_records(parser)
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options about files, and those about the run as a whole."""
+    files = parser.add_argument_group("output folder and network")
+    files.add_argument("-o", "--output", type=Path, required=True, help="folder for the label files; created if needed")
     names = ", ".join(network.name for network in shipped_networks())
-    parser.add_argument(
+    files.add_argument(
         "-m", "--model", default=None, metavar="NAME|FILE", help=f"network: a name ({names}) or an .onnx file"
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a record of the run to this JSON file")
-    parser.add_argument("--strict", action="store_true", help="stop at the first image that fails")
-    parser.add_argument(
+    the_run = parser.add_argument_group("the run as a whole")
+    the_run.add_argument("--report", type=Path, metavar="FILE", help="write a record of the run to this JSON file")
+    the_run.add_argument("--strict", action="store_true", help="stop at the first image that fails")
+    the_run.add_argument(
         "--resume",
         action="store_true",
         help="skip images with finished labels of the same image, network and options; for every other image, "
         "cache the network's output in a hidden file in the output folder, so that an interrupted run can continue",
     )
+    words = the_run.add_mutually_exclusive_group()
+    words.add_argument(
+        "--quiet",
+        action="store_const",
+        dest="words",
+        const=QUIET,
+        default=NORMAL,
+        help="print only errors and warnings",
+    )
+    words.add_argument(
+        "--verbose",
+        action="store_const",
+        dest="words",
+        const=VERBOSE,
+        help="also print the files, device and memory of each image, and where an unexpected error arose",
+    )
+
+
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    """Add a group of options for each record of options."""
     for key, record in RECORDS.items():
         group = parser.add_argument_group(TITLES[key])
         for name, default, option in options_of(record):
@@ -172,7 +207,7 @@ def _segment(args: argparse.Namespace, own_process: bool) -> int:
         arguments["model"] = _model(args)
 
     def make_request() -> Request:
-        return Request(args.inputs, args.output, _model(args), _options(args), args.resume, args.strict)
+        return Request(args.inputs, args.output, _model(args), _options(args), args.resume, args.strict, args.words)
 
     return run(make_request, args.report, arguments, own_process)
 

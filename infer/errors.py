@@ -21,6 +21,10 @@ class RunError(FlowmaskError, RuntimeError):
     """Inference on a readable image failed, for example because memory ran out."""
 
 
+class Cancelled(FlowmaskError):
+    """The caller cancelled the work: its ``progress`` function raised this error."""
+
+
 class NoRoomError(RunError, MemoryError):
     """There is not enough memory for this number of tiles at once."""
 

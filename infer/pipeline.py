@@ -28,8 +28,10 @@ from .tiles.plan import ImagePlan
 from .tiles.rescale import NormalisedView, network_length
 from .tiles.survey import without_fill
 
-Progress = Callable[[float], None]
-"""Called from time to time with the finished fraction of the image, from 0 to 1."""
+Progress = Callable[[float], object]
+"""Called from time to time, also in another thread, with the finished fraction of the image, from 0 to 1.
+
+An exception that it raises ends the work and is raised to the caller."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def segment_image(
     >>> len(segment_image(disk, load_network(), Segmentation(diameter=28)).cells)
     1
     """
+    if progress:
+        progress(0.0)
     plan = plan_image(image, network, options, runtime)
     labels = np.empty(plan.shape, np.int32)
     top, cells = 0, CellTableBuilder()
@@ -223,6 +227,8 @@ def _maps(
         for part in cache.parts(plan.columns.length, plan.contract.map_channels):
             yield part
             done += part.shape[1]
+        if progress:
+            progress(done / height)
     for part in run_tiles(image, network, plan, (done, height)):
         if cache:
             cache.append(part)

@@ -1,5 +1,7 @@
 """The Python calls: options as records and by name, networks by name and opened, rows as they are finished."""
 
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -96,3 +98,33 @@ def test_a_plane_of_a_stack_or_its_projection(tmp_path, network, option):
     found = flowmask.segment(tmp_path / "a.tif", network, diameter=26, **option)
     assert len(found.cells) >= 3
     np.testing.assert_array_equal(found.labels, flowmask.segment(SAMPLE.image, network, diameter=26).labels)
+
+
+def test_progress_goes_up_to_one(network):
+    seen = []
+    flowmask.segment(SAMPLE.image, network, diameter=8, progress=seen.append)
+    assert len(seen) > 3
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0, 1)
+    rows = []
+    assert sum(map(len, flowmask.segment_rows(SAMPLE.image, network, diameter=8, progress=rows.append))) == 160
+    assert rows == seen[1:]
+
+
+@pytest.mark.parametrize("error", [flowmask.Cancelled("enough."), KeyError("a fault of the caller")])
+@pytest.mark.parametrize("at", [0, 0.2])
+def test_progress_can_cancel_the_work(network, error, at):
+    seen = []
+
+    def progress(fraction):
+        seen.append(fraction)
+        if fraction >= at:
+            raise error
+
+    before = threading.active_count()
+    with pytest.raises(type(error)) as caught:
+        flowmask.segment(SAMPLE.image, network, diameter=8, progress=progress)
+    assert caught.value is error
+    assert threading.active_count() == before
+    assert seen[-1] < 1
+    assert flowmask.segment(SAMPLE.image, network, diameter=26).labels.any()

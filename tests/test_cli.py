@@ -67,11 +67,14 @@ def test_a_bad_file_is_named_and_costs_the_others_nothing(folders, capsys):
     assert run(folders) == SOME_FAILED
     assert [p.name for p in folders[1].iterdir()] == ["c_label.tiff"]
     errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 4
-    assert errors[0] == "1 file that is no image was skipped: notes.txt"
-    assert "a.png: it is no" in errors[1]
-    assert "b.tif: it is no" in errors[2]
-    assert "2 of 3 files failed" in errors[3]
+    assert len(errors) == 5
+    assert errors[:2] == [
+        "1 file that is no image was skipped: notes.txt",
+        f"3 images to segment; the labels go to {folders[1]}",
+    ]
+    assert "a.png: it is no" in errors[2]
+    assert "b.tif: it is no" in errors[3]
+    assert "2 of 3 files failed" in errors[4]
 
 
 def test_two_names_for_one_label_file(folders, capsys):
@@ -93,8 +96,9 @@ def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
     for name in names:
         (folders[0] / name).write_bytes(b"PK\3\4")
     assert run(folders) == ALL_DONE
-    skipped, closing = capsys.readouterr().err.splitlines()
+    skipped, opening, closing = capsys.readouterr().err.splitlines()
     assert skipped == "8 files that are no images were skipped: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
+    assert opening == f"2 images to segment; the labels go to {folders[1]}"
     assert closing.startswith("2 images, ")
     assert sorted(path.name for path in folders[1].iterdir()) == [
         f"2026.11.29_well{well}_label.tiff" for well in (1, 2)

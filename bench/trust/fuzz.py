@@ -152,7 +152,7 @@ def fuzz(first: int, count: int, seed: int, folder: Path) -> Iterator[Verdict]:
         limit = _size() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        return lambda job: iter([_read(job.path, mutated(originals, seed, int(job.path.name))[1])])
+        return lambda job, _: iter([_read(job.path, mutated(originals, seed, int(job.path.name))[1])])
 
     for job, outcome in zip(jobs, in_worker(prepare, jobs), strict=True):
         index = int(job.path.name)

@@ -116,7 +116,15 @@ COMPARISONS = (
 
 
 def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
-    """Return the evidence about an image from the complete table of its cells and its plan."""
+    """Return the evidence about an image from the complete table of its cells and its plan.
+
+    >>> from types import SimpleNamespace
+    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.array([[10.0, 90.0]]))
+    >>> found = evidence(CellTableBuilder().table(), plan)
+    >>> found.cells, found.contrast
+    (0, 90.0)
+    """
     boxes, shape = cells.bbox, plan.shape
     at_border = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2] == shape[0]) | (boxes[:, 3] == shape[1])
     large = cells.candidates - cells.too_small
@@ -137,7 +145,14 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
 
 
 def judge(cells: CellTable, plan: ImagePlan) -> Verdict:
-    """Return the verdict on an image from the complete table of its cells and its plan."""
+    """Return the verdict on an image from the complete table of its cells and its plan.
+
+    >>> from types import SimpleNamespace
+    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.array([[10.0, 90.0]]))
+    >>> judge(CellTableBuilder().table(), plan)
+    Verdict(level='check', reasons=('no cells were found',))
+    """
     return judge_evidence(evidence(cells, plan))
 
 

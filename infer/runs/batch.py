@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from ..errors import FlowmaskError, printable
+from ..errors import FlowmaskError
 from ..options import Options, in_command_words
 from ..system.atomic_write import make_folder
 from .jobs import Job, find_images, plan
-from .process import Preparation, set_up_logging
-from .record import DONE, FAILED, INTERRUPTED, NOT_REACHED, SKIPPED, Outcome, make_room, write_record
+from .process import Preparation, Report, set_up_logging
+from .record import FAILED, INTERRUPTED, NOT_REACHED, Outcome, make_room, write_record
+from .screen import complain, say
 from .signals import Stopped, stoppable
+from .words import NORMAL, Words
 from .worker import in_worker
 
-MOST_NAMED = 5
-"""Files that are no images and that the line about them names."""
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 """Exit codes."""
 Outcomes = Generator[Outcome, None, None]
@@ -44,6 +43,8 @@ class Request:
     """Skip images with finished labels, and continue an interrupted image from its cached maps."""
     strict: bool = False
     """Stop at the first image that fails."""
+    words: str = NORMAL
+    """How much is printed: `flowmask.runs.words.QUIET`, `NORMAL` or `VERBOSE`."""
 
 
 def run(
@@ -77,33 +78,6 @@ def run(
     return code
 
 
-def say(text: str, stream: TextIO | None) -> None:
-    """Print one line. If the stream is closed or full, the line is lost and the run goes on: labels are in files.
-
-    >>> say("two\\nlines.tif: 7 cells", sys.stdout)
-    two\\nlines.tif: 7 cells
-    """
-    if stream is None:
-        return
-    try:
-        print(printable(text), file=stream, flush=True)
-    except (OSError, ValueError):
-        _silence(stream)
-
-
-def _silence(stream: TextIO) -> None:
-    """Connect a stream that failed to the null device, so that Python can flush it when it exits."""
-    with suppress(OSError, ValueError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-        os.close(nothing)
-
-
-def complain(reason: str) -> None:
-    """Print one error message on stderr, in the words of the command line."""
-    say(f"error: {in_command_words(reason)}", sys.stderr)
-
-
 def _in_command_words(outcome: Outcome) -> Outcome:
     """Return an outcome whose messages are in the words of the command line."""
     reason, fallback = (text and in_command_words(text) for text in (outcome.reason, outcome.fallback))
@@ -130,13 +104,13 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
     """
     paths, others = find_images(request.inputs, request.output)
     jobs, conflicts = plan(paths, request.output, request.options.output.ids == "challenge")
-    _print_skipped(others)
     make_folder(request.output)
+    words = Words(request.words, request.output, [job.path for job in jobs], others)
     code, ending = ALL_DONE, None
     try:
-        with closing(_segmented(request, jobs, own_process)) as segmented:
+        with words, closing(_segmented(request, jobs, own_process, words.progress)) as segmented:
             for outcome in map(_in_command_words, chain(conflicts, segmented)):
-                _print_outcome(outcome, outcomes[-1] if outcomes else None)
+                words.outcome(outcome)
                 outcomes.append(outcome)
                 if outcome.status == FAILED:
                     code = SOME_FAILED
@@ -149,7 +123,7 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
         outcomes += _unprocessed(jobs, outcomes, INTERRUPTED if code != SOME_FAILED else NOT_REACHED)
     if "table" in request.options.output.save:
         _write_folder_table(request.output, outcomes)
-    _print_summary(outcomes, ending, request.output)
+    words.summary(outcomes, ending)
     return code, ending
 
 
@@ -167,8 +141,8 @@ def _write_folder_table(output: Path, outcomes: list[Outcome]) -> None:
     write_folder_table(output / NAME, tables)
 
 
-def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes:
-    """Yield the outcomes of each job, from a worker process or from this process."""
+def _segmented(request: Request, jobs: list[Job], own_process: bool, report: Report) -> Outcomes:
+    """Yield the outcomes of each job, from a worker process or from this process; ``report`` gets the progress."""
 
     arguments = {
         "model": str(request.model),
@@ -178,11 +152,11 @@ def _segmented(request: Request, jobs: list[Job], own_process: bool) -> Outcomes
     }
     prepare = Preparation(f"{__package__}.process_file", "prepare_from", arguments)
     if own_process:
-        yield from in_worker(prepare, jobs)
+        yield from in_worker(prepare, jobs, report)
     else:
         segment = prepare()
         for job in jobs:
-            yield from (message for message in segment(job) if isinstance(message, Outcome))
+            yield from (message for message in segment(job, report) if isinstance(message, Outcome))
 
 
 def _unprocessed(jobs: list[Job], outcomes: list[Outcome], first: str) -> list[Outcome]:
@@ -194,44 +168,3 @@ def _unprocessed(jobs: list[Job], outcomes: list[Outcome], first: str) -> list[O
     frames = {outcome.file: outcome.frames for outcome in outcomes}
     unprocessed = [str(job.path) for job in jobs if processed[str(job.path)] < frames.get(str(job.path), 1)]
     return [Outcome(path, NOT_REACHED if index else first) for index, path in enumerate(unprocessed)]
-
-
-def _print_outcome(outcome: Outcome, before: Outcome | None) -> None:
-    """Print one line about an image, and its notes unless ``before``, a frame of the same file, has the same notes."""
-    if outcome.status == FAILED:
-        complain(outcome.reason or "")
-    else:
-        duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
-        summary = f"{outcome.cells} cells, diameter {outcome.diameter:.1f} px, {duration}"
-        if outcome.verdict:
-            summary += f", {outcome.verdict}"
-        if outcome.reasons:
-            summary += f": {'; '.join(outcome.reasons)}"
-        name = " ".join(filter(None, (Path(outcome.file).name, outcome.frame)))
-        say(f"{name}: {summary}", sys.stdout)
-        repeated = before is not None and (before.file, before.notes) == (outcome.file, outcome.notes)
-        for note in () if repeated else outcome.notes:
-            say(f"note: {name}: {note}", sys.stderr)
-        for warning in outcome.warnings:
-            say(f"warning: {name}: {warning}", sys.stderr)
-
-
-def _print_skipped(files: list[Path]) -> None:
-    """Print one line about files in folders that are no images."""
-    if files:
-        shown = ", ".join(file.name for file in files[:MOST_NAMED]) + (", ..." if len(files) > MOST_NAMED else "")
-        plural = "file that is no image was" if len(files) == 1 else "files that are no images were"
-        say(f"{len(files)} {plural} skipped: {shown}", sys.stderr)
-
-
-def _print_summary(outcomes: list[Outcome], ending: str | None, output: Path) -> None:
-    """Print the last line of a run: what failed, how it ended, or where the labels are."""
-    count = Counter(outcome.status for outcome in outcomes)
-    if ending:
-        done = count[DONE] + count[SKIPPED]
-        say(f"stopped by {ending}: {done} of {len(outcomes)} files are done; add --resume to continue.", sys.stderr)
-    elif count[FAILED]:
-        say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
-    else:
-        cells = sum(outcome.cells or 0 for outcome in outcomes)
-        say(f"{len(outcomes)} image{'s' * (len(outcomes) != 1)}, {cells} cells; the labels are in {output}", sys.stderr)

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -23,17 +24,25 @@ from typing import IO, Any, Protocol
 from ..errors import FlowmaskError
 from ..options import in_command_words
 from .jobs import Job
-from .record import Opened, Outcome
+from .record import Advanced, Opened, Outcome
 from .signals import HEEDED
 
-Segment = Callable[[Job], Iterator[Opened | Outcome]]
+Report = Callable[[Advanced], object]
+"""Gets the progress of an image from time to time."""
+Segment = Callable[[Job, Report], Iterator[Opened | Outcome]]
 """Segments one file: yields that it was opened, then the outcome of each frame; or one outcome. Raises no errors."""
+KINDS: dict[str, type[Advanced | Opened | Outcome]] = {kind.__name__: kind for kind in (Advanced, Opened, Outcome)}
+"""The records that a worker sends, by their names."""
 FORK = sys.platform == "linux" and hasattr(os, "fork")
 """Whether a worker is forked."""
 START = (
     "import json, sys; task = json.loads(sys.stdin.readline()); sys.path[:] = task['path']; import {0}; {0}.run(task)"
 )
 """The program of a process that is started afresh; {0} is this module. Its standard input stays open for its life."""
+
+
+def nothing(_: Advanced) -> None:
+    """Do nothing with the progress."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +180,7 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
     """Work on the jobs in the worker process, send the outcomes, and end the process.
 
     The first line sent is null, or the name and message of the FlowmaskError that ``prepare`` raised; each further line
-    is an `Opened` or an `Outcome`. All lines are JSON.
+    is the name and the values of one of `KINDS`. All lines are JSON.
     """
     code = 1
     try:
@@ -189,8 +198,8 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
         else:
             _send(results_end, None)
             for job in jobs:
-                for message in segment(job):
-                    _send(results_end, asdict(message))
+                for message in segment(job, partial(_send_record, results_end)):
+                    _send_record(results_end, message)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -198,6 +207,11 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
         with suppress(AttributeError, OSError, ValueError):
             sys.stderr.flush()
         os._exit(code)
+
+
+def _send_record(results_end: int, record: Advanced | Opened | Outcome) -> None:
+    """Write a record to the parent process."""
+    _send(results_end, [type(record).__name__, asdict(record)])
 
 
 def _send(results_end: int, message: object) -> None:

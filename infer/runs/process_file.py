@@ -34,13 +34,12 @@ from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
 from ..network.session import OnnxNetwork
 from ..options import Options, options_from
-from ..pipeline import label_rows, plan_image
+from ..pipeline import Progress, label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from .jobs import Job
-from .process import Segment
-from .progress import ProgressBar
-from .record import DONE, SKIPPED, Opened, Outcome, failure
+from .process import Report, Segment, nothing
+from .record import DONE, SKIPPED, Advanced, Opened, Outcome, failure
 
 T = TypeVar("T")
 MANY = 10**9
@@ -110,7 +109,7 @@ def _preload() -> None:
         preload()
 
 
-def _outcomes(setup: Setup, job: Job) -> Iterator[Opened | Outcome]:
+def _outcomes(setup: Setup, job: Job, report: Report = nothing) -> Iterator[Opened | Outcome]:
     """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on."""
     begun = time.perf_counter()
     source = _measured(setup, job, lambda: _open(setup, job), begun)
@@ -122,7 +121,7 @@ def _outcomes(setup: Setup, job: Job) -> Iterator[Opened | Outcome]:
         suffix = source.suffixes[number]
         frame = replace(job, target=frame_path(job.target, suffix), frame=number)
         name = suffix.strip("_") or None
-        outcome = _measured(setup, frame, partial(_processed, setup, frame, source), begun, name)
+        outcome = _measured(setup, frame, partial(_processed, setup, frame, source, report), begun, name)
         yield replace(outcome, frame=name, frames=len(source.suffixes))
         begun = time.perf_counter()
 
@@ -187,7 +186,7 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     return _skipped(job, provenance, others) if all(path.is_file() for path in others) else None
 
 
-def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
+def _processed(setup: Setup, job: Job, source: Source, report: Report) -> Outcome:
     """Segment one frame of a file, whose label file is the one of ``job``; with --resume, skip finished labels."""
     suffix = source.suffixes[job.frame]
     identity = source.fingerprint + suffix
@@ -201,7 +200,11 @@ def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
     cached_maps = maps_path(job.target)
     origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
     maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
-    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin)
+
+    def progress(fraction: float) -> None:
+        report(Advanced(str(job.path), suffix.strip("_") or None, fraction))
+
+    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, progress)
     try:
         with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
             outcome = segmented(cache)
@@ -212,27 +215,28 @@ def _processed(setup: Setup, job: Job, source: Source) -> Outcome:
 
 
 def _segmented(
-    setup: Setup, job: Job, open_one: Callable[[], Image], origin: Origin, cache: MapCache | None
+    setup: Setup,
+    job: Job,
+    open_one: Callable[[], Image],
+    origin: Origin,
+    progress: Progress,
+    cache: MapCache | None,
 ) -> Outcome:
     """Segment one image and write its label files."""
-    bar = ProgressBar(job.path.name)
     options = setup.options
-    try:
-        image = open_one()
-        with LabelStore(job.target.parent, image.shape[1:]) as store:
-            cached_diameter = cache.diameter if cache else None
-            plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
-            cells = CellTableBuilder()
-            for rows in label_rows(image, setup.network, plan, cells, bar, cache):
-                store.append(rows)
-            bar.close()
-            about = description(origin, store.cells, plan.diameter)
-            pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
-            table = cells.table()
-            saved = _save_others(setup, job, image, table, pixel_size, store)
-            written = write_labels(job.target, store, options.output.ids, about, pixel_size)
-    finally:
-        bar.close()
+    progress(0.0)
+    image = open_one()
+    with LabelStore(job.target.parent, image.shape[1:]) as store:
+        cached_diameter = cache.diameter if cache else None
+        plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
+        cells = CellTableBuilder()
+        for rows in label_rows(image, setup.network, plan, cells, progress, cache):
+            store.append(rows)
+        about = description(origin, store.cells, plan.diameter)
+        pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
+        table = cells.table()
+        saved = _save_others(setup, job, image, table, pixel_size, store)
+        written = write_labels(job.target, store, options.output.ids, about, pixel_size)
     verdict = judge(table, plan)
     notes, warnings = plan.messages(store.cells)
     return Outcome(

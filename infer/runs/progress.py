@@ -1,46 +1,111 @@
-"""A progress bar for one image, drawn only if stderr is a terminal."""
+"""The progress of the image at work, on stderr."""
 
 from __future__ import annotations
 
-import math
+import os
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from ..errors import printable
+from .record import Advanced
+from .screen import say
 
-WIDTH = 30
-"""Characters of the bar."""
-INTERVAL = 0.1
-"""Least time in seconds between two updates."""
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+INTERVAL = 30.0
+"""Seconds between two lines about one image where stderr is not a terminal."""
+NAME = 32
+"""Most characters of a file name in front of the bar, so that the bar fits into 80 columns."""
+COLUMNS = 80
+"""Columns of a terminal that does not say how wide it is."""
+BAR = "{desc} {percentage:3.0f}% |{bar}| {remaining} left"
 
 
-class ProgressBar:
-    """One line on stderr for one image: name, bar, percentage, time left."""
+def shortened(name: str, length: int = NAME) -> str:
+    """Return a name of at most ``length`` characters, with dots for its middle.
 
-    def __init__(self, name: str) -> None:
-        self._name, self._shown = printable(name), bool(sys.stderr and sys.stderr.isatty())
-        self._drawn = 0.0
-        self._start: tuple[float, float] | None = None
-        """Time and fraction at the first call. With --resume this fraction can be above 0: the cached part."""
+    >>> shortened("a_long_name_of_an_image.tif", 15)
+    'a_long...ge.tif'
+    """
+    if len(name) <= length:
+        return name
+    start = (length - 3) // 2
+    return f"{name[:start]}...{name[len(name) - (length - 3 - start) :]}"
 
-    def __call__(self, fraction: float) -> None:
-        """Show the finished fraction of the image, from 0 to 1."""
-        now = time.monotonic()
-        start_time, start_fraction = self._start = self._start or (now, fraction)
-        if self._shown and (now - self._drawn > INTERVAL or fraction == 1):
-            self._drawn = now
-            progress = fraction - start_fraction
-            seconds_left = (now - start_time) * (1 - fraction) / progress if progress > 0 else math.inf
-            bar = "#" * round(WIDTH * fraction)
-            time_left = f"{seconds_left:4.0f} s left" if seconds_left < math.inf else ""
-            print(
-                f"\r{self._name} [{bar:<{WIDTH}}] {fraction:4.0%} {time_left}",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
 
-    def close(self) -> None:
-        """Erase the line."""
-        if self._shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+class ProgressDisplay:
+    """Shows the progress of the image at work: a bar on a terminal, elsewhere a line every `INTERVAL` seconds."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._numbers = {str(file): number for number, file in enumerate(files, start=1)}
+        self._stream = sys.stderr
+        self._terminal = bool(self._stream and self._stream.isatty())
+        self._bar: tqdm[None] | None = None
+        self._title = ""
+        self._said = time.monotonic()
+        self._draw("opening the network", 0.0)
+
+    def __call__(self, at: Advanced) -> None:
+        """Show how far the work on an image has come."""
+        name = shortened(" ".join(filter(None, (Path(at.file).name, at.frame))))
+        title = f"[{self._numbers[at.file]}/{len(self._numbers)}] {name}"
+        if self._terminal:
+            self._draw(title, at.fraction)
+        elif time.monotonic() - self._said >= INTERVAL:
+            self._said = time.monotonic()
+            say(f"{title}: {at.fraction:.0%}", self._stream)
+
+    def clear(self) -> None:
+        """Erase the bar, so that a line can be printed."""
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with suppress(OSError, ValueError):
+                bar.close()
+
+    def _draw(self, title: str, fraction: float) -> None:
+        """Draw the bar; a terminal that fails gets no more of it."""
+        if not self._terminal:
+            return
+        try:
+            if self._bar is None or title != self._title:
+                self.clear()
+                self._title, self._bar = title, _new_bar(title, self._stream)
+            if self._bar.n == 0:  # what an interrupted run has done before does not count for the time left
+                self._bar.initial, self._bar.start_t = fraction, time.time()
+                self._bar.last_print_t = self._bar.start_t  # otherwise tqdm does not erase the bar
+            self._bar.n, self._bar.ncols = fraction, _columns(self._stream)
+            self._bar.refresh()
+        except (OSError, ValueError):
+            self._terminal = False
+
+
+def _columns(stream: TextIO) -> int:
+    """Return the characters that fit into a line of a terminal; `COLUMNS` if it does not say so."""
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or COLUMNS) - 1
+    except (OSError, ValueError):
+        return COLUMNS - 1
+
+
+def _new_bar(title: str, stream: TextIO) -> tqdm[None]:
+    from threading import RLock
+
+    from tqdm import tqdm
+
+    tqdm.set_lock(RLock())  # its own lock is shared between processes, which needs shared memory
+    tqdm.monitor_interval = 0  # no thread, which a fork of this process would not survive
+    return tqdm(
+        total=1.0,
+        desc=printable(title),
+        bar_format=BAR,
+        leave=False,
+        file=stream,
+        ncols=_columns(stream),
+        nrows=20,  # a terminal that does not say how high it is shows the bar too
+        smoothing=0,
+    )

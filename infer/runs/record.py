@@ -35,6 +35,18 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Advanced:
+    """How far the work on an image has come."""
+
+    file: str
+    """Path of the image file."""
+    frame: str | None
+    """Which frame of a series, such as t001; None for a file of one image."""
+    fraction: float
+    """Finished fraction, 0 to 1."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result of one file, or of one frame of a series."""
 

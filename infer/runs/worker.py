@@ -19,20 +19,21 @@ from ..errors import FlowmaskError, RunError
 from ..labels.paths import frame_path, remove_partials
 from ..options import named
 from .jobs import Job
-from .process import Segment, start
-from .record import Opened, Outcome, failure
+from .process import KINDS, Report, Segment, nothing, start
+from .record import Advanced, Opened, Outcome, failure
 
 KILLED = -9
 """Exit code of a process that was ended by SIGKILL, as Linux does when memory runs out."""
 
 
-def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[Outcome]:
+def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job], report: Report = nothing) -> Iterator[Outcome]:
     """Yield the outcomes of every job, segmented in a worker process.
 
-    prepare: runs in the worker and returns the function that segments a file. If the worker ends during a job, its
-    present frame fails, and a new worker continues with the next one. A new worker also follows after an outcome that
-    is `last`. Raises the FlowmaskError that ``prepare`` raises, and RunError if the worker ends during ``prepare``.
-    When the generator is closed, the worker is killed and partial files are removed.
+    prepare: runs in the worker and returns the function that segments a file; report: gets the progress, in this
+    process, while the caller waits for an outcome. If the worker ends during a job, its present frame fails, and a new
+    worker continues with the next one. A new worker also follows after an outcome that is `last`. Raises the
+    FlowmaskError that ``prepare`` raises, and RunError if the worker ends during ``prepare``. When the generator is
+    closed, the worker is killed and partial files are removed.
     """
     remaining = _Remaining(jobs)
     while remaining.jobs:
@@ -40,6 +41,9 @@ def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job]) -> Iterator[O
         try:
             with _Worker(prepare, list(remaining.jobs)) as worker:
                 for message in worker.messages():
+                    if isinstance(message, Advanced):
+                        report(message)
+                        continue
                     if isinstance(message, Opened):
                         remaining.suffixes = message.suffixes
                         continue
@@ -101,7 +105,7 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         self._exit_code = self._process.end()
 
-    def messages(self) -> Iterator[Opened | Outcome]:
+    def messages(self) -> Iterator[Advanced | Opened | Outcome]:
         """Yield messages until the process ends. Raises the FlowmaskError that ``prepare`` raised in the process."""
         first_line = self._process.results.readline()
         if not first_line.endswith("\n"):
@@ -115,8 +119,8 @@ class _Worker:
             raise getattr(errors, error_name)(message)
         for line in self._process.results:
             if line.endswith("\n"):
-                values = json.loads(line)
-                yield Opened(**values) if values.keys() == {"suffixes"} else Outcome(**values)
+                kind, values = json.loads(line)
+                yield KINDS[kind](**values)
 
     def cause_of_death(self) -> str:
         """Return why the process ended early and what to do, as an error message; call it after the context."""

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 from tests.reference.imports import imported
 
 INFER = ROOT / "infer"
-RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs"}
+RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs", "tqdm"}
 EXTRAS = {"outputs": {"roifile"}, "vendors": {"liffile", "nd2", "pylibCZIrw"}}
 """Folder -> the packages of extras that its modules import, inside functions only."""
 HEAVY = ("numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")

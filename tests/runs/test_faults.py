@@ -115,7 +115,7 @@ def test_a_file_that_may_not_be_read_costs_itself(folder):
     done = infer(folder, before=obey_rights)
     assert done.returncode == SOME_FAILED
     reason = "a.png: it cannot be read (Permission denied); check the file and its permissions."
-    assert done.stderr.splitlines()[0].endswith(reason)
+    assert done.stderr.splitlines()[1].endswith(reason)
     assert outputs(folder) == ["b_label.tiff"]
 
 
@@ -143,7 +143,8 @@ def test_a_disk_that_is_full_costs_the_images_that_do_not_fit(folder, options):
 
     done = infer(folder, *options, before=fill)
     assert done.returncode == SOME_FAILED
-    first, second = done.stderr.splitlines()
+    opening, first, second = done.stderr.splitlines()
+    assert opening.startswith("2 images to segment")
     assert "a.png: " in first
     assert re.search(r"\(File too large\); check (its permissions|the folder) and the free disk space\.$", first)
     assert second.startswith("1 of 2 files failed")

@@ -88,9 +88,10 @@ def test_names_of_any_kind_and_links(folder, capsys):
     done = ["'q\"", "-dash", "UPPER", "a b", "link", "misleading", "nothing_at_all", "ünï 細胞 🧫"]
     assert sorted(labels(folder)) == [f"{name}_label.tiff" for name in done]
     errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 3
-    assert "broken.png: it cannot be read (No such file or directory)" in errors[0]
-    assert "round.png: it cannot be read (Too many levels of symbolic links)" in errors[1]
+    assert len(errors) == 4
+    assert errors[0].startswith("10 images to segment")
+    assert "broken.png: it cannot be read (No such file or directory)" in errors[1]
+    assert "round.png: it cannot be read (Too many levels of symbolic links)" in errors[2]
 
 
 def test_a_folder_that_holds_the_output_folder_and_old_outputs(folder, capsys):
@@ -103,7 +104,7 @@ def test_a_folder_that_holds_the_output_folder_and_old_outputs(folder, capsys):
         assert run(folder, output=output) == ALL_DONE
         assert sorted(path.name for path in output.iterdir()) == ["a_label.tiff", "other.txt"]
         assert tifffile.imread(output / "a_label.tiff").max() >= 3
-    assert capsys.readouterr().err.count("\n") == 2  # a closing line each
+    assert capsys.readouterr().err.count("\n") == 4  # an opening and a closing line each
 
 
 def test_a_pipe_or_device_alone_is_no_image(folder):

@@ -73,7 +73,10 @@ def test_a_signal_ends_the_run_tidily(folder, number, code, fork):
     running.send_signal(number)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == code
-    assert errors.splitlines() == [f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue."]
+    assert errors.splitlines() == [
+        f"3 images to segment; the labels go to {folder / 'out'}",
+        f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue.",
+    ]
     assert files(folder) == ["a_label.tiff"]
     assert statuses(folder) == ["done", "interrupted", "not reached"]
     made = json.loads((folder / "run.json").read_text())
@@ -94,7 +97,7 @@ def test_a_worker_that_dies_costs_one_file(folder, fork):
     out, errors = running.communicate(timeout=60)
     assert running.returncode == SOME_FAILED
     assert out.startswith("c.png: ")
-    assert len(errors.splitlines()) == 2
+    assert len(errors.splitlines()) == 3
     assert "b.png: the worker process was killed, probably because memory ran out" in errors
     assert files(folder) == ["a_label.tiff", "c_label.tiff"]
     assert statuses(folder) == ["done", "failed", "done"]
@@ -132,7 +135,7 @@ def test_strict_stops_at_the_first_failure(folder, capsys, options):
     assert main([str(word) for word in words]) == SOME_FAILED
     assert files(folder) == (["a_label.tiff"] if options else ["a_label.tiff", "c_label.tiff"])
     assert statuses(folder) == ["done", "failed", "not reached" if options else "done"]
-    assert capsys.readouterr().err.splitlines()[1].startswith("stopped by --strict: 1 of 3" if options else "1 of 3")
+    assert capsys.readouterr().err.splitlines()[2].startswith("stopped by --strict: 1 of 3" if options else "1 of 3")
 
 
 def test_strict_stops_at_two_names_for_one_label_file_before_any_work(folder):
@@ -223,6 +226,14 @@ def test_what_a_worker_prints_is_no_outcome(capfd):
     assert [outcome.status for outcome in outcomes] == [DONE] * 3
     said = capfd.readouterr()
     assert (said.out + said.err).count("of a library") == 3
+
+
+@pytest.mark.usefixtures("any_start")
+def test_progress_comes_before_the_outcome_of_its_file():
+    seen = []
+    for outcome in in_worker(by_name("advancing"), JOBS, lambda at: seen.append((at.file, at.fraction))):
+        seen.append(outcome.file)
+    assert seen == [entry for name in "abc" for entry in ((name, 0.0), (name, 0.5), name)]
 
 
 @pytest.mark.usefixtures("any_start")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from flowmask.errors import NetworkError
-from flowmask.runs.record import DONE, FAILED, Opened, Outcome
+from flowmask.runs.record import DONE, FAILED, Advanced, Opened, Outcome
 
 
 def crash(number=signal.SIGABRT):
@@ -22,7 +22,7 @@ def crash(number=signal.SIGABRT):
 def dying(how):
     """Segment all files but b, at which the process ends."""
 
-    def segment(job):
+    def segment(job, report):
         if job.path.name == "b":
             if how.startswith("SIG"):
                 crash(signal.Signals[how])
@@ -35,7 +35,7 @@ def dying(how):
 def series(dies_at, frames):
     """Segment each file as a series; at the frame ``dies_at`` (file, number) the process is killed."""
 
-    def segment(job):
+    def segment(job, report):
         suffixes = [f"_t{number:03}" for number in range(1, frames + 1)]
         yield Opened(suffixes)
         for number in range(job.frame, frames):
@@ -49,7 +49,7 @@ def series(dies_at, frames):
 def last_at_b():
     """Segment all files but b, which fails as the last of its process."""
 
-    def segment(job):
+    def segment(job, report):
         failed = job.path.name == "b"
         yield Outcome(str(job.path), FAILED if failed else DONE, labels=(str(os.getpid()),), last=failed)
 
@@ -63,8 +63,19 @@ def refused():
 def talking():
     """Segment all files and print on standard output, as a library may."""
 
-    def segment(job):
+    def segment(job, report):
         os.write(1, b"of a library\n")
+        yield Outcome(str(job.path), DONE)
+
+    return segment
+
+
+def advancing():
+    """Segment all files and report two steps of each."""
+
+    def segment(job, report):
+        for fraction in (0.0, 0.5):
+            report(Advanced(str(job.path), None, fraction))
         yield Outcome(str(job.path), DONE)
 
     return segment
@@ -73,7 +84,7 @@ def talking():
 def sleeping_at_b(partial):
     """Segment all files but b, at which a partial file is written and nothing goes on."""
 
-    def segment(job):
+    def segment(job, report):
         if job.path.name == "b":
             Path(partial).write_bytes(b"half of the labels")
             time.sleep(600)

@@ -1,0 +1,38 @@
+"""Lines on the screen, which cost nothing when the stream fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+from ..errors import printable
+from ..options import in_command_words
+
+
+def say(text: str, stream: TextIO | None) -> None:
+    """Print one line. If the stream is closed or full, the line is lost and the run goes on: labels are in files.
+
+    >>> say("two\\nlines.tif: 7 cells", sys.stdout)
+    two\\nlines.tif: 7 cells
+    """
+    if stream is None:
+        return
+    try:
+        print(printable(text), file=stream, flush=True)
+    except (OSError, ValueError):
+        _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    """Connect a stream that failed to the null device, so that Python can flush it when it exits."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+
+
+def complain(reason: str) -> None:
+    """Print one error message on stderr, in the words of the command line."""
+    say(f"error: {in_command_words(reason)}", sys.stderr)

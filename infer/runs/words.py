@@ -1,0 +1,119 @@
+"""What a run says: what was found, one line about each image, and where the labels are."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from .progress import ProgressDisplay
+from .record import DONE, FAILED, SKIPPED, Advanced, Outcome
+from .screen import complain, say
+
+QUIET, NORMAL, VERBOSE = "quiet", "normal", "verbose"
+"""How much a run prints: errors and warnings; also progress and a line about each image; also files, device, memory."""
+MOST_NAMED = 5
+"""Files that are no images and that the line about them names."""
+
+
+class Words:
+    """What a run prints while it works; a context manager that erases the bar at the end.
+
+    words: `QUIET`, `NORMAL` or `VERBOSE`. output: the folder of the labels; files: the images of the run; others: files
+    in folders that are no images.
+    """
+
+    def __init__(self, words: str, output: Path, files: Sequence[Path], others: Sequence[Path]) -> None:
+        self._words, self._output, self._files, self._others = words, output, files, others
+        self._display = ProgressDisplay(files) if words != QUIET else None
+        self._last: Outcome | None = None
+        self._begun = False
+
+    def __enter__(self) -> Words:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._display:
+            self._display.clear()
+
+    def progress(self, at: Advanced) -> None:
+        """Show how far the work on an image has come."""
+        self._begin()
+        if self._display:
+            self._display(at)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Print one line about an image, and its notes unless the frame before, of the same file, has the same."""
+        self._begin()
+        if self._display:
+            self._display.clear()
+        name = " ".join(filter(None, (Path(outcome.file).name, outcome.frame)))
+        if outcome.status == FAILED:
+            complain(outcome.reason or "")
+        elif self._words != QUIET:
+            say(f"{name}: {_in_one_line(outcome)}", sys.stdout)
+            repeated = self._last and (self._last.file, self._last.notes) == (outcome.file, outcome.notes)
+            for note in () if repeated else outcome.notes:
+                say(f"note: {name}: {note}", sys.stderr)
+        for warning in outcome.warnings:
+            say(f"warning: {name}: {warning}", sys.stderr)
+        if self._words == VERBOSE:
+            for detail in _details(outcome):
+                say(f"  {detail}", sys.stderr)
+        self._last = outcome
+
+    def summary(self, outcomes: list[Outcome], ending: str | None) -> None:
+        """Print the last line of a run: what failed, how it ended, or where the labels are."""
+        count = Counter(outcome.status for outcome in outcomes)
+        if ending:
+            done = count[DONE] + count[SKIPPED]
+            say(f"stopped by {ending}: {done} of {len(outcomes)} files are done; add --resume to continue.", sys.stderr)
+        elif count[FAILED]:
+            say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
+        elif self._words != QUIET:
+            cells = sum(outcome.cells or 0 for outcome in outcomes)
+            say(f"{_images(len(outcomes))}, {cells} cells; the labels are in {self._output}", sys.stderr)
+
+    def _begin(self) -> None:
+        """Print the first lines when the network is open: what was found, and where the labels go."""
+        if self._begun or self._words == QUIET:
+            return
+        self._begun = True
+        if self._display:
+            self._display.clear()
+        if self._others:
+            _print_skipped(self._others)
+        say(f"{_images(len(self._files))} to segment; the labels go to {self._output}", sys.stderr)
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count != 1)}"
+
+
+def _in_one_line(outcome: Outcome) -> str:
+    """Return cells, diameter, duration and verdict of an image whose labels are finished."""
+    duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
+    cells = f"{outcome.cells} cell{'s' * (outcome.cells != 1)}"
+    summary = f"{cells}, diameter {outcome.diameter:.1f} px, {duration}"
+    if outcome.verdict:
+        summary += f", {outcome.verdict}"
+    if outcome.reasons:
+        summary += f": {'; '.join(outcome.reasons)}"
+    return summary
+
+
+def _details(outcome: Outcome) -> list[str]:
+    """Return what --verbose prints about an image: its files, device and memory, and the traceback of an error."""
+    files = [*outcome.labels, *outcome.outputs]
+    device = f"device {outcome.device}{f' ({outcome.fallback})' if outcome.fallback else ''}"
+    memory = f"at most {outcome.peak_memory / 2**20:.0f} MiB of memory" if outcome.peak_memory else None
+    found = [f"written: {', '.join(files)}" if files else None, device if outcome.device else None, memory]
+    return [*filter(None, found), *(outcome.trace or "").splitlines()]
+
+
+def _print_skipped(files: Sequence[Path]) -> None:
+    """Print one line about files in folders that are no images."""
+    shown = ", ".join(file.name for file in files[:MOST_NAMED]) + (", ..." if len(files) > MOST_NAMED else "")
+    plural = "file that is no image was" if len(files) == 1 else "files that are no images were"
+    say(f"{len(files)} {plural} skipped: {shown}", sys.stderr)
