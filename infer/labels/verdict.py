@@ -116,7 +116,18 @@ COMPARISONS = (
 
 
 def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
-    """Return the evidence about an image from the complete table of its cells and its plan."""
+    """Return the evidence about an image from the complete table of its cells and its plan.
+
+    >>> from types import SimpleNamespace
+    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> plan = SimpleNamespace(shape=(9, 9), diameter=10.0, estimate=None, ranges=np.array([[0.0, 50.0]]))
+    >>> builder = CellTableBuilder()
+    >>> builder.add_cells([0.75], [0.25])
+    >>> builder.add_rows(np.array([[0, 1, 1]], np.int32))
+    >>> found = evidence(builder.table(), plan)
+    >>> found.cells, found.probability, found.border, found.contrast
+    (1, 0.75, 1.0, 50.0)
+    """
     boxes, shape = cells.bbox, plan.shape
     at_border = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2] == shape[0]) | (boxes[:, 3] == shape[1])
     large = cells.candidates - cells.too_small
@@ -137,7 +148,14 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
 
 
 def judge(cells: CellTable, plan: ImagePlan) -> Verdict:
-    """Return the verdict on an image from the complete table of its cells and its plan."""
+    """Return the verdict on an image from the complete table of its cells and its plan.
+
+    >>> from types import SimpleNamespace
+    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> plan = SimpleNamespace(shape=(9, 9), diameter=10.0, estimate=None, ranges=np.array([[0.0, 50.0]]))
+    >>> judge(CellTableBuilder().table(), plan)
+    Verdict(level='check', reasons=('no cells were found',))
+    """
     return judge_evidence(evidence(cells, plan))
 
 

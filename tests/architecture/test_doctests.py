@@ -40,9 +40,9 @@ WITHOUT = {
     "outputs/overlay.py: write_overlay": WRITER,
     "outputs/rois.py: write_rois": WRITER,
     "outputs/table.py: write_table": WRITER,
-    "runs/batch.py: complain": TERMINAL,
     "runs/batch.py: run": PROCESS,
     "runs/process_file.py: prepare": PROCESS,
+    "runs/screen.py: complain": TERMINAL,
     "runs/worker.py: in_worker": PROCESS,
 }
 """Public functions that may do without an example, and why a short one cannot be checked by hand."""

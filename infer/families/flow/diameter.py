@@ -78,7 +78,7 @@ def estimate_diameter(
 
     >>> from types import SimpleNamespace
     >>> network = SimpleNamespace(contract=SimpleNamespace(sized=False, train_diameter=34.0))
-    >>> estimate_diameter(None, network, (), None)  # a network without a size regression looks at no pixel
+    >>> estimate_diameter(None, network, (), None).diameter  # a network without a size regression looks at no pixel
     34.0
     """
     contract = network.contract
