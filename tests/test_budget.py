@@ -72,7 +72,7 @@ def test_the_batch_follows_the_memory_of_the_gpu():
 def test_tiles_on_a_gpu_count_little_in_the_hosts_memory():
     assert planned_batch(10**8, 0, (224, 224), 3, 16) < 4
     assert planned_batch(10**8, 0, (224, 224), 3, 16, 10**10) == 16
-    with pytest.raises(SettingsError, match="give --memory"):
+    with pytest.raises(SettingsError, match="give `memory="):
         planned_batch(10**6, 0, (224, 224), 3, 16, 10**10)
 
 

@@ -242,7 +242,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_labels(large, tmp_path, fractio
 
 
 def test_settings_have_ranges():
-    with pytest.raises(SettingsError, match="--diameter 0 is out of range"):
+    with pytest.raises(SettingsError, match="`diameter=0` is out of range"):
         Segmentation(diameter=0)
     with pytest.raises(ValueError, match="--batch"):
         Runtime(batch=-1)

@@ -19,7 +19,12 @@ REMEDY = "programs show it differently; open it and save it as PNG."
 def without_runs(data: bytes) -> bytes:
     """Return a BMP file whose pixels are not run-length encoded, with the same pixels; other files as they are.
 
-    Raises ImageError unless the runs fill every row to its end. Format: Microsoft, "Bitmap Compression".
+    Raises ImageError unless the runs fill every row to its end. Format: Microsoft, "Bitmap Compression". In the example
+    the run "3 pixels of index 1" becomes a row of three bytes, filled up to four.
+
+    >>> header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 0, 0, 0, 62, 40, 3, 1, 1, 8, RLE8, 0, 0, 0, 2, 2)
+    >>> without_runs(header + bytes(8) + bytes([3, 1, 0, END_OF_BITMAP]))[-4:].hex(" ")
+    '01 01 01 00'
     """
     header, compression = struct.unpack_from("<I", data, 14)[0], struct.unpack_from("<I", data, 30)[0]
     depth = int.from_bytes(data[28:30], "little")

@@ -120,13 +120,10 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
 
     >>> from types import SimpleNamespace
     >>> from flowmask.labels.cells import CellTableBuilder
-    >>> plan = SimpleNamespace(shape=(9, 9), diameter=10.0, estimate=None, ranges=np.array([[0.0, 50.0]]))
-    >>> builder = CellTableBuilder()
-    >>> builder.add_cells([0.75], [0.25])
-    >>> builder.add_rows(np.array([[0, 1, 1]], np.int32))
-    >>> found = evidence(builder.table(), plan)
-    >>> found.cells, found.probability, found.border, found.contrast
-    (1, 0.75, 1.0, 50.0)
+    >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.array([[10.0, 90.0]]))
+    >>> found = evidence(CellTableBuilder().table(), plan)
+    >>> found.cells, found.contrast
+    (0, 90.0)
     """
     boxes, shape = cells.bbox, plan.shape
     at_border = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2] == shape[0]) | (boxes[:, 3] == shape[1])
@@ -152,7 +149,7 @@ def judge(cells: CellTable, plan: ImagePlan) -> Verdict:
 
     >>> from types import SimpleNamespace
     >>> from flowmask.labels.cells import CellTableBuilder
-    >>> plan = SimpleNamespace(shape=(9, 9), diameter=10.0, estimate=None, ranges=np.array([[0.0, 50.0]]))
+    >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.array([[10.0, 90.0]]))
     >>> judge(CellTableBuilder().table(), plan)
     Verdict(level='check', reasons=('no cells were found',))
     """

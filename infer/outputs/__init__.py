@@ -95,7 +95,17 @@ def save_outputs(
     pixel_size_um: float | None,
     strips: Iterable[npt.NDArray[np.integer]],
 ) -> list[Path]:
-    """Write outputs of a segmented image and return their paths; see `write_outputs`."""
+    """Write outputs of a segmented image and return their paths; see `write_outputs`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowmask.images.image import as_image
+    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> empty, labels = CellTableBuilder().table(), np.zeros((4, 5), np.int32)
+    >>> with TemporaryDirectory() as folder:
+    ...     (path,) = save_outputs(["table"], Path(folder, "a_label.tiff"), as_image(labels), empty, None, [labels])
+    ...     path.name, len(path.read_text().splitlines())  # a header alone
+    ('a_cells.csv', 1)
+    """
     channels, height, width = image.shape
     names_of_channels = channel_names(image.info.channel_names, channels)
     display = display_ranges(image) if "overlay" in names else np.zeros((channels, 2))

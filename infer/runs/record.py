@@ -21,7 +21,7 @@ INTERRUPTED, NOT_REACHED = "interrupted", "not reached"
 """The status of a file. Skipped: its labels were finished before the run. Not reached: the run ended before it."""
 PACKAGES = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "numba", "tifffile", "imagecodecs", "opencv-python-headless",
-    "scikit-image",
+    "scikit-image", "pylibCZIrw", "nd2", "liffile",
 )  # fmt: skip
 """Packages that a run can use; the record has the versions of the installed ones."""
 

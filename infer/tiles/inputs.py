@@ -34,7 +34,13 @@ class Inputs:
 
 
 def chosen_channels(image: Image, contract: Contract, options: Segmentation) -> ChannelMap:
-    """Return the channel map by the options, or by the contract. Raises SettingsError if they do not fit the image."""
+    """Return the channel map by the options, or by the contract. Raises SettingsError if they do not fit the image.
+
+    >>> from flowmask.images.image import ArrayImage
+    >>> contract = Contract("example", "rgb", 30.0, 30.0, False, "", "")
+    >>> chosen_channels(ArrayImage(np.zeros((1, 50, 60))), contract, Segmentation())
+    ((0,), (0,), (0,))
+    """
     return channel_map(contract.channels, image.shape[0], options.channels, image.info.channel_names)
 
 

@@ -67,7 +67,13 @@ def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[floa
 
 
 def range_of(levels: Levels, dtype: np.dtype[np.generic]) -> tuple[float, float]:
-    """Return what `intensity_ranges` returns for a channel of known levels in an image of this dtype: (low, span)."""
+    """Return what `intensity_ranges` returns for a channel of known levels in an image of this dtype: (low, span).
+
+    >>> range_of(Levels(10.0, 20.0, 0.0, 99.0, 10.0, 20.0), np.dtype(np.uint8))
+    (10.0, 10.0)
+    >>> range_of(Levels(5.0, 5.0, 0.0, 99.0, 5.0, 5.0), np.dtype(np.uint8))  # few small cells: minimum and maximum
+    (0.0, 99.0)
+    """
     return _range(levels.low, levels.high, levels.minimum, levels.maximum, dtype)
 
 

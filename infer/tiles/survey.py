@@ -82,7 +82,12 @@ class WithoutFill:
 
 
 def without_fill(image: Image, fills: Sequence[float | None]) -> Image:
-    """Return an image whose missing pixels are NaN; the image itself if no pixels are missing."""
+    """Return an image whose missing pixels are NaN; the image itself if no pixels are missing.
+
+    >>> from flowmask.images.image import ArrayImage
+    >>> without_fill(ArrayImage(np.array([[[0, 7]]], np.uint8)), (0.0,)).read(0, 0, 1, 2)
+    array([[[nan,  7.]]], dtype=float32)
+    """
     return WithoutFill(image, fills) if any(fill is not None for fill in fills) else image
 
 
@@ -112,14 +117,23 @@ def survey(image: Image, channels: Sequence[int], percentiles: tuple[float, floa
 
 
 def image_rows(image: Image) -> Iterator[Pixels]:
-    """Yield the image from the top down as windows (C, `ROWS` or fewer, X)."""
+    """Yield the image from the top down as windows (C, `ROWS` or fewer, X).
+
+    >>> from flowmask.images.image import ArrayImage
+    >>> [rows.shape for rows in image_rows(ArrayImage(np.zeros((1, 300, 5))))]
+    [(1, 256, 5), (1, 44, 5)]
+    """
     _, height, width = image.shape
     for top in range(0, height, ROWS):
         yield image.read(top, 0, min(top + ROWS, height), width)
 
 
 def precision(dtype: np.dtype[np.generic]) -> type[np.floating]:
-    """Return float32 if it represents every value of ``dtype`` exactly, otherwise float64."""
+    """Return float32 if it represents every value of ``dtype`` exactly, otherwise float64.
+
+    >>> precision(np.dtype(np.uint16)) is np.float32, precision(np.dtype(np.uint32)) is np.float64
+    (True, True)
+    """
     return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 

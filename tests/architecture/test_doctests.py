@@ -20,10 +20,21 @@ GPU = "its result depends on the GPU and the driver; the tests pretend both"
 PROCESS = "it starts or ends a process, or compiles code"
 DECORATOR = "the kernels that it decorates have examples"
 TERMINAL = "it prints on stderr or loads modules, and returns nothing"
+VENDOR = "it needs a package that is not part of the run-time set, and a file of that vendor"
 OBJECT = "its argument is a page or a series of tifffile, which a short example cannot make"
 WRITER = "it is a step of `write_outputs`, which has an example"
 SAVES = "its arguments are those of an image in the midst of a run; `write_outputs` has an example"
+VENDOR = "its argument is a file of a microscope's vendor"
 WITHOUT = {
+    "images/old_jpeg.py: decode_old_jpeg": OBJECT,
+    "images/vendors/czi.py: open_czi": VENDOR,
+    "images/vendors/lif.py: open_lif": VENDOR,
+    "images/vendors/nd2.py: open_nd2": VENDOR,
+    "runs/process.py: nothing": PROCESS,
+    "runs/process.py: run": PROCESS,
+    "runs/process.py: set_up_logging": TERMINAL,
+    "runs/process.py: start": PROCESS,
+    "runs/process_file.py: prepare_from": PROCESS,
     "cli.py: console": PROCESS,
     "families/__init__.py: preload": TERMINAL,
     "images/tiff_info.py: describe": OBJECT,
@@ -35,7 +46,6 @@ WITHOUT = {
     "network/gpu.py: memory_limit": GPU,
     "network/gpu.py: open_on_gpu": GPU,
     "network/gpu.py: used_memory": GPU,
-    "outputs/__init__.py: save_outputs": SAVES,
     "outputs/geojson.py: write_geojson": WRITER,
     "outputs/overlay.py: write_overlay": WRITER,
     "outputs/rois.py: write_rois": WRITER,

@@ -71,7 +71,7 @@ def test_options_that_a_family_does_not_use_are_refused(family, name):
         check_options(CONTRACTS[family], options)
         return
     assert (family, name) == ("semantic", "flow_threshold")
-    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} has no effect on a network of the {family}"):
+    with pytest.raises(SettingsError, match=f"`{name}` has no effect on a network of the {family}"):
         check_options(CONTRACTS[family], options)
     check_options(CONTRACTS[family], Segmentation())
 

@@ -92,7 +92,7 @@ def test_a_header_that_claims_too_much_is_refused_before_anything_is_allocated(t
     (tmp_path / "a").write_bytes(data)
     forget_peak()
     before = peak_memory()
-    with pytest.raises(ImageError, match=f"a: its header gives .* px .*{limit} = "):
+    with pytest.raises(ImageError, match=f"a: its header gives .* px .*{limit}"):
         open_image(tmp_path / "a")
     assert peak_memory() - before < 2**25
 
@@ -268,5 +268,6 @@ def test_nothing_of_ours_unpickles():
     """What Numba keeps of its own compiled code is its own affair."""
     for path in (ROOT / "infer").rglob("*.py"):
         text = path.read_text()
+        text = text.replace("literal_eval(", "")  # reads a number, a text or a tuple, and runs nothing
         for word in ("pickle", "np.load", "numpy.load", "marshal", "shelve", "eval(", "exec("):
             assert word not in text, path

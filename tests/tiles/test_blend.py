@@ -60,7 +60,10 @@ def test_rows_are_the_weighted_means_that_numpy_gives_bit_for_bit():
     np.testing.assert_array_equal(maps, total[:, inner, inner] / (down[inner] * across[inner]))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (64, 20), (90, 70), (131, 80), (203, 131)])
+LARGEST = pytest.param((203, 131), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (64, 20), (90, 70), (131, 80), LARGEST])
 def test_rows_from_anywhere_on_are_those_of_the_whole(shape):
     pixels = np.random.default_rng(7).random((1, *shape)).astype(np.float32)
     view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)

@@ -43,6 +43,10 @@ def stacks(
 
     kind: the format. chosen: the user chose a plane or a projection. left_out: names of images that were left out
     before. Raises ImageError if no position remains.
+
+    >>> position = Position({"T": 2, "Y": 4, "X": 5}, np.dtype("u1"), lambda index: np.full((4, 5), index["T"]))
+    >>> stacks(Path(__file__), "Leica LIF", [position], False)[0].image((1,), 0).read(0, 0, 1, 2).tolist()
+    [[[1, 1]]]
     """
     opened, names, errors = [], list(left_out), []
     for number, position in enumerate(positions, 1):
@@ -132,6 +136,11 @@ def as_image_error(kind: str) -> Iterator[None]:
     """Turn an exception of a vendor's reader into an ImageError that names the format ``kind``.
 
     A missing reader becomes a sentence with the command that installs it.
+
+    >>> with as_image_error("Zeiss CZI"):  # doctest: +ELLIPSIS
+    ...     raise ValueError("no header")
+    Traceback (most recent call last):
+    flowmask.errors.ImageError: it is a Zeiss CZI file that cannot be read (no header); open it and save it again, ...
     """
     try:
         yield

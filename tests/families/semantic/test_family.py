@@ -59,7 +59,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("scale 1", "odd, smaller for the network")
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] if c in SLOW else []) for c in CASES])
 def test_blocks_of_any_height_give_the_components_of_the_whole(case):
     network_shape, shape, options = CASES[case]
     maps, plan = smooth_logits(network_shape, 5), semantic_plan(network_shape, shape, options)

@@ -62,7 +62,8 @@ class InvertedResidual(nn.Module):
         y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = functional.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
-        return x + y if self.adds else y
+        out: Tensor = x + y if self.adds else y
+        return out
 
 
 class Encoder(nn.Module):
