@@ -41,10 +41,6 @@ START = (
 """The program of a process that is started afresh; {0} is this module. Its standard input stays open for its life."""
 
 
-def nothing(_: Advanced) -> None:
-    """Do nothing with the progress."""
-
-
 @dataclass(frozen=True)
 class Preparation:
     """A call that prepares a worker, by name, so that a new process can make it."""

@@ -38,7 +38,7 @@ from ..pipeline import Progress, label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from .jobs import Job
-from .process import Report, Segment, nothing
+from .process import Report, Segment
 from .record import DONE, SKIPPED, Advanced, Opened, Outcome, failure
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ def _preload() -> None:
         preload()
 
 
-def _outcomes(setup: Setup, job: Job, report: Report = nothing) -> Iterator[Opened | Outcome]:
+def _outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterator[Opened | Outcome]:
     """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on."""
     begun = time.perf_counter()
     source = _measured(setup, job, lambda: _open(setup, job), begun)

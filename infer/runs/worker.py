@@ -19,14 +19,16 @@ from ..errors import FlowmaskError, RunError
 from ..labels.paths import frame_path, remove_partials
 from ..options import named
 from .jobs import Job
-from .process import KINDS, Report, Segment, nothing, start
+from .process import KINDS, Report, Segment, start
 from .record import Advanced, Opened, Outcome, failure
 
 KILLED = -9
 """Exit code of a process that was ended by SIGKILL, as Linux does when memory runs out."""
 
 
-def in_worker(prepare: Callable[[], Segment], jobs: Iterable[Job], report: Report = nothing) -> Iterator[Outcome]:
+def in_worker(
+    prepare: Callable[[], Segment], jobs: Iterable[Job], report: Report = lambda _: None
+) -> Iterator[Outcome]:
     """Yield the outcomes of every job, segmented in a worker process.
 
     prepare: runs in the worker and returns the function that segments a file; report: gets the progress, in this
