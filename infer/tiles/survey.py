@@ -207,6 +207,8 @@ def _named(found: list[float], fill: float | None = None, missing: float = 0.0) 
 
 def _missing(end: float, values: npt.NDArray[np.float64], counts: Counts) -> float:
     """Return the share of pixels with the smallest or largest value if it is far outside all others, otherwise 0."""
+    if not len(values):
+        return 0.0
     at = 0 if end <= values[0] else -1
     others, number = np.delete(values, at), np.delete(counts, at)
     total = number.sum()

@@ -30,7 +30,6 @@ WITHOUT = {
     "images/vendors/czi.py: open_czi": VENDOR,
     "images/vendors/lif.py: open_lif": VENDOR,
     "images/vendors/nd2.py: open_nd2": VENDOR,
-    "runs/process.py: nothing": PROCESS,
     "runs/process.py: run": PROCESS,
     "runs/process.py: set_up_logging": TERMINAL,
     "runs/process.py: start": PROCESS,
