@@ -57,6 +57,7 @@ BENCHMARKS = {
     "against_cellpose": Benchmark("speed.against_cellpose", "Against cellpose 3.1", (*DATA, "--large")),
     "profile": Benchmark("speed.profile", "Where the time of one image goes"),
     "startup": Benchmark("speed.startup", "Start-up time"),
+    "tile": Benchmark("speed.tile", "Time of the networks for one tile", ("small", "large", "--threads", "1")),
     "slides": Benchmark(
         "speed.slides",
         "Time and memory of whole slides",

@@ -14,10 +14,16 @@ UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, Unicod
 """What torch.load raises for a file that is no checkpoint: no zip or pickle, truncated, or of forbidden types."""
 
 
-def save(path: str | Path, network: FamilyNetwork, **extra: object) -> None:
-    """Write a checkpoint: family, architecture, shape and weights of the network, and whatever else belongs to it."""
+def save(path: str | Path, network: FamilyNetwork, half: bool = False, **extra: object) -> None:
+    """Write a checkpoint: family, architecture, shape and weights of the network, and whatever else belongs to it.
+
+    half: keep the weights in half precision, in half the space.
+    """
     shape = {name: getattr(network, name) for name in ("family", "architecture", "channels", "widths")}
-    torch.save({**shape, "weights": network.state_dict(), **extra}, path)
+    weights = network.state_dict()
+    if half:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    torch.save({**shape, "weights": weights, **extra}, path)
 
 
 def load(path: str | Path) -> tuple[FamilyNetwork, dict[str, object]]:

@@ -55,7 +55,7 @@ class Checkpoint:
     """Start with the weights of a checkpoint.
 
     ``name`` is a stage of the same recipe ("first"), a stage of another recipe in the same work folder
-    ("cyto_small/first"), or the path of a checkpoint file ("models/cyto-small.pt").
+    ("cyto_small/first"), or the path of a checkpoint file ("models/small.pt").
     """
 
     name: str

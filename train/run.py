@@ -138,7 +138,7 @@ def finish(network: FamilyNetwork, images: Sequence[Prepared], recipe: Recipe) -
 
 
 def save_finished(path: Path, network: FamilyNetwork, finished: Finished, recipe: Recipe, settings: str = "") -> None:
-    """Write the checkpoint that `python -m export` reads."""
+    """Write the checkpoint that `python -m export` reads, in half precision."""
     about = {
         "channels": recipe.channels,
         "mean_diameter": finished.mean_diameter,
@@ -146,7 +146,7 @@ def save_finished(path: Path, network: FamilyNetwork, finished: Finished, recipe
         "licence": recipe.licence,
         "data": recipe.data,
     }
-    _write(path, network.cpu(), about=about, size=finished.size, settings=settings)
+    _write(path, network.cpu(), half=True, about=about, size=finished.size, settings=settings)
 
 
 def fingerprint_of(stage: Stage, recipe: Recipe, images: Sequence[Prepared], start: Sequence[Path]) -> str:
@@ -218,9 +218,9 @@ def _run_stage(
     print(f"{path}: written after {seconds / 60:.0f} min of training", flush=True)
 
 
-def _write(path: Path, network: FamilyNetwork, **extra: object) -> None:
+def _write(path: Path, network: FamilyNetwork, half: bool = False, **extra: object) -> None:
     """Write a checkpoint; an interrupted write leaves no file of this name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save(partial, network, **extra)
+    save(partial, network, half, **extra)
     os.replace(partial, path)

@@ -55,7 +55,7 @@ def default_network() -> Path:
     """Return the path of the default network.
 
     >>> default_network().name
-    'cyto-small.onnx'
+    'small.onnx'
     """
     return next(network.path for network in shipped_networks() if network.default)
 
@@ -66,7 +66,7 @@ def find_network(name: str | Path) -> Path:
     Raises NetworkError when the name is unknown, its file is not installed, or the path does not exist.
 
     >>> find_network("small").name
-    'cyto-small.onnx'
+    'small.onnx'
     """
     known = {network.name: network for network in shipped_networks()}
     path = Path(name)

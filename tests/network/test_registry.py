@@ -56,5 +56,5 @@ def test_a_network_whose_file_is_not_installed_is_refused(tmp_path, monkeypatch)
     (tmp_path / "registry.toml").write_bytes((ROOT / "models/registry.toml").read_bytes())
     monkeypatch.setattr(registry, "FOLDERS", (tmp_path / "absent", tmp_path))
     assert [network.path for network in shipped_networks()] == [tmp_path / n.file for n in NETWORKS.values()]
-    with pytest.raises(NetworkError, match="large: the file cyto.onnx of this network is not installed"):
+    with pytest.raises(NetworkError, match="large: the file large.onnx of this network is not installed"):
         find_network("large")

@@ -20,9 +20,9 @@ pytestmark = needs_network
 
 
 def test_outputs_have_the_shapes_of_the_contract(network):
-    tiles = np.random.default_rng(0).normal(0.5, 0.3, (2, network.contract.inputs, 64, 80)).astype(np.float32)
+    tiles = np.random.default_rng(0).normal(0.5, 0.3, (2, network.contract.inputs, 64, 96)).astype(np.float32)
     maps = network.maps(tiles)
-    assert (maps.shape, maps.dtype) == ((2, 3, 64, 80), np.float32)
+    assert (maps.shape, maps.dtype) == ((2, 3, 64, 96), np.float32)
     diameters = network.diameters(tiles)
     assert diameters.shape == (2,)
     assert (diameters > 0).all()

@@ -61,6 +61,11 @@ def same(one, other):
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+def in_half(value):
+    """A weight as the last checkpoint keeps it."""
+    return value.half().float() if value.is_floating_point() else value
+
+
 def test_every_stage_starts_with_the_one_before_and_the_last_can_be_exported(data, tmp_path, monkeypatch):
     started = []
     starting_network = run.starting_network
@@ -77,7 +82,7 @@ def test_every_stage_starts_with_the_one_before_and_the_last_can_be_exported(dat
     assert len(started) == 2
     assert same(stages[0], started[1])
     assert not same(stages[0], stages[1])
-    assert same(weights(output), stages[1])
+    assert same(weights(output), {name: in_half(value) for name, value in stages[1].items()})
     source = read_checkpoint(str(output))
     assert source.size is not None
     assert (source.channels, source.mean_diameter, source.licence) == ("rgb", 30.0, "BSD-3-Clause")

@@ -5,8 +5,8 @@
    cell has its own number and the background is 0 (train/data/readers.py lists the other layouts).
 3. In ``split`` name the images to hold out for validation by patterns of source/name, for example
    ``Split(held_out=("my_lab/well_B*",), left_out=())``. Hold out whole experiments.
-4. To continue from a network that ships instead of starting anew, write ``start=Checkpoint("models/cyto-small.pt")``,
-   give the recipe that network's ``widths`` (see models/README.md), and lower ``rate`` to 5e-4.
+4. To continue from a network that ships instead of starting anew, write ``start=Checkpoint("models/small.pt")``,
+   give the recipe the ``architecture`` and ``widths`` of that network (see small.py), and lower ``rate`` to 5e-4.
 5. State licence and data: they go into the exported file.
 6. Train and export:
 

@@ -69,3 +69,14 @@ def test_checkpoint_round_trip(tmp_path):
     assert (again.architecture, again.multiple, again.widths) == ("light", 32, THIN)
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(again(image)[0], network(image)[0], rtol=0, atol=0)
+
+
+def test_a_checkpoint_in_half_precision_takes_half_the_space(tmp_path):
+    network = LightNetwork(3, THIN).eval()
+    save(tmp_path / "a.pt", network)
+    save(tmp_path / "half.pt", network, half=True)
+    assert (tmp_path / "half.pt").stat().st_size < 0.6 * (tmp_path / "a.pt").stat().st_size
+    again, _ = load(tmp_path / "half.pt")
+    assert {value.dtype for value in again.state_dict().values()} == {torch.float32, torch.int64}
+    image = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(again(image)[0], network(image)[0], rtol=0.01, atol=0.01)
