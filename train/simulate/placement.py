@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label as connected
 
-from train.simulate.fields import Labels, Shape, boundaries, depth, smooth_noise
+from train.simulate.fields import Labels, Mask, Shape, boundaries, depth, smooth_noise
 from train.simulate.shapes import Outline, ellipse, fill
 
 MIN_AREA = 12
@@ -175,6 +175,13 @@ def drop_cells(rng: Generator, labels: Labels, share: float) -> Labels:
     """Remove a random `share` (0..1) of the cells."""
     keep = rng.random(int(labels.max(initial=0)) + 1) >= share
     return tidy(np.where(keep[labels], labels, 0).astype(np.int32))
+
+
+def mostly_within(labels: Labels, region: Mask) -> Labels:
+    """Keep the cells of which more than half lies in `region`."""
+    counts = np.bincount(labels.ravel())
+    inside = np.bincount(labels.ravel(), region.ravel()) > 0.5 * counts
+    return tidy(np.where(inside[labels], labels, 0).astype(np.int32))
 
 
 def drop_touching(labels: Labels, others: Labels) -> Labels:
