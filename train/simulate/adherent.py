@@ -57,17 +57,30 @@ def _inside(rng: Generator, labels: Labels, nuclei: Labels, diameter: float) -> 
 
 
 def _path(rng: Generator, labels: Labels, diameter: float, bulge: float) -> Image:
-    """Optical path, about 1 where thick: a thin sheet, up to `bulge` more at the nucleus; round cells are thick."""
+    """Optical path, about 1 where thick: a thin sheet, up to `bulge` more at the nucleus.
+
+    Narrow cells are thicker than wide ones, as they hold as much, and round cells are the thickest.
+    """
     nuclei = placement.nuclei_within(rng, labels, 0.25, 0.45)
     inside = fields.depth(labels)
     sheet = np.minimum(inside / np.float32(1 + rng.uniform(0.01, 0.08) * diameter), 1)
     hill = fields.blur((nuclei > 0).astype(np.float32), 0.1 * diameter) * fields.dome(labels, 0.3)
     edge = np.exp(-((inside / np.float32(0.8 + 0.03 * diameter)) ** 2)) * (labels > 0)
     height = rng.uniform(0.25, 0.6) * sheet + bulge * hill + rng.choice([0, 0.25]) * edge
-    height *= fields.per_cell(rng, labels, rng.uniform(0.1, 0.4))
+    narrow = np.clip(np.float32(0.22 * diameter) / np.maximum(fields.peak(labels, inside), 1), 0.5, 2.5)
+    height *= fields.per_cell(rng, labels, rng.uniform(0.1, 0.4)) * narrow ** rng.uniform(0, 1)
     height += rng.uniform(0.2, 0.7) * _inside(rng, labels, nuclei, diameter) * np.minimum(inside / 2, 1)
-    ball = np.clip((_roundness(labels) - 0.85) * 8, 0, 1) * rng.uniform(0.5, 3)
+    ball = np.clip((_roundness(labels) - 0.85) * 8, 0, 1) * rng.uniform(0.5, 4)
     return np.asarray(height + ball * fields.dome(labels, 0), np.float32)
+
+
+def _litter(rng: Generator, labels: Labels, diameter: float) -> Image:
+    """Optical path of ragged unlabelled fragments on the ground, in half of the images."""
+    if rng.random() < 0.5:
+        return np.zeros(labels.shape, np.float32)
+    noise = fields.fractal_noise(rng, (labels.shape[0], labels.shape[1]), 2 + rng.uniform(0.05, 0.2) * diameter)
+    ragged = (noise > rng.uniform(2.2, 3)) & (labels == 0)
+    return rng.uniform(0.2, 0.8) * fields.blur(ragged.astype(np.float32), 0.6)
 
 
 def _seen_in_phase(rng: Generator, path: Image, diameter: float) -> NDArray[np.uint8]:
@@ -76,7 +89,7 @@ def _seen_in_phase(rng: Generator, path: Image, diameter: float) -> NDArray[np.u
     if rng.random() < 0.12:
         return optics.record_bright(rng, 1 + path)
     halo = rng.uniform(1.5, 3) + rng.uniform(0.03, 0.12) * diameter
-    image = optics.phase_contrast(rng.uniform(0.6, 1.6) * path, halo, rng.uniform(0.35, 0.7), rng.uniform(0.3, 0.8))
+    image = optics.phase_contrast(rng.uniform(0.6, 2.2) * path, halo, rng.uniform(0.35, 0.7), rng.uniform(0.3, 0.8))
     return optics.record_bright(rng, floating_cells.overlay(rng, image, diameter))
 
 
@@ -92,6 +105,7 @@ def slender_phase(rng: Generator, shape: Shape, diameter: float) -> Scene:
     crowd = placement.draw_crowd(rng, shape, diameter, 0.6)
     labels = _crawling(rng, shape, diameter, crowd, rng.choice([0, 0.05, 0.15]))
     path = _path(rng, labels, diameter, rng.uniform(0.3, 1.2)) + transmitted.debris(rng, labels, diameter)
+    path += _litter(rng, labels, diameter)
     return _seen_in_phase(rng, path, diameter), labels
 
 

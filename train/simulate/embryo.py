@@ -62,9 +62,8 @@ def embryo_nuclei(rng: Generator, shape: Shape, diameter: float) -> Scene:
     soft = rng.uniform(0.02, 0.06) * diameter
     dye: Image = fields.blur(fluorescence.nuclear_dye(rng, near, diameter), soft)
     dye += rng.uniform(0.4, 0.9) * fields.blur(fluorescence.nuclear_dye(rng, behind, diameter), 1.8 * soft)
-    dye += rng.uniform(0, 0.5) * fields.blur(
-        fluorescence.nuclear_dye(rng, far, diameter), rng.uniform(0.2, 0.5) * diameter
-    )
+    reach = rng.uniform(0.2, 0.5) * diameter
+    dye += rng.uniform(0, 0.5) * fields.blur(fluorescence.nuclear_dye(rng, far, diameter), reach)
     dye += rng.uniform(0, 0.15) * fields.blur(tissue.astype(np.float32), 0.5 * diameter)
     image = optics.widefield(rng, dye, rng.uniform(0.5, 1.2), rng.uniform(0.1, 0.5), math.sqrt(diameter) * 3)
     return optics.record_dark(rng, image), _in_front(near, behind)

@@ -58,7 +58,7 @@ def _ground(rng: Generator, labels: Labels, holes: Mask, diameter: float) -> Ima
     fibres = fields.fibre_noise(rng, shape, 2.5 * diameter, max(2.0, rng.uniform(0.1, 0.3) * diameter))
     cloud = fields.fractal_noise(rng, shape, 4 * diameter)
     grain = fields.fractal_noise(rng, shape, max(2.0, 0.2 * diameter))
-    ground = rng.uniform(0.3, 1) + rng.uniform(0, 0.3) * fibres + rng.uniform(0, 0.35) * cloud
+    ground = rng.uniform(0.3, 1) + rng.choice([0.05, 0.15, 0.3]) * fibres + rng.uniform(0, 0.35) * cloud
     ground += rng.uniform(0, 0.12) * grain
     territory = expand_labels(labels, rng.uniform(0.3, 0.9) * diameter)
     border = fields.blur(find_boundaries(territory, mode="inner").astype(np.float32), 0.5 + 0.03 * diameter)
@@ -66,6 +66,7 @@ def _ground(rng: Generator, labels: Labels, holes: Mask, diameter: float) -> Ima
     ground += rng.uniform(-0.25, 0.35) * bodies + rng.uniform(-0.4, 0.4) * border
     empty = fields.blur(holes.astype(np.float32), rng.uniform(0.6, 1.5))
     rim = fields.blur(find_boundaries(holes).astype(np.float32), 0.5 + 0.03 * diameter)
+    ground *= 1 - rng.uniform(0.3, 0.8) * fields.blur((labels > 0).astype(np.float32), 0.7)
     return np.asarray(np.clip(ground, 0.03, None) * (1 - rng.uniform(0.85, 1) * empty) + 0.5 * rim, np.float32)
 
 

@@ -138,7 +138,8 @@ def budding(rng: Generator, diameter: float) -> list[Outline]:
 def with_processes(rng: Generator, diameter: float, tips: int, slender: float) -> Outline:
     """Adherent cell pulled out into `tips` tapering processes between hollow sides, as of glia or fibroblasts.
 
-    `slender` in 0..1 makes the body small and the processes long. The sides are rational Bézier curves. The ends are about 0.03 to 0.12 of `diameter` wide.
+    `slender` in 0..1 makes the body small and the processes long. The sides are rational Bézier curves. The ends are
+    about 0.03 to 0.12 of `diameter` wide.
     """
     angles = np.arange(tips) * 2 * math.pi / tips + rng.normal(0, 0.9 / tips, tips)
     reach = rng.lognormal(0, 0.25 + 0.2 * slender, tips)

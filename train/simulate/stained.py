@@ -41,7 +41,7 @@ def _red_cells(rng: Generator, white: Labels, diameter: float) -> Image:
 
 
 def _lobed_nuclei(rng: Generator, labels: Labels) -> Labels:
-    """Nuclei of white cells: one large round one, two overlapping lobes, or three small ones apart as in granulocytes."""
+    """Nuclei of white cells: one large round one, two overlapping lobes, or three small lobes as in granulocytes."""
     large = placement.nuclei_within(rng, labels, 0.5, 0.85) > 0
     second = placement.nuclei_within(rng, labels, 0.35, 0.6) > 0
     kind = rng.integers(0, 4, int(labels.max(initial=0)) + 1)[labels]
