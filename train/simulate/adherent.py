@@ -1,4 +1,4 @@
-"""Adherent cells that crawl or spread: slender with thin processes, flat, or confluent; in phase contrast and DIC."""
+"""Adherent cells that crawl or spread: slender with thin processes, flat, or confluent; in transmitted light."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ def _crawling(rng: Generator, shape: Shape, diameter: float, crowd: placement.Cr
 
 
 def _roundness(labels: Labels) -> Image:
-    """(Y, X) map of depth over radius of the disc of equal area: 1 for round cells, small for slender ones."""
+    """(Y, X) map of depth over radius of the disc of equal area: 1 for round cells, small for slender and cut ones."""
     areas = np.bincount(labels.ravel())
     areas[0] = 1
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        areas[edge] = labels.size
     radius = np.sqrt(areas / math.pi).astype(np.float32)[labels]
     return np.asarray(fields.peak(labels, fields.depth(labels)) / np.maximum(radius, 1), np.float32)
 
@@ -52,7 +54,7 @@ def _inside(rng: Generator, labels: Labels, nuclei: Labels, diameter: float) -> 
     fibres = fields.fibre_noise(rng, shape, 0.4 * diameter, max(1.5, 0.03 * diameter)) * (labels > 0)
     rim = np.exp(-((fields.depth(nuclei) / 1.2) ** 2)) * core
     path = rng.uniform(0.2, 1) * nucleoli + rng.uniform(0, 0.6) * granules - rng.uniform(0, 0.5) * vacuoles
-    path += rng.choice([0, 0, 0, 0.06]) * fibres + rng.uniform(0, 0.3) * rim - rng.uniform(0, 0.3) * core
+    path += rng.choice([0, 0, 0, 0.03]) * fibres + rng.uniform(0, 0.3) * rim - rng.uniform(0, 0.3) * core
     return np.asarray(path * min(1.0, diameter / 35), np.float32)
 
 
@@ -67,7 +69,7 @@ def _path(rng: Generator, labels: Labels, diameter: float, bulge: float) -> Imag
     hill = fields.blur((nuclei > 0).astype(np.float32), 0.1 * diameter) * fields.dome(labels, 0.3)
     edge = np.exp(-((inside / np.float32(0.8 + 0.03 * diameter)) ** 2)) * (labels > 0)
     height = rng.uniform(0.25, 0.6) * sheet + bulge * hill + rng.choice([0, 0.25]) * edge
-    narrow = np.clip(np.float32(0.22 * diameter) / np.maximum(fields.peak(labels, inside), 1), 0.5, 2.5)
+    narrow = np.clip(np.float32(0.22 * diameter) / np.maximum(fields.peak(labels, inside), 1), 0.5, 2)
     height *= fields.per_cell(rng, labels, rng.uniform(0.1, 0.4)) * narrow ** rng.uniform(0, 1)
     height += rng.uniform(0.2, 0.7) * _inside(rng, labels, nuclei, diameter) * np.minimum(inside / 2, 1)
     ball = np.clip((_roundness(labels) - 0.85) * 8, 0, 1) * rng.uniform(0.5, 4)
@@ -89,7 +91,7 @@ def _seen_in_phase(rng: Generator, path: Image, diameter: float) -> NDArray[np.u
     if rng.random() < 0.12:
         return optics.record_bright(rng, 1 + path)
     halo = rng.uniform(1.5, 3) + rng.uniform(0.03, 0.12) * diameter
-    image = optics.phase_contrast(rng.uniform(0.6, 2.2) * path, halo, rng.uniform(0.35, 0.7), rng.uniform(0.3, 0.8))
+    image = optics.phase_contrast(rng.uniform(0.6, 2.2) * path, halo, rng.uniform(0.28, 0.65), rng.uniform(0.3, 0.8))
     return optics.record_bright(rng, floating_cells.overlay(rng, image, diameter))
 
 
@@ -98,6 +100,13 @@ def _seen_in_dic(rng: Generator, path: Image, diameter: float) -> NDArray[np.uin
     path = path * np.float32(rng.uniform(0.5, 2) * diameter / 10)
     image = optics.differential_interference(path, angle, rng.uniform(0.3, 1), bias, rng.uniform(0.7, 1.2))
     return optics.record_bright(rng, image)
+
+
+def _seen_in_bright_field(rng: Generator, path: Image, diameter: float) -> NDArray[np.uint8]:
+    path = np.float32(rng.uniform(0.5, 2.5)) * path
+    fresnel = rng.uniform(1.8, 3) + 0.03 * diameter
+    image = optics.bright_field(path, 0.03 * path, fresnel, int(rng.choice([-1, 1])), rng.uniform(0.6, 1.2))
+    return optics.record_bright(rng, floating_cells.overlay(rng, image, diameter))
 
 
 def slender_phase(rng: Generator, shape: Shape, diameter: float) -> Scene:
@@ -115,6 +124,14 @@ def spread_dic(rng: Generator, shape: Shape, diameter: float) -> Scene:
     labels = _crawling(rng, shape, diameter, crowd, rng.choice([0, 0.05]))
     path = _path(rng, labels, diameter, rng.uniform(0.2, 0.8)) + 0.5 * transmitted.debris(rng, labels, diameter)
     return _seen_in_dic(rng, path, diameter), labels
+
+
+def spread_brightfield(rng: Generator, shape: Shape, diameter: float) -> Scene:
+    """Unstained flat and slender cells in bright field, somewhat out of focus on either side."""
+    crowd = placement.draw_crowd(rng, shape, diameter, 0.7)
+    labels = _crawling(rng, shape, diameter, crowd, rng.choice([0, 0.1]))
+    path = _path(rng, labels, diameter, rng.uniform(0.3, 1.2)) + 0.5 * transmitted.debris(rng, labels, diameter)
+    return _seen_in_bright_field(rng, path, diameter), labels
 
 
 def confluent(rng: Generator, shape: Shape, diameter: float) -> Scene:

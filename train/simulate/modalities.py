@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from train.simulate import (
     adherent,
+    algae,
     annotations,
     bacteria,
     embryo,
@@ -43,6 +44,8 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
     "confluent": adherent.confluent,
     "tissue_section": histology.tissue_section,
     "embryo_nuclei": embryo.embryo_nuclei,
+    "spread_brightfield": adherent.spread_brightfield,
+    "algae": algae.algae,
 }
 
 MODALITIES: tuple[str, ...] = tuple(_SCENES)

@@ -36,10 +36,11 @@ class Stamp:
 
 
 def draw_crowd(rng: Generator, shape: Shape, diameter: float, fullest: float) -> Crowd:
-    """Draw a density: sometimes 0 to 3 cells, sometimes sparse, mostly between a fifth and `fullest` of the plane."""
+    """Draw a density: at times one cell alone or 0 to 3, sometimes sparse, mostly a fifth to `fullest` of the plane."""
     kind = rng.random()
-    if kind < 0.07:
-        return Crowd(float(rng.integers(0, 4)) * 0.6 * diameter**2 / (shape[0] * shape[1]), 0.5)
+    if kind < 0.1:
+        cells = float(rng.integers(0, 4)) if kind < 0.06 else 1.0
+        return Crowd(cells * 0.6 * diameter**2 / (shape[0] * shape[1]), 0.5)
     if kind < 0.25:
         return Crowd(rng.uniform(0.02, 0.2), rng.uniform(0, 1))
     return Crowd(rng.uniform(0.2, fullest), rng.uniform(0.2, 1))
