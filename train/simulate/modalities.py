@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from train.simulate import (
     adherent,
     algae,
-    annotations,
     bacteria,
     embryo,
     fluorescence,
     histology,
+    marks,
     mother_machine,
     stained,
     transmitted,
@@ -84,5 +84,5 @@ def simulate(modality: str, shape: Shape = (384, 384), seed: int = 0, diameter: 
     margin = min(math.ceil(diameter / 2), _WIDEST_MARGIN)
     image, labels = _SCENES[modality](rng, (shape[0] + 2 * margin, shape[1] + 2 * margin), diameter)
     crop = (slice(margin, margin + shape[0]), slice(margin, margin + shape[1]))
-    marked = annotations.burn_in(np.random.default_rng((seed, index, 1)), np.ascontiguousarray(image[crop]))
+    marked = marks.burn_in(np.random.default_rng((seed, index, 1)), np.ascontiguousarray(image[crop]))
     return Sample(marked, tidy(labels[crop]), modality)

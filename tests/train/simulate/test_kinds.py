@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 from skimage.measure import regionprops
 
-from train.simulate import annotations, histology, populations, shapes, simulate, stained
+from train.simulate import histology, marks, populations, shapes, simulate, stained
 from train.simulate.embryo import _in_front
 from train.simulate.placement import mostly_within
 
@@ -56,9 +56,9 @@ def test_marks_cover_little_and_leave_the_rest_as_it_was(
     shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = np.random.default_rng(0).integers(60, 190, shape, np.uint8)
-    monkeypatch.setattr(annotations, "CHANCE", 1)
+    monkeypatch.setattr(marks, "CHANCE", 1)
     for seed in range(30):
-        marked = annotations.burn_in(np.random.default_rng(seed), image)
+        marked = marks.burn_in(np.random.default_rng(seed), image)
         changed = (marked != image).reshape(160, 200, -1).any(-1)
         assert marked.dtype == np.uint8
         assert marked.shape == shape
@@ -68,16 +68,16 @@ def test_marks_cover_little_and_leave_the_rest_as_it_was(
 
 def test_few_images_are_marked_and_none_without_room() -> None:
     image = np.full((128, 128), 100, np.uint8)
-    marked = [(annotations.burn_in(np.random.default_rng(seed), image) != image).any() for seed in range(1000)]
+    marked = [(marks.burn_in(np.random.default_rng(seed), image) != image).any() for seed in range(1000)]
     assert 15 < sum(marked) < 80
     small = image[:90]
-    assert all(annotations.burn_in(np.random.default_rng(seed), small) is small for seed in range(200))
+    assert all(marks.burn_in(np.random.default_rng(seed), small) is small for seed in range(200))
 
 
 def test_a_mark_changes_the_image_and_not_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = []
     for chance in (0, 1):
-        monkeypatch.setattr(annotations, "CHANCE", chance)
+        monkeypatch.setattr(marks, "CHANCE", chance)
         samples.append(simulate("slender_phase", SHAPE, 4, 24))
     np.testing.assert_array_equal(samples[0].labels, samples[1].labels)
     assert not np.array_equal(samples[0].image, samples[1].image)
