@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from .errors import SettingsError
 from .families import open_network
-from .images.image import Image, as_image, open_image
-from .images.image import open_frames as _open_frames
+from .images.image import Image, as_image
+from .images.readers import open_frames as _open_frames
+from .images.readers import open_image
 from .labels.cells import CellTableBuilder
 from .labels.labels import Labels
 from .network.registry import default_network, find_network

@@ -39,7 +39,8 @@ from bench.resident import forget_peak, peak, resident
 from flowmask import cli
 from flowmask.api import load_network, segment
 from flowmask.families import family_of
-from flowmask.images.image import Image, open_image
+from flowmask.images.image import Image
+from flowmask.images.readers import open_image
 from flowmask.labels.cells import CellTableBuilder
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels

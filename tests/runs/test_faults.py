@@ -18,7 +18,7 @@ import tifffile
 from bench.trust.encode import bmp, png_chunk, tiff, tiff_tags
 from flowmask.cli import main
 from flowmask.errors import ImageError
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 from flowmask.network.contract import KEY
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.system.memory import forget_peak, peak_memory

@@ -14,7 +14,7 @@ import tifffile
 
 import flowmask
 from flowmask.images import memmap
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 from flowmask.system import memory
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
