@@ -31,7 +31,8 @@ demo: .venv/.ready
 	.venv/bin/python -m bench.demo --output demo
 
 quick: .venv-dev/.ready
-	.venv-dev/bin/python -m pytest -m "not slow and not cellpose and not gpu and not container and not torch"
+	.venv-dev/bin/python -m pytest -n auto --dist loadfile \
+	    -m "not slow and not cellpose and not gpu and not container and not torch"
 
 test: .venv/.ready .venv-dev/.ready .venv-cellpose/.ready
 	FLOWMASK_LEAN_PYTHON=$(CURDIR)/.venv/bin/python FLOWMASK_CELLPOSE_PYTHON=$(CURDIR)/.venv-cellpose/bin/python \
