@@ -9,7 +9,7 @@ from typing import Any
 from .card import Card, read_card
 from .chart import chart
 from .entries import CHECK, FAILED, GOOD, POOR, UNDONE, Entry, unit_of
-from .words import count, definitions, duration, memory, number, text
+from .words import count, definitions, duration, memory, number, sentence, text
 
 TITLES = {
     FAILED: "Failed",
@@ -23,6 +23,7 @@ SIGNS = {FAILED: "✕", UNDONE: "…", POOR: "!", CHECK: "?", GOOD: "✓"}
 OPEN_CHARTS = 4
 """Intensity histograms that are shown at once; those of further channels open by a click."""
 COLOURS = ("red", "green", "blue")
+"""How three channels without names are shown."""
 
 
 def badge(level: str) -> str:
@@ -38,7 +39,7 @@ def article(entry: Entry, anchor: str) -> str:
     """Return the card of an image as HTML; ``anchor`` is the id of its element. Raises OutputError without its file.
 
     >>> file = {"file": "a.png", "status": "failed", "frame": None, "outputs": [], "reason": "a.png: it is damaged."}
-    >>> "it is damaged" in article(Entry(file, None), "image-1")
+    >>> "It is damaged" in article(Entry(file, None), "image-1")
     True
     """
     body = _with_cells(entry, read_card(entry.card)) if entry.card else _without_cells(entry)
@@ -51,9 +52,11 @@ def article(entry: Entry, anchor: str) -> str:
 
 def _without_cells(entry: Entry) -> str:
     if entry.level == FAILED:
-        reason = str(entry.file["reason"]).removeprefix(f"{entry.file['file']}: ")
-        return f'<p class="reason">{text(reason)}</p>'
-    return '<p class="reason">the run ended before this image was finished; run the same command with --resume.</p>'
+        reason = str(entry.file["reason"])
+        for named in (f"{entry.file['file']}: ", f"frame {entry.file['frame']}: "):
+            reason = reason.removeprefix(named)
+        return f'<p class="reason">{sentence(reason)}</p>'
+    return '<p class="reason">The run ended before this image was finished; run the same command with --resume.</p>'
 
 
 def _with_cells(entry: Entry, card: Card) -> str:
@@ -63,9 +66,16 @@ def _with_cells(entry: Entry, card: Card) -> str:
         pictures += _picture(card["detail"], f"{entry.name}, the part with most cells", "", _place(card["detail"]))
     return (
         f'<div class="pictures">{pictures}</div><div class="facts">'
-        f'<p class="cells"><b>{cells:,}</b> {"cell" if cells == 1 else "cells"}</p>{_sentences(entry)}'
+        f'<p class="cells"><b>{cells:,}</b> {"cell" if cells == 1 else "cells"}'
+        f"{_share(cells, card['covered'])}</p>{_sentences(entry)}"
         f"{_charts(card)}{_details(entry, card)}</div>"
     )
+
+
+def _share(cells: int, covered: float) -> str:
+    """Return which part of the image the cells cover."""
+    verb = "covers" if cells == 1 else "cover"
+    return f"<small>, which {verb} {covered:.0%} of the image</small>" if cells else ""
 
 
 def _picture(layers: Mapping[str, Any], meaning: str, mark: str, caption: str = "") -> str:
@@ -74,7 +84,7 @@ def _picture(layers: Mapping[str, Any], meaning: str, mark: str, caption: str = 
     size = f'width="{width}" height="{height}"'
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
     return (
-        f'<figure class="picture"><div class="layers" style="--wide:{width};--high:{height}">'
+        f'<figure class="picture" style="--wide:{width};--high:{height}"><div class="layers">'
         f'<img src="data:image/jpeg;base64,{layers["image"]}" {size} alt="{text(meaning)}">'
         f'<img class="outlines" src="data:image/png;base64,{layers["outlines"]}" {size} alt="outlines of the cells">'
         f"{mark}</div>{below}</figure>"
@@ -99,7 +109,7 @@ def _place(detail: Mapping[str, Any]) -> str:
 def _sentences(entry: Entry) -> str:
     """Return the reasons of the verdict and the warnings as a list."""
     found = [*entry.file["reasons"], *entry.file["warnings"]]
-    return f'<ul class="reasons">{"".join(f"<li>{text(one)}</li>" for one in found)}</ul>' if found else ""
+    return f'<ul class="reasons">{"".join(f"<li>{sentence(one)}</li>" for one in found)}</ul>' if found else ""
 
 
 def _charts(card: Card) -> str:
@@ -115,8 +125,10 @@ def _charts(card: Card) -> str:
 
 def _channel(names: list[str], at: int) -> str:
     """Return how the title of a chart names a channel: not at all if it is the only one."""
-    if len(names) == 1 and names == ["0"]:
+    if names == ["0"]:
         return ""
+    if names == ["0", "1", "2"]:
+        return f", {COLOURS[at]}"
     return f", channel {names[at]}" if names[at] == str(at) else f", {names[at]}"
 
 
@@ -138,7 +150,7 @@ def _details(entry: Entry, card: Card) -> str:
         ("Device", file["device"]),
         ("Label file", ", ".join(Path(path).name for path in file["labels"])),
     ]
-    notes = "".join(f"<li>{text(note)}</li>" for note in file["notes"])
+    notes = "".join(f"<li>{sentence(note)}</li>" for note in file["notes"])
     listed = f'<ul class="notes">{notes}</ul>' if notes else ""
     return f"<details><summary>Details</summary>{definitions(rows)}{listed}</details>"
 

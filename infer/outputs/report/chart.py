@@ -13,6 +13,8 @@ WIDTH, HEIGHT = 240, 56
 def chart(title: str, unit: str, found: Mapping[str, Any] | None) -> str:
     """Return a figure as HTML: a bar for each bin, a line at the median, and the ends of the axis.
 
+    If all values are the same, there is only the value.
+
     found: the fields of `flowmask.outputs.report.histogram.Histogram`; None gives nothing. unit: behind the numbers.
 
     >>> flat = {"low": 0.0, "high": 2.0, "counts": [1, 3], "median": 1.5, "smallest": 0.0, "largest": 2.0}
@@ -22,6 +24,9 @@ def chart(title: str, unit: str, found: Mapping[str, Any] | None) -> str:
     if found is None:
         return ""
     cells, median = sum(found["counts"]), f"{number(found['median'])} {unit}".strip()
+    if found["smallest"] == found["largest"]:
+        same = text(median) + (" in all cells" if cells > 1 else "")
+        return f'<figure class="chart"><figcaption>{text(title)} <b>{same}</b></figcaption></figure>'
     summary = f"{title}: {count(cells, 'cell')}, median {median}"
     return (
         f'<figure class="chart"><figcaption>{text(title)} <b>median {text(median)}</b></figcaption>'

@@ -52,7 +52,7 @@ def write_page(path: Path, record: Mapping[str, Any]) -> None:
     found = entries(record["files"])
     style, script, page = (_package_file(f"page.{ending}") for ending in ("css", "js", "html"))
     frame = Template(page).substitute(
-        title=text(f"Cells in {Path(str(_first_input(record))).name}"),
+        title=text(f"Cell segmentation: {_inputs(record)}"),
         script_digest=b64encode(sha256(script.encode()).digest()).decode("ascii"),
         style=style,
         script=script,
@@ -76,9 +76,12 @@ def _package_file(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _first_input(record: Mapping[str, Any]) -> object:
+def _inputs(record: Mapping[str, Any]) -> str:
+    """Return the name of the file or folder that was segmented, and how many more there are."""
     given = record["options"]["input"]
-    return given[0] if isinstance(given, list) else given
+    paths = given if isinstance(given, list) else [given]
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{Path(paths[0]).resolve().name}{more}"
 
 
 def _ending(record: Mapping[str, Any]) -> str:
@@ -111,7 +114,7 @@ def _tiles(found: Sequence[Entry], record: Mapping[str, Any]) -> str:
     """Return the largest figures of the page."""
     counts = [entry.file["cells"] for entry in found if entry.card]
     spread = f"{min(counts):,} to {max(counts):,}" if counts else ""
-    levels = Counter(entry.level for entry in found)
+    levels, most = Counter(entry.level for entry in found), _most_memory(found)
     tiles = [
         ("Cells", f"{sum(counts):,}", ""),
         (
@@ -120,7 +123,7 @@ def _tiles(found: Sequence[Entry], record: Mapping[str, Any]) -> str:
             ", ".join(f"{levels[one]:,} {TITLES[one].lower()}" for one in LEVELS if levels[one]),
         ),
         ("Cells per image", number(median(counts)) if counts else "–", f"median; {spread}" if counts else ""),
-        ("Time", duration(_seconds(record)), _most_memory(found)),
+        ("Time", duration(_seconds(record)), f"at most {most} of memory" if most else ""),
     ]
     return "".join(
         f"<div><dt>{name}</dt><dd><b>{text(value)}</b><small>{text(below)}</small></dd></div>"
@@ -133,9 +136,9 @@ def _seconds(record: Mapping[str, Any]) -> float:
     return (ended - begun).total_seconds()
 
 
-def _most_memory(found: Sequence[Entry]) -> str:
-    peaks = [entry.file["peak_memory"] for entry in found if entry.file.get("peak_memory")]
-    return f"at most {memory(max(peaks))} of memory" if peaks else ""
+def _most_memory(found: Sequence[Entry]) -> str | None:
+    peaks = [entry.file["peak_memory"] for entry in found if entry.file["peak_memory"]]
+    return memory(max(peaks)) if peaks else None
 
 
 def _filters(found: Sequence[Entry]) -> str:
@@ -200,7 +203,7 @@ def _about_the_run(record: Mapping[str, Any], found: Sequence[Entry]) -> str:
         ("Why no GPU", record["device"]["fallback"]),
         ("Begun", moment(record["begun"])),
         ("Ended", moment(record["ended"])),
-        ("Most memory", _most_memory(found).removeprefix("at most ") or None),
+        ("Most memory", _most_memory(found)),
     ]
     settings = definitions((option_name(name), value) for name, value in given.items())
     rest = definitions((option_name(name), value) for name, value in others.items())

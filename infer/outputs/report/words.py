@@ -18,6 +18,15 @@ def text(value: object) -> str:
     return html.escape(printable(str(value)))
 
 
+def sentence(words: str) -> str:
+    """Return words that begin with a capital letter, as HTML.
+
+    >>> sentence("no cells were found")
+    'No cells were found'
+    """
+    return text(words[:1].upper() + words[1:])
+
+
 def number(value: float) -> str:
     """Return a number with commas for thousands and, below 100, with three digits.
 
