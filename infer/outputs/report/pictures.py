@@ -26,7 +26,7 @@ BRIGHT = 150
 """Pictures with a larger mean value, 0 to 255, get the dark outlines."""
 DARK_OUTLINE = np.array((0, 60, 220), np.uint8)
 """The colour of outlines on bright pictures (red, green, blue)."""
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 82]
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 75]
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
 Box = tuple[int, int, int, int]
 """First row, first column, last row + 1, last column + 1, in px of the image."""
