@@ -17,9 +17,10 @@ import tempfile
 from pathlib import Path
 from threading import BoundedSemaphore
 
-import flowmask
 import tifffile
 from fastapi import FastAPI, HTTPException, Response, UploadFile
+
+import flowmask
 
 AT_ONCE = 1
 MEMORY = "2G"

@@ -4,7 +4,9 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 from dataclasses import asdict
+from shutil import which
 
 import cv2
 import numpy as np
@@ -355,3 +357,19 @@ def test_a_card_belongs_to_its_labels_alone(tmp_path):
     with pytest.raises(OutputError, match=r"a_card.json: it is no card that Flowmask wrote"):
         page_of(tmp_path, outcome)
     assert not (tmp_path / "report.html").exists()
+
+
+CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the path")
+def test_a_browser_runs_the_script_of_the_page(tmp_path, outcomes):
+    """The page's policy allows its own script alone; the controls appear when the script has run."""
+    page_of(tmp_path, *outcomes)
+    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}", "--dump-dom"]
+    url = (tmp_path / "report.html").as_uri()
+    shown = subprocess.run([CHROMIUM, *words, url], capture_output=True, text=True, timeout=120, check=True).stdout
+    (controls,) = Page(re.sub("<line([^>]*)></line>", r"<line\1/>", shown)).all("div", **{"class": "controls"})
+    assert "hidden" not in controls
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "hidden" in Page(source).all("div", **{"class": "controls"})[0]

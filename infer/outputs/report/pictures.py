@@ -42,7 +42,7 @@ class Thumbnail:
         size = len(self._rows), len(self._columns)
         self._picture = np.zeros((*size, 3), np.uint8)
         self._labels = np.zeros(size, np.int32)
-        self._waiting = np.zeros((len(display), 0, shape[1]))
+        self._waiting: Pixels = np.zeros((len(display), 0, shape[1]))
         """Pixels (C, n, X) of the last rows, which do not fill a row of the picture yet."""
         self._row = self._done = 0
         """Rows added of the image, and finished of the picture."""
