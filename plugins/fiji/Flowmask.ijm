@@ -1,4 +1,4 @@
-// Segments the active image with Flowmask: outlines go to the ROI Manager, measurements to the Results table.
+// Segments the active image with Flowmask: outlines go to the ROI Manager, measurements to a table.
 //
 // Install: put this file into the folder plugins/ of Fiji (or macros/ of ImageJ) and restart, then Plugins > Flowmask.
 // It needs the command flowmask: pip install "flowmask[rois]". If Fiji does not find it, give its full path.
@@ -44,5 +44,5 @@ if (!File.exists(folder + "image_rois.zip")) exit("Flowmask made no outlines.\n"
 roiManager("reset");
 roiManager("Open", folder + "image_rois.zip");
 roiManager("Show All without labels");
-run("Results... ", "open=[" + folder + "image_cells.csv]");
+open(folder + "image_cells.csv");
 showStatus("Flowmask: " + roiManager("count") + " cells");

@@ -4,8 +4,8 @@
     uvicorn app:app --workers 1
     curl -F image=@cells.png "localhost:8000/segment?diameter=30" -o labels.tiff
 
-Threads: `flowmask.segment` may be called from several threads with one network; ONNX Runtime's session is safe for that.
-Each call uses all cores, so more calls at once are not faster: AT_ONCE limits them, and the others wait.
+Threads: `flowmask.segment` may be called from several threads with one network; ONNX Runtime's session is safe for
+that. Each call uses all cores, so more calls at once are not faster: AT_ONCE limits them, and the others wait.
 Memory: a call needs what `MEMORY` says at most, or it is refused; the whole server needs about AT_ONCE times as much.
 """
 
