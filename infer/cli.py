@@ -127,7 +127,41 @@ def build_commands() -> argparse.ArgumentParser:
     score.add_argument("prediction", type=Path, help="predicted label file, or folder of NAME_label.tiff files")
     score.add_argument("truth", type=Path, help="true label file, or folder with the same file names")
     score.set_defaults(command=_score)
+    _add_view(commands)
     return parser
+
+
+def _add_view(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    view = commands.add_parser(
+        "view",
+        help="look at labels on their images in the browser",
+        description="Show the labels of a run on their images: a page with deep zoom, for crops and for whole slides. The "
+        "page is served on this computer alone, until Ctrl-C.",
+        epilog="Example: flowmask view labels/ images/",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    view.add_argument("folder", type=Path, metavar="OUT", help="the folder of the label files")
+    view.add_argument(
+        "images",
+        type=Path,
+        nargs="*",
+        metavar="IMAGE",
+        help="the segmented images or their folders; not needed after --save report, if the images are where they were",
+    )
+    view.add_argument("--port", type=int, default=0, help="port on this computer (default 0: any free one)")
+    view.add_argument("--no-browser", action="store_true", help="print the address of the page, and open no browser")
+    chosen = ("plane", "project")
+    for name, default, option in options_of(Segmentation):
+        if name in chosen:
+            metavar = "|".join(option.choices) or name.upper()
+            view.add_argument(
+                option_name(name),
+                type=option.parse,
+                default=default,
+                metavar=metavar,
+                help=f"as in the run: {option.meaning}",
+            )
+    view.set_defaults(command=_view)
 
 
 def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -253,6 +287,13 @@ def _score(args: argparse.Namespace, own_process: bool) -> int:
     for reason in reasons:
         complain(reason)
     return SOME_FAILED if reasons else ALL_DONE
+
+
+def _view(args: argparse.Namespace, own_process: bool) -> int:
+    from .viewer.server import view
+
+    view(args.folder, args.images, args.port, not args.no_browser, args.plane, args.project)
+    return ALL_DONE
 
 
 def _prepare_streams() -> None:

@@ -93,6 +93,15 @@ def has_provenance(path: Path, provenance: Provenance) -> bool:
     return _read(path)[0] == provenance
 
 
+def read_provenance(path: Path) -> Provenance | None:
+    """Return the provenance of a label file, or None if Flowmask did not write the file, or if it is incomplete.
+
+    >>> read_provenance(Path("missing_label.tiff")) is None
+    True
+    """
+    return _read(path)[0]
+
+
 def is_ours(path: Path) -> bool:
     """Return whether a file is a complete label file that Flowmask wrote.
 
@@ -103,7 +112,7 @@ def is_ours(path: Path) -> bool:
     ...     is_ours(path), is_ours(Path(folder))
     (True, False)
     """
-    return _read(path)[0] is not None
+    return read_provenance(path) is not None
 
 
 def _read(path: Path) -> tuple[Provenance | None, np.dtype[np.generic] | None]:

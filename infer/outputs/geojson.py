@@ -41,7 +41,7 @@ class GeoJson:
 
     def cell(self, cell: Cell) -> None:
         """Write the feature of a cell."""
-        text = json.dumps(feature(cell, self._subject), separators=(",", ":"))
+        text = json.dumps(feature(cell, self._subject.pixel_size_um), separators=(",", ":"))
         self._file.write(self._separator + text.encode())
         self._separator = b",\n"
 
@@ -60,20 +60,19 @@ def write_geojson(path: Path, subject: Subject) -> Iterator[GeoJson]:
             file.write(b"\n]}\n")
 
 
-def feature(cell: Cell, subject: Subject) -> dict[str, Any]:
+def feature(cell: Cell, pixel_size_um: float | None) -> dict[str, Any]:
     """Return a cell as a GeoJSON feature with the properties of a QuPath detection.
 
-    >>> from types import SimpleNamespace
     >>> import numpy as np
     >>> cell = Cell(number=7, top=0, left=0, labels=np.array([[7, 7]], np.int32))
-    >>> feature(cell, SimpleNamespace(pixel_size_um=0.5))["properties"]["measurements"]["Area um^2"]
+    >>> feature(cell, 0.5)["properties"]["measurements"]["Area um^2"]
     0.5
     """
     parts = [[_ring(outline) for outline in part] for part in cell.outlines]
     area, perimeter = float(cell.shape[0]), float(cell.shape[3])
     measurements = {"Area px^2": area, "Perimeter px": round(perimeter, 3)}
-    if subject.pixel_size_um is not None:
-        measurements["Area um^2"] = round(area * subject.pixel_size_um**2, 6)
+    if pixel_size_um is not None:
+        measurements["Area um^2"] = round(area * pixel_size_um**2, 6)
     one = len(parts) == 1
     return {
         "type": "Feature",

@@ -22,6 +22,7 @@ ORDER = """
     system kernels images network tiles labels outputs families
     budget map_cache pipeline
     runs
+    viewer
     api cli __init__ __main__
 """.split()  # noqa: SIM905
 """A module imports its own package, and those before it."""

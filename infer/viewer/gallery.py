@@ -1,0 +1,81 @@
+"""The images of the page: opened in the background when they are looked at, a few at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+from ..errors import FlowmaskError, one_line
+from .found import Found
+from .slide import Slide, open_slide
+
+OPEN = 3
+"""Images that stay open."""
+log = logging.getLogger(__name__)
+
+
+class Gallery:
+    """The images by their number in the list of the page."""
+
+    def __init__(self, found: Sequence[Found], plane: int | None = None, project: str | None = None) -> None:
+        """plane, project: as in `open_slide`."""
+        self.found = found
+        self._plane, self._project = plane, project
+        self._lock = Lock()
+        self._opened: OrderedDict[int, Future[Slide]] = OrderedDict()
+        self._progress: dict[int, float] = {}
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
+
+    def names(self) -> list[dict[str, Any]]:
+        """Return name and number of cells of each image.
+
+        >>> Gallery([Found(Path("in/a.tif"), "_t001", Path("out/a_t001_label.tiff"), 7, None)]).names()
+        [{'name': 'a.tif t001', 'cells': 7}]
+        """
+        return [{"name": one.name, "cells": one.cells} for one in self.found]
+
+    def state(self, number: int) -> dict[str, Any]:
+        """Return what the page needs to know of an image, or its "progress" while it is being opened, or its "error".
+
+        The first call begins to open it. Raises KeyError if there is no such image.
+        """
+        future = self._future(number)
+        if not future.done():
+            return {"progress": self._progress.get(number, 0.0)}
+        error = future.exception()
+        if error is None:
+            return future.result().about()
+        if isinstance(error, FlowmaskError):
+            return {"error": one_line(error)}
+        log.error("%s: unexpected error", self.found[number].image, exc_info=error)
+        return {"error": f"{self.found[number].image}: unexpected error ({error!r})"}
+
+    def slide(self, number: int) -> Slide:
+        """Return an image, when it is open. Raises KeyError if there is no such image, and what opening it raised."""
+        return self._future(number).result()
+
+    def close(self) -> None:
+        """Begin to open no further image."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def _future(self, number: int) -> Future[Slide]:
+        if not 0 <= number < len(self.found):
+            raise KeyError(number)
+        with self._lock:
+            if number not in self._opened:
+                self._opened[number] = self._worker.submit(self._open, number)
+            self._opened.move_to_end(number)
+            while len(self._opened) > OPEN:
+                _, oldest = self._opened.popitem(last=False)
+                oldest.cancel()
+            return self._opened[number]
+
+    def _open(self, number: int) -> Slide:
+        def progress(fraction: float) -> None:
+            self._progress[number] = fraction
+
+        return open_slide(self.found[number], self._plane, self._project, progress)
