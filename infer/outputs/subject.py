@@ -25,6 +25,8 @@ class Subject:
 
     display: npt.NDArray[np.float64]
     """(C, 2): the value of each channel that is shown black, and the span from it to full brightness."""
+    name: str = ""
+    """The name of its label file without the ending."""
 
     @property
     def at_border(self) -> npt.NDArray[np.bool_]:

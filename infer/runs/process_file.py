@@ -183,7 +183,7 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     if provenance is None:
         return None
     others = _other_paths(setup, job, provenance.cells)
-    return _skipped(job, provenance, others) if all(path.is_file() for path in others) else None
+    return _skipped(job, provenance, others) if _all_complete(others) else None
 
 
 def _processed(setup: Setup, job: Job, source: Source, report: Report) -> Outcome:
@@ -269,6 +269,15 @@ def _other_paths(setup: Setup, job: Job, cells: int) -> list[Path]:
     from ..outputs import output_path  # importing it takes longer than segmenting a small image
 
     return [output_path(name, job.target, cells) for name in setup.others]
+
+
+def _all_complete(others: Sequence[Path]) -> bool:
+    """Return whether the files beside the label file are there."""
+    if not others:
+        return True
+    from ..outputs import is_complete
+
+    return all(map(is_complete, others))
 
 
 def _save_others(

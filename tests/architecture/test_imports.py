@@ -14,7 +14,7 @@ from tests.reference.imports import imported
 
 INFER = ROOT / "infer"
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs", "tqdm"}
-EXTRAS = {"outputs": {"roifile"}, "vendors": {"liffile", "nd2", "pylibCZIrw"}}
+EXTRAS = {"outputs": {"roifile", "zarr", "pyarrow", "h5py"}, "vendors": {"liffile", "nd2", "pylibCZIrw"}}
 """Folder -> the packages of extras that its modules import, inside functions only."""
 HEAVY = ("numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")
 ORDER = """
