@@ -25,7 +25,7 @@ import tifffile
 from bench.record import RESULTS, Record, table, write_record
 from bench.resident import peak
 from bench.speed.slides import slide
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 from flowmask.labels.cells import CellTableBuilder
 from flowmask.labels.labels import Labels
 from flowmask.labels.store import STRIP, pack
