@@ -65,7 +65,7 @@ def strips(path: Path) -> Iterator[Labels]:
         page = file.pages.first
         for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
             data.seek(offset)
-            yield np.frombuffer(zlib.decompress(data.read(size)), np.int32).reshape(-1, page.imagewidth)
+            yield np.frombuffer(bytearray(zlib.decompress(data.read(size))), np.int32).reshape(-1, page.imagewidth)
 
 
 def measure_here(names: list[str], image: Path, labels: Path) -> Record:
