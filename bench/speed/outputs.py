@@ -78,7 +78,7 @@ def measure_here(names: list[str], image: Path, labels: Path) -> Record:
     cells = builder.table()
     with TemporaryDirectory(dir=image.parent) as folder:
         begun = time.perf_counter()
-        save_outputs(names, Path(folder, "a_label.tiff"), open_image(image), cells, PIXEL_SIZE, strips(labels))
+        save_outputs(names, Path(folder, "a_label.tiff"), open_image(image), cells, PIXEL_SIZE, strips(labels), {})
         seconds = time.perf_counter() - begun
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     return {"seconds": seconds, "peak_mb": peak(), "file_mb": size / 1e6, "cells": len(cells)}

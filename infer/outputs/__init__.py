@@ -5,12 +5,12 @@ All outputs of an image are made in one pass over its labels and its pixels, a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,19 @@ from .cells import Cell, complete_cells
 from .geojson import geojson_name, write_geojson
 from .measurements import Measurements
 from .overlay import display_ranges, write_overlay
+from .report.card import ENDING as CARD_ENDING
+from .report.card import has_card, write_card
 from .rois import write_rois
 from .subject import Subject, channel_names
+
+
+def exists(path: Path, provenance: Mapping[str, Any]) -> bool:
+    """Return whether there is a file, or the folder of an OME-Zarr, whatever the provenance of the labels.
+
+    >>> exists(Path("missing.csv"), {})
+    False
+    """
+    return path.is_file() or (path / "zarr.json").is_file()
 
 
 class Sink(Protocol):
@@ -53,6 +64,8 @@ class Kind:
     """Number of cells -> how the name of the file or folder ends; it replaces ``_label.tiff``."""
     needs: tuple[str, str] | None = field(default=None, kw_only=True)
     """The package that it needs, and the extra of Flowmask that installs it."""
+    is_finished: Callable[[Path, Mapping[str, Any]], bool] = field(default=exists, kw_only=True)
+    """Whether a file is the output of labels with this provenance (`flowmask.labels.provenance.Provenance`)."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,7 @@ KINDS: dict[str, Streamed | Tabular] = {
     "anndata": Tabular(
         "measurements of each cell (AnnData)", lambda _: h5ad.ENDING, h5ad.write_h5ad, needs=("h5py", "anndata")
     ),
+    "report": Streamed("page about all images (HTML)", lambda _: CARD_ENDING, write_card, is_finished=has_card),
 }
 """The outputs by their names for --save, beside the label file itself."""
 
@@ -108,15 +122,6 @@ def check_names(names: Iterable[str]) -> None:
         )
 
 
-def is_complete(path: Path) -> bool:
-    """Return whether an output is there: a file, or the folder of an OME-Zarr. Both appear complete or not at all.
-
-    >>> is_complete(Path("missing.csv"))
-    False
-    """
-    return path.is_file() or (path / "zarr.json").is_file()
-
-
 def output_path(name: str, target: Path, cells: int) -> Path:
     """Return the file of an output beside the label file ``target``.
 
@@ -133,23 +138,26 @@ def save_outputs(
     cells: CellTable,
     pixel_size_um: float | None,
     strips: Iterable[npt.NDArray[np.integer]],
+    facts: Mapping[str, Any],
 ) -> list[Path]:
     """Write outputs of a segmented image and return their paths; see `write_outputs`.
+
+    facts: as in `Subject`.
 
     >>> from tempfile import TemporaryDirectory
     >>> from flowmask.images.image import as_image
     >>> from flowmask.labels.cells import CellTableBuilder
     >>> empty, labels = CellTableBuilder().table(), np.zeros((4, 5), np.int32)
     >>> with TemporaryDirectory() as folder:
-    ...     (path,) = save_outputs(["table"], Path(folder, "a_label.tiff"), as_image(labels), empty, None, [labels])
+    ...     (path,) = save_outputs(["table"], Path(folder, "a_label.tiff"), as_image(labels), empty, None, [labels], {})
     ...     path.name, len(path.read_text().splitlines())  # a header alone
     ('a_cells.csv', 1)
     """
     channels, height, width = image.shape
     names_of_channels = channel_names(image.info.channel_names, channels)
-    display = display_ranges(image) if "overlay" in names else np.zeros((channels, 2))
+    display = display_ranges(image) if {"overlay", "report"} & set(names) else np.zeros((channels, 2))
     name = target.name.removesuffix(LABEL_SUFFIX)
-    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display, name)
+    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display, facts, name)
     return write_outputs(names, target, subject, image, (strip.astype(np.int32) for strip in strips))
 
 

@@ -63,7 +63,7 @@ def test_ome_tiff_has_the_labels_at_every_level(tmp_path, labels, pixels, subjec
 
 def test_ome_xml_has_names_and_pixel_size(tmp_path, labels, pixels, subject):
     ome_types = pytest.importorskip("ome_types")
-    named = Subject(subject.shape, subject.channels, 0.5, subject.cells, subject.display, "slide <1> µ")
+    named = Subject(subject.shape, subject.channels, 0.5, subject.cells, subject.display, name="slide <1> µ")
     (path,) = write(tmp_path, named, labels, pixels, ["ome"])
     with tifffile.TiffFile(path) as file:
         assert len(file.pages.first.tags.valueof(330, ())) == 0  # no pyramid
@@ -153,7 +153,7 @@ def test_parquet_has_the_table_with_types(tmp_path, labels, pixels, subject, mon
 def test_anndata_has_intensities_measurements_and_places(tmp_path, labels, pixels, subject):
     anndata = pytest.importorskip("anndata")
     pytest.importorskip("h5py")
-    named = Subject(subject.shape, subject.channels, 0.5, subject.cells, subject.display, "slide µ")
+    named = Subject(subject.shape, subject.channels, 0.5, subject.cells, subject.display, name="slide µ")
     table, path = write(tmp_path, named, labels, pixels, ["table", "anndata"])
     rows = rows_of_csv(table)
     found = anndata.read_h5ad(path)
