@@ -28,15 +28,15 @@ from .geojson import geojson_name, write_geojson
 from .measurements import Measurements
 from .overlay import display_ranges, write_overlay
 from .report.card import ENDING as CARD_ENDING
-from .report.card import has_card, write_card
+from .report.card import write_card
 from .rois import write_rois
 from .subject import Subject, channel_names
 
 
-def exists(path: Path, provenance: Mapping[str, Any]) -> bool:
-    """Return whether there is a file, or the folder of an OME-Zarr, whatever the provenance of the labels.
+def exists(path: Path) -> bool:
+    """Return whether an output is there: a file, or the folder of an OME-Zarr. Both appear complete or not at all.
 
-    >>> exists(Path("missing.csv"), {})
+    >>> exists(Path("missing.csv"))
     False
     """
     return path.is_file() or (path / "zarr.json").is_file()
@@ -64,8 +64,6 @@ class Kind:
     """Number of cells -> how the name of the file or folder ends; it replaces ``_label.tiff``."""
     needs: tuple[str, str] | None = field(default=None, kw_only=True)
     """The package that it needs, and the extra of Flowmask that installs it."""
-    is_finished: Callable[[Path, Mapping[str, Any]], bool] = field(default=exists, kw_only=True)
-    """Whether a file is the output of labels with this provenance (`flowmask.labels.provenance.Provenance`)."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ KINDS: dict[str, Streamed | Tabular] = {
     "anndata": Tabular(
         "measurements of each cell (AnnData)", lambda _: h5ad.ENDING, h5ad.write_h5ad, needs=("h5py", "anndata")
     ),
-    "report": Streamed("page about all images (HTML)", lambda _: CARD_ENDING, write_card, is_finished=has_card),
+    "report": Streamed("page about all images (HTML)", lambda _: CARD_ENDING, write_card),
 }
 """The outputs by their names for --save, beside the label file itself."""
 

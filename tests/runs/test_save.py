@@ -108,6 +108,28 @@ def test_resume_makes_a_missing_output_again_and_skips_complete_images(folder, c
     assert files(folder) == before
 
 
+def test_resume_never_takes_an_output_of_other_labels_for_finished(folder):
+    """The labels are made again without the table; the old table is then no longer that of the labels."""
+    assert run(folder, "--save", "table", "--min-size", "15") == 0
+    stale = (folder / "out" / "a1_cells.csv").read_text()
+    assert run(folder, "--min-size", "550") == 0
+    assert run(folder, "--save", "table", "--min-size", "550", "--resume") == 0
+    made = (folder / "out" / "a1_cells.csv").read_text()
+    assert len(made.splitlines()) == 1 + tifffile.imread(folder / "out" / "a1_label.tiff").max()
+    assert made != stale
+
+
+def test_resume_adds_an_output_and_keeps_the_others_and_the_verdict(folder):
+    assert run(folder, "--save", "table", "--resume") == 0
+    assert run(folder, "--save", "overlay", "--resume", "--report", str(folder / "one.json")) == 0
+    assert run(folder, "--save", "table,overlay", "--resume", "--report", str(folder / "two.json")) == 0
+    one, two = (json.loads((folder / f"{name}.json").read_text())["files"] for name in ("one", "two"))
+    assert {file["status"] for file in one} == {"done"}
+    assert {file["status"] for file in two} == {"skipped"}
+    assert [(file["verdict"], file["reasons"]) for file in two] == [(file["verdict"], file["reasons"]) for file in one]
+    assert all(file["verdict"] for file in two)
+
+
 def test_each_frame_has_its_own_outputs(folder):
     frames = np.stack([tifffile.imread(folder / "in" / f"a{number}.tif") for number in (1, 2)])
     for path in (folder / "in").iterdir():
