@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from .errors import SettingsError
 
@@ -61,7 +62,7 @@ def run_training(args: argparse.Namespace) -> None:
     command.train(command.Request(**{name: getattr(args, name) for name in names}))
 
 
-def _command() -> object:
+def _command() -> ModuleType:
     """Return the module `retrain.command`."""
     folder = next((folder for folder in FOLDERS if (folder / "retrain").is_dir()), None)
     if folder is None:

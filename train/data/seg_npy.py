@@ -37,7 +37,7 @@ def read_seg(path: Path) -> npt.NDArray[np.int64]:
     """
     try:
         with path.open("rb") as file:
-            masks = np.squeeze(_content(file)["masks"])
+            masks: npt.NDArray[np.generic] = np.squeeze(_content(file)["masks"])
     except OSError as error:
         raise ImageError(f"{path}: it cannot be read ({error.strerror}); check its permissions.") from error
     except (pickle.UnpicklingError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError) as error:
@@ -46,7 +46,7 @@ def read_seg(path: Path) -> npt.NDArray[np.int64]:
         ) from error
     if masks.ndim != 2 or masks.dtype.kind not in "ui":
         raise ImageError(f"{path}: its masks have shape {masks.shape}; only masks of one plane (Y, X) can be used.")
-    return masks.astype(np.int64)
+    return np.asarray(masks, np.int64)
 
 
 def _content(file: BinaryIO) -> dict[str, Any]:
