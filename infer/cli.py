@@ -17,6 +17,7 @@ from .network.registry import default_network, find_network, shipped_networks
 from .options import Options, Output, Runtime, Segmentation, option_name, options_of
 from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, Request, run
 from .runs.screen import complain
+from .runs.signals import Stopped, stoppable
 from .runs.words import NORMAL, QUIET, VERBOSE
 from .training import add_train_arguments, run_training
 from .version import __version__
@@ -252,7 +253,12 @@ def _info(args: argparse.Namespace, own_process: bool) -> int:
 
 
 def _train(args: argparse.Namespace, own_process: bool) -> int:
-    run_training(args)
+    try:
+        with stoppable():
+            run_training(args)
+    except Stopped as stopped:
+        complain("stopped; no network was written.")
+        return stopped.exit_code
     return ALL_DONE
 
 

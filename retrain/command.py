@@ -87,6 +87,8 @@ def _check(request: Request, steps: int) -> None:
     there = [path.name for path in _files(request.output) if path.exists()]
     if there:
         raise OutputError(f"{request.output.parent}: {', '.join(there)} exists; choose another name for the output.")
+    if request.device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("PyTorch finds no GPU; choose the device cpu, or install PyTorch with CUDA.")
     if steps < 1:
         raise SettingsError(f"{steps} steps are no training; give at least 1.")
     if request.held_out is not None and (request.held_out < 1 or request.test):

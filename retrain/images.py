@@ -96,13 +96,16 @@ def prepared(images: Sequence[Labelled], channels: str, field: FieldMaker) -> li
     ]
 
 
-def replay(channels: str, field: FieldMaker, each: int = REPLAY_EACH) -> list[Prepared]:
+def replay(channels: str, field: FieldMaker, each: int | None = None) -> list[Prepared]:
     """Return simulated images, the same at every call, so that the network does not forget other kinds of images.
 
-    each: images of each modality. Rehearsal of old examples: Robins 1995, doi:10.1080/09540099550039318.
+    each: images of each modality; None: `REPLAY_EACH`. Method: rehearsal of old examples, Robins 1995,
+    doi:10.1080/09540099550039318.
     """
     images = []
-    for seed, modality in bar([(seed, kind) for seed in range(each) for kind in MODALITIES], "simulating", "image"):
+    for seed, modality in bar(
+        [(seed, kind) for seed in range(each or REPLAY_EACH) for kind in MODALITIES], "simulating", "image"
+    ):
         sample = simulate(modality, seed=REPLAY_SEED + seed)
         images.append(prepare(as_image(sample.image), sample.labels, SIMULATED + modality, channels, field))
     return images
