@@ -55,7 +55,7 @@ def main() -> None:
     other = [Labelled(item, *read_item(item)) for item in held_out if item.source == args.other][: args.others]
     with TemporaryDirectory() as folder:
         output = Path(folder, "tuned.onnx")
-        began = time.monotonic()
+        began, busy = time.monotonic(), time.process_time()
         changes = train(
             Request(
                 folders=[linked(own[: args.images], Path(folder, "train"))],
@@ -64,14 +64,17 @@ def main() -> None:
                 test=linked(own[args.images :], Path(folder, "test")),
             )
         )
-        minutes = (time.monotonic() - began) / 60
+        minutes, cpu_minutes = (time.monotonic() - began) / 60, (time.process_time() - busy) / 60
         before, after = (scores_of(path, other, "scoring others") for path in (find_network("small"), output))
         others = [Change(one.item.image.name, *pair) for one, *pair in zip(other, before, after, strict=True)]
     print(table(others))
     rows = [(name, len(group), *mean(group)) for name, group in ((args.source, changes), (args.other, others))]
     print_table(["source", "images", "F1 before", "F1 after"], rows)
-    print(f"{minutes:.1f} min, {args.images} images, {args.steps} steps, {torch.get_num_threads()} threads")
-    figures = {"images": args.images, "steps": args.steps, "minutes": minutes, "threads": torch.get_num_threads()}
+    print(
+        f"{minutes:.1f} min, {cpu_minutes:.1f} min of processor time, {args.images} images, {args.steps} steps, {torch.get_num_threads()} threads"
+    )
+    figures = {"images": args.images, "steps": args.steps, "minutes": minutes, "cpu_minutes": cpu_minutes}
+    figures |= {"threads": torch.get_num_threads()}
     scores = {name: {"images": count, "before": old, "after": new} for name, count, old, new in rows}
     print(write_record(f"finetune_{args.source}", {**figures, "scores": scores}))
 
