@@ -70,9 +70,8 @@ def main() -> None:
     print(table(others))
     rows = [(name, len(group), *mean(group)) for name, group in ((args.source, changes), (args.other, others))]
     print_table(["source", "images", "F1 before", "F1 after"], rows)
-    print(
-        f"{minutes:.1f} min, {cpu_minutes:.1f} min of processor time, {args.images} images, {args.steps} steps, {torch.get_num_threads()} threads"
-    )
+    print(f"{minutes:.1f} min, {cpu_minutes:.1f} min of processor time, {torch.get_num_threads()} threads")
+    print(f"{args.images} images, {args.steps} steps")
     figures = {"images": args.images, "steps": args.steps, "minutes": minutes, "cpu_minutes": cpu_minutes}
     figures |= {"threads": torch.get_num_threads()}
     scores = {name: {"images": count, "before": old, "after": new} for name, count, old, new in rows}

@@ -93,13 +93,13 @@ def score(name: str, true: Labels, predicted: Labels) -> Score:
 
 
 def table(scores: Sequence[Score]) -> str:
-    """Return the scores as text with tabs: a line for each image, then the means if there are several images.
+    r"""Return the scores as text with tabs: a line for each image, then the means if there are several images.
 
     AP and AFNR of an image without true cells are empty, and their means are those of the other images.
 
-    >>> print(table([Score("a.tif", 0.5, 0.25, 0.75, 4, 3)]))
-    image	F1	AP	AFNR	true	predicted
-    a.tif	0.5000	0.2500	0.7500	4	3
+    >>> print(table([Score("a.tif", 0.5, 0.25, 0.75, 4, 3)]).replace("\t", " "))
+    image F1 AP AFNR true predicted
+    a.tif 0.5000 0.2500 0.7500 4 3
     """
     rows = [[s.name, *map(_number, (s.f1, s.ap, s.afnr)), str(s.true), str(s.predicted)] for s in scores]
     if len(scores) > 1:
