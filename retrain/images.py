@@ -18,8 +18,8 @@ from train.data.prepared import SIMULATED, FieldMaker, Prepared, prepare
 from train.data.readers import Item, read_item
 from train.simulate import MODALITIES, simulate
 
-REPLAY_EACH = 6
-"""Simulated images of each modality."""
+REPLAY = 80
+"""Number of simulated images."""
 REPLAY_SEED = 5_000_000
 """Seed of the first of them. Images of other seeds were used to train and to score the networks that ship."""
 HELD_BACK = 5
@@ -92,20 +92,19 @@ def spread(length: int, count: int) -> list[int]:
 def prepared(images: Sequence[Labelled], channels: str, field: FieldMaker) -> list[Prepared]:
     """Return the images ready for training."""
     return [
-        prepare(one.image, one.labels, one.item.source, channels, field) for one in bar(images, "preparing", "image")
+        prepare(one.image, one.labels, f"own {one.item.source}", channels, field)
+        for one in bar(images, "preparing", "image")
     ]
 
 
-def replay(channels: str, field: FieldMaker, each: int | None = None) -> list[Prepared]:
+def replay(channels: str, field: FieldMaker) -> list[Prepared]:
     """Return simulated images, the same at every call, so that the network does not forget other kinds of images.
 
-    each: images of each modality; None: `REPLAY_EACH`. Method: rehearsal of old examples, Robins 1995,
-    doi:10.1080/09540099550039318.
+    The modalities take turns. Method: rehearsal of old examples, Robins 1995, doi:10.1080/09540099550039318.
     """
     images = []
-    for seed, modality in bar(
-        [(seed, kind) for seed in range(each or REPLAY_EACH) for kind in MODALITIES], "simulating", "image"
-    ):
-        sample = simulate(modality, seed=REPLAY_SEED + seed)
-        images.append(prepare(as_image(sample.image), sample.labels, SIMULATED + modality, channels, field))
+    for number in bar(range(REPLAY), "simulating", "image"):
+        seed, modality = divmod(number, len(MODALITIES))
+        sample = simulate(MODALITIES[modality], seed=REPLAY_SEED + seed)
+        images.append(prepare(as_image(sample.image), sample.labels, SIMULATED + sample.modality, channels, field))
     return images

@@ -16,7 +16,7 @@ from torch import nn
 from flowmask.errors import SettingsError
 from retrain.progress import bar
 from train.data.batches import batch_maker, in_advance
-from train.data.prepared import Prepared
+from train.data.prepared import SIMULATED, Prepared
 from train.families import FamilyNetwork, find_architecture, find_family
 from train.families.flow.targets import flow_target
 from train.optimise import make_optimiser
@@ -94,6 +94,6 @@ def simulated_share(images: Sequence[Prepared], source_limit: int) -> float:
     for image in images:
         counts[image.source] = counts.get(image.source, 0) + 1
     weights = {source: float(np.sqrt(min(count, source_limit))) for source, count in counts.items()}
-    simulated = sum(weight for source, weight in weights.items() if source.startswith("simulated "))
+    simulated = sum(weight for source, weight in weights.items() if source.startswith(SIMULATED))
     new = sum(weights.values()) - simulated
     return new / simulated * (1 - NEW_SHARE) / NEW_SHARE if simulated else 1.0

@@ -148,7 +148,7 @@ def start(tmp_path):
 @pytest.mark.slow
 def test_a_whole_run(tmp_path, monkeypatch, capsys, start):
     monkeypatch.setattr(own_images, "MODALITIES", ("rods",))
-    monkeypatch.setattr(own_images, "REPLAY_EACH", 1)
+    monkeypatch.setattr(own_images, "REPLAY", 1)
     write(tmp_path / "corrected", 3)
     tifffile.imwrite(tmp_path / "corrected" / "extra.tif", np.zeros((9, 9), np.uint8))
     output = tmp_path / "out" / "mine.onnx"
@@ -191,7 +191,8 @@ def test_the_simulated_images_are_the_same_at_every_call(monkeypatch):
     from train.families.base import no_field
 
     monkeypatch.setattr(own_images, "MODALITIES", ("rods", "phase"))
-    one, two = (own_images.replay("rgb", no_field, 1) for _ in range(2))
-    assert [image.source for image in one] == ["simulated rods", "simulated phase"]
+    monkeypatch.setattr(own_images, "REPLAY", 3)
+    one, two = (own_images.replay("rgb", no_field) for _ in range(2))
+    assert [image.source for image in one] == ["simulated rods", "simulated phase", "simulated rods"]
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a.image, b.image)
