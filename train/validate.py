@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from flowmask.errors import SettingsError
-from flowmask.images.image import Image, open_image
+from flowmask.images.image import Image
+from flowmask.images.readers import open_image
 from flowmask.labels.labels import median_diameter
 from flowmask.labels.metrics import f1_challenge
 from flowmask.network.contract import Contract
@@ -28,6 +29,7 @@ class TorchNetwork:
     def __init__(self, network: nn.Module, contract: Contract) -> None:
         self._network, self.contract = network, contract
         self.gpu_memory: int | None = None
+        self.count = 1
 
     @torch.inference_mode()
     def maps(self, tiles: Array) -> Array:

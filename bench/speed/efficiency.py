@@ -29,7 +29,7 @@ from bench.images import read_labels
 from bench.record import RESULTS, ROOT, Record, table, write_record
 from bench.watched import Run, run_container, run_process
 from flowmask.errors import FlowmaskError, ImageError, one_line
-from flowmask.images.image import SUFFIXES, open_image
+from flowmask.images.readers import SUFFIXES, open_image
 from flowmask.labels.metrics import f1_challenge
 from flowmask.labels.paths import label_path
 

@@ -39,7 +39,8 @@ from bench.resident import forget_peak, peak, resident
 from flowmask import cli
 from flowmask.api import load_network, segment
 from flowmask.families import family_of
-from flowmask.images.image import Image, open_image
+from flowmask.images.image import Image
+from flowmask.images.readers import open_image
 from flowmask.labels.cells import CellTableBuilder
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
@@ -317,7 +318,7 @@ def run_setup(job: str) -> None:
     """Measure one setting in this process and print its figures as JSON."""
     values = json.loads(job)
     setup, image = Setup(**values["setup"]), np.load(values["image"])
-    network = load_network(values["model"], "cpu")
+    network = OnnxNetwork(Path(values["model"]), "cpu")
     diameter, runtime = network.contract.mean_diameter, Runtime(batch=setup.batch)
     network.session = onnxruntime.InferenceSession(values["model"], setup.options(), ["CPUExecutionProvider"])
     forget_peak()
@@ -379,7 +380,7 @@ def measured(args: argparse.Namespace) -> Record:
         if "whole" in args.only:
             figures["whole"] = measure_whole(model, folder, args.side, args.batch, args.repeats)
         if "stages" in args.only:
-            seconds = stages(folder / "image.png", load_network(model), args.batch, SHARE)
+            seconds = stages(folder / "image.png", OnnxNetwork(model), args.batch, SHARE)
             figures["stages"] = {"side": args.side, "share": SHARE, "seconds": seconds}
         if "setups" in args.only:
             figures["setups"] = measure_setups(model, folder, args.setup_side, args.repeats)

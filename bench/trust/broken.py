@@ -29,7 +29,7 @@ from bench.trust.encode import tiff, tiff_tags
 from bench.trust.fuzz import mutated
 from bench.trust.samples import samples
 from flowmask.errors import ImageError
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 from flowmask.runs.record import DONE, FAILED
 from train.simulate import simulate
 

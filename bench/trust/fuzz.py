@@ -30,7 +30,7 @@ from random import Random
 from bench.record import Record, table, write_record
 from bench.trust.samples import samples
 from flowmask.errors import ImageError
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 from flowmask.runs.jobs import Job
 from flowmask.runs.process import Segment
 from flowmask.runs.record import DONE, FAILED, Outcome

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import printable
 from ..options import in_command_words
-from .image import open_stacks
+from .readers import open_stacks
 
 
 def describe_file(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ImageError, InputError
-from ..images.image import open_image
+from ..images.readers import open_image
 from .metrics import (
     Labels,
     average_precision,

@@ -50,8 +50,6 @@ class LabelStore:
         """Rows that do not fill a strip yet."""
         self._stored: list[tuple[int, Width]] = []
         """Number of compressed bytes, and dtype, of each strip in the file."""
-        self._boxes = np.zeros((0, 4), np.int32)
-        self._areas = np.zeros(0, np.int64)
         self._height = 0
         """Number of rows added."""
         self.cells = 0
@@ -65,14 +63,7 @@ class LabelStore:
 
     def append(self, rows: Labels) -> None:
         """Add the next rows (n, X) int32. Raises OutputError if the disk is full."""
-        from .measure import measure  # without compiled kernels this import takes longer than opening an image
-
         self.cells = max(self.cells, int(rows.max(initial=0)))
-        if self.cells > len(self._areas):
-            added = 2 * self.cells - len(self._areas)
-            self._boxes = np.concatenate([self._boxes, np.zeros((added, 4), np.int32)])
-            self._areas = np.concatenate([self._areas, np.zeros(added, np.int64)])
-        measure(rows, self._height, self._boxes, self._areas)
         self._height += len(rows)
         self._waiting.append(rows)
         complete = self._height == self.shape[0]
@@ -94,10 +85,18 @@ class LabelStore:
         for packed, stored in self._read():
             yield np.frombuffer(zlib.decompress(packed), stored).reshape(-1, self.shape[1])
 
-    @property
     def boxes(self) -> Boxes:
-        """(cells, 4) int32 (top, left, bottom, right) in px, ends excluded, of the ids 1..cells."""
-        return self._boxes[: self.cells]
+        """Return (cells, 4) int32 (top, left, bottom, right) in px, ends excluded, of the ids 1..cells.
+
+        Reads the rows again. Call it when all rows have been added.
+        """
+        from .measure import measure  # without compiled kernels this import takes longer than opening an image
+
+        boxes, areas, top = np.zeros((self.cells, 4), np.int32), np.zeros(self.cells, np.int64), 0
+        for rows in self.rows():
+            measure(np.ascontiguousarray(rows, np.int32), top, boxes, areas)
+            top += len(rows)
+        return boxes
 
     def _store(self, strip: Labels) -> None:
         dtype: Width = np.uint16 if self.cells <= UINT16_CELLS else np.int32

@@ -47,7 +47,7 @@ def write_labels(
         return [path]
     from .challenge import needs_reuse, reused_ids
 
-    reused = reused_ids(store.boxes, store.shape) if needs_reuse(store.shape, store.cells) else None
+    reused = reused_ids(store.boxes(), store.shape) if needs_reuse(store.shape, store.cells) else None
     if reused is None:
         log.warning("%s: int16 cannot number %d cells, so the labels are int32.", path, store.cells)
         write(path, store.strips(np.int32), dtype=np.int32)

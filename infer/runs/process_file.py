@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
-from ..images.image import Image, open_frames, open_image
+from ..images.image import Image
+from ..images.readers import open_frames, open_image
 from ..labels.cells import CellTable, CellTableBuilder
 from ..labels.paths import frame_path, full_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import (
@@ -32,6 +33,7 @@ from ..labels.store import LabelStore
 from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
+from ..network.mean import MeanNetwork
 from ..network.session import OnnxNetwork
 from ..options import Options, options_from
 from ..pipeline import Progress, label_rows, plan_image
@@ -50,7 +52,7 @@ MANY = 10**9
 class Setup:
     """The network and the options, which are the same for all files of a run."""
 
-    network: OnnxNetwork
+    network: OnnxNetwork | MeanNetwork
     digest: str
     """SHA-256 of the network file."""
     options: Options
@@ -79,7 +81,7 @@ class Source:
     """Label files of other files of the run whose names are also those of frames of this file."""
 
 
-def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path] = ()) -> Segment:
+def prepare(models: Sequence[Path], options: Options, resume: bool, targets: Iterable[Path] = ()) -> Segment:
     """Open the network and return a function that segments one file and yields its outcomes; it raises no errors.
 
     targets: the label files of all files of the run, which no frame of a series may replace. Raises NetworkError if the
@@ -88,10 +90,10 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
         Thread(target=_preload, daemon=True).start()
     runtime = options.runtime
-    network = open_network(model, runtime)
+    network = open_network(models, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
-    setup = Setup(network, digest(model), options, resume, tuple(targets))
+    setup = Setup(network, ",".join(map(digest, models)), options, resume, tuple(targets))
     if setup.others:
         from ..outputs import check_names
 
@@ -99,9 +101,9 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     return partial(_outcomes, setup)
 
 
-def prepare_from(model: str, options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
+def prepare_from(models: Sequence[str], options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
     """Return the result of `prepare` for arguments that JSON can store."""
-    return prepare(Path(model), options_from(options), resume, map(Path, targets))
+    return prepare([*map(Path, models)], options_from(options), resume, map(Path, targets))
 
 
 def _preload() -> None:

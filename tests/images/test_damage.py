@@ -7,7 +7,7 @@ import pytest
 
 from bench.trust.samples import samples
 from flowmask.errors import ImageError
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 
 from flowmask.errors import ImageError, SettingsError
-from flowmask.images.image import as_image, open_frames, open_image
+from flowmask.images.image import as_image
+from flowmask.images.readers import open_frames, open_image
 from flowmask.images.report import describe_file, in_words
 
 RNG = np.random.default_rng(3)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.trust.encode import bmp, bmp_rows, packed, png, tiff, tiff_tags
 from flowmask.errors import ImageError
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 
 RNG = np.random.default_rng(17)
 HEIGHT, WIDTH = 37, 53

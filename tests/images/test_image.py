@@ -10,7 +10,8 @@ import pytest
 import tifffile
 
 from flowmask.errors import ImageError
-from flowmask.images.image import as_image, open_image
+from flowmask.images.image import as_image
+from flowmask.images.readers import open_image
 
 RNG = np.random.default_rng(11)
 GREY = RNG.integers(0, 255, (37, 53)).astype(np.uint8)

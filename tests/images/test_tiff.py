@@ -10,7 +10,7 @@ import tifffile
 
 from flowmask.errors import ImageError
 from flowmask.images import tiff
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 
 RNG = np.random.default_rng(5)
 HEIGHT, WIDTH = 131, 203

@@ -5,7 +5,7 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIDES = st.integers(1, 70)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowmask.errors import ImageError
-from flowmask.images.image import open_frames, open_image
+from flowmask.images.readers import open_frames, open_image
 from flowmask.images.report import describe_file
 from tests.conftest import ROOT
 
@@ -278,7 +278,7 @@ def test_without_the_extra_the_command_that_installs_it_is_named(tmp_path, monke
 
 def test_other_files_do_not_load_the_readers(tmp_path):
     code = (
-        "import sys, numpy, tifffile; from pathlib import Path; from flowmask.images.image import open_image\n"
+        "import sys, numpy, tifffile; from pathlib import Path; from flowmask.images.readers import open_image\n"
         f"path = Path({str(tmp_path / 'a.tif')!r}); tifffile.imwrite(path, numpy.eye(9)); open_image(path)\n"
         "assert not {'pylibCZIrw', 'nd2', 'liffile'} & set(sys.modules)"
     )

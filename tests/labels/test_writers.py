@@ -33,7 +33,7 @@ def test_rows_in_any_number_become_the_same_file(tmp_path, rows):
     labels = np.random.default_rng(1).integers(0, 300, (211, 97)).astype(np.int32)
     with stored(tmp_path, labels, rows) as store:
         np.testing.assert_array_equal(np.concatenate(list(store.rows())), labels)
-        np.testing.assert_array_equal(store.boxes, label_boxes(labels, 299))
+        np.testing.assert_array_equal(store.boxes(), label_boxes(labels, 299))
         write_labels(tmp_path / "a_label.tiff", store, "int32")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a_label.tiff"), labels)
     assert [p.name for p in tmp_path.iterdir()] == ["a_label.tiff"]

@@ -14,7 +14,7 @@ import tifffile
 
 import flowmask
 from flowmask.images import memmap
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 from flowmask.system import memory
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
@@ -60,6 +60,7 @@ def elsewhere(tmp_path):
     return {**os.environ, "PYTHONPATH": path}
 
 
+@pytest.mark.slow
 @needs_network
 @pytest.mark.parametrize("options", [(), ("--resume",)])
 def test_a_run_gives_the_same_labels(tmp_path, elsewhere, network, options):

@@ -9,7 +9,7 @@ import tifffile
 import flowmask
 from flowmask.cli import main
 from flowmask.errors import SettingsError
-from flowmask.images.image import open_image
+from flowmask.images.readers import open_image
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.tiles.channels import channel_map, listed, unused_note
 from tests.conftest import needs_network

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from train.data.jpeg import as_jpeg, as_one_hue_jpeg
 from train.data.staining import dim_cells, empty_channels, is_grey, mix_colours, punch_holes
 
 Array = npt.NDArray[np.float32]
@@ -19,8 +20,6 @@ MISFIT_NOISE = 0.25
 """Largest noise if the percentiles span only noise: from 1 % to 99 % are 4.7 standard deviations."""
 SPECKS, SPECK = 0.01, 30.0
 """Largest fraction of hot pixels, and their largest brightness."""
-JPEG_QUALITY, JPEG_ZOOM = (15, 90), (0.7, 2.0)
-"""Ranges of the JPEG quality and of the file's sampling, in file pixels per network pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +68,8 @@ class Augmentation:
     """Probability that the colours of a colour image are mixed, as if other stains had been used."""
     empty: float
     """Probability that a grey image is shown in one or two channels only, and the others are empty."""
+    hue: float
+    """Probability that a grey image is stored in colour, as a JPEG picture of one hue, and read as grey again."""
 
 
 UNCHANGED = Augmentation(
@@ -91,6 +92,7 @@ UNCHANGED = Augmentation(
     holes=0,
     mix=0,
     empty=0,
+    hue=0,
 )
 """Only rotation and mirroring: a base for `dataclasses.replace`."""
 
@@ -154,8 +156,10 @@ def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -
         values = values + _specks(values.shape, rng)
     if grey and channels > 1 and rng.random() < options.empty:
         values = empty_channels(np.asarray(values, np.float32), rng)
-    if rng.random() < options.jpeg:
-        values = _from_jpeg(values, rng)
+    if grey and rng.random() < options.hue:
+        values = as_one_hue_jpeg(values, rng)
+    elif rng.random() < options.jpeg:
+        values = as_jpeg(values, rng)
     return values.astype(np.float32)
 
 
@@ -168,26 +172,6 @@ def _specks(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     if sigma:
         bright = 2 * np.pi * sigma**2 * cv2.GaussianBlur(bright, (0, 0), sigma).reshape(specks.shape)
     return bright
-
-
-def _from_jpeg(image: npt.NDArray[Any], rng: np.random.Generator) -> Array:
-    """Resample a crop (Y, X, C), write its range as 0 to 255 to a JPEG file in memory, and read it again.
-
-    Three channels make one colour file; any other number makes one grey file per channel, all of the same quality.
-    """
-    zoom = math.exp(rng.uniform(*np.log(JPEG_ZOOM)))
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*JPEG_QUALITY))]
-    pixels = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
-    low, high = float(pixels.min()), float(pixels.max())
-    grey = np.atleast_3d(np.round(255 * (pixels - low) / (high - low + 1e-20)).astype(np.uint8))
-    parts = [grey] if grey.shape[-1] == 3 else np.dsplit(grey, grey.shape[-1])
-    read: Array = np.dstack([_through_jpeg(part, quality) for part in parts]).astype(np.float32)
-    back = cv2.resize(read / 255 * (high - low) + low, image.shape[1::-1], interpolation=cv2.INTER_AREA)
-    return np.asarray(back, np.float32).reshape(image.shape)
-
-
-def _through_jpeg(pixels: npt.NDArray[np.uint8], quality: list[int]) -> npt.NDArray[np.generic]:
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_UNCHANGED))
 
 
 def augmented(

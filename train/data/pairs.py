@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowmask.errors import InputError
-from flowmask.images.image import SUFFIXES
+from flowmask.images.readers import SUFFIXES
 from train.data.readers import Item, read_coco, read_masks
 
 ENDINGS = ("_label", "_labels", "_mask", "_masks", "_cp_masks", "_seg")

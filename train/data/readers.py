@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowmask.errors import ImageError, InputError
-from flowmask.images.image import SUFFIXES, Image, open_image
+from flowmask.images.image import Image
+from flowmask.images.readers import SUFFIXES, open_image
 from flowmask.labels.metrics import sequential
 from train.data.coco import CocoObjects, Pixels, read_objects
 from train.data.seg_npy import read_seg

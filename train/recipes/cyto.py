@@ -35,6 +35,7 @@ AUGMENTATION = Augmentation(
     holes=0.0,
     mix=0.0,
     empty=0.0,
+    hue=0.0,
 )
 DAMAGED = replace(AUGMENTATION, misfit=0.15, specks=0.15, jpeg=0.2)
 """With hot pixels, crops whose percentiles miss the cells, and JPEG files."""

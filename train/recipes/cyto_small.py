@@ -36,6 +36,7 @@ AUGMENTATION = Augmentation(
     holes=0.0,
     mix=0.0,
     empty=0.0,
+    hue=0.0,
 )
 WIDE_SCALES = replace(AUGMENTATION, scale=(0.5, 2.0))
 SCALES = replace(AUGMENTATION, scale=(0.6, 1.6))

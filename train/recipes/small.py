@@ -34,6 +34,7 @@ AUGMENTATION = Augmentation(
     holes=0.0,
     mix=0.0,
     empty=0.0,
+    hue=0.0,
 )
 STAINS = replace(
     AUGMENTATION,

@@ -74,6 +74,7 @@ RECIPE = Recipe(
                 holes=0.0,
                 mix=0.0,
                 empty=0.0,
+                hue=0.0,
             ),
         ),
     ),

@@ -248,7 +248,7 @@ def test_specks_are_bright_and_few_and_stay_as_bright_where_they_are_wide():
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_channels_that_make_no_colour_picture_are_kept_each_by_itself(monkeypatch, channels):
-    monkeypatch.setattr("train.data.augment.JPEG_QUALITY", (30, 31))
+    monkeypatch.setattr("train.data.jpeg.QUALITY", (30, 31))
     tissue = immunohistochemistry()[:96, :96].astype(np.float32)
     tissue = tissue[..., :1] if channels == 1 else np.stack([tissue[..., 0], 255 - tissue[..., 0]], -1)
     result = changed(tissue, 0, jpeg=1)
@@ -257,8 +257,8 @@ def test_channels_that_make_no_colour_picture_are_kept_each_by_itself(monkeypatc
 
 
 def test_a_crop_kept_in_a_jpeg_file_is_what_pillow_reads_of_one(monkeypatch):
-    monkeypatch.setattr("train.data.augment.JPEG_ZOOM", (1.0, 1.0))
-    monkeypatch.setattr("train.data.augment.JPEG_QUALITY", (30, 31))
+    monkeypatch.setattr("train.data.jpeg.ZOOM", (1.0, 1.0))
+    monkeypatch.setattr("train.data.jpeg.QUALITY", (30, 31))
     tissue = cv2.normalize(immunohistochemistry()[:96, :96], None, 0, 255, cv2.NORM_MINMAX)
     assert (tissue.min(), tissue.max()) == (0, 255)
     file = io.BytesIO()
