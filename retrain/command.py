@@ -56,12 +56,11 @@ def train(request: Request) -> list[Change]:
     device = request.device or ("cuda" if torch.cuda.is_available() else "cpu")
     start = start_file(request.start)
     source, extras = read_start(start)
-    training, held = _split(request)
-    simulated = replay(source.channels, flow_field)
-    images = [*prepared(training, source.channels, flow_field), *simulated]
-    request.output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=request.output.parent, prefix=".train-") as folder:
+    with _work_folder(request.output) as folder:
         draft = Path(folder, request.output.name)
+        training, held = _split(request)
+        simulated = replay(source.channels, flow_field)
+        images = [*prepared(training, source.channels, flow_field), *simulated]
         write_onnx(str(draft), source, request.output.stem)
         before = scores_of(draft, held, "scoring before")
         tune(source.network, images, source.mean_diameter, steps, device)
@@ -93,6 +92,17 @@ def _check(request: Request, steps: int) -> None:
         raise SettingsError(f"{steps} steps are no training; give at least 1.")
     if request.held_out is not None and (request.held_out < 1 or request.test):
         raise SettingsError("hold back at least one image, or give a folder of images to test with; not both.")
+
+
+def _work_folder(output: Path) -> TemporaryDirectory[str]:
+    """Return a hidden folder beside the output. It is removed at the end, also after an error."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(dir=output.parent, prefix=".train-")
+    except OSError as error:
+        raise OutputError(
+            f"{output.parent}: no file can be written there ({error.strerror}); choose another folder for the output."
+        ) from error
 
 
 def _files(output: Path) -> list[Path]:

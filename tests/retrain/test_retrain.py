@@ -102,6 +102,7 @@ def one_sentence(capsys):
         (("absent", "-o", "a.onnx"), "absent: there is no such folder"),
         (("in", "-o", "a.pt"), "give a name that ends in .onnx"),
         (("in", "-o", "there.onnx"), "there.onnx exists; choose another name"),
+        (("in", "-o", "there.onnx/a.onnx"), "there.onnx: no file can be written there"),
         (("in", "-o", "a.onnx", "--steps", "0"), "0 steps are no training"),
         (("in", "-o", "a.onnx", "--held-out", "0"), "hold back at least one image"),
         (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "not both"),
