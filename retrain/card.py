@@ -22,6 +22,8 @@ class Training:
     start: Path
     images: Sequence[Labelled]
     """The user's images that were trained on."""
+    diameter: float
+    """Usual diameter of their cells in px."""
     simulated: int
     """Number of simulated images."""
     steps: int
@@ -48,9 +50,10 @@ and on {training.simulated} simulated images of other kinds of cells, so that th
 
 {training.steps} steps of {STAGE.batch} crops of {STAGE.augmentation.crop} px, {NEW_SHARE:.0%} of them from the images \
 above; {_optimiser(STAGE)}.
-{training.minutes:.0f} minutes. Only the decoder was trained; diameters are estimated as before.
+{training.minutes:.0f} minutes. Only the decoder was trained.
 
-Scores on images that were held back (F1 at IoU 0.5, rules of the NeurIPS 2022 challenge, estimated diameters):
+Scores on images that were held back (F1 at IoU 0.5, rules of the NeurIPS 2022 challenge), with estimated diameters
+and with the diameter given (--diameter {training.diameter:.0f}, that of the images above):
 {table(training.changes)}
 
 Licence of the file: {training.licence}

@@ -16,7 +16,7 @@ from export.source import Source
 from flowmask.errors import OutputError, SettingsError
 from retrain.card import Training, card
 from retrain.images import Labelled, hold_back, prepared, read_pairs, replay
-from retrain.scores import Change, mean, scores_of, table
+from retrain.scores import Change, changes_of, mean, scores_of, table, usual_diameter
 from retrain.start import read_start, start_file
 from retrain.tune import STEPS, tune
 from train.checkpoint import save
@@ -62,20 +62,20 @@ def train(request: Request) -> list[Change]:
         simulated = replay(source.channels, flow_field)
         images = [*prepared(training, source.channels, flow_field), *simulated]
         write_onnx(str(draft), source, request.output.stem)
-        before = scores_of(draft, held, "scoring before")
+        diameter = usual_diameter(training)
+        before = scores_of(draft, held, "scoring before", diameter)
         tune(source.network, images, source.mean_diameter, steps, device)
         tuned = _described(source, training, request)
         write_onnx(str(draft), tuned, request.output.stem)
-        after = scores_of(draft, held, "scoring after")
-        changes = [Change(one.item.image.name, *pair) for one, *pair in zip(held, before, after, strict=True)]
+        changes = changes_of(held, before, scores_of(draft, held, "scoring after", diameter))
         about = {**extras["about"], "licence": tuned.licence, "data": tuned.data}
         save(draft.with_suffix(".pt"), tuned.network, half=True, about=about, size=extras["size"])
         minutes = (time.monotonic() - began) / 60
-        record = Training(start, training, len(simulated), steps, minutes, tuned.licence, changes)
+        record = Training(start, training, diameter, len(simulated), steps, minutes, tuned.licence, changes)
         draft.with_suffix(".txt").write_text(card(draft, record), encoding="utf-8")
         for path in _files(draft):
             os.replace(path, request.output.with_suffix(path.suffix))
-    _report(changes, request.output, minutes)
+    _report(changes, request.output, diameter, minutes)
     return changes
 
 
@@ -138,10 +138,13 @@ def _described(source: Source, training: Sequence[Labelled], request: Request) -
     )
 
 
-def _report(changes: Sequence[Change], output: Path, minutes: float) -> None:
-    before, after = mean(changes)
+def _report(changes: Sequence[Change], output: Path, diameter: float, minutes: float) -> None:
+    """Print the scores, and the command with the diameter that was better on the held-back images."""
+    scores = mean(changes)
     print(table(changes))
-    if after <= before:
+    print(f"given: with --diameter {diameter:.0f}, the usual diameter of the images that were trained on")
+    if max(scores.after, scores.after_given) <= max(scores.before, scores.before_given):
         print("The score did not rise: correct more images, or look at whether their labels follow the same rules.")
+    option = f" --diameter {diameter:.0f}" if scores.after_given > scores.after else ""
     print(f"{output}: written after {minutes:.1f} min, with its card {output.with_suffix('.txt').name}")
-    print(f"next: flowmask segment IMAGES -o LABELS --model {output}", flush=True)
+    print(f"next: flowmask segment IMAGES -o LABELS --model {output}{option}", flush=True)

@@ -1,7 +1,7 @@
 """Fine-tune a flow network on a few images: the decoder learns, the encoder and all batch-norm statistics stay.
 
-The style, from which the diameter is estimated, comes from the encoder: estimates of diameters therefore start from the
-same regression as before, and the training takes less time.
+The style comes from the encoder. Estimates of diameters therefore start from the same regression as before, and the
+training takes less time.
 """
 
 from __future__ import annotations

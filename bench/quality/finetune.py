@@ -5,7 +5,8 @@
 
 No network that ships was trained on these images. Trained on the first ``--images`` of the source; scored before and
 after on the rest of it, and on images of another source, which show whether something was forgotten. F1 at IoU 0.5 by
-the challenge's rules, estimated diameters.
+the challenge's rules, with estimated diameters, and with one diameter given: the usual one of the images that were
+trained on, and of the other source its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +25,7 @@ from bench.record import print_table, write_record
 from flowmask.network.registry import find_network
 from retrain.command import Request, train
 from retrain.images import Labelled
-from retrain.scores import Change, mean, scores_of, table
+from retrain.scores import HEADER, changes_of, mean, scores_of, table, usual_diameter
 from retrain.tune import STEPS
 from train.data.readers import Item, read_item
 from train.recipes.held_out import HELD_OUT
@@ -65,16 +67,19 @@ def main() -> None:
             )
         )
         minutes, cpu_minutes = (time.monotonic() - began) / 60, (time.process_time() - busy) / 60
-        before, after = (scores_of(path, other, "scoring others") for path in (find_network("small"), output))
-        others = [Change(one.item.image.name, *pair) for one, *pair in zip(other, before, after, strict=True)]
+        diameter = usual_diameter(other)
+        before, after = (scores_of(path, other, "scoring others", diameter) for path in (find_network("small"), output))
+        others = changes_of(other, before, after)
     print(table(others))
-    rows = [(name, len(group), *mean(group)) for name, group in ((args.source, changes), (args.other, others))]
-    print_table(["source", "images", "F1 before", "F1 after"], rows)
+    groups = {args.source: changes, args.other: others}
+    means = {name: mean(group) for name, group in groups.items()}
+    rows = [(k, len(groups[k]), m.before, m.after, m.before_given, m.after_given) for k, m in means.items()]
+    print_table(["source", "images", *HEADER], rows)
     print(f"{minutes:.1f} min, {cpu_minutes:.1f} min of processor time, {torch.get_num_threads()} threads")
     print(f"{args.images} images, {args.steps} steps")
     figures = {"images": args.images, "steps": args.steps, "minutes": minutes, "cpu_minutes": cpu_minutes}
     figures |= {"threads": torch.get_num_threads()}
-    scores = {name: {"images": count, "before": old, "after": new} for name, count, old, new in rows}
+    scores = {name: {"images": len(groups[name]), **asdict(m)} for name, m in means.items()}
     print(write_record(f"finetune_{args.source}", {**figures, "scores": scores}))
 
 
