@@ -5,12 +5,12 @@ All outputs of an image are made in one pass over its labels and its pixels, a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,20 @@ from ..options import named
 from .cells import Cell, complete_cells
 from .geojson import geojson_name, write_geojson
 from .overlay import display_ranges, write_overlay
+from .report.card import ENDING as CARD_ENDING
+from .report.card import has_card, write_card
 from .rois import write_rois
 from .subject import Subject, channel_names
 from .table import ENDING, write_table
+
+
+def exists(path: Path, provenance: Mapping[str, Any]) -> bool:
+    """Return whether there is a file, whatever the provenance of the labels.
+
+    >>> exists(Path("missing.csv"), {})
+    False
+    """
+    return path.is_file()
 
 
 class Sink(Protocol):
@@ -54,6 +65,8 @@ class Kind:
     """Opens the output; the file appears, complete, at the end of the context."""
     needs: str | None = None
     """The package of an extra of the same name as the output that it needs."""
+    is_finished: Callable[[Path, Mapping[str, Any]], bool] = exists
+    """Whether a file is the output of labels with this provenance (`flowmask.labels.provenance.Provenance`)."""
 
 
 KINDS = {
@@ -61,6 +74,7 @@ KINDS = {
     "table": Kind("measurements of each cell (CSV)", lambda _: ENDING, write_table),
     "geojson": Kind("outlines for QuPath", geojson_name, write_geojson),
     "rois": Kind("outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois, "roifile"),
+    "report": Kind("page about all images (HTML)", lambda _: CARD_ENDING, write_card, is_finished=has_card),
 }
 """The outputs by their names for --save, beside the label file itself."""
 
@@ -94,22 +108,25 @@ def save_outputs(
     cells: CellTable,
     pixel_size_um: float | None,
     strips: Iterable[npt.NDArray[np.integer]],
+    facts: Mapping[str, Any],
 ) -> list[Path]:
     """Write outputs of a segmented image and return their paths; see `write_outputs`.
+
+    facts: as in `Subject`.
 
     >>> from tempfile import TemporaryDirectory
     >>> from flowmask.images.image import as_image
     >>> from flowmask.labels.cells import CellTableBuilder
     >>> empty, labels = CellTableBuilder().table(), np.zeros((4, 5), np.int32)
     >>> with TemporaryDirectory() as folder:
-    ...     (path,) = save_outputs(["table"], Path(folder, "a_label.tiff"), as_image(labels), empty, None, [labels])
+    ...     (path,) = save_outputs(["table"], Path(folder, "a_label.tiff"), as_image(labels), empty, None, [labels], {})
     ...     path.name, len(path.read_text().splitlines())  # a header alone
     ('a_cells.csv', 1)
     """
     channels, height, width = image.shape
     names_of_channels = channel_names(image.info.channel_names, channels)
-    display = display_ranges(image) if "overlay" in names else np.zeros((channels, 2))
-    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display)
+    display = display_ranges(image) if {"overlay", "report"} & set(names) else np.zeros((channels, 2))
+    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display, facts)
     return write_outputs(names, target, subject, image, (strip.astype(np.int32) for strip in strips))
 
 

@@ -43,8 +43,9 @@ def rows(path):
 
 def test_all_outputs_are_written_and_recorded(folder):
     assert run(folder, "--save", "all") == ALL_DONE
-    endings = ("_label.tiff", "_overlay.jpg", "_cells.csv", "_cells.geojson", "_rois.zip")
-    assert set(files(folder)) == {f"a{n}{ending}" for n in (1, 2) for ending in endings} | {"cells.csv"}
+    endings = ("_label.tiff", "_overlay.jpg", "_cells.csv", "_cells.geojson", "_rois.zip", "_card.json")
+    shared = {"cells.csv", "report.html"}
+    assert set(files(folder)) == {f"a{n}{ending}" for n in (1, 2) for ending in endings} | shared
     for entry in json.loads((folder / "run.json").read_text())["files"]:
         name = entry["file"].split("/")[-1].removesuffix(".tif")
         assert [path.split("/")[-1] for path in entry["outputs"]] == [name + ending for ending in endings[1:]]
