@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..labels.cells import CellTable
+from ..labels.cell_table import CellTable
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Subject:
     """(C, 2): the value of each channel that is shown black, and the span from it to full brightness."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else the run knows about the image, for its card: the "outcome" and the "provenance" of its labels."""
+    name: str = ""
+    """The name of its label file without the ending."""
 
     @property
     def at_border(self) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import Image
 from ..images.readers import open_frames, open_image
-from ..labels.cells import CellTable, CellTableBuilder
+from ..labels.cell_table import CellTable, CellTableBuilder
 from ..labels.paths import frame_path, full_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import (
     Origin,
@@ -240,10 +240,15 @@ def _segmented(
         cells = CellTableBuilder()
         for rows in label_rows(image, setup.network, plan, cells, progress, cache):
             store.append(rows)
-        about = description(origin, store.cells, plan.diameter)
         pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
         table = cells.table()
         outcome = _judged(job, image, plan, table)
+        before = finished(job.target, origin)
+        outputs = tuple(dict.fromkeys([*setup.others, *(before.outputs if before else ())]))
+        judged = {"verdict": outcome.verdict, "reasons": outcome.reasons, "outputs": outputs}
+        about = description(origin, store.cells, plan.diameter, **judged)
+        if before is None:  # an interrupted run must not leave these labels beside the outputs of others
+            job.target.unlink(missing_ok=True)
         facts = {"provenance": json.loads(about), "outcome": asdict(_with_measures(setup, begun, outcome))}
         saved = _save_others(setup, job, image, table, pixel_size, store, facts)
         written = write_labels(job.target, store, options.output.ids, about, pixel_size)
@@ -271,8 +276,16 @@ def _skipped(job: Job, provenance: Provenance, others: Sequence[Path]) -> Outcom
     discard(maps_path(job.target))
     labels = tuple(str(path) for path in (job.target, full_path(job.target)) if has_provenance(path, provenance))
     outputs = tuple(map(str, others))
-    cells, diameter = provenance.cells, provenance.diameter
-    return Outcome(str(job.path), SKIPPED, labels=labels, outputs=outputs, cells=cells, diameter=diameter)
+    return Outcome(
+        str(job.path),
+        SKIPPED,
+        labels=labels,
+        outputs=outputs,
+        cells=provenance.cells,
+        diameter=provenance.diameter,
+        verdict=provenance.verdict,
+        reasons=provenance.reasons,
+    )
 
 
 def _other_paths(setup: Setup, job: Job, cells: int) -> list[Path]:
@@ -285,13 +298,12 @@ def _other_paths(setup: Setup, job: Job, cells: int) -> list[Path]:
 
 
 def _are_finished(setup: Setup, others: Sequence[Path], provenance: Provenance) -> bool:
-    """Return whether the files beside a label file with this provenance are there."""
+    """Return whether the files that ``--save`` asks for were made from labels with this provenance and are there."""
     if not setup.others:
         return True
-    from ..outputs import KINDS
+    from ..outputs import exists
 
-    found = zip(setup.others, others, strict=True)
-    return all(KINDS[name].is_finished(path, asdict(provenance)) for name, path in found)
+    return set(setup.others) <= set(provenance.outputs) and all(map(exists, others))
 
 
 def _save_others(

@@ -39,9 +39,9 @@ def png(tile: Tile) -> bytes:
 
 
 def outlines(labels: Labels, colour: npt.NDArray[np.uint8], crowded: bool) -> Tile:
-    """Return the outlines of cells, without the margin of one pixel that ``labels`` (Y + 2, X + 2) have around the tile.
+    """Return the outlines of cells, (Y, X, 4).
 
-    colour: red, green, blue. crowded: cells are so small here that outlines would hide the image; they are filled
+    labels: (Y + 2, X + 2) int32, the tile and a margin of one pixel around it. colour: red, green, blue. crowded: cells are so small here that outlines would hide the image; they are filled
     instead, and transparent.
 
     >>> labels = np.pad(np.ones((3, 3), np.int32), 1)

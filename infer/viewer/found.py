@@ -65,8 +65,8 @@ def find_results(folder: Path, images: Sequence[Path]) -> tuple[list[Found], lis
         found.append(_found(path, provenance, image_of[base], suffix))
     if not found:
         raise InputError(
-            f"{folder}: the images of its labels were not found; name them: flowmask view {folder} IMAGES, where IMAGES "
-            "are the image files or their folder."
+            f"{folder}: the images of its labels were not found; name them: flowmask view {folder} IMAGES, where "
+            "IMAGES are the image files or their folder."
         )
     return found, missing
 

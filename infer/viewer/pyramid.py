@@ -87,7 +87,7 @@ class Pyramid:
         encode: Callable[[Array], bytes],
         halve: Callable[[Array], Array],
     ) -> None:
-        """shape: (Y, X) of the image. encode: a tile (y, x, ...) -> bytes. halve: rows -> every second row and column."""
+        """shape: (Y, X) of the image. encode: a tile (y, x, ...) -> bytes. halve: rows -> those of the next level."""
         self._tiles, self._step, self._encode, self._halve = tiles, step, encode, halve
         self._height = level_shape(shape, step)[0]
         self._held: list[Array] = []

@@ -18,7 +18,7 @@ from ..images.readers import open_frames
 from ..images.stack import Described
 from ..labels.labels import Labels
 from ..labels.measure import measure, sum_positions
-from ..outputs.cells import Cell
+from ..outputs.complete_cells import Cell
 from ..outputs.geojson import feature
 from ..outputs.overlay import OUTLINE, Picture, display_ranges, displayed
 from ..outputs.report.pictures import BRIGHT, DARK_OUTLINE, Box

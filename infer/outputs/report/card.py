@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from ...images.memmap import Pixels
 from ...labels.intensity import add_pixels, no_pixels, summary
 from ...labels.labels import Labels
 from ...system.atomic_write import atomic_write
-from ..cells import Cell
+from ..complete_cells import Cell
 from ..subject import Subject
 from .histogram import histogram
 from .pictures import SMALL, Detail, Thumbnail, jpeg, most_cells, outlines_png
@@ -99,18 +99,6 @@ def read_card(path: Path) -> Card:
     except (OSError, ValueError, AttributeError):
         pass
     raise OutputError(f"{path}: it is no card that Flowmask wrote; delete it and run again with --resume.")
-
-
-def has_card(path: Path, provenance: Mapping[str, Any]) -> bool:
-    """Return whether a file is the card of labels with this provenance (`flowmask.labels.provenance.Provenance`).
-
-    >>> has_card(Path("missing_card.json"), {"flowmask": "a1", "cells": 7, "diameter": 30.5})
-    False
-    """
-    try:
-        return bool(read_card(path)["provenance"] == provenance)
-    except OutputError:
-        return False
 
 
 def _layers(picture: Thumbnail | Detail) -> dict[str, Any]:
