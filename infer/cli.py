@@ -131,9 +131,7 @@ def build_commands() -> argparse.ArgumentParser:
     score.add_argument("prediction", type=Path, help="predicted label file, or folder of NAME_label.tiff files")
     score.add_argument("truth", type=Path, help="true label file, or folder with the same file names")
     score.set_defaults(command=_score)
-<<<<<<< HEAD
     _add_view(commands)
-=======
     train = commands.add_parser(
         "train",
         help="continue the training of a network with your corrected images",
@@ -143,7 +141,6 @@ def build_commands() -> argparse.ArgumentParser:
     )
     add_train_arguments(train)
     train.set_defaults(command=_train)
->>>>>>> main
     return parser
 
 
@@ -151,7 +148,7 @@ def _add_view(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     view = commands.add_parser(
         "view",
         help="look at labels on their images in the browser",
-        description="Show the labels of a run on their images: a page with deep zoom, for crops and for whole slides. The "
+        description="Show the labels of a run on their images: a page with deep zoom, for crops and for slides. The "
         "page is served on this computer alone, until Ctrl-C.",
         epilog="Example: flowmask view labels/ images/",
         formatter_class=argparse.RawDescriptionHelpFormatter,
