@@ -49,7 +49,7 @@
   }
 
   function region() {
-    const bounds = viewer.viewport.viewportToImageRectangle(viewer.viewport.getBounds(true));
+    const bounds = picture().viewportToImageRectangle(viewer.viewport.getBounds(true));
     const query = filter();
     const edges = { top: bounds.y, left: bounds.x, bottom: bounds.y + bounds.height, right: bounds.x + bounds.width };
     for (const [name, value] of Object.entries(edges)) query.set(name, value.toFixed(2));
@@ -57,6 +57,10 @@
   }
 
   // The image and its layer
+
+  function picture() {
+    return viewer.world.getItemAt(0);
+  }
 
   function tiles(kind, ending, query) {
     const number = current;
@@ -71,7 +75,7 @@
   }
 
   function showLayer() {
-    if (!about || !viewer.world.getItemCount()) return;
+    if (!about || !picture()) return;
     const kind = pressed("filled") ? "fills" : "outlines";
     const query = filter().toString();
     viewer.addTiledImage({
@@ -132,11 +136,12 @@
   });
   viewer.addHandler("open-failed", () => say("The image cannot be shown."));
   viewer.addHandler("animation", () => {
-    const zoom = viewer.viewport.viewportToImageZoom(viewer.viewport.getZoom(true));
+    if (!picture()) return;
+    const zoom = picture().viewportToImageZoom(viewer.viewport.getZoom(true));
     viewer.drawer.setImageSmoothingEnabled(zoom < 2);
     drawScale();
   });
-  viewer.addHandler("animation-finish", () => about && count());
+  viewer.addHandler("animation-finish", () => about && picture() && count());
 
   function say(text) {
     byId("message").textContent = text;
@@ -146,8 +151,8 @@
   function drawScale() {
     const size = about && about.pixel_size_um;
     byId("scale").hidden = !size;
-    if (!size || !viewer.world.getItemCount()) return;
-    const pixels = viewer.viewport.viewportToImageZoom(viewer.viewport.getZoom(true)) / size; // screen px in a µm
+    if (!size || !picture()) return;
+    const pixels = picture().viewportToImageZoom(viewer.viewport.getZoom(true)) / size; // screen px in a µm
     const longest = 140 / pixels;
     const power = 10 ** Math.floor(Math.log10(longest));
     const length = [5, 2, 1].map((digit) => digit * power).find((one) => one <= longest);
@@ -169,7 +174,7 @@
   let next = null;
 
   function place(position) {
-    const point = viewer.viewport.viewportToImageCoordinates(viewer.viewport.pointFromPixel(position, true));
+    const point = picture().viewportToImageCoordinates(viewer.viewport.pointFromPixel(position, true));
     return { y: Math.floor(point.y), x: Math.floor(point.x) };
   }
 
@@ -199,7 +204,7 @@
   }
 
   viewer.canvas.addEventListener("pointermove", (event) => {
-    if (!about || !viewer.world.getItemCount()) return;
+    if (!about || !picture()) return;
     const box = viewer.canvas.getBoundingClientRect();
     const at = place(new OpenSeadragon.Point(event.clientX - box.left, event.clientY - box.top));
     const inside = at.y >= 0 && at.x >= 0 && at.y < about.height && at.x < about.width;
@@ -211,7 +216,7 @@
     next = null;
   });
   viewer.addHandler("canvas-click", async (event) => {
-    if (!event.quick || !about) return;
+    if (!event.quick || !about || !picture()) return;
     const cell = await cellAt(place(event.position));
     pinned = cell;
     showCell(cell);
@@ -270,7 +275,7 @@
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
     path.setAttribute("d", cell.outline.map((ring) => `M${ring.map((point) => point.join(" ")).join("L")}Z`).join(""));
     svg.append(path);
-    viewer.addOverlay(svg, viewer.viewport.imageToViewportRectangle(left, top, right - left, bottom - top));
+    viewer.addOverlay(svg, picture().imageToViewportRectangle(left, top, right - left, bottom - top));
   }
 
   // Controls
@@ -334,9 +339,9 @@
   byId("filter").addEventListener("input", filterChanged);
   byId("filter").addEventListener("reset", filterChanged);
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
-  byId("png").addEventListener("click", () => about && savePicture());
+  byId("png").addEventListener("click", () => picture() && savePicture());
   for (const kind of ["csv", "geojson"])
-    byId(kind).addEventListener("click", () => about && save(`images/${current}/cells.${kind}?${region()}`, ""));
+    byId(kind).addEventListener("click", () => picture() && save(`images/${current}/cells.${kind}?${region()}`, ""));
 
   const keys = {
     o: () => press("shown"),
