@@ -83,7 +83,7 @@ class Cells:
     ) -> None:
         """areas (cells,) in px, boxes (cells, 4), sums (cells, 2) of the rows and columns of their pixels."""
         self.areas, self.boxes, self.table = areas, boxes, table
-        self.centroids = sums / np.maximum(areas, 1)[:, None]
+        self.centroids = (sums / np.maximum(areas, 1)[:, None]).astype(np.float32)
 
     def __len__(self) -> int:
         """Return the number of cells."""

@@ -10,7 +10,8 @@ from ..errors import OutputError
 from ..labels.labels import Labels
 from ..outputs.overlay import Picture, outline_pixels
 
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+"""Colours in full resolution: channels are shown in pure colours."""
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 2]
 FILL, CROWDED = 110, 120
 """Opacity (0 to 255) of filled cells, and of cells that are too small on the screen to have an outline."""
@@ -41,8 +42,8 @@ def png(tile: Tile) -> bytes:
 def outlines(labels: Labels, colour: npt.NDArray[np.uint8], crowded: bool) -> Tile:
     """Return the outlines of cells, (Y, X, 4).
 
-    labels: (Y + 2, X + 2) int32, the tile and a margin of one pixel around it. colour: red, green, blue. crowded: cells are so small here that outlines would hide the image; they are filled
-    instead, and transparent.
+    labels: (Y + 2, X + 2) int32, the tile and a margin of one pixel around it. colour: red, green, blue. crowded: cells
+    are so small here that outlines would hide the image; they are filled instead, and transparent.
 
     >>> labels = np.pad(np.ones((3, 3), np.int32), 1)
     >>> outlines(labels, np.array([255, 220, 0], np.uint8), False)[..., 3].tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, OutputError
@@ -89,7 +89,7 @@ def _on_cards(labels: dict[Path, Provenance]) -> list[Path]:
         except OutputError:  # without --save report there is no card
             continue
         image = Path(str(card["outcome"].get("file")))
-        if card["provenance"] == asdict(provenance) and image.is_file():
+        if card["provenance"].get("flowmask") == provenance.flowmask and image.is_file():
             images.append(image)
     return images
 

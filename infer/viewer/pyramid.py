@@ -90,22 +90,20 @@ class Pyramid:
         """shape: (Y, X) of the image. encode: a tile (y, x, ...) -> bytes. halve: rows -> those of the next level."""
         self._tiles, self._step, self._encode, self._halve = tiles, step, encode, halve
         self._height = level_shape(shape, step)[0]
-        self._held: list[Array] = []
-        self._waiting = self._done = 0
+        self._held: Array | None = None
+        """The last rows, (`TILE`, X, ...), of which ``_filled`` are there: not yet a row of tiles."""
+        self._filled = self._done = 0
         self._next = None if step >= coarsest(shape) else Pyramid(tiles, shape, 2 * step, encode, halve)
 
     def add(self, rows: Array) -> None:
-        """Add the next rows (n, X, ...) of the level; n is even unless they are the last ones."""
-        self._held.append(rows)
-        self._waiting += len(rows)
-        last = self._done + self._waiting == self._height
-        if self._waiting < TILE and not last:
-            return
-        joined = np.concatenate(self._held)
-        end = len(joined) if last else len(joined) - len(joined) % TILE
-        for top in range(0, end, TILE):
-            self._cut(joined[top : min(top + TILE, end)])
-        self._held, self._waiting = [joined[end:]], len(joined) - end
+        """Add the next rows (n, X, ...) of the level; n divides `TILE` unless they are the last ones."""
+        if self._held is None:
+            self._held = np.empty((TILE, *rows.shape[1:]), rows.dtype)
+        self._held[self._filled : self._filled + len(rows)] = rows
+        self._filled += len(rows)
+        if self._filled == TILE or self._done + self._filled == self._height:
+            self._cut(self._held[: self._filled])
+            self._filled = 0
 
     def _cut(self, rows: Array) -> None:
         """Store a row of tiles."""

@@ -34,7 +34,7 @@ COLUMNS = 4096
 """Columns of a band that are converted for display together."""
 STORED = 4
 """Step of the first level of the image that is stored, rather than read from the image file."""
-SAMPLES, SAMPLE_BYTES = 6, 32 * 2**20
+SAMPLES, SAMPLE_BYTES = 6, 16 * 2**20
 """The display stretch of a large image is that of so many by so many windows, which together have so many bytes."""
 SMALL = 7.0
 """Cells of a smaller diameter than this, in px of a tile, are filled instead of outlined."""
@@ -44,25 +44,30 @@ class Slide:
     """An image and its labels. Several threads may ask for tiles."""
 
     def __init__(
-        self, found: Found, image: Image, labels: Image, progress: Callable[[float], None] = lambda fraction: None
+        self, found: Found, image: Image, open_labels: Callable[[], Image], progress: Callable[[float], None]
     ) -> None:
-        """Read the image and the labels once, from the top down; ``progress`` is told the finished fraction.
+        """Read the labels and then the image once, from the top down; ``progress`` is told the finished fraction.
+
+        open_labels: opens the label file; called again after it was read, so that nothing of it stays in memory.
 
         Raises ImageError if the two have different sizes or one is damaged, OutputError if the table is that of other
         labels or there is no room for temporary files.
         """
+        labels = open_labels()
         if labels.shape[1:] != image.shape[1:] or labels.shape[0] != 1:
             raise ImageError(
                 f"{found.labels}: the labels have {_size(labels)} px and {found.image} has {_size(image)} px; name the "
                 "image that was segmented."
             )
-        self.found, self._image, self._labels = found, image, labels
+        self.found, self._image = found, image
         self.shape: tuple[int, int] = (image.shape[1], image.shape[2])
         self.pixel_size_um = labels.info.pixel_size_um or image.info.pixel_size_um
         self._display = display_ranges(sampled(image))
         self._pictures, self._stored_labels = TileFile(), TileFile()
         table = Table(found.table, found.cells) if found.table else None
-        self.cells = self._read(table, progress)
+        self.cells = self._read_labels(labels, table, lambda fraction: progress(fraction / 2))
+        self._labels = labels = open_labels()
+        self._read_image(lambda fraction: progress((1 + fraction) / 2))
         diameters = 2 * np.sqrt(self.cells.areas / np.pi)
         self.diameter = float(np.median(diameters)) if len(diameters) else 0.0
         self.colour = DARK_OUTLINE if self._brightness() > BRIGHT else OUTLINE
@@ -166,27 +171,33 @@ class Slide:
             raise KeyError((step, row, column))
         return top, left, min(top + TILE, height), min(left + TILE, width)
 
-    def _read(self, table: Table | None, progress: Callable[[float], None]) -> Cells:
-        """Store the smaller levels and measure the cells."""
+    def _read_labels(self, image: Image, table: Table | None, progress: Callable[[float], None]) -> Cells:
+        """Store the smaller levels of the labels and measure the cells."""
         count, (height, width) = self.found.cells, self.shape
         areas, sums = np.zeros(count, np.int64), np.zeros((count, 2), np.int64)
         boxes = np.zeros((count, 4), np.int32)
-        last = coarsest(self.shape)
-        pictures = Pyramid(self._pictures, self.shape, STORED, jpeg, halved_picture) if last >= STORED else None
-        labels = Pyramid(self._stored_labels, self.shape, 2, packed, every_second) if last >= 2 else None
+        levels = Pyramid(self._stored_labels, self.shape, 2, packed, every_second) if self.levels > 1 else None
         for top in range(0, height, BAND):
             bottom = min(top + BAND, height)
-            rows = np.ascontiguousarray(self._labels.read(top, 0, bottom, width)[0], np.int32)
+            rows = np.ascontiguousarray(image.read(top, 0, bottom, width)[0], np.int32)
             if rows.max(initial=0) > count:
                 raise ImageError(f"{self.found.labels}: it has more cells than its description says; segment it again.")
             measure(rows, top, boxes, areas)
             sum_positions(rows, top, sums)
-            if labels:
-                labels.add(every_second(rows))
-            if pictures:
-                pictures.add(self._band(top, bottom))
+            if levels:
+                levels.add(every_second(rows))
             progress(bottom / height)
         return Cells(areas, boxes, sums, table)
+
+    def _read_image(self, progress: Callable[[float], None]) -> None:
+        """Store the smaller levels of the image."""
+        if coarsest(self.shape) < STORED:
+            return
+        levels = Pyramid(self._pictures, self.shape, STORED, jpeg, halved_picture)
+        for top in range(0, self.shape[0], BAND):
+            bottom = min(top + BAND, self.shape[0])
+            levels.add(self._band(top, bottom))
+            progress(bottom / self.shape[0])
 
     def _band(self, top: int, bottom: int) -> Picture:
         """Return some rows of the image as rows of the picture of the level `STORED`."""
@@ -220,8 +231,7 @@ and its permissions.
     if found.suffix not in frames.suffixes:
         raise ImageError(f"{found.image}: it has no frame {found.suffix.strip('_')}, to which {found.labels} belongs.")
     image = frames[frames.suffixes.index(found.suffix)][1]
-    labels = open_frames(found.labels)[0][1]
-    return Slide(found, image, labels, progress)
+    return Slide(found, image, lambda: open_frames(found.labels)[0][1], progress)
 
 
 def _size(image: Image) -> str:

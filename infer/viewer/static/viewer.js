@@ -22,6 +22,7 @@
     showNavigator: true,
     navigatorPosition: "TOP_RIGHT",
     navigatorAutoFade: false,
+    navigatorSizeRatio: 0.18,
     animationTime: 0.4,
     maxZoomPixelRatio: 16,
     visibilityRatio: 0.4,
@@ -131,6 +132,7 @@
   // The layer comes when the image is there, so that it lies above it.
   viewer.addHandler("open", () => {
     say("");
+    byId("view").classList.add("whole");
     showLayer();
     drawScale();
   });
@@ -139,6 +141,8 @@
     if (!picture()) return;
     const zoom = picture().viewportToImageZoom(viewer.viewport.getZoom(true));
     viewer.drawer.setImageSmoothingEnabled(zoom < 2);
+    // The small picture of the whole image helps only where the large one does not show it all.
+    byId("view").classList.toggle("whole", viewer.viewport.getZoom(true) < 1.05 * viewer.viewport.getHomeZoom());
     drawScale();
   });
   viewer.addHandler("animation-finish", () => about && picture() && count());
