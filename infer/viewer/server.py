@@ -71,6 +71,10 @@ def make_server(gallery: Gallery, port: int = 0) -> ThreadingHTTPServer:
     """Return a server for a page with these images; port 0: any free one. `address` returns where it is.
 
     Raises SettingsError if the port cannot be used.
+
+    >>> with make_server(Gallery([])) as server:
+    ...     server.server_address[0]
+    '127.0.0.1'
     """
     key = secrets.token_urlsafe(12)
 
@@ -87,7 +91,12 @@ def make_server(gallery: Gallery, port: int = 0) -> ThreadingHTTPServer:
 
 
 def address(server: ThreadingHTTPServer) -> str:
-    """Return the address of the page."""
+    """Return the address of the page.
+
+    >>> with make_server(Gallery([])) as server:
+    ...     address(server).startswith(f"http://127.0.0.1:{server.server_port}/")
+    True
+    """
     handler: Any = server.RequestHandlerClass
     return f"http://{LOOPBACK}:{server.server_port}/{handler.key}/"
 

@@ -62,11 +62,11 @@ class Slide:
         self.found, self._image = found, image
         self.shape: tuple[int, int] = (image.shape[1], image.shape[2])
         self.pixel_size_um = labels.info.pixel_size_um or image.info.pixel_size_um
-        self._display = display_ranges(sampled(image))
         self._pictures, self._stored_labels = TileFile(), TileFile()
         table = Table(found.table, found.cells) if found.table else None
         self.cells = self._read_labels(labels, table, lambda fraction: progress(fraction / 2))
-        self._labels = labels = open_labels()
+        self._labels = open_labels()
+        self._display = display_ranges(sampled(image))
         self._read_image(lambda fraction: progress((1 + fraction) / 2))
         diameters = 2 * np.sqrt(self.cells.areas / np.pi)
         self.diameter = float(np.median(diameters)) if len(diameters) else 0.0

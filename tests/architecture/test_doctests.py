@@ -26,6 +26,7 @@ WRITER = "it is a step of `write_outputs`, which has an example"
 SAVES = "its arguments are those of an image in the midst of a run; `write_outputs` has an example"
 VENDOR = "its argument is a file of a microscope's vendor"
 TRAINING = "it needs PyTorch and minutes"
+SERVES = "it serves a page until it is interrupted"
 WITHOUT = {
     "images/old_jpeg.py: decode_old_jpeg": OBJECT,
     "images/vendors/czi.py: open_czi": VENDOR,
@@ -61,6 +62,7 @@ WITHOUT = {
     "runs/process_file.py: prepare": PROCESS,
     "runs/screen.py: complain": TERMINAL,
     "runs/worker.py: in_worker": PROCESS,
+    "viewer/server.py: view": SERVES,
 }
 """Public functions that may do without an example, and why a short one cannot be checked by hand."""
 
