@@ -28,7 +28,8 @@ HOMES = (
 )  # fmt: skip
 """The modules of this package that contain kernels."""
 SOURCES = (
-    *HOMES, "families.flow.constants", "families.watershed.constants", "kernels.compiled", "labels.labels", "system.cpu", "system.parallel",
+    *HOMES, "families.flow.constants", "families.watershed.constants", "kernels.compiled", "labels.labels",
+    "system.cpu", "system.parallel",
 )  # fmt: skip
 """The modules whose source decides what the kernels compute."""
 PACKAGE = __name__.split(".")[0]

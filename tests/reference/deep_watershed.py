@@ -2,6 +2,8 @@
 
 What it does: ``deep_watershed`` and ``fill_holes`` of deepcell-toolbox, with the values of ``deepcell/applications/
 mesmer.py``: no smoothing of the inner distance, sigma 2 for the interior, disk(2), 15 px for small objects and holes.
+In the scikit-image of that time, ``min_size`` and ``area_threshold`` removed what is smaller; today's ``max_size``
+also removes what is as large.
 """
 
 import warnings
@@ -18,7 +20,7 @@ def filled(labels, size):
     for cell in regionprops(labels):
         if cell.euler_number < 1:
             patch = out[cell.slice]
-            solid = remove_small_holes(patch == cell.label, size, connectivity=1)
+            solid = remove_small_holes(patch == cell.label, max_size=size - 1, connectivity=1)
             out[cell.slice] = np.where(solid, cell.label, patch)
     return out
 
@@ -30,5 +32,5 @@ def deep_watershed(distance, interior, maxima_threshold, interior_threshold, min
         warnings.simplefilter("ignore")
         markers = label(h_maxima(distance, maxima_threshold, disk(2)))
         labels = watershed(-interior, markers, mask=interior > interior_threshold)
-        labels = remove_small_objects(labels, min_size=min_size)
+        labels = remove_small_objects(labels, max_size=max(0, min_size - 1))
         return filled(labels, holes)

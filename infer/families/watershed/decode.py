@@ -1,6 +1,6 @@
 """From maps to labels: the published decoder of Mesmer, for maps whose rows arrive from the top down.
 
-Method: ``deep_watershed`` of deepcell-toolbox, on the network image. The markers are the h-maxima of the inner distance.
+Method: ``deep_watershed`` of deepcell-toolbox, on the network image. Markers are the h-maxima of the inner distance.
 The foreground is where the interior probability, smoothed by a Gaussian, exceeds a threshold. Each marker is flooded
 within the foreground; small cells are removed and small holes are filled. At last the labels are taken to the image:
 each image pixel gets the label of the network pixel in which its centre lies.
@@ -81,7 +81,7 @@ def nearest(length: int, other: int) -> npt.NDArray[np.int64]:
 
 
 def collect(parts: Iterable[Maps], plan: ImagePlan, interior: Map) -> Index:
-    """Fill ``interior`` with the smoothed interior probability, and return the h-maxima of the inner distance, sorted."""
+    """Fill ``interior`` with the smoothed interior probability; return the sorted h-maxima of the inner distance."""
     height, width = plan.network_shape
     h, _ = watershed_thresholds(plan.options.watershed_thresholds)
     maxima, weights = Maxima(width, h), gaussian_weights()
@@ -128,7 +128,8 @@ def cells_of(
     table.candidates += int(np.count_nonzero(pixels))
     table.too_small += int(np.count_nonzero(pixels)) - int(np.count_nonzero(kept))
     _keep(labels, kept)
-    fill_small(labels, _boxes(labels, count), np.flatnonzero(kept & (euler_numbers(labels, count) < 1)) + 1, HOLE, SIDES)
+    with_holes = np.flatnonzero(kept & (euler_numbers(labels, count) < 1)) + 1
+    fill_small(labels, _boxes(labels, count), with_holes, HOLE, SIDES)
     return sums / np.maximum(1, pixels)
 
 

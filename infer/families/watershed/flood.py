@@ -68,6 +68,28 @@ def _pop(levels: Map, pixels: npt.NDArray[np.int64], size: int) -> int:
         at = best
 
 
+@part
+def _spread(
+    values: Map, labels: Labels, levels: Map, pixels: npt.NDArray[np.int64], size: int, sides: npt.NDArray[np.int64]
+) -> Queue:
+    """Flood the pixels with the label -1 from the markers in the heap, and return the heap's arrays."""
+    height, width = labels.shape
+    flat = labels.reshape(-1)
+    age = 0
+    while size:
+        pixel = _pop(levels, pixels, size)
+        size -= 1
+        for k in range(len(sides)):
+            v, u = pixel // width + sides[k, 0], pixel % width + sides[k, 1]
+            if 0 <= v < height and 0 <= u < width and flat[v * width + u] == -1:
+                at = v * width + u
+                age += 1
+                flat[at] = flat[pixel]
+                levels, pixels = _push(levels, pixels, size, values[at], age, at)
+                size += 1
+    return levels, pixels
+
+
 @kernel("void(f4[:,::1], i4[:,::1], f4, i8[:,::1])")
 def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np.int64]) -> None:
     """Flood all components of the foreground ``interior`` > ``threshold`` from their markers, in place.
@@ -85,8 +107,7 @@ def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np
     height, width = interior.shape
     values, flat = interior.reshape(-1), labels.reshape(-1)
     levels, pixels = np.empty(1024, np.float32), np.empty((1024, 2), np.int64)
-    waiting = np.empty(1024, np.int64)
-    """A ring of pixels of the component whose neighbours have not been visited."""
+    waiting = np.empty(1024, np.int64)  # a ring of pixels whose neighbours have not been visited
     for start in range(height * width):
         if flat[start] == -1 or flat[start] > 0 or not values[start] > threshold:
             continue
@@ -122,19 +143,7 @@ def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np
                     waiting, first = longer, 0
                 waiting[(first + count) % len(waiting)] = at
                 count += 1
-        age = 0
-        while size:
-            pixel = _pop(levels, pixels, size)
-            size -= 1
-            for k in range(len(sides)):
-                v, u = pixel // width + sides[k, 0], pixel % width + sides[k, 1]
-                if not (0 <= v < height and 0 <= u < width) or flat[v * width + u] != -1:
-                    continue
-                at = v * width + u
-                age += 1
-                flat[at] = flat[pixel]
-                levels, pixels = _push(levels, pixels, size, values[at], age, at)
-                size += 1
+        levels, pixels = _spread(values, labels, levels, pixels, size, sides)
 
 
 SIDES = np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])

@@ -1,11 +1,11 @@
 """The h-maxima of the inner distance in nearly linear time, from rows that arrive from the top down.
 
-Method. Every pixel belongs to the basin of the peak that it reaches by steepest ascent. Two basins that touch are joined
-by an edge, whose saddle is the highest level at which a path leads from one to the other there. Two pixels lie in one
-connected part of the image above a level exactly if edges with higher saddles connect their peaks. So the edges decide
-which peaks are h-maxima, and of the edges only a maximum spanning forest is needed. The definition is that of
+Method. Every pixel belongs to the basin of the peak that it reaches by steepest ascent. Two basins that touch are
+joined by an edge, whose saddle is the highest level at which a path leads from one to the other there. Two pixels lie
+in one connected part of the image above a level exactly if edges with higher saddles connect their peaks. So the edges
+decide which peaks are h-maxima, and of the edges only a maximum spanning forest is needed. The definition is that of
 ``skimage.morphology.h_maxima``, with its roundings: a pixel of value I is an h-maximum if no path leads from it to a
-pixel of a higher value (by more than 2e-6 of it) on which all values are higher than I - h. Values must not be negative.
+pixel that is higher (by more than 2e-6 of it) on which all values are higher than I - h. No value is negative.
 """
 
 from __future__ import annotations
@@ -62,6 +62,22 @@ def _parents(values: Map, first: int, last: int, disk: Index) -> Index:
     return parents
 
 
+@part
+def _candidates(values: Map, parents: Index, start: int, h: np.float32) -> Index:
+    """Return the pixels that may be h-maxima: (n,) indices of ``values``; parents: of the pixels from ``start`` on."""
+    found = []
+    for pixel in range(start, start + len(parents)):
+        parent = parents[pixel - start]
+        if parent < 0 or values[pixel] < np.float32(LEAST) * h:
+            continue
+        if np.float32(values[pixel] - _lowered(values[parent], h)) >= h:
+            found.append(pixel)
+    pixels = np.empty(len(found), np.int64)
+    for number, pixel in enumerate(found):
+        pixels[number] = pixel
+    return pixels
+
+
 @kernel("Tuple((f4[::1], i8[::1], i8[::1]))(f4[:,::1], i4[:,::1], i8, i8, i8[:,::1], f4, i8, i8[::1])")
 def climb(
     values: Map, nodes: Nodes, first: int, last: int, disk: Index, h: float, count: int, alias: Index
@@ -70,8 +86,8 @@ def climb(
 
     values, nodes: (n, X); nodes are known above ``first``, and below where another pixel has climbed there; elsewhere
     they are -1. A path that leaves the rows at the bottom ends in a preliminary basin; when its end is known, ``alias``
-    (for all nodes) tells the number of the true one. count: nodes so far. Returns the peak of every new node (0 if it is
-    preliminary), and the pixels of ``values`` that may be h-maxima, twice: the pixel, and its node.
+    (for all nodes) tells the number of the true one. count: nodes so far. Returns the peak of every new node (0 if it
+    is preliminary), and of each pixel of ``values`` that may be an h-maximum its index and its node.
 
     >>> nodes = np.full((1, 5), -1, np.int32)
     >>> values = np.array([[0.5, 0.9, 0.2, 0.0, 0.7]], np.float32)
@@ -112,16 +128,8 @@ def climb(
                 alias[flat[pixel]] = node
             flat[pixel] = node
             resolved[pixel - start] = True
-    candidates = []
-    for pixel in range(start, end):
-        parent = parents[pixel - start]
-        if parent >= 0 and flat_values[pixel] >= np.float32(LEAST) * h:
-            if np.float32(flat_values[pixel] - _lowered(flat_values[parent], h)) >= h:
-                candidates.append(pixel)
-    pixels, owners = np.empty(len(candidates), np.int64), np.empty(len(candidates), np.int64)
-    for number, pixel in enumerate(candidates):
-        pixels[number], owners[number] = pixel, flat[pixel]
-    return peaks[: count - before].copy(), pixels, owners
+    pixels = _candidates(flat_values, parents, start, h)
+    return peaks[: count - before].copy(), pixels, flat[pixels].astype(np.int64)
 
 
 @kernel("Tuple((i4[:,::1], f4[::1]))(f4[:,::1], i4[:,::1], i8, i8, i8[:,::1])")
@@ -209,9 +217,9 @@ def decide(peaks: Map, edges: Nodes, levels: Map, values: Map, owners: Index, h:
         highest = max(highest, peaks[node])
     for number in range(len(values)):
         node = owners[number]
-        if np.float32(values[number] - min(values[number], _lowered(peaks[node], h))) < h:
-            accepted[number] = False
-        elif np.float32(values[number] - min(np.float32(0), _lowered(highest, h))) < h:
+        own = min(values[number], _lowered(peaks[node], h))  # reconstructed from the peak of its basin
+        far = min(np.float32(0), _lowered(highest, h))  # and from the highest pixel, along a path of any values
+        if np.float32(values[number] - max(own, far)) < h:
             accepted[number] = False
         else:
             following[number], head[node] = head[node], number
@@ -246,7 +254,7 @@ def label_pixels(pixels: Index, width: int) -> Nodes:
     for number in range(len(pixels)):
         y, x = pixels[number] // width, pixels[number] % width
         for v, u in ((y - 1, x - 1), (y - 1, x), (y - 1, x + 1), (y, x - 1)):
-            if 0 <= v and 0 <= u < width:
+            if v >= 0 and 0 <= u < width:
                 at = np.searchsorted(pixels, v * width + u)
                 if pixels[at] == v * width + u:
                     a, b = _root(forest, number), _root(forest, at)
