@@ -26,7 +26,7 @@ def cells_apart(shape, seed):
 @pytest.mark.parametrize("scale", [1.0, 0.7, 1.6])
 @pytest.mark.parametrize("height", [1, 7, 64, 100, 1000])
 def test_blocks_are_the_rows_of_the_whole(height, scale):
-    network_shape, shape = (230, 75), (int(230 * scale), int(75 * scale))
+    network_shape, shape = (170, 75), (int(170 * scale), int(75 * scale))
     maps, plan = cells_apart(network_shape, 3), watershed_plan(network_shape, shape, Segmentation(min_size=4))
     expected = whole(maps, plan)
     assert expected.max() > 10

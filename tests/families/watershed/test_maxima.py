@@ -45,7 +45,7 @@ def test_h_maxima_are_those_of_scikit_image(sigma, h, shape):
     check(np.maximum(image - 0.4, 0).astype(np.float32), h)  # as a network's: 0 around the cells
     check((0.05 + 0.9 * image).astype(np.float32), h)
     if min(shape) > 3 and sigma < 4:
-        assert found.sum() > 3
+        assert found.sum() > (3 if h < 0.3 else 0)
 
 
 @settings(max_examples=60, deadline=None)
