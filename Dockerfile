@@ -39,6 +39,11 @@ ENV PATH=/opt/venv/bin:${PATH} \
     XDG_CACHE_HOME=/tmp \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# Workflow managers such as Nextflow measure a task with ps.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends procps \
+ && rm -rf /var/lib/apt/lists/*
 WORKDIR /workspace
 COPY --from=builder /opt/venv /opt/venv
 COPY --chmod=755 predict.sh ./

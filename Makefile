@@ -2,8 +2,10 @@
 PYTHON ?= python3
 PIP = bin/python -m pip install --quiet --disable-pip-version-check
 DATA ?= ../shared/data
+ENGINE ?= docker
+IMAGES ?= demo
 
-.PHONY: demo quick test lint docs bench trust data train lock clean
+.PHONY: demo quick test lint docs bench trust data train team efficiency lock clean
 
 .venv/.ready: requirements/cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -31,7 +33,8 @@ demo: .venv/.ready
 	.venv/bin/python -m bench.demo --output demo
 
 quick: .venv-dev/.ready
-	.venv-dev/bin/python -m pytest -m "not slow and not cellpose and not gpu and not container and not torch"
+	.venv-dev/bin/python -m pytest -n auto --dist loadfile \
+	    -m "not slow and not cellpose and not gpu and not container and not torch"
 
 test: .venv/.ready .venv-dev/.ready .venv-cellpose/.ready
 	FLOWMASK_LEAN_PYTHON=$(CURDIR)/.venv/bin/python FLOWMASK_CELLPOSE_PYTHON=$(CURDIR)/.venv-cellpose/bin/python \
@@ -69,6 +72,18 @@ train: data
 	cp checkpoints/small.pt models/small.pt
 	.venv-dev/bin/python -m export models/small.pt -o models/small.onnx
 	.venv-dev/bin/python -m export models/small.pt models/cyto-small.pt -o models/large.onnx
+
+# An entry to the challenge: the image is built, tested and saved. ENGINE=podman works too.
+team: .venv-dev/.ready
+	$(ENGINE) build -t docker.io/library/flowmask:latest .
+	FLOWMASK_IMAGE=docker.io/library/flowmask:latest FLOWMASK_ENGINE=$(ENGINE) \
+	    .venv-dev/bin/python -m pytest -m container tests/container
+	$(ENGINE) save docker.io/library/flowmask:latest | gzip > team.tar.gz
+	ls -lh team.tar.gz
+
+# The challenge's table of time and memory for the images of a folder: make efficiency IMAGES=FOLDER
+efficiency: .venv-dev/.ready
+	.venv-dev/bin/python -m bench.speed.efficiency $(IMAGES) --image flowmask:latest --engine $(ENGINE)
 
 lock:
 	sh requirements/lock.sh

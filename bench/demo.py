@@ -27,7 +27,7 @@ from flowmask.labels.paths import label_path
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
 from flowmask.network.registry import default_network
-from flowmask.network.session import OnnxNetwork
+from flowmask.network.session import Network
 from train.simulate import simulate
 
 SIMULATED = {"brightfield": 1003, "fluorescence_wholecell": 1002, "phase": 1001, "dic": 1000}
@@ -73,7 +73,7 @@ def overlay(image: Picture, labels: Labels) -> Picture:
     return colour
 
 
-def segment_sample(sample: Sample, network: OnnxNetwork, output: Path) -> tuple[list[object], Picture]:
+def segment_sample(sample: Sample, network: Network, output: Path) -> tuple[list[object], Picture]:
     """Segment an image, write its files, and return its row of the table and its overlay (Y, X, 3)."""
     begun = time.perf_counter()
     result = segment(sample.image, network, diameter=sample.diameter)

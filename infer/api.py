@@ -17,7 +17,8 @@ from .images.readers import open_frames as _open_frames
 from .images.readers import open_image
 from .labels.cells import CellTableBuilder
 from .labels.labels import Labels
-from .network.registry import default_network, find_network
+from .network.mean import MeanNetwork
+from .network.registry import find_networks
 from .network.session import Network, OnnxNetwork
 from .options import Runtime, Segmentation
 from .pipeline import Progress, Result, label_rows, plan_image, segment_image
@@ -31,18 +32,17 @@ AnyNetwork = Network | str | Path | None
 
 def load_network(
     name: str | Path | None = None, device: str = "auto", threads: int = 0, gpu_memory: str | None = None
-) -> OnnxNetwork:
+) -> OnnxNetwork | MeanNetwork:
     """Open a network and return it, for use with any number of images.
 
-    name: a name that `flowmask models` lists, the path of an .onnx file, or None for the default network. device,
-    threads, gpu_memory: as in `Runtime`. Raises NetworkError if the network does not exist or cannot be used, and
-    SettingsError if the device is not available.
+    name: a name that `flowmask models` lists, the path of an .onnx file, several of them separated by commas, whose
+    maps are averaged, or None for the default network. device, threads, gpu_memory: as in `Runtime`. Raises
+    NetworkError if the network does not exist or cannot be used, and SettingsError if the device is not available.
 
     >>> load_network("small").contract.inputs
     3
     """
-    path = default_network() if name is None else find_network(name)
-    return open_network(path, Runtime(device=device, threads=threads, gpu_memory=gpu_memory))
+    return open_network(find_networks(name), Runtime(device=device, threads=threads, gpu_memory=gpu_memory))
 
 
 def segment(

@@ -40,20 +40,27 @@ def needed_memory(
 
 
 def planned_batch(
-    budget: int, needed: int, tile: tuple[int, int], map_channels: int, batch: int, gpu_memory: int | None = None
+    budget: int,
+    needed: int,
+    tile: tuple[int, int],
+    map_channels: int,
+    batch: int,
+    gpu_memory: int | None = None,
+    networks: int = 1,
 ) -> int:
     """Return how many tiles go through the network at once.
 
     budget: bytes of memory that may be used. needed: the result of `needed_memory`. tile: (Y, X) in network pixels.
     batch: the largest result; 0 for one tile on the CPU, where a single tile stays in the processor's cache, and for
-    `GPU_BATCH` on a GPU. gpu_memory: bytes of GPU memory that the network may use; None on the CPU. Raises
-    SettingsError, with a sufficient amount, if the memory is too small for one tile.
+    `GPU_BATCH` on a GPU. gpu_memory: bytes of GPU memory that the network may use; None on the CPU. networks: number of
+    networks whose maps are averaged; each keeps memory for its tiles. Raises SettingsError, with a sufficient amount,
+    if the memory is too small for one tile.
 
     >>> planned_batch(2 * 2**30, 2**30, (224, 224), 3, batch=64)
     17
     """
     pixels = tile[0] * tile[1]
-    tile_bytes = pixels * TILE_BYTES
+    tile_bytes = pixels * TILE_BYTES * networks
     if gpu_memory is not None:
         batch = min(batch or GPU_BATCH, _fitting_gpu(gpu_memory, pixels))
         tile_bytes = pixels * host_tile_bytes(map_channels)

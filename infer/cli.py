@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FlowmaskError
-from .network.registry import default_network, find_network, shipped_networks
+from .network.registry import find_networks, shipped_networks
 from .options import Options, Output, Runtime, Segmentation, option_name, options_of
 from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, Request, run
 from .runs.screen import complain
@@ -141,7 +141,11 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     files.add_argument("-o", "--output", type=Path, required=True, help="folder for the label files; created if needed")
     names = ", ".join(network.name for network in shipped_networks())
     files.add_argument(
-        "-m", "--model", default=None, metavar="NAME|FILE", help=f"network: a name ({names}) or an .onnx file"
+        "-m",
+        "--model",
+        default=None,
+        metavar="NAME|FILE",
+        help=f"network: a name ({names}) or an .onnx file; several, separated by commas, are averaged",
     )
     the_run = parser.add_argument_group("the run as a whole")
     the_run.add_argument("--report", type=Path, metavar="FILE", help="write a record of the run to this JSON file")
@@ -203,17 +207,15 @@ def _options(args: argparse.Namespace) -> Options:
 def _segment(args: argparse.Namespace, own_process: bool) -> int:
     arguments = {name: value for name, value in vars(args).items() if name not in ("inputs", "command")}
     arguments["input"] = [str(path) for path in args.inputs] if len(args.inputs) > 1 else args.inputs[0]
+    arguments["model"] = [args.model]
     with suppress(FlowmaskError):  # make_request raises this error again
-        arguments["model"] = _model(args)
+        arguments["model"] = [str(path) for path in find_networks(args.model)]
 
     def make_request() -> Request:
-        return Request(args.inputs, args.output, _model(args), _options(args), args.resume, args.strict, args.words)
+        models, options = find_networks(args.model), _options(args)
+        return Request(args.inputs, args.output, models, options, args.resume, args.strict, args.words)
 
     return run(make_request, args.report, arguments, own_process)
-
-
-def _model(args: argparse.Namespace) -> Path:
-    return default_network() if args.model is None else find_network(args.model)
 
 
 def _list_models(args: argparse.Namespace, own_process: bool) -> int:

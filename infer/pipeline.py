@@ -170,7 +170,7 @@ def _batch(image: Image, network: Network, grids: tuple[TileGrid, TileGrid], run
     needed = needed_memory(shape, network_shape, rows.tile, contract.map_channels, family_bytes)
     budget = parse_memory(runtime.memory) if runtime.memory else available_memory()
     tile = rows.tile, columns.tile
-    return planned_batch(budget, needed, tile, contract.map_channels, runtime.batch, network.gpu_memory)
+    return planned_batch(budget, needed, tile, contract.map_channels, runtime.batch, network.gpu_memory, network.count)
 
 
 def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, int] | None = None) -> Iterator[Array]:

@@ -175,6 +175,7 @@ def test_a_folder_that_cannot_be_read_is_one_sentence(folders, capsys):
     assert "it cannot be read (File name too long)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_utf8_costs_nothing(folders):
     name = os.fsdecode(b"a\xff.png")
     (folders[0] / name).write_bytes(cv2.imencode(".png", SAMPLE.image)[1].tobytes())

@@ -149,6 +149,7 @@ class Counting:
     def __init__(self, network):
         self.contract, self._network, self.tiles, self.looks = network.contract, network, 0, 0
         self.gpu_memory = None
+        self.count = 1
 
     def maps(self, tiles):
         self.tiles += len(tiles)

@@ -89,6 +89,7 @@ class Lopsided:
 
     contract = FLOW
     gpu_memory = None
+    count = 1
 
     def maps(self, tiles):
         height, width = tiles.shape[2:]

@@ -29,6 +29,7 @@ class TorchNetwork:
     def __init__(self, network: nn.Module, contract: Contract) -> None:
         self._network, self.contract = network, contract
         self.gpu_memory: int | None = None
+        self.count = 1
 
     @torch.inference_mode()
     def maps(self, tiles: Array) -> Array:

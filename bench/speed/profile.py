@@ -318,7 +318,7 @@ def run_setup(job: str) -> None:
     """Measure one setting in this process and print its figures as JSON."""
     values = json.loads(job)
     setup, image = Setup(**values["setup"]), np.load(values["image"])
-    network = load_network(values["model"], "cpu")
+    network = OnnxNetwork(Path(values["model"]), "cpu")
     diameter, runtime = network.contract.mean_diameter, Runtime(batch=setup.batch)
     network.session = onnxruntime.InferenceSession(values["model"], setup.options(), ["CPUExecutionProvider"])
     forget_peak()
@@ -380,7 +380,7 @@ def measured(args: argparse.Namespace) -> Record:
         if "whole" in args.only:
             figures["whole"] = measure_whole(model, folder, args.side, args.batch, args.repeats)
         if "stages" in args.only:
-            seconds = stages(folder / "image.png", load_network(model), args.batch, SHARE)
+            seconds = stages(folder / "image.png", OnnxNetwork(model), args.batch, SHARE)
             figures["stages"] = {"side": args.side, "share": SHARE, "seconds": seconds}
         if "setups" in args.only:
             figures["setups"] = measure_setups(model, folder, args.setup_side, args.repeats)

@@ -6,7 +6,7 @@ families. The contract of a network names its family by the key of this table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..images.image import Image
 from ..labels.cells import CellTableBuilder
 from ..labels.labels import Labels
 from ..network.contract import Contract
+from ..network.mean import MeanNetwork
 from ..network.session import Network, OnnxNetwork
 from ..options import Runtime, Segmentation, named
 from ..tiles.channels import ChannelMap
@@ -67,18 +68,22 @@ def family_of(contract: Contract, path: Path | None = None) -> Family:
     return family
 
 
-def open_network(path: Path, runtime: Runtime) -> OnnxNetwork:
-    """Open a network file whose family this version knows, on the device of ``runtime``.
+def open_network(paths: Sequence[Path], runtime: Runtime) -> OnnxNetwork | MeanNetwork:
+    """Open a network file, or several to be averaged, on the device of ``runtime``.
 
-    Raises NetworkError when there is no such file or it cannot be used, SettingsError when the device is not available.
+    Raises NetworkError when there is no such file, it cannot be used, this version does not know its family, or the
+    networks cannot be averaged; SettingsError when the device is not available.
 
     >>> from flowmask.network.registry import default_network
-    >>> open_network(default_network(), Runtime(device="cpu")).contract.family
+    >>> open_network([default_network()], Runtime(device="cpu")).contract.family
     'flow'
     """
-    network = OnnxNetwork(path, runtime.device, runtime.threads, runtime.gpu_memory)
-    family_of(network.contract, path)
-    return network
+    networks = []
+    for path in paths:
+        network = OnnxNetwork(path, runtime.device, runtime.threads, runtime.gpu_memory, share=len(paths))
+        family_of(network.contract, path)
+        networks.append(network)
+    return networks[0] if len(networks) == 1 else MeanNetwork(networks)
 
 
 def check_options(contract: Contract, options: Segmentation) -> None:

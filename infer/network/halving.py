@@ -23,6 +23,7 @@ class Halving:
 
     def __init__(self, network: Network) -> None:
         self._network, self.contract, self.gpu_memory = network, network.contract, network.gpu_memory
+        self.count = network.count
         self._most: int | None = None
         """The largest batch; None as long as memory has not run out."""
 

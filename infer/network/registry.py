@@ -85,6 +85,21 @@ def find_network(name: str | Path) -> Path:
     )
 
 
+def find_networks(names: str | Path | None = None) -> tuple[Path, ...]:
+    """Return the paths of one network, or of several whose names are separated by commas; None: the default network.
+
+    Raises NetworkError as `find_network` does.
+
+    >>> [path.name for path in find_networks("small,large")]
+    ['small.onnx', 'large.onnx']
+    """
+    if names is None:
+        return (default_network(),)
+    if "," not in str(names) or Path(names).is_file():
+        return (find_network(names),)
+    return tuple(find_network(name.strip()) for name in str(names).split(","))
+
+
 def _folder() -> Path:
     return next(folder for folder in FOLDERS if (folder / TABLE).is_file())
 

@@ -30,6 +30,8 @@ class Network(Protocol):
     contract: Contract
     gpu_memory: int | None
     """Bytes of GPU memory that the network and its tiles may use; None on the CPU."""
+    count: int
+    """Number of networks that are open, each with memory of its own for the tiles."""
 
     def maps(self, tiles: Array) -> Array:
         """Run tiles (B, C, Y, X) float32; return the values of all heads (B, ``contract.map_channels``, Y, X) float32.
@@ -47,13 +49,18 @@ class Network(Protocol):
 class OnnxNetwork:
     """A network file, opened with ONNX Runtime on the CPU or a GPU."""
 
-    def __init__(self, path: Path, device: str = "auto", threads: int = 0, gpu_memory: str | None = None) -> None:
+    count = 1
+
+    def __init__(
+        self, path: Path, device: str = "auto", threads: int = 0, gpu_memory: str | None = None, share: int = 1
+    ) -> None:
         """Open a file.
 
         device: "cpu", "cuda", "cuda:1", "tensorrt", or "auto" for CUDA if it is available and otherwise the CPU.
         threads: CPU threads, 0 for the best number (`network_threads`). gpu_memory: the most GPU memory to use, such as
-        "10G". Raises NetworkError when the file is missing, is not an ONNX file, has no valid contract or refers to
-        other files; SettingsError when a device other than "auto" is not available.
+        "10G". share: by how many networks the GPU memory is shared. Raises NetworkError when
+        the file is missing, is not an ONNX file, has no valid contract or refers to other files; SettingsError when a
+        device other than "auto" is not available.
         """
         if not os.path.isfile(path):
             raise NetworkError(
@@ -63,6 +70,7 @@ class OnnxNetwork:
         self.path = path
         _, self._index = parse_device(device)
         limit, self._used_before = memory_limit(self._index, gpu_memory)
+        limit //= share
         self.session, self.fallback = _open(path, device, threads, limit)
         """ONNX Runtime's session, and why "auto" did not use a GPU (None if it did, or if no GPU is expected)."""
         self.contract = _contract_of(self.session, path)

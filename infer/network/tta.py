@@ -26,6 +26,7 @@ class Mirrored:
 
     def __init__(self, network: Network) -> None:
         self._network, self.contract, self.gpu_memory = network, network.contract, network.gpu_memory
+        self.count = network.count
 
     def maps(self, tiles: Array) -> Array:
         """Return the mean values of all heads; see `flowmask.network.session.Network.maps`."""

@@ -36,8 +36,8 @@ class Request:
     """Image files and folders of image files."""
     output: Path
     """Folder for the label files."""
-    model: Path
-    """Network file."""
+    models: Sequence[Path]
+    """Network files: one, or several whose maps are averaged."""
     options: Options
     resume: bool = False
     """Skip images with finished labels, and continue an interrupted image from its cached maps."""
@@ -145,7 +145,7 @@ def _segmented(request: Request, jobs: list[Job], own_process: bool, report: Rep
     """Yield the outcomes of each job, from a worker process or from this process; ``report`` gets the progress."""
 
     arguments = {
-        "model": str(request.model),
+        "models": [str(path) for path in request.models],
         "options": asdict(request.options),
         "resume": request.resume,
         "targets": [str(job.target) for job in jobs],

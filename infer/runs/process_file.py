@@ -33,6 +33,7 @@ from ..labels.store import LabelStore
 from ..labels.verdict import judge
 from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache, discard
+from ..network.mean import MeanNetwork
 from ..network.session import OnnxNetwork
 from ..options import Options, options_from
 from ..pipeline import Progress, label_rows, plan_image
@@ -51,7 +52,7 @@ MANY = 10**9
 class Setup:
     """The network and the options, which are the same for all files of a run."""
 
-    network: OnnxNetwork
+    network: OnnxNetwork | MeanNetwork
     digest: str
     """SHA-256 of the network file."""
     options: Options
@@ -80,7 +81,7 @@ class Source:
     """Label files of other files of the run whose names are also those of frames of this file."""
 
 
-def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path] = ()) -> Segment:
+def prepare(models: Sequence[Path], options: Options, resume: bool, targets: Iterable[Path] = ()) -> Segment:
     """Open the network and return a function that segments one file and yields its outcomes; it raises no errors.
 
     targets: the label files of all files of the run, which no frame of a series may replace. Raises NetworkError if the
@@ -89,10 +90,10 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
         Thread(target=_preload, daemon=True).start()
     runtime = options.runtime
-    network = open_network(model, runtime)
+    network = open_network(models, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
-    setup = Setup(network, digest(model), options, resume, tuple(targets))
+    setup = Setup(network, ",".join(map(digest, models)), options, resume, tuple(targets))
     if setup.others:
         from ..outputs import check_names
 
@@ -100,9 +101,9 @@ def prepare(model: Path, options: Options, resume: bool, targets: Iterable[Path]
     return partial(_outcomes, setup)
 
 
-def prepare_from(model: str, options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
+def prepare_from(models: Sequence[str], options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
     """Return the result of `prepare` for arguments that JSON can store."""
-    return prepare(Path(model), options_from(options), resume, map(Path, targets))
+    return prepare([*map(Path, models)], options_from(options), resume, map(Path, targets))
 
 
 def _preload() -> None:

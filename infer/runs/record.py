@@ -188,7 +188,7 @@ def write_record(
         "versions": versions(),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
         "network": {
-            "path": str(options["model"]),
+            "path": ",".join(map(str, options["model"])),
             "sha256": segmented.network if segmented else _digest(options["model"]),
         },
         "device": {
@@ -203,9 +203,12 @@ def write_record(
         partial.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _digest(network: Any) -> str | None:
-    """Return the SHA-256 of a network file, or None if it cannot be read; the run has then ended with that error."""
+def _digest(networks: Sequence[str]) -> str | None:
+    """Return the SHA-256 of the network files, separated by commas, or None if one cannot be read.
+
+    The run has then ended with that error.
+    """
     try:
-        return digest(Path(network))
+        return ",".join(digest(Path(network)) for network in networks)
     except InputError:
         return None

@@ -85,6 +85,7 @@ def rows(tmp_path_factory):
     return {row["image"]: row for row in json.loads((folder / "results" / "efficiency.json").read_text())["runs"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
@@ -101,10 +102,12 @@ def test_a_run_that_goes_wrong_is_reported_and_costs_the_others_nothing(rows, im
     assert rows[f"{image}.png"]["f1"] is None
 
 
+@pytest.mark.slow
 def test_labels_that_cannot_be_read_are_reported(rows):
     assert rows["odd.png"]["wrong"].startswith("odd_label.tiff cannot be read")
 
 
+@pytest.mark.slow
 def test_what_goes_well_is_scored(rows):
     row = rows["good.png"]
     assert (row["wrong"], row["f1"], row["pixels"]) == ("", 0.0, 4096)

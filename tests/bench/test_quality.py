@@ -38,6 +38,7 @@ class Seeing:
     """A network that finds bright cells of about the mean diameter, and estimates no diameter."""
 
     gpu_memory = None
+    count = 1
 
     def __init__(self, estimate=DIAMETER):
         self.contract = Contract("seeing", "rgb", 24.0, estimate, False, "", "")

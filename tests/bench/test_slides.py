@@ -29,6 +29,7 @@ def test_start_up_and_the_idle_runtime_are_taken_off() -> None:
     assert second["memory_ratio"] == 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
 @pytest.mark.skipif(not MODEL.exists(), reason=f"the network {MODEL.name} is missing")
 def test_the_peak_is_that_of_the_process_that_does_the_work(tmp_path: Path) -> None:
@@ -40,6 +41,7 @@ def test_the_peak_is_that_of_the_process_that_does_the_work(tmp_path: Path) -> N
         measure(path, ["--diameter", "-1"])
 
 
+@pytest.mark.slow
 def test_a_slide_is_made_once(tmp_path: Path) -> None:
     path, cells = slide(tmp_path / "work", 90, 4)
     written = path.stat().st_mtime_ns

@@ -16,6 +16,7 @@ def made_up(f1, rng, **figures):
     return {"f1": f1, "evidence": {**fine, **other, **figures}}
 
 
+@pytest.mark.slow
 def test_the_fit_finds_the_figures_that_tell_and_no_others():
     rng = np.random.default_rng(0)
     found = [made_up(0.9, rng) for _ in range(200)]

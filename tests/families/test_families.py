@@ -43,6 +43,7 @@ def test_a_family_that_this_version_does_not_know_is_refused():
     class Network:
         contract = other
         gpu_memory = None
+        count = 1
 
     with pytest.raises(
         NetworkError, match=r"the network 'fake' has the family 'other' but .* only flow, semantic, watershed; install"

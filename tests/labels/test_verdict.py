@@ -93,6 +93,7 @@ def test_the_figures_come_from_the_table_and_the_plan():
     assert not given.at_end
 
 
+@pytest.mark.slow
 @needs_network
 def test_the_verdict_on_an_image(network):
     image = simulate("fluorescence_nuclei", (300, 417), 7, 26).image

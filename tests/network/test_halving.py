@@ -18,6 +18,7 @@ class Refusing:
 
     contract = CONTRACT
     gpu_memory = 10**10
+    count = 1
 
     def __init__(self, most):
         self.most, self.asked = most, []

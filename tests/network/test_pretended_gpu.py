@@ -180,7 +180,7 @@ def test_what_tiles_of_other_shapes_left_is_given_back_before_fewer_go_through(g
 
 def test_a_failure_that_stays_is_the_last_outcome_of_its_process(gpu, tmp_path, monkeypatch):
     cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (90, 90), np.uint8))
-    segment = prepare(MODEL, Options(flowmask.Segmentation(diameter=30), flowmask.Runtime(device="cuda")), False)
+    segment = prepare([MODEL], Options(flowmask.Segmentation(diameter=30), flowmask.Runtime(device="cuda")), False)
     job = Job(tmp_path / "a.png", tmp_path / "a_label.tiff")
     assert not list(segment(job))[-1].last
 

@@ -18,6 +18,7 @@ class Fake:
 
     contract = CONTRACT
     gpu_memory = None
+    count = 1
 
     def __init__(self, function):
         self.maps = function

@@ -164,7 +164,7 @@ from flowmask.runs.process_file import prepare
 
 source, output, spare, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 options = Options(Segmentation(diameter=26), Runtime(batch=batch, device="cpu"))
-segment = prepare(Path(sys.argv[5]), options, False)
+segment = prepare([Path(sys.argv[5])], options, False)
 jobs = [Job(path, output / f"{path.stem}_label.tiff") for path in sorted(source.iterdir())]
 outcomes = [list(segment(jobs[-1]))[-1]]
 size = 1024 * int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

@@ -60,6 +60,7 @@ def elsewhere(tmp_path):
     return {**os.environ, "PYTHONPATH": path}
 
 
+@pytest.mark.slow
 @needs_network
 @pytest.mark.parametrize("options", [(), ("--resume",)])
 def test_a_run_gives_the_same_labels(tmp_path, elsewhere, network, options):

@@ -47,9 +47,13 @@ def test_uneven_light_is_no_object():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("contrast", [3, 5, 10])
-@pytest.mark.parametrize("noise", [1.0, 2.0])
-@pytest.mark.parametrize("diameter", [6, 12, 24, 60])
+@pytest.mark.parametrize(
+    "contrast", [3, pytest.param(5, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("noise", [1.0, pytest.param(2.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "diameter", [6, pytest.param(12, marks=pytest.mark.slow), pytest.param(24, marks=pytest.mark.slow), 60]
+)
 @pytest.mark.parametrize("count", [1, 5])
 def test_dim_cells_are_no_noise(count, diameter, noise, contrast, dtype):
     y, x = np.mgrid[:256, :256]
@@ -60,6 +64,7 @@ def test_dim_cells_are_no_noise(count, diameter, noise, contrast, dtype):
         assert not shows_noise(pixels.round().clip(0).astype(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contrast", [3, 5, 10])
 @pytest.mark.parametrize("diameter", [5, 12])
 def test_many_dim_cells_are_no_noise(diameter, contrast):
@@ -91,7 +96,15 @@ def test_dim_cells_in_a_jpeg_are_no_noise(diameter, quality):
 
 
 @needs_network
-@pytest.mark.parametrize(("seed", "quality"), [(0, 40), (1, 40), (2, 40), (3, None)])
+@pytest.mark.parametrize(
+    ("seed", "quality"),
+    [
+        (0, 40),
+        pytest.param(1, 40, marks=pytest.mark.slow),
+        pytest.param(2, 40, marks=pytest.mark.slow),
+        pytest.param(3, None, marks=pytest.mark.slow),
+    ],
+)
 def test_a_dark_field_has_no_cells_and_a_warning(network, seed, quality):
     result = flowmask.segment(dark_field(seed, quality), network)
     assert len(result.cells) == 0

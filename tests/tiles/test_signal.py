@@ -48,7 +48,9 @@ def inputs_of(pixels, contract=FLOW, **options):
     return find_inputs(image, contract, Segmentation(**options))
 
 
-@pytest.mark.parametrize("quality", [None, 60, 75, 95])
+@pytest.mark.parametrize(
+    "quality", [None, 60, pytest.param(75, marks=pytest.mark.slow), pytest.param(95, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("hue", HUES)
 def test_a_picture_of_one_hue_is_a_grey_picture(hue, quality):
     picture = coloured(stain(1), HUES[hue])
@@ -71,8 +73,12 @@ def test_one_hue_for_every_policy(policy, hue):
     assert inputs.unused is None
 
 
-@pytest.mark.parametrize("quality", [None, 60, 75, 95])
-@pytest.mark.parametrize("strength", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "quality", [None, 60, pytest.param(75, marks=pytest.mark.slow), pytest.param(95, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(
+    "strength", [0.2, pytest.param(0.5, marks=pytest.mark.slow), pytest.param(1.0, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("cells", [40, 1])
 def test_a_second_stain_that_is_dim_stays(quality, strength, cells):
     picture = np.dstack([stain(1), (stain(2, cells=cells) * strength).astype(np.uint8), np.zeros((256, 256), np.uint8)])

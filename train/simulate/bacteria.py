@@ -65,6 +65,6 @@ def rods(rng: Generator, shape: Shape, diameter: float) -> Scene:
 
 def filaments(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Long curved filaments, at least 3.5 px wide."""
-    longest = min(25.0, (diameter / 3.9) ** 2)
-    aspect = rng.uniform(0.5 * longest, longest)
+    longest = min(65.0, (diameter / 3.9) ** 2)
+    aspect = longest ** rng.uniform(0.7, 1)
     return _bacteria(rng, shape, diameter, aspect, rng.choice([0.5, 1.5, 3]), 0)

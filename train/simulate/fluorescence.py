@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from train.simulate import fields, floating_cells, optics, placement, shapes, traced
+from train.simulate import fields, floating_cells, optics, placement, populations, shapes, traced
 from train.simulate.fields import Image, Labels, Shape
 
 Scene = tuple[NDArray[np.uint8], Labels]
@@ -19,12 +19,15 @@ _COLOURS = {
     "red cytoplasm, green nucleus": ((1, 0, 0), (0, 1, 0)),
     "green cytoplasm, red nucleus": ((0, 1, 0), (1, 0, 0)),
     "yellow cytoplasm, blue nucleus": ((1, 0.8, 0), (0, 0.1, 1)),
+    "magenta cytoplasm, green nucleus": ((1, 0, 1), (0, 1, 0)),
+    "cyan cytoplasm, red nucleus": ((0, 0.9, 1), (1, 0, 0)),
+    "white cytoplasm, blue nucleus": ((0.7, 0.7, 0.7), (0, 0.1, 1)),
     "grey cytoplasm": ((1, 1, 1), (0, 0, 0)),
 }
-_COLOUR_ODDS = (0.45, 0.1, 0.1, 0.1, 0.1, 0.15)
+_COLOUR_ODDS = (0.35, 0.1, 0.1, 0.1, 0.08, 0.06, 0.06, 0.05, 0.1)
 
 
-def _nuclear_dye(rng: Generator, labels: Labels, diameter: float) -> Image:
+def nuclear_dye(rng: Generator, labels: Labels, diameter: float) -> Image:
     """DNA stain: cells of unequal brightness, chromatin texture, dark nucleoli, a few condensed bright ones."""
     shape = (labels.shape[0], labels.shape[1])
     dye = fields.per_cell(rng, labels, rng.uniform(0.1, 0.6))
@@ -32,6 +35,15 @@ def _nuclear_dye(rng: Generator, labels: Labels, diameter: float) -> Image:
     texture = rng.uniform(0, 0.35) * fields.fractal_noise(rng, shape, max(2.0, rng.uniform(0.1, 0.3) * diameter))
     nucleoli = fields.spots(rng, labels > 0, 4 / diameter**2, 0.06 * diameter)
     return np.asarray(dye * np.clip(1 + texture - rng.uniform(-0.6, 0.6) * np.minimum(nucleoli, 1), 0.1, 3), np.float32)
+
+
+def _some_dim(rng: Generator, labels: Labels) -> Image:
+    """(Y, X) factors: 1 or, in a quarter of the images, 0.1 to 0.35 in 20 to 80 % of the cells."""
+    factors = np.ones(int(labels.max(initial=0)) + 1, np.float32)
+    if rng.random() < 0.25:
+        factors[rng.random(len(factors)) < rng.uniform(0.2, 0.8)] = rng.uniform(0.1, 0.35)
+    everywhere: Image = factors[labels]
+    return everywhere
 
 
 def _place_nuclei(rng: Generator, shape: Shape, diameter: float, crowd: placement.Crowd) -> Labels:
@@ -43,7 +55,7 @@ def _place_nuclei(rng: Generator, shape: Shape, diameter: float, crowd: placemen
             return [traced.outline(rng, "nuclei", size)]
         return [shapes.ellipse(rng, size, rng.uniform(1, 1.7), roughness)]
 
-    bank = placement.stamp_bank(draw, shape, diameter)
+    bank = placement.stamp_bank(populations.two_sizes(rng, draw), shape, diameter)
     return placement.place(rng, shape, bank, crowd, rng.uniform(0.02, 0.2))
 
 
@@ -51,10 +63,10 @@ def nuclei(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Grey nuclei with haze, blurred unlabelled nuclei out of the focal plane, and small bright debris."""
     crowd = placement.draw_crowd(rng, shape, diameter, 0.75)
     labels = _place_nuclei(rng, shape, diameter, crowd)
-    dye = _nuclear_dye(rng, labels, diameter)
+    dye = nuclear_dye(rng, labels, diameter) * _some_dim(rng, labels)
     if rng.random() < 0.3:
         far = _place_nuclei(rng, shape, 1.2 * diameter, placement.Crowd(rng.uniform(0.02, 0.15), 0))
-        dye += rng.uniform(0.05, 0.25) * fields.blur(_nuclear_dye(rng, far, diameter), 0.25 * diameter)
+        dye += rng.uniform(0.05, 0.25) * fields.blur(nuclear_dye(rng, far, diameter), 0.25 * diameter)
     if rng.random() < 0.4:
         dye += fields.spots(rng, labels == 0, rng.uniform(0, 0.2) / diameter**2, 0.04 * diameter)
     psf = rng.uniform(0.5, 1.0) + rng.choice([0, 0.03]) * diameter
@@ -113,7 +125,7 @@ def _place_whole(rng: Generator, shape: Shape, diameter: float) -> Labels:
         return [shapes.spindle(rng, size, rng.uniform(2, 4))]
 
     crowd = placement.draw_crowd(rng, shape, diameter, 0.85)
-    bank = placement.stamp_bank(draw, shape, diameter)
+    bank = placement.stamp_bank(populations.two_sizes(rng, draw), shape, diameter)
     return placement.place(rng, shape, bank, crowd, rng.uniform(0.05, 0.3))
 
 
@@ -125,7 +137,7 @@ def whole_cells(rng: Generator, shape: Shape, diameter: float) -> Scene:
     if rng.random() < 0.25:
         body = 0.4 * body + _membrane_dye(rng, labels, diameter)
     body += rng.uniform(0.2, 0.7) * floating_cells.floating(rng, shape, diameter)
-    core = rng.uniform(0.4, 1.2) * _nuclear_dye(rng, nuclei, 0.5 * diameter)
+    core = rng.uniform(0.4, 1.2) * nuclear_dye(rng, nuclei, 0.5 * diameter)
     psf, haze = rng.uniform(0.5, 1.4), rng.uniform(0, 0.35)
     body = optics.widefield(rng, body, psf, haze, 0.7 * diameter)
     core = optics.widefield(rng, core, psf, haze, 0.7 * diameter)
@@ -141,10 +153,7 @@ def dense_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
     labels = placement.drop_cells(rng, labels, rng.choice([0, 0.05, 0.2]))
     if rng.random() < 0.4:
         region = fields.fractal_noise(rng, shape, 5 * diameter) > rng.uniform(-0.8, 0.5)
-        inside = np.zeros(int(labels.max(initial=0)) + 1, bool)
-        counts = np.bincount(labels.ravel())
-        inside[: len(counts)] = np.bincount(labels.ravel(), region.ravel()) > 0.5 * counts
-        labels = placement.tidy(np.where(inside[labels], labels, 0).astype(np.int32))
+        labels = placement.mostly_within(labels, region)
     nuclei = placement.nuclei_within(rng, labels, 0.4, 0.75)
     membranes = _membrane_dye(rng, labels, diameter)
     if rng.random() < 0.5:
@@ -152,7 +161,7 @@ def dense_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
         lone = placement.drop_touching(lone, labels)
         shifted = np.where(lone > 0, lone + int(labels.max(initial=0)), 0).astype(np.int32)
         labels, nuclei = labels + shifted, nuclei + shifted
-    core = rng.uniform(0.3, 1.1) * _nuclear_dye(rng, nuclei, 0.6 * diameter)
+    core = rng.uniform(0.3, 1.1) * nuclear_dye(rng, nuclei, 0.6 * diameter)
     psf, haze = rng.uniform(0.5, 0.8) + 0.01 * diameter, rng.uniform(0, 0.35)
     membranes = optics.widefield(rng, membranes, psf, haze, math.sqrt(diameter) * 3)
     core = optics.widefield(rng, core, psf, haze, math.sqrt(diameter) * 3)

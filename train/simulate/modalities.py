@@ -10,7 +10,18 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from train.simulate import bacteria, fluorescence, mother_machine, stained, transmitted
+from train.simulate import (
+    adherent,
+    algae,
+    bacteria,
+    embryo,
+    fluorescence,
+    histology,
+    marks,
+    mother_machine,
+    stained,
+    transmitted,
+)
 from train.simulate.fields import Labels, Shape
 from train.simulate.placement import tidy
 
@@ -28,6 +39,13 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
     "yeast": transmitted.yeast,
     "dense_tissue": fluorescence.dense_tissue,
     "mother_machine": mother_machine.mother_machine,
+    "slender_phase": adherent.slender_phase,
+    "spread_dic": adherent.spread_dic,
+    "confluent": adherent.confluent,
+    "tissue_section": histology.tissue_section,
+    "embryo_nuclei": embryo.embryo_nuclei,
+    "spread_brightfield": adherent.spread_brightfield,
+    "algae": algae.algae,
 }
 
 MODALITIES: tuple[str, ...] = tuple(_SCENES)
@@ -59,10 +77,12 @@ def simulate(modality: str, shape: Shape = (384, 384), seed: int = 0, diameter: 
     """
     if modality not in _SCENES:
         raise ValueError(f"unknown modality {modality!r}; choose from {', '.join(MODALITIES)}")
-    rng = np.random.default_rng((seed, MODALITIES.index(modality)))
+    index = MODALITIES.index(modality)
+    rng = np.random.default_rng((seed, index))
     if diameter is None:
         diameter = math.exp(rng.uniform(*np.log(_DIAMETERS)))
     margin = min(math.ceil(diameter / 2), _WIDEST_MARGIN)
     image, labels = _SCENES[modality](rng, (shape[0] + 2 * margin, shape[1] + 2 * margin), diameter)
     crop = (slice(margin, margin + shape[0]), slice(margin, margin + shape[1]))
-    return Sample(np.ascontiguousarray(image[crop]), tidy(labels[crop]), modality)
+    marked = marks.burn_in(np.random.default_rng((seed, index, 1)), np.ascontiguousarray(image[crop]))
+    return Sample(marked, tidy(labels[crop]), modality)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label as connected
 
-from train.simulate.fields import Labels, Shape, boundaries, depth, smooth_noise
+from train.simulate.fields import Labels, Mask, Shape, boundaries, depth, smooth_noise
 from train.simulate.shapes import Outline, ellipse, fill
 
 MIN_AREA = 12
@@ -36,10 +36,11 @@ class Stamp:
 
 
 def draw_crowd(rng: Generator, shape: Shape, diameter: float, fullest: float) -> Crowd:
-    """Draw a density: sometimes 0 to 3 cells, sometimes sparse, mostly between a fifth and `fullest` of the plane."""
+    """Draw a density: at times one cell alone or 0 to 3, sometimes sparse, mostly a fifth to `fullest` of the plane."""
     kind = rng.random()
-    if kind < 0.07:
-        return Crowd(float(rng.integers(0, 4)) * 0.6 * diameter**2 / (shape[0] * shape[1]), 0.5)
+    if kind < 0.1:
+        cells = float(rng.integers(0, 4)) if kind < 0.06 else 1.0
+        return Crowd(cells * 0.6 * diameter**2 / (shape[0] * shape[1]), 0.5)
     if kind < 0.25:
         return Crowd(rng.uniform(0.02, 0.2), rng.uniform(0, 1))
     return Crowd(rng.uniform(0.2, fullest), rng.uniform(0.2, 1))
@@ -175,6 +176,13 @@ def drop_cells(rng: Generator, labels: Labels, share: float) -> Labels:
     """Remove a random `share` (0..1) of the cells."""
     keep = rng.random(int(labels.max(initial=0)) + 1) >= share
     return tidy(np.where(keep[labels], labels, 0).astype(np.int32))
+
+
+def mostly_within(labels: Labels, region: Mask) -> Labels:
+    """Keep the cells of which more than half lies in `region`."""
+    counts = np.bincount(labels.ravel())
+    inside = np.bincount(labels.ravel(), region.ravel()) > 0.5 * counts
+    return tidy(np.where(inside[labels], labels, 0).astype(np.int32))
 
 
 def drop_touching(labels: Labels, others: Labels) -> Labels:

@@ -133,3 +133,36 @@ def budding(rng: Generator, diameter: float) -> list[Outline]:
     reach = float(np.max(mother @ np.array([math.cos(angle), math.sin(angle)], np.float32))) + 0.45 * size
     bud = ellipse(rng, size, rng.uniform(1, 1.3), 0.015)
     return [mother, bud + np.array([math.cos(angle), math.sin(angle)], np.float32) * np.float32(reach)]
+
+
+def with_processes(rng: Generator, diameter: float, tips: int, slender: float) -> Outline:
+    """Adherent cell pulled out into `tips` tapering processes between hollow sides, as of glia or fibroblasts.
+
+    `slender` in 0..1 makes the body small and the processes long. The sides are rational Bézier curves. The ends are
+    about 0.03 to 0.12 of `diameter` wide.
+    """
+    angles = np.arange(tips) * 2 * math.pi / tips + rng.normal(0, 0.9 / tips, tips)
+    reach = rng.lognormal(0, 0.25 + 0.2 * slender, tips)
+    fullest = 0.8 if tips == 2 else 0.5
+    body = fullest * (1 - 0.6 * slender) * rng.uniform(0.6, 1.2, tips)
+    hollow = rng.uniform(1, 2.5)
+    blunt = 0.5 * rng.uniform(0.03, 0.12, tips)
+    step = np.linspace(0, 1, 14)[:, None]
+    sides = []
+    for tip in range(tips):
+        following = (tip + 1) % tips
+        gap = (angles[following] - angles[tip]) % (2 * math.pi) or 2 * math.pi
+        middle = angles[tip] + gap / 2
+        start = reach[tip] * _ray(angles[tip]) + blunt[tip] * _ray(angles[tip] + math.pi / 2)
+        end = reach[following] * _ray(angles[following]) - blunt[following] * _ray(angles[following] + math.pi / 2)
+        waist = body[tip] * _ray(middle)
+        pull = 2 * hollow * step * (1 - step)
+        weight = (1 - step) ** 2 + pull + step**2
+        sides.append(((1 - step) ** 2 * start + pull * waist + step**2 * end) / weight)
+    points = np.concatenate(sides)
+    points[:, 1] += rng.normal(0, 0.2) * points[:, 0] ** 2
+    return turned(sized(points, diameter), rng.uniform(0, 2 * math.pi))
+
+
+def _ray(angle: float) -> NDArray[np.float64]:
+    return np.array([math.cos(angle), math.sin(angle)])

@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.segmentation import expand_labels, find_boundaries
 
 from train.simulate import fields, optics, placement, shapes, traced
-from train.simulate.fields import Image, Labels, Shape
+from train.simulate.fields import Image, Labels, Mask, Shape
 from train.simulate.fluorescence import Scene
 
+_CYTOPLASMS = ((0.45, 0.5, 0.2), (0.45, 0.5, 0.2), (0.2, 0.45, 0.2), (0.2, 0.6, 0.4))
+"""Optical density (RGB) of white cells' cytoplasm: blue-grey, lilac, and the pink-orange of eosinophils."""
 
-def _jittered(rng: Generator, colour: tuple[float, float, float], spread: float) -> tuple[float, float, float]:
+
+def jittered(rng: Generator, colour: tuple[float, float, float], spread: float) -> tuple[float, float, float]:
     red, green, blue = np.asarray(colour) * rng.lognormal(0, spread, 3)
     return float(red), float(green), float(blue)
 
@@ -37,11 +41,25 @@ def _red_cells(rng: Generator, white: Labels, diameter: float) -> Image:
 
 
 def _lobed_nuclei(rng: Generator, labels: Labels) -> Labels:
-    """Nuclei of white cells: one large round one, or two overlapping lobes as in granulocytes."""
-    first = placement.nuclei_within(rng, labels, 0.5, 0.85)
-    second = placement.nuclei_within(rng, labels, 0.35, 0.6)
-    lobed = rng.random(int(labels.max(initial=0)) + 1) < 0.5
-    return np.where((first > 0) | (lobed[labels] & (second > 0)), labels, 0).astype(np.int32)
+    """Nuclei of white cells: one large round one, two overlapping lobes, or three small lobes as in granulocytes."""
+    large = placement.nuclei_within(rng, labels, 0.5, 0.85) > 0
+    second = placement.nuclei_within(rng, labels, 0.35, 0.6) > 0
+    kind = rng.integers(0, 4, int(labels.max(initial=0)) + 1)[labels]
+    apart = _small_lobes(rng, labels)
+    return np.where(np.where(kind == 3, apart, large | ((kind == 2) & second)), labels, 0).astype(np.int32)
+
+
+def _small_lobes(rng: Generator, labels: Labels) -> Mask:
+    """Three lobes in each cell, well inside it, at random angles about its middle; true (Y, X) within."""
+    lobes = np.zeros(labels.shape, np.uint8)
+    for index, box in enumerate(ndimage.find_objects(labels), 1):
+        size = 2 * np.sqrt(np.count_nonzero(labels[box] == index) / np.pi)
+        middle = np.array([(side.start + side.stop) / 2 for side in reversed(box)])
+        for angle in rng.uniform(0, 2 * np.pi) + np.arange(3) * rng.uniform(1.4, 2.2):
+            centre = middle + 0.26 * size * np.array([np.cos(angle), np.sin(angle)])
+            lobe = shapes.ellipse(rng, size * rng.uniform(0.28, 0.42), rng.uniform(1, 1.5), 0.05)
+            shapes.fill(lobes, lobe + centre.astype(np.float32), 1)
+    return np.asarray((lobes > 0) & (labels > 0))
 
 
 def blood_smear(rng: Generator, shape: Shape, diameter: float) -> Scene:
@@ -63,15 +81,15 @@ def blood_smear(rng: Generator, shape: Shape, diameter: float) -> Scene:
     red = _red_cells(rng, labels, rng.uniform(0.5, 0.85) * diameter)
     platelets = fields.spots(rng, labels == 0, 0.3 / diameter**2, 0.06 * diameter)
     stains = [
-        (core, _jittered(rng, (0.75, 1.1, 0.35), 0.15)),
-        (body * rng.uniform(0.35, 0.8), _jittered(rng, (0.45, 0.5, 0.2), 0.25)),
-        (red * rng.uniform(0.3, 0.8), _jittered(rng, (0.15, 0.6, 0.45), 0.25)),
+        (core, jittered(rng, (0.75, 1.1, 0.35), 0.15)),
+        (body * rng.uniform(0.35, 0.8), jittered(rng, _CYTOPLASMS[rng.integers(len(_CYTOPLASMS))], 0.25)),
+        (red * rng.uniform(0.3, 0.8), jittered(rng, (0.15, 0.6, 0.45), 0.25)),
         (np.minimum(platelets, 1), (0.4, 0.6, 0.2)),
     ]
-    return _photograph(rng, stains), labels
+    return photograph(rng, stains), labels
 
 
-def _photograph(rng: Generator, stains: list[tuple[Image, tuple[float, float, float]]]) -> NDArray[np.uint8]:
+def photograph(rng: Generator, stains: list[tuple[Image, tuple[float, float, float]]]) -> NDArray[np.uint8]:
     """Camera image of stain maps under slightly coloured light, a little out of focus."""
     light = (rng.uniform(0.8, 0.98), rng.uniform(0.75, 0.95), rng.uniform(0.7, 0.95))
     image = optics.absorb(stains, light)
@@ -82,7 +100,7 @@ def _photograph(rng: Generator, stains: list[tuple[Image, tuple[float, float, fl
     return optics.digitise(rng, optics.shot(rng, soft, rng.choice([500, 5000]), 0.004))
 
 
-def _tissue_nuclei(rng: Generator, shape: Shape, diameter: float) -> tuple[Labels, Image]:
+def tissue_nuclei(rng: Generator, shape: Shape, diameter: float) -> tuple[Labels, Image]:
     """Nuclei of a section and their haematoxylin density."""
     spread, aspect, roughness = rng.uniform(0.15, 0.35), rng.uniform(1.2, 2.2), rng.choice([0.03, 0.08])
 
@@ -107,7 +125,7 @@ def _tissue_nuclei(rng: Generator, shape: Shape, diameter: float) -> tuple[Label
 
 def stained_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Haematoxylin-eosin section: labelled purple nuclei on fibrous pink ground with pale gaps."""
-    labels, blue = _tissue_nuclei(rng, shape, diameter)
+    labels, blue = tissue_nuclei(rng, shape, diameter)
     fibres = fields.fibre_noise(rng, shape, 2.5 * diameter, max(2.0, 0.2 * diameter))
     cloud = fields.fractal_noise(rng, shape, 4 * diameter)
     ground = np.clip(rng.uniform(0.2, 1) + rng.uniform(0, 0.25) * fibres + rng.uniform(0, 0.3) * cloud, 0, None)
@@ -115,16 +133,16 @@ def stained_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
     ground *= 1 - 0.9 * fields.blur((gaps & (labels == 0)).astype(np.float32), 1.5)
     pink = ground * rng.uniform(0.15, 0.7)
     stains = [
-        (blue, _jittered(rng, optics.HAEMATOXYLIN, 0.15)),
-        (pink.astype(np.float32), _jittered(rng, optics.EOSIN, 0.2)),
+        (blue, jittered(rng, optics.HAEMATOXYLIN, 0.15)),
+        (pink.astype(np.float32), jittered(rng, optics.EOSIN, 0.2)),
         ((ground * rng.choice([0, 0.05, 0.25])).astype(np.float32), optics.HAEMATOXYLIN),
     ]
-    return _photograph(rng, stains), labels
+    return photograph(rng, stains), labels
 
 
 def immunohistochemistry(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Section with a brown antibody stain (DAB) in bodies and membranes of some cells; blue nuclei labelled."""
-    labels, blue = _tissue_nuclei(rng, shape, diameter)
+    labels, blue = tissue_nuclei(rng, shape, diameter)
     territory = expand_labels(labels, 1.2 * diameter)
     border = find_boundaries(territory, mode="inner")
     wall = fields.blur(border.astype(np.float32), 0.5 + 0.04 * diameter)
@@ -134,8 +152,8 @@ def immunohistochemistry(rng: Generator, shape: Shape, diameter: float) -> Scene
     brown = positive * (body + rng.uniform(0, 1.5) * wall)
     haze = rng.uniform(0, 0.15) * np.clip(1 + 0.5 * fields.fractal_noise(rng, shape, 2 * diameter), 0, None)
     stains = [
-        (blue * np.float32(rng.uniform(0.4, 1)), _jittered(rng, optics.HAEMATOXYLIN_BLUE, 0.15)),
-        (fields.blur(brown.astype(np.float32), 0.7), _jittered(rng, optics.DAB, 0.15)),
+        (blue * np.float32(rng.uniform(0.4, 1)), jittered(rng, optics.HAEMATOXYLIN_BLUE, 0.15)),
+        (fields.blur(brown.astype(np.float32), 0.7), jittered(rng, optics.DAB, 0.15)),
         (haze.astype(np.float32), optics.HAEMATOXYLIN_BLUE),
     ]
-    return _photograph(rng, stains), labels
+    return photograph(rng, stains), labels

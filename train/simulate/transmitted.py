@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from train.simulate import fields, floating_cells, optics, placement, shapes, traced
+from train.simulate import fields, floating_cells, optics, placement, populations, shapes, traced
 from train.simulate.fields import Image, Labels, Shape
 from train.simulate.fluorescence import Scene
 
@@ -29,11 +29,11 @@ def _adherent(rng: Generator, shape: Shape, diameter: float) -> Labels:
         return [shapes.ellipse(rng, 0.85 * size, rng.uniform(1, 1.25), 0.03)]
 
     crowd = placement.draw_crowd(rng, shape, diameter, 0.85)
-    bank = placement.stamp_bank(draw, shape, diameter)
+    bank = placement.stamp_bank(populations.two_sizes(rng, draw), shape, diameter)
     return placement.place(rng, shape, bank, crowd, rng.uniform(0.05, 0.3))
 
 
-def _organelles(rng: Generator, labels: Labels, diameter: float) -> Image:
+def organelles(rng: Generator, labels: Labels, diameter: float) -> Image:
     """Relative optical density inside cells: nucleus rim and nucleoli, granules, vacuoles, grain; mean about 1."""
     shape = (labels.shape[0], labels.shape[1])
     nuclei = placement.nuclei_within(rng, labels, 0.3, 0.55)
@@ -50,7 +50,7 @@ def _organelles(rng: Generator, labels: Labels, diameter: float) -> Image:
     return np.asarray(1 + visible * texture, np.float32)
 
 
-def _debris(rng: Generator, labels: Labels, diameter: float) -> Image:
+def debris(rng: Generator, labels: Labels, diameter: float) -> Image:
     """Sparse unlabelled specks and faint film on the background, in the unit of the cells' path."""
     shape = (labels.shape[0], labels.shape[1])
     size = 0.6 + rng.uniform(0, 0.04) * diameter
@@ -65,13 +65,13 @@ def _thickness(rng: Generator, labels: Labels, diameter: float, flatness: float)
     swollen = rng.uniform(0, 0.7)
     profile = (1 - swollen) * fields.dome(labels, flatness) + swollen * fields.dome(labels, 0) ** 4
     height = profile * np.clip(rise, 0.3, 1.5) * fields.per_cell(rng, labels, 0.2)
-    return np.asarray(height * _organelles(rng, labels, diameter), np.float32)
+    return np.asarray(height * organelles(rng, labels, diameter), np.float32)
 
 
 def phase(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Adherent cells in positive phase contrast: grey bodies, bright halos, shade-off in large cells."""
     labels = _adherent(rng, shape, diameter)
-    path = _thickness(rng, labels, diameter, rng.uniform(0.3, 1)) + _debris(rng, labels, diameter)
+    path = _thickness(rng, labels, diameter, rng.uniform(0.3, 1)) + debris(rng, labels, diameter)
     path = fields.blur(path, rng.uniform(0.4, 0.9))
     halo = rng.uniform(1.5, 4) + rng.uniform(0.03, 0.15) * diameter
     image = optics.phase_contrast(rng.uniform(0.3, 2) * path, halo, rng.uniform(0.35, 0.7), rng.uniform(0.3, 0.8))
@@ -87,7 +87,7 @@ def dic(rng: Generator, shape: Shape, diameter: float) -> Scene:
         labels = _round_cells(rng, shape, diameter)
         height = _thickness(rng, labels, diameter, rng.uniform(0, 0.6))
     height += rng.uniform(1, 3) * floating_cells.floating(rng, shape, diameter)
-    path = (height + 0.5 * _debris(rng, labels, diameter)) * np.float32(rng.uniform(0.5, 2) * diameter / 10)
+    path = (height + 0.5 * debris(rng, labels, diameter)) * np.float32(rng.uniform(0.5, 2) * diameter / 10)
     angle, bias = rng.uniform(0, 2 * math.pi), rng.uniform(0.8, 1.6)
     image = optics.differential_interference(path, angle, rng.uniform(0.3, 1), bias, rng.uniform(0.7, 1.4))
     return optics.record_bright(rng, image), labels
@@ -103,13 +103,14 @@ def _round_cells(rng: Generator, shape: Shape, diameter: float) -> Labels:
         return [shapes.ellipse(rng, size, rng.uniform(1, 1.4), 0.03)]
 
     crowd = placement.draw_crowd(rng, shape, diameter, 0.8)
-    return placement.place(rng, shape, placement.stamp_bank(draw, shape, diameter), crowd, rng.uniform(0.02, 0.12))
+    bank = placement.stamp_bank(populations.two_sizes(rng, draw), shape, diameter)
+    return placement.place(rng, shape, bank, crowd, rng.uniform(0.02, 0.12))
 
 
 def brightfield(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Unstained cells out of focus on either side: rings at the borders, low contrast inside."""
     labels = _round_cells(rng, shape, diameter) if rng.random() < 0.6 else _adherent(rng, shape, diameter)
-    height = _thickness(rng, labels, diameter, rng.uniform(0, 0.8)) + 0.5 * _debris(rng, labels, diameter)
+    height = _thickness(rng, labels, diameter, rng.uniform(0, 0.8)) + 0.5 * debris(rng, labels, diameter)
     path = np.float32(rng.uniform(0.5, 2.5)) * height
     absorption = np.float32(rng.uniform(0, 0.08)) * height
     fresnel = rng.uniform(2, 3.5) + 0.03 * diameter

@@ -21,6 +21,7 @@ class Drawn:
 
     contract = CONTRACT
     gpu_memory = None
+    count = 1
 
     def __init__(self, said=30.0, fades=1.0, trap=None):
         self.said, self.fades, self.trap = said, fades, trap

@@ -158,6 +158,7 @@ class Threshold:
 
     contract = SEMANTIC
     gpu_memory = None
+    count = 1
 
     def maps(self, tiles):
         return 10 * tiles[:, :1] - 5

@@ -1,0 +1,190 @@
+"""Pack a network file for bioimage.io: a zip file with rdf.yaml, the ONNX file, test tensors and the card.
+
+    python -m export.bioimageio models/small.onnx -o small.bioimageio.zip
+
+Programs that read the format (ilastik, deepImageJ, bioimageio.core) get the maps of the network; the steps from maps to
+cells are Flowmask's own, as the README in the package says. Format: Model Resource Description File 0.5,
+https://github.com/bioimage-io/spec-bioimage-io.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowmask.errors import FlowmaskError, one_line
+from flowmask.network.contract import Contract
+from flowmask.network.registry import find_network
+from flowmask.network.session import OnnxNetwork
+from flowmask.version import __version__
+
+FORMAT = "0.5.4"
+EPSILON = 1e-6
+"""Added to the range of a channel, as bioimage.io's scale_range does."""
+DESCRIPTIONS = {
+    "maps": "flow along y and x, times 5, and the logit of the cell probability",
+    "diameter": "cell diameter in px of the input",
+    "style": "style vector of unit length",
+}
+SPACE = ("y", "x")
+Tensor = npt.NDArray[np.float32]
+
+
+def pack(model: Path, target: Path) -> None:
+    """Write the package of a network file to the zip file ``target``.
+
+    Raises NetworkError if the file is not a network of Flowmask.
+    """
+    network = OnnxNetwork(model, "cpu")
+    image = test_image(network.contract)
+    names = [output.name for output in network.session.get_outputs()]
+    outputs = dict(zip(names, network.session.run(names, {"image": normalised(image, network.contract)}), strict=True))
+    weights = model.read_bytes()
+    files = {
+        model.name: weights,
+        "test-image.npy": _npy(image),
+        **{f"test-{name}.npy": _npy(values) for name, values in outputs.items()},
+        "README.md": readme(network.contract).encode(),
+    }
+    opset = next(iter(_opsets(weights)))
+    files["rdf.yaml"] = json.dumps(description(network.contract, model.name, outputs, files, opset), indent=1).encode()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def test_image(contract: Contract) -> Tensor:
+    """Return an image (1, C, Y, X) float32 of round cells on noise, of the size of a tile."""
+    side, rng = contract.tile, np.random.default_rng(0)
+    image = rng.normal(20, 3, (side, side))
+    y, x = np.mgrid[:side, :side]
+    step = round(1.6 * contract.mean_diameter)
+    for cy in range(step // 2, side, step):
+        for cx in range(step // 2, side, step):
+            image += 100 * (np.hypot(y - cy, x - cx) < contract.mean_diameter / 2)
+    return np.repeat(image[None, None], contract.inputs, axis=1).astype(np.float32)
+
+
+def normalised(image: Tensor, contract: Contract) -> Tensor:
+    """Return an image (1, C, Y, X) whose percentiles in each channel are 0 and 1, as by the format's scale_range."""
+    low, high = np.percentile(image, contract.percentiles, axis=(2, 3), keepdims=True)
+    return ((image - low) / (high - low + EPSILON)).astype(np.float32)
+
+
+def description(
+    contract: Contract, model: str, outputs: Mapping[str, Tensor], files: Mapping[str, bytes], opset: int
+) -> dict[str, Any]:
+    """Return the content of rdf.yaml; JSON is YAML.
+
+    outputs: the test tensors by the names of the outputs. files: the other files of the package.
+    """
+
+    def file(name: str) -> dict[str, str]:
+        return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
+
+    low, high = contract.percentiles
+    scale = {"axes": list(SPACE), "min_percentile": low, "max_percentile": high, "eps": EPSILON}
+    sides = [{"type": "space", "id": axis, "size": {"min": contract.tile, "step": contract.grain}} for axis in SPACE]
+    image = {
+        "id": "image",
+        "description": f"cells of about {contract.mean_diameter:g} px",
+        "axes": [{"type": "batch"}, _channels([f"channel{n}" for n in range(contract.inputs)]), *sides],
+        "test_tensor": file("test-image.npy"),
+        "data": {"type": "float32"},
+        "preprocessing": [{"id": "scale_range", "kwargs": scale}],
+    }
+    return {
+        "format_version": FORMAT,
+        "type": "model",
+        "name": f"Flowmask {contract.name}",
+        "description": "Flows and cell probability for cell instance segmentation in microscopy images",
+        "authors": [{"name": "The Flowmask authors"}],
+        "cite": [{"text": "Stringer et al. 2021, Cellpose", "doi": "10.1038/s41592-020-01018-x"}],
+        "license": "BSD-3-Clause",
+        "documentation": "README.md",
+        "tags": ["cells", "nuclei", "instance-segmentation", "flows", "onnx", "2d"],
+        "version": __version__,
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": [image],
+        "outputs": [_output(name, values, file(f"test-{name}.npy")) for name, values in outputs.items()],
+        "weights": {"onnx": {**file(model), "opset_version": opset}},
+    }
+
+
+def _output(name: str, values: Tensor, test_tensor: dict[str, str]) -> dict[str, Any]:
+    """Return the description of one output with a test tensor (B,), (B, K) or (B, K, Y, X)."""
+    axes: list[dict[str, Any]] = [{"type": "batch"}]
+    if values.ndim > 1:
+        maps = name == "maps" and values.shape[1] == 3
+        axes.append(_channels(["dy", "dx", "logit"] if maps else [f"{name}{n}" for n in range(values.shape[1])]))
+    if values.ndim > 2:
+        axes += [{"type": "space", "id": axis, "size": {"tensor_id": "image", "axis_id": axis}} for axis in SPACE]
+    text = DESCRIPTIONS.get(name, name)
+    return {"id": name, "description": text, "axes": axes, "test_tensor": test_tensor, "data": {"type": "float32"}}
+
+
+def _channels(names: list[str]) -> dict[str, Any]:
+    return {"type": "channel", "channel_names": names}
+
+
+def readme(contract: Contract) -> str:
+    """Return the documentation of the package as Markdown."""
+    return f"""# Flowmask {contract.name}
+
+A network of the family `{contract.family}`. It was trained on: {contract.data}.
+
+Licence of the weights: {contract.licence}.
+
+Rescale the image so that its cells have a diameter of about {contract.mean_diameter:g} px. The output `maps` has the
+flow along y and x, times 5, and the logit of the cell probability. To turn maps into labels, follow the flows, as
+`flowmask segment IMAGE -o FOLDER --model {contract.name}` does; the package is `flowmask` on PyPI.
+
+## Validation
+
+`models/README.md` in the repository of Flowmask has the scores of this network on held-out images of several
+laboratories. On your own images, compare with labels drawn by hand: `flowmask score PRED TRUTH`.
+"""
+
+
+def _npy(values: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
+def _opsets(model: bytes) -> list[int]:
+    """Return the versions of the operator sets of an ONNX file, that of the standard operators first."""
+    import onnx
+
+    found = onnx.load_model_from_string(model).opset_import
+    return [entry.version for entry in sorted(found, key=lambda entry: bool(entry.domain))]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Pack the network of a command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m export.bioimageio", description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="name of a network, or an .onnx file")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="zip file to write")
+    args = parser.parse_args(argv)
+    try:
+        pack(find_network(args.model), args.output)
+    except (FlowmaskError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 1
+    print(args.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

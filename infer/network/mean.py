@@ -1,0 +1,80 @@
+"""Run several networks on each tile and average their maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import NetworkError
+from .contract import Contract
+from .session import OnnxNetwork
+
+Array = npt.NDArray[np.float32]
+
+
+class MeanNetwork:
+    """Several open networks as one: its maps are the mean of theirs, and its diameters are those of the first.
+
+    The networks run one after the other, so the time is the sum of theirs; the order of the sum does not depend on the
+    batch.
+    """
+
+    def __init__(self, networks: Sequence[OnnxNetwork]) -> None:
+        """Raises NetworkError if the networks do not expect the same input or do not have the same outputs."""
+        self._networks = networks
+        self.contract = common_contract([network.contract for network in networks])
+        first = networks[0]
+        self.device, self.fallback, self.runtime = first.device, first.fallback, first.runtime
+        limits = [network.gpu_memory for network in networks if network.gpu_memory is not None]
+        self.gpu_memory = min(limits, default=None)
+        self.count = len(networks)
+
+    def maps(self, tiles: Array) -> Array:
+        """Return the mean values of all heads; see `flowmask.network.session.Network.maps`."""
+        mean = self._networks[0].maps(tiles)
+        for network in self._networks[1:]:
+            mean = mean + network.maps(tiles)
+        return mean / np.float32(len(self._networks))
+
+    def diameters(self, tiles: Array) -> Array:
+        """Return the cell diameters of the first network; see `flowmask.network.session.Network.diameters`."""
+        return self._networks[0].diameters(tiles)
+
+    def used_gpu_memory(self) -> int | None:
+        """Return the bytes of GPU memory in use; see `flowmask.network.session.OnnxNetwork.used_gpu_memory`."""
+        return self._networks[0].used_gpu_memory()
+
+
+def common_contract(contracts: Sequence[Contract]) -> Contract:
+    """Return the contract of the mean of several networks.
+
+    Raises NetworkError if family, channels, mean diameter, percentiles or heads differ.
+
+    >>> small = Contract("small", "rgb", 30.0, 30.0, False, "CC0-1.0", "cells", multiple=32)
+    >>> both = common_contract([small, replace(small, name="other", multiple=8)])
+    >>> both.name, both.multiple, both.tile
+    ('small,other', 32, 224)
+    """
+    first = contracts[0]
+    for other in contracts[1:]:
+        for field in ("family", "channels", "mean_diameter", "percentiles", "heads"):
+            one, two = getattr(first, field), getattr(other, field)
+            if one != two:
+                raise NetworkError(
+                    f"{first.name}, {other.name}: these networks cannot be averaged, because their "
+                    f"{field.replace('_', ' ')} differ ({one} and {two}); choose networks that agree, or use one."
+                )
+    multiple = math.lcm(*(contract.multiple for contract in contracts))
+    grain = replace(first, multiple=multiple).grain
+    return replace(
+        first,
+        name=",".join(contract.name for contract in contracts),
+        multiple=multiple,
+        tile=grain * math.ceil(max(contract.tile for contract in contracts) / grain),
+        licence="; ".join(dict.fromkeys(contract.licence for contract in contracts)),
+        data="; ".join(dict.fromkeys(contract.data for contract in contracts)),
+    )

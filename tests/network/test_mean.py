@@ -1,0 +1,63 @@
+"""Several networks whose maps are averaged."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+import flowmask
+from flowmask.cli import main
+from flowmask.errors import NetworkError
+from flowmask.network.mean import MeanNetwork, common_contract
+from flowmask.network.registry import find_networks
+from flowmask.network.session import OnnxNetwork
+from tests.conftest import needs_network
+from train.simulate.modalities import simulate
+
+
+@pytest.fixture
+def both():
+    return [OnnxNetwork(path, "cpu", 1) for path in find_networks("small,large")]
+
+
+@needs_network
+def test_maps_are_the_mean_and_diameters_those_of_the_first(both):
+    tiles = np.random.default_rng(0).random((2, 3, 224, 224)).astype(np.float32)
+    mean = MeanNetwork(both)
+    expected = np.mean([network.maps(tiles) for network in both], axis=0)
+    np.testing.assert_allclose(mean.maps(tiles), expected, atol=1e-5)
+    np.testing.assert_array_equal(mean.diameters(tiles), both[0].diameters(tiles))
+    assert mean.contract.multiple == 32
+    assert mean.count == 2
+
+
+@needs_network
+def test_a_network_averaged_with_itself_gives_its_own_labels():
+    image = simulate("fluorescence_nuclei", (150, 170), 7, 26).image
+    one, twice = (flowmask.segment(image, model, diameter=26).labels for model in ("small", "small, small"))
+    np.testing.assert_array_equal(one, twice)
+    assert one.max() > 5
+
+
+@needs_network
+def test_the_command_averages_and_its_record_names_both(tmp_path, capsys):
+    sample = simulate("fluorescence_nuclei", (150, 170), 7, 26)
+    cv2.imwrite(str(tmp_path / "a.png"), sample.image)
+    words = ["-i", tmp_path / "a.png", "-o", tmp_path / "out", "--diameter", "26", "--report", tmp_path / "run.json"]
+    assert main([*map(str, words), "--model", "small,large"]) == 0
+    record = json.loads((tmp_path / "run.json").read_text())["network"]
+    assert [path.rsplit("/")[-1] for path in record["path"].split(",")] == ["small.onnx", "large.onnx"]
+    assert [len(digest) for digest in record["sha256"].split(",")] == [64, 64]
+    assert main([*map(str, words), "--model", "small,absent"]) == 2
+    assert "absent: there is no such network file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("channels", "cellpose"), ("mean_diameter", 17.0), ("family", "semantic")]
+)
+def test_networks_that_expect_another_input_are_refused(field, value):
+    one = flowmask.load_network("small", device="cpu").contract
+    with pytest.raises(NetworkError, match=f"cannot be averaged, because their {field.replace('_', ' ')} differ"):
+        common_contract([one, replace(one, **{field: value})])
