@@ -118,7 +118,7 @@ def cells_of(
     numbers = label_pixels(markers, labels.shape[1])
     inside = interior.reshape(-1)[markers] > np.float32(threshold)
     labels.reshape(-1)[markers[inside]] = -1 - numbers[inside]
-    flood(interior, labels, np.float32(threshold), SIDES)
+    flood(interior, labels, threshold, SIDES)
     count = int(numbers.max(initial=0))
     areas, pixels, sums = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count)
     height, width = labels.shape

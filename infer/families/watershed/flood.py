@@ -36,7 +36,7 @@ def _swap(levels: Map, pixels: npt.NDArray[np.int64], a: int, b: int) -> None:
 
 
 @part
-def _push(levels: Map, pixels: npt.NDArray[np.int64], size: int, level: float, age: int, pixel: int) -> Queue:
+def _push(levels: Map, pixels: npt.NDArray[np.int64], size: int, level: np.float32, age: int, pixel: int) -> Queue:
     """Add an entry to the heap of ``size`` entries, and return its arrays, which are longer if it was full."""
     if size == len(levels):
         longer, more = np.empty(2 * size, np.float32), np.empty((2 * size, 2), np.int64)
@@ -90,7 +90,7 @@ def _spread(
     return levels, pixels
 
 
-@kernel("void(f4[:,::1], i4[:,::1], f4, i8[:,::1])")
+@kernel("void(f4[:,::1], i4[:,::1], f8, i8[:,::1])")
 def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np.int64]) -> None:
     """Flood all components of the foreground ``interior`` > ``threshold`` from their markers, in place.
 
@@ -106,10 +106,11 @@ def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np
     """
     height, width = interior.shape
     values, flat = interior.reshape(-1), labels.reshape(-1)
+    lowest = np.float32(threshold)
     levels, pixels = np.empty(1024, np.float32), np.empty((1024, 2), np.int64)
     waiting = np.empty(1024, np.int64)  # a ring of pixels whose neighbours have not been visited
     for start in range(height * width):
-        if flat[start] == -1 or flat[start] > 0 or not values[start] > threshold:
+        if flat[start] == -1 or flat[start] > 0 or not values[start] > lowest:
             continue
         size, first, count = 0, 0, 1
         waiting[0] = start
@@ -128,7 +129,7 @@ def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np
                 if not (0 <= v < height and 0 <= u < width):
                     continue
                 at = v * width + u
-                if flat[at] == -1 or flat[at] > 0 or not values[at] > threshold:
+                if flat[at] == -1 or flat[at] > 0 or not values[at] > lowest:
                     continue
                 if flat[at] < -1:
                     flat[at] = -1 - flat[at]

@@ -62,38 +62,51 @@ def _parents(values: Map, first: int, last: int, disk: Index) -> Index:
     return parents
 
 
-@part
-def _candidates(values: Map, parents: Index, start: int, h: np.float32) -> Index:
-    """Return the pixels that may be h-maxima: (n,) indices of ``values``; parents: of the pixels from ``start`` on."""
+@kernel("i8[:,::1](f4[:,::1], i4[:,::1], i8, i8, i8[:,::1], f8)")
+def candidates(values: Map, nodes: Nodes, first: int, last: int, disk: Index, h: float) -> Index:
+    """Return the pixels of the rows first..last-1 that may be h-maxima: (n, 2) index in ``values``, node.
+
+    No neighbour is higher than such a pixel by more than the tolerance.
+
+    >>> nodes = np.array([[0, 0, 1, -1, 1]], np.int32)
+    >>> candidates(np.array([[0.5, 0.9, 0.2, 0.0, 0.7]], np.float32), nodes, 0, 1, DISK, 0.1)
+    array([[1, 0],
+           [4, 1]])
+    """
+    height, width = values.shape
+    depth = np.float32(h)
     found = []
-    for pixel in range(start, start + len(parents)):
-        parent = parents[pixel - start]
-        if parent < 0 or values[pixel] < np.float32(LEAST) * h:
-            continue
-        if np.float32(values[pixel] - _lowered(values[parent], h)) >= h:
-            found.append(pixel)
-    pixels = np.empty(len(found), np.int64)
-    for number, pixel in enumerate(found):
-        pixels[number] = pixel
+    for y in range(first, last):
+        for x in range(width):
+            value = values[y, x]
+            if nodes[y, x] < 0 or value < np.float32(LEAST) * depth:
+                continue
+            best = value
+            for k in range(len(disk)):
+                v, u = y + disk[k, 0], x + disk[k, 1]
+                if 0 <= v < height and 0 <= u < width:
+                    best = max(best, values[v, u])
+            if np.float32(value - _lowered(best, depth)) >= depth:
+                found.append((y * width + x, nodes[y, x]))
+    pixels = np.empty((len(found), 2), np.int64)
+    for number, (pixel, node) in enumerate(found):
+        pixels[number, 0], pixels[number, 1] = pixel, node
     return pixels
 
 
-@kernel("Tuple((f4[::1], i8[::1], i8[::1]))(f4[:,::1], i4[:,::1], i8, i8, i8[:,::1], f4, i8, i8[::1])")
-def climb(
-    values: Map, nodes: Nodes, first: int, last: int, disk: Index, h: float, count: int, alias: Index
-) -> tuple[Map, Index, Index]:
+@kernel("f4[::1](f4[:,::1], i4[:,::1], i8, i8, i8[:,::1], i8, i8[::1])")
+def climb(values: Map, nodes: Nodes, first: int, last: int, disk: Index, count: int, alias: Index) -> Map:
     """Find the basin of every pixel in the rows first..last-1; fill these rows of ``nodes``.
 
     values, nodes: (n, X); nodes are known above ``first``, and below where another pixel has climbed there; elsewhere
     they are -1. A path that leaves the rows at the bottom ends in a preliminary basin; when its end is known, ``alias``
-    (for all nodes) tells the number of the true one. count: nodes so far. Returns the peak of every new node (0 if it
-    is preliminary), and of each pixel of ``values`` that may be an h-maximum its index and its node.
+    (for all nodes) tells the number of the true one. count: nodes so far. Returns the peak of every new node; 0 if it
+    is preliminary.
 
     >>> nodes = np.full((1, 5), -1, np.int32)
     >>> values = np.array([[0.5, 0.9, 0.2, 0.0, 0.7]], np.float32)
-    >>> peaks, pixels, owners = climb(values, nodes, 0, 1, DISK, 0.1, 0, np.zeros(0, np.int64))
-    >>> nodes, pixels
-    (array([[ 0,  0,  1, -1,  1]], dtype=int32), array([1, 4]))
+    >>> climb(values, nodes, 0, 1, DISK, 0, np.zeros(0, np.int64)), nodes
+    (array([0.9, 0.7], dtype=float32), array([[ 0,  0,  0, -1,  1]], dtype=int32))
     """
     width = values.shape[1]
     parents = _parents(values, first, last, disk)
@@ -128,44 +141,42 @@ def climb(
                 alias[flat[pixel]] = node
             flat[pixel] = node
             resolved[pixel - start] = True
-    pixels = _candidates(flat_values, parents, start, h)
-    return peaks[: count - before].copy(), pixels, flat[pixels].astype(np.int64)
+    return peaks[: count - before].copy()
 
 
-@kernel("Tuple((i4[:,::1], f4[::1]))(f4[:,::1], i4[:,::1], i8, i8, i8[:,::1])")
-def saddles(values: Map, nodes: Nodes, first: int, last: int, backward: Index) -> tuple[Nodes, Map]:
-    """Return the edges (n, 2) and their saddles (n,) between pixels of the rows first..last-1 and earlier neighbours.
+@kernel("i8[:,::1](f4[:,::1], i4[:,::1], i8, i8, i8[:,::1])")
+def touching(values: Map, nodes: Nodes, first: int, last: int, backward: Index) -> Index:
+    """Return the edges (n, 4) from pixels of the rows first..last-1 to earlier neighbours in other basins.
+
+    An edge is a basin, the other basin, and the indices in ``values`` of a pixel of each; the lower of the two pixels
+    is the saddle.
 
     >>> values, nodes = np.array([[0.9, 0.2, 0.3, 0.7]], np.float32), np.array([[0, 0, 1, 1]], np.int32)
-    >>> saddles(values, nodes, 0, 1, BACKWARD)
-    (array([[1, 0],
-           [1, 0]], dtype=int32), array([0.3, 0.2], dtype=float32))
+    >>> touching(values, nodes, 0, 1, BACKWARD)
+    array([[1, 0, 2, 0],
+           [1, 0, 3, 1]])
     """
     width = values.shape[1]
     found = []
     for y in range(first, last):
         for x in range(width):
-            node = nodes[y, x]
-            if node < 0:
-                continue
-            other, best = -1, np.float32(-1)
+            node, other, best, at = nodes[y, x], -1, np.float32(-1), -1
             for k in range(len(backward)):
                 v, u = y + backward[k, 0], x + backward[k, 1]
-                if v < 0 or not 0 <= u < width or nodes[v, u] < 0 or nodes[v, u] == node:
+                if node < 0 or v < 0 or not 0 <= u < width or nodes[v, u] < 0 or nodes[v, u] == node:
                     continue
-                saddle = min(values[y, x], values[v, u])
-                if nodes[v, u] == other:
-                    best = max(best, saddle)
-                    continue
-                if other >= 0:
-                    found.append((node, other, best))
-                other, best = nodes[v, u], saddle
+                if nodes[v, u] != other:
+                    if other >= 0:
+                        found.append((node, other, y * width + x, at))
+                    other, best, at = nodes[v, u], values[v, u], v * width + u
+                elif values[v, u] > best:
+                    best, at = values[v, u], v * width + u
             if other >= 0:
-                found.append((node, other, best))
-    edges, levels = np.empty((len(found), 2), np.int32), np.empty(len(found), np.float32)
-    for number, (node, other, best) in enumerate(found):
-        edges[number, 0], edges[number, 1], levels[number] = node, other, best
-    return edges, levels
+                found.append((node, other, y * width + x, at))
+    edges = np.empty((len(found), 4), np.int64)
+    for number, (node, other, pixel, neighbour) in enumerate(found):
+        edges[number, 0], edges[number, 1], edges[number, 2], edges[number, 3] = node, other, pixel, neighbour
+    return edges
 
 
 @part
@@ -197,7 +208,7 @@ def spanning(edges: Nodes, order: Index, forest: Nodes) -> npt.NDArray[np.bool_]
     return kept
 
 
-@kernel("b1[::1](f4[::1], i4[:,::1], f4[::1], f4[::1], i8[::1], f4)")
+@kernel("b1[::1](f4[::1], i4[:,::1], f4[::1], f4[::1], i8[::1], f8)")
 def decide(peaks: Map, edges: Nodes, levels: Map, values: Map, owners: Index, h: float) -> npt.NDArray[np.bool_]:
     """Return which of the candidates are h-maxima, (n,) bool.
 
@@ -210,6 +221,7 @@ def decide(peaks: Map, edges: Nodes, levels: Map, values: Map, owners: Index, h:
     [ True  True]
     [ True False]
     """
+    depth = np.float32(h)
     accepted = np.ones(len(values), np.bool_)
     head, following = np.full(len(peaks), -1, np.int64), np.full(len(values), -1, np.int64)
     highest = np.float32(0)
@@ -217,9 +229,9 @@ def decide(peaks: Map, edges: Nodes, levels: Map, values: Map, owners: Index, h:
         highest = max(highest, peaks[node])
     for number in range(len(values)):
         node = owners[number]
-        own = min(values[number], _lowered(peaks[node], h))  # reconstructed from the peak of its basin
-        far = min(np.float32(0), _lowered(highest, h))  # and from the highest pixel, along a path of any values
-        if np.float32(values[number] - max(own, far)) < h:
+        own = min(values[number], _lowered(peaks[node], depth))  # reconstructed from the peak of its basin
+        far = min(np.float32(0), _lowered(highest, depth))  # and from the highest pixel, along a path of any values
+        if np.float32(values[number] - max(own, far)) < depth:
             accepted[number] = False
         else:
             following[number], head[node] = head[node], number
@@ -231,13 +243,13 @@ def decide(peaks: Map, edges: Nodes, levels: Map, values: Map, owners: Index, h:
         if top[low] > top[high]:
             low, high = high, low
         forest[low] = high
-        level = min(levels[edge], _lowered(top[high], h))
+        level = min(levels[edge], _lowered(top[high], depth))
         number = head[low]
         while number >= 0:
             rest = following[number]
-            if np.float32(values[number] - level) < h:
+            if np.float32(values[number] - level) < depth:
                 accepted[number] = False
-            elif np.float32(values[number] - levels[edge]) < h:
+            elif np.float32(values[number] - levels[edge]) < depth:
                 following[number], head[high] = head[high], number
             number = rest
     return accepted
@@ -281,7 +293,7 @@ class Maxima:
     """
 
     def __init__(self, width: int, h: float) -> None:
-        self.width, self.h = width, np.float32(h)
+        self.width, self.h = width, h
         self.values = Rolling(width, np.float32)
         self.nodes = Rolling(width, np.int32)
         self.climbed = 0
@@ -305,7 +317,7 @@ class Maxima:
     def pixels(self) -> Index:
         """Return the h-maxima in raster order, when all rows have been added."""
         self._climb(self.values.bottom)
-        if self.h > self.high - self.low:
+        if np.float32(self.h) > self.high - self.low:
             return np.zeros(0, np.int64)
         edges, levels = self._true(np.concatenate(self.edges)), np.concatenate(self.levels)
         order = np.argsort(-levels, kind="stable")
@@ -322,13 +334,14 @@ class Maxima:
         top, bottom = self.values.top, self.values.bottom
         values, nodes = self.values.rows(top, bottom), self.nodes.rows(top, bottom)
         count = len(self.alias)
-        peaks, pixels, owners = climb(values, nodes, first - top, last - top, DISK, self.h, count, self.alias)
-        self.peaks.append(peaks)
-        self.alias = np.concatenate([self.alias, np.arange(count, count + len(peaks))])
+        self.peaks.append(climb(values, nodes, first - top, last - top, DISK, count, self.alias))
+        self.alias = np.concatenate([self.alias, np.arange(count, count + len(self.peaks[-1]))])
+        pixels, owners = candidates(values, nodes, first - top, last - top, DISK, self.h).T
         self.candidates.append(pixels + top * self.width)
         self.heights.append(values.reshape(-1)[pixels])
         self.owners.append(owners)
-        edges, levels = saddles(values, nodes, first - top, last - top, BACKWARD)
+        found = touching(values, nodes, first - top, last - top, BACKWARD)
+        edges, levels = found[:, :2].astype(np.int32), values.reshape(-1)[found[:, 2:]].min(axis=1)
         order = np.argsort(-levels, kind="stable")
         kept = spanning(edges, order, np.zeros(len(self.alias), np.int32))
         self.edges.append(edges[kept])

@@ -44,20 +44,22 @@ def smooth_rows(rows: Map, weights: npt.NDArray[np.float64], top: int, height: i
     radius = len(weights) // 2
     width = rows.shape[1]
     filtered = np.empty((last - first, width), np.float32)
-    line = np.empty(width, np.float32)
+    totals = np.empty(width)
+    line = np.empty(width + 2 * radius, np.float32)  # mirrored at both ends
     for y in range(first, last):
+        middle = rows[y - top]
         for x in range(width):
-            total = np.float64(rows[y - top, x]) * weights[radius]
-            for step in range(radius, 0, -1):
-                above = np.float64(rows[_reflected(y - step, height) - top, x])
-                below = np.float64(rows[_reflected(y + step, height) - top, x])
-                total += (above + below) * weights[radius - step]
-            line[x] = total
+            totals[x] = middle[x] * weights[radius]
+        for step in range(radius, 0, -1):
+            above, below = rows[_reflected(y - step, height) - top], rows[_reflected(y + step, height) - top]
+            for x in range(width):
+                totals[x] += (np.float64(above[x]) + np.float64(below[x])) * weights[radius - step]
+        for x in range(-radius, width + radius):
+            line[x + radius] = totals[_reflected(x, width)]
         for x in range(width):
-            total = np.float64(line[x]) * weights[radius]
+            total = line[x + radius] * weights[radius]
             for step in range(radius, 0, -1):
-                left = np.float64(line[_reflected(x - step, width)])
-                right = np.float64(line[_reflected(x + step, width)])
-                total += (left + right) * weights[radius - step]
+                around = np.float64(line[x + radius - step]) + np.float64(line[x + radius + step])
+                total += around * weights[radius - step]
             filtered[y - first, x] = total
     return filtered
