@@ -155,6 +155,7 @@ class Distance:
 
     contract = WATERSHED
     gpu_memory = None
+    count = 1
 
     def maps(self, tiles):
         grey = tiles[:, :1]
