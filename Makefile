@@ -46,7 +46,7 @@ lint: .venv-dev/.ready
 	.venv-dev/bin/ruff format --check .
 	mkdir -p .mypy_cache/path
 	ln -sfn $(CURDIR)/infer .mypy_cache/path/flowmask
-	MYPYPATH=.mypy_cache/path .venv-dev/bin/mypy -p flowmask -p train -p export -p bench
+	MYPYPATH=.mypy_cache/path .venv-dev/bin/mypy -p flowmask -p train -p export -p retrain -p bench
 	.venv-dev/bin/hadolint Dockerfile
 	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh .ci/run
 

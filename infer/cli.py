@@ -17,7 +17,9 @@ from .network.registry import find_networks, shipped_networks
 from .options import Options, Output, Runtime, Segmentation, option_name, options_of
 from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, Request, run
 from .runs.screen import complain
+from .runs.signals import Stopped, stoppable
 from .runs.words import NORMAL, QUIET, VERBOSE
+from .training import add_train_arguments, run_training
 from .version import __version__
 
 RECORDS = {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
@@ -122,11 +124,22 @@ def build_commands() -> argparse.ArgumentParser:
     score = commands.add_parser(
         "score",
         help="score label images against true label images",
-        description="Print F1 (IoU 0.5, rules of the NeurIPS 2022 challenge) for each pair of label images.",
+        description="Print for each pair of label images, and their mean: F1 (IoU 0.5, rules of the NeurIPS 2022 "
+        "challenge: cells at the border are left out), AP and AFNR (rules of LIVECell: IoU 0.50 to 0.95, all cells "
+        "count; label images hold no confidence, so AP takes large cells first), and the numbers of cells.",
     )
     score.add_argument("prediction", type=Path, help="predicted label file, or folder of NAME_label.tiff files")
     score.add_argument("truth", type=Path, help="true label file, or folder with the same file names")
     score.set_defaults(command=_score)
+    train = commands.add_parser(
+        "train",
+        help="continue the training of a network with your corrected images",
+        description="Continue the training of a network with a few images and their corrected labels. Some images are "
+        "held back, and the network is scored on them before and after. Needs PyTorch.",
+        epilog="Example: flowmask train corrected/ -o my_cells.onnx",
+    )
+    add_train_arguments(train)
+    train.set_defaults(command=_train)
     return parser
 
 
@@ -241,15 +254,22 @@ def _info(args: argparse.Namespace, own_process: bool) -> int:
     return SOME_FAILED if failed else ALL_DONE
 
 
+def _train(args: argparse.Namespace, own_process: bool) -> int:
+    try:
+        with stoppable():
+            run_training(args)
+    except Stopped as stopped:
+        complain("stopped; no network was written.")
+        return stopped.exit_code
+    return ALL_DONE
+
+
 def _score(args: argparse.Namespace, own_process: bool) -> int:
-    from .labels.scores import score_pairs
+    from .labels.scores import score_pairs, table
 
     scores, reasons = score_pairs(args.prediction, args.truth)
-    print("image\tF1\ttrue\tpredicted")
-    for score in scores:
-        print(f"{score.name}\t{score.f1:.4f}\t{score.true}\t{score.predicted}")
-    if len(scores) > 1:
-        print(f"mean\t{sum(score.f1 for score in scores) / len(scores):.4f}")
+    if scores:
+        print(table(scores))
     for reason in reasons:
         complain(reason)
     return SOME_FAILED if reasons else ALL_DONE

@@ -17,7 +17,7 @@ from .errors import SettingsError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes of each unit of memory."""
-SAVED = ("labels", "overlay", "table", "geojson", "rois")
+SAVED = ("labels", "overlay", "table", "geojson", "rois", "ome", "zarr", "parquet", "anndata", "report")
 """The outputs of an image; the labels are always written."""
 WATERSHED = {"paper": (0.1, 0.3), "release": (0.075, 0.2)}
 """Published thresholds of the watershed family, for the maxima of the inner distance and for the interior probability:
@@ -400,7 +400,9 @@ class Output(_Checked):
     save: tuple[str, ...] = _option(
         ("labels",),
         "what is written for each image, separated by commas: labels, overlay (picture with outlines), table "
-        "(measurements of each cell), geojson (outlines for QuPath), rois (outlines for ImageJ), or all",
+        "(measurements of each cell), geojson (outlines for QuPath), rois (outlines for ImageJ), ome and zarr (labels "
+        "as OME-TIFF and OME-Zarr), parquet and anndata (the table in these formats), report (one page about all "
+        "images, report.html), or all",
         parse=parse_save,
         check=check_save,
     )

@@ -7,7 +7,7 @@ evaluation. `dice` compares the foregrounds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,17 +150,27 @@ def challenge_counts(truth: Labels, prediction: Labels, threshold: float = 0.5) 
     >>> challenge_counts(truth, truth)  # cell 2 touches the border
     (1, 1, 1)
     """
+    hits = n = m = 0
+    for true, predicted in patches(truth, prediction):
+        counts = matches(drop_border(true), drop_border(predicted), threshold)
+        hits, n, m = hits + counts[0], n + counts[1], m + counts[2]
+    return hits, n, m
+
+
+def patches(truth: Labels, prediction: Labels) -> Iterator[tuple[Labels, Labels]]:
+    """Yield the patches in which the challenge scores two (Y, X) label images: see `f1_challenge`.
+
+    An image of less than 25 Mpx is one patch. Raises ValueError if the shapes differ.
+
+    >>> [true.shape for true, _ in patches(np.zeros((5001, 5000), int), np.zeros((5001, 5000), int))][:2]
+    [(2000, 2000), (2000, 2000)]
+    """
     _check_shapes(truth, prediction)
     patch = truth.shape if truth.size < LARGE else (PATCH, PATCH)
-    height, width = (-(-length // step) * step for length, step in zip(truth.shape, patch, strict=True))
-    hits = n = m = 0
-    for top in range(0, height, patch[0]):
-        for left in range(0, width, patch[1]):
+    for top in range(0, truth.shape[0], patch[0]):
+        for left in range(0, truth.shape[1], patch[1]):
             window = np.s_[top : top + patch[0], left : left + patch[1]]
-            true, predicted = (drop_border(_padded(image[window], patch)) for image in (truth, prediction))
-            counts = matches(true, predicted, threshold)
-            hits, n, m = hits + counts[0], n + counts[1], m + counts[2]
-    return hits, n, m
+            yield _padded(truth[window], patch), _padded(prediction[window], patch)
 
 
 def f1_of_counts(hits: int, n: int, m: int) -> float:

@@ -11,8 +11,9 @@ LABEL_SUFFIX = "_label.tiff"
 FULL_SUFFIX = "_label_int32.tiff"
 ENDINGS = (
     LABEL_SUFFIX, FULL_SUFFIX, "_overlay.jpg", "_cells.csv", "_cells.geojson", "_cells.geojson.gz", "_rois.zip",
+    "_labels.ome.tif", "_labels.ome.zarr", "_cells.parquet", "_cells.h5ad", "_card.json",
 )  # fmt: skip
-"""The endings of all files that can be written for an image."""
+"""The endings of all files and folders that can be written for an image."""
 SUFFIX = re.compile(r"(\.ome)?\.[a-z][a-z0-9]{1,5}$", re.IGNORECASE)
 """What a file name loses when it becomes the name of a label file."""
 

@@ -35,6 +35,12 @@ class Provenance:
     """Number of cells."""
     diameter: float
     """Cell diameter in px of the image, given or estimated."""
+    verdict: str | None = None
+    """The level of the verdict on the labels (`flowmask.labels.verdict`)."""
+    reasons: tuple[str, ...] = ()
+    """The reasons of the verdict."""
+    outputs: tuple[str, ...] = ()
+    """The names for --save of the files beside the label file that were made from these labels."""
 
 
 def labels_origin(image: str, network: str, runtime: str, options: Options) -> Origin:
@@ -61,13 +67,15 @@ def _origin(image: str, network: str, runtime: str, values: Origin) -> Origin:
     return {"image": image, "network": network, "runtime": runtime, "engine": __version__, **values}
 
 
-def description(origin: Origin, cells: int, diameter: float) -> str:
-    """Return the description tag of a label file, `Provenance` as JSON; ``diameter`` in px of the image.
+def description(origin: Origin, cells: int, diameter: float, **more: Any) -> str:
+    """Return the description tag of a label file, `Provenance` as JSON.
 
-    >>> json.loads(description({"image": "a1"}, cells=7, diameter=30.5))["cells"]
+    diameter: in px of the image. more: the other fields of `Provenance`.
+
+    >>> json.loads(description({"image": "a1"}, cells=7, diameter=30.5, verdict="good"))["cells"]
     7
     """
-    return json.dumps(asdict(Provenance(_digest(origin), cells, diameter)))
+    return json.dumps(asdict(Provenance(_digest(origin), cells, diameter, **more)))
 
 
 def finished(target: Path, origin: Origin) -> Provenance | None:
@@ -114,7 +122,8 @@ def _read(path: Path) -> tuple[Provenance | None, np.dtype[np.generic] | None]:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-            provenance = Provenance(**json.loads(page.description))
+            values = json.loads(page.description)
+            provenance = Provenance(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()})
             return (provenance, page.dtype) if max(ends) <= file.filehandle.size else (None, None)
     except Exception:  # any user file may be here, with any damage; then it is not a finished label file
         return None, None

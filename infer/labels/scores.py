@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,16 +11,33 @@ import numpy as np
 
 from ..errors import ImageError, InputError
 from ..images.readers import open_image
-from .metrics import Labels, challenge_counts, f1_of_counts
+from .metrics import (
+    Labels,
+    average_precision,
+    challenge_counts,
+    f1_of_counts,
+    false_negative_ratio,
+    patches,
+    ranked,
+    sequential,
+)
 
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one pair of label images, by the rules of the NeurIPS 2022 challenge."""
+    """The scores of one pair of label images: F1 by the rules of the NeurIPS 2022 challenge, AP and AFNR by LIVECell's.
+
+    Label images hold no confidence, so AP takes the cells in the order of their ids. Large images are scored in the
+    patches of the challenge. AP and AFNR are NaN if there are no true cells.
+    """
 
     name: str
     """File name of the true label image."""
     f1: float
+    ap: float
+    """Average precision over IoU 0.50:0.95; cells at the border count."""
+    afnr: float
+    """Average false negative ratio over the same thresholds."""
     true: int
     """Number of true cells that do not touch the border."""
     predicted: int
@@ -38,7 +57,7 @@ def score_pairs(prediction: Path, truth: Path) -> tuple[list[Score], list[str]]:
     >>> with TemporaryDirectory() as folder:
     ...     tifffile.imwrite(f"{folder}/a_label.tif", labels)
     ...     score_pairs(Path(folder), Path(folder))
-    ([Score(name='a_label.tif', f1=1.0, true=1, predicted=1)], [])
+    ([Score(name='a_label.tif', f1=1.0, ap=1.0, afnr=0.0, true=1, predicted=1)], [])
     """
     scores, reasons = [], []
     for name, predicted_path, true_path in _pairs(prediction, truth):
@@ -51,11 +70,50 @@ def score_pairs(prediction: Path, truth: Path) -> tuple[list[Score], list[str]]:
                     f"{predicted_path}: its shape {predicted.shape} differs from {true.shape} of {true_path}; give "
                     "the labels of the same image."
                 )
-            counts = challenge_counts(true, predicted)
-            scores.append(Score(name, f1_of_counts(*counts), counts[1], counts[2]))
+            scores.append(score(name, true, predicted))
         except (ImageError, InputError) as error:
             reasons.append(str(error))
     return scores, reasons
+
+
+def score(name: str, true: Labels, predicted: Labels) -> Score:
+    """Return the scores of one predicted label image (Y, X) against the true one.
+
+    >>> true = np.zeros((9, 9), int)
+    >>> true[4, 2], true[4, 6] = 1, 2
+    >>> found = score("a", true, np.where(true == 1, 1, 0))
+    >>> found.f1, found.ap, found.afnr  # one of two cells; the precision is 1 at 51 of the 101 recalls
+    (0.6666666666666666, 0.504950495049505, 0.5)
+    """
+    counts = challenge_counts(true, predicted)
+    cells = [ranked(t, p, np.ones(sequential(p).max(initial=0))) for t, p in patches(true, predicted)]
+    return Score(
+        name, f1_of_counts(*counts), average_precision(cells), false_negative_ratio(cells), counts[1], counts[2]
+    )
+
+
+def table(scores: Sequence[Score]) -> str:
+    r"""Return the scores as text with tabs: a line for each image, then the means if there are several images.
+
+    AP and AFNR of an image without true cells are empty, and their means are those of the other images.
+
+    >>> print(table([Score("a.tif", 0.5, 0.25, 0.75, 4, 3)]).replace("\t", " "))
+    image F1 AP AFNR true predicted
+    a.tif 0.5000 0.2500 0.7500 4 3
+    """
+    rows = [[s.name, *map(_number, (s.f1, s.ap, s.afnr)), str(s.true), str(s.predicted)] for s in scores]
+    if len(scores) > 1:
+        rows.append(["mean", *(_number(_mean([getattr(s, key) for s in scores])) for key in ("f1", "ap", "afnr"))])
+    return "\n".join("\t".join(row) for row in [["image", "F1", "AP", "AFNR", "true", "predicted"], *rows])
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def _pairs(prediction: Path, truth: Path) -> list[tuple[str, Path | None, Path]]:

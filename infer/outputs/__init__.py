@@ -1,16 +1,16 @@
-"""What people open next: a picture with outlines, a table, outlines for QuPath and for ImageJ.
+"""What people open next: a picture with outlines, tables, outlines for QuPath and ImageJ, labels for viewers of slides.
 
 All outputs of an image are made in one pass over its labels and its pixels, a strip of rows at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,24 @@ from ..labels.cells import CellTable
 from ..labels.labels import Labels
 from ..labels.paths import LABEL_SUFFIX
 from ..options import named
+from . import h5ad, ome_tiff, ome_zarr, parquet, table
 from .cells import Cell, complete_cells
 from .geojson import geojson_name, write_geojson
+from .measurements import Measurements
 from .overlay import display_ranges, write_overlay
+from .report.card import ENDING as CARD_ENDING
+from .report.card import write_card
 from .rois import write_rois
 from .subject import Subject, channel_names
-from .table import ENDING, write_table
+
+
+def exists(path: Path) -> bool:
+    """Return whether an output is there: a file, or the folder of an OME-Zarr. Both appear complete or not at all.
+
+    >>> exists(Path("missing.csv"))
+    False
+    """
+    return path.is_file() or (path / "zarr.json").is_file()
 
 
 class Sink(Protocol):
@@ -49,33 +61,63 @@ class Kind:
     meaning: str
     """One line for the help text."""
     ending: Callable[[int], str]
-    """Number of cells -> how the file's name ends; it replaces ``_label.tiff``."""
+    """Number of cells -> how the name of the file or folder ends; it replaces ``_label.tiff``."""
+    needs: tuple[str, str] | None = field(default=None, kw_only=True)
+    """The package that it needs, and the extra of Flowmask that installs it."""
+
+
+@dataclass(frozen=True)
+class Streamed(Kind):
+    """An output that is made from the labels, the pixels or the cells."""
+
     open: Callable[[Path, Subject], AbstractContextManager[Sink]]
     """Opens the output; the file appears, complete, at the end of the context."""
-    needs: str | None = None
-    """The package of an extra of the same name as the output that it needs."""
 
 
-KINDS = {
-    "overlay": Kind("picture with outlines (JPEG)", lambda _: "_overlay.jpg", write_overlay),
-    "table": Kind("measurements of each cell (CSV)", lambda _: ENDING, write_table),
-    "geojson": Kind("outlines for QuPath", geojson_name, write_geojson),
-    "rois": Kind("outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois, "roifile"),
+@dataclass(frozen=True)
+class Tabular(Kind):
+    """An output that is made from the measurements of all cells."""
+
+    open: Callable[[Path, Measurements], AbstractContextManager[Measurements]]
+    """Gives the measurements; the file is written, and appears complete, at the end of the context."""
+
+
+KINDS: dict[str, Streamed | Tabular] = {
+    "overlay": Streamed("picture with outlines (JPEG)", lambda _: "_overlay.jpg", write_overlay),
+    "table": Tabular("measurements of each cell (CSV)", lambda _: table.ENDING, table.write_table),
+    "geojson": Streamed("outlines for QuPath", geojson_name, write_geojson),
+    "rois": Streamed(
+        "outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois, needs=("roifile", "rois")
+    ),
+    "ome": Streamed("labels as OME-TIFF", lambda _: ome_tiff.ENDING, ome_tiff.write_ome_tiff),
+    "zarr": Streamed("labels as OME-Zarr", lambda _: ome_zarr.ENDING, ome_zarr.write_ome_zarr, needs=("zarr", "zarr")),
+    "parquet": Tabular(
+        "measurements of each cell (Parquet)",
+        lambda _: parquet.ENDING,
+        parquet.write_parquet,
+        needs=("pyarrow", "table"),
+    ),
+    "anndata": Tabular(
+        "measurements of each cell (AnnData)", lambda _: h5ad.ENDING, h5ad.write_h5ad, needs=("h5py", "anndata")
+    ),
+    "report": Streamed("page about all images (HTML)", lambda _: CARD_ENDING, write_card),
 }
 """The outputs by their names for --save, beside the label file itself."""
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise SettingsError if a package that an output needs is not installed.
+    """Raise SettingsError if packages that outputs need are not installed.
 
     >>> check_names(["overlay", "table"])
     """
-    for name in names:
-        package = KINDS[name].needs
-        if package and find_spec(package) is None:
-            raise SettingsError(
-                f'{named("save", name)} needs the package {package}; install it: pip install "flowmask[{name}]".'
-            )
+    needs = ((name, KINDS[name].needs) for name in names)
+    missing = [(name, *needed) for name, needed in needs if needed and find_spec(needed[0]) is None]
+    if missing:
+        outputs, packages, extras = zip(*missing, strict=True)
+        raise SettingsError(
+            f"{named('save', ','.join(outputs))} needs {' and '.join(packages)}, not installed here; run: pip install "
+            f'"flowmask[{",".join(extras)}]".'
+        )
 
 
 def output_path(name: str, target: Path, cells: int) -> Path:
@@ -94,22 +136,26 @@ def save_outputs(
     cells: CellTable,
     pixel_size_um: float | None,
     strips: Iterable[npt.NDArray[np.integer]],
+    facts: Mapping[str, Any],
 ) -> list[Path]:
     """Write outputs of a segmented image and return their paths; see `write_outputs`.
+
+    facts: as in `Subject`.
 
     >>> from tempfile import TemporaryDirectory
     >>> from flowmask.images.image import as_image
     >>> from flowmask.labels.cells import CellTableBuilder
     >>> empty, labels = CellTableBuilder().table(), np.zeros((4, 5), np.int32)
     >>> with TemporaryDirectory() as folder:
-    ...     (path,) = save_outputs(["table"], Path(folder, "a_label.tiff"), as_image(labels), empty, None, [labels])
+    ...     (path,) = save_outputs(["table"], Path(folder, "a_label.tiff"), as_image(labels), empty, None, [labels], {})
     ...     path.name, len(path.read_text().splitlines())  # a header alone
     ('a_cells.csv', 1)
     """
     channels, height, width = image.shape
     names_of_channels = channel_names(image.info.channel_names, channels)
-    display = display_ranges(image) if "overlay" in names else np.zeros((channels, 2))
-    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display)
+    display = display_ranges(image) if {"overlay", "report"} & set(names) else np.zeros((channels, 2))
+    name = target.name.removesuffix(LABEL_SUFFIX)
+    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display, facts, name)
     return write_outputs(names, target, subject, image, (strip.astype(np.int32) for strip in strips))
 
 
@@ -136,12 +182,18 @@ def write_outputs(
     """
     paths = [(name, output_path(name, target, len(subject.cells))) for name in names]
     with ExitStack() as stack:
-        sinks = [stack.enter_context(KINDS[name].open(path, subject)) for name, path in paths]
+        measured = Measurements(subject)
+        opened = [stack.enter_context(_open(KINDS[name], path, measured)) for name, path in paths]
+        sinks = list(dict.fromkeys(opened))  # the tables share the measurements
         for cells in complete_cells(_given_to(sinks, image, strips), subject.cells.bbox):
             for cell in cells:
                 for sink in sinks:
                     sink.cell(cell)
     return [path for _, path in paths]
+
+
+def _open(kind: Streamed | Tabular, path: Path, measured: Measurements) -> AbstractContextManager[Sink]:
+    return kind.open(path, measured) if isinstance(kind, Tabular) else kind.open(path, measured.subject)
 
 
 def _given_to(sinks: list[Sink], image: Image, strips: Iterable[Labels]) -> Iterator[Labels]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +24,12 @@ class Subject:
     """Width and height of a pixel in micrometres, None if unknown."""
     cells: CellTable
     """Place, size and quality of each cell."""
-
     display: npt.NDArray[np.float64]
     """(C, 2): the value of each channel that is shown black, and the span from it to full brightness."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else the run knows about the image, for its card: the "outcome" and the "provenance" of its labels."""
+    name: str = ""
+    """The name of its label file without the ending."""
 
     @property
     def at_border(self) -> npt.NDArray[np.bool_]:

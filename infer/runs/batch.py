@@ -16,11 +16,13 @@ from ..errors import FlowmaskError
 from ..options import Options, in_command_words
 from ..system.atomic_write import make_folder
 from .jobs import Job, find_images, plan
+from .page import NAME as PAGE
+from .page import check_free, write_report
 from .process import Preparation, Report, set_up_logging
-from .record import FAILED, INTERRUPTED, NOT_REACHED, Outcome, make_room, write_record
+from .record import FAILED, INTERRUPTED, NOT_REACHED, Outcome, make_room, run_record, write_record
 from .screen import complain, say
 from .signals import Stopped, stoppable
-from .words import NORMAL, Words
+from .words import NORMAL, QUIET, Words
 from .worker import in_worker
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
@@ -69,12 +71,34 @@ def run(
             return WRONG_USAGE
         code, ending = _finish(make_request, outcomes, own_process)
         ignore_signals()
-        try:
-            if record:
-                write_record(record, begun, arguments, outcomes, code, ending)
-        except FlowmaskError as error:
-            complain(str(error))
-            code = code or SOME_FAILED
+        return _write_about_the_run(record, begun, arguments, outcomes, code, ending)
+
+
+def _write_about_the_run(
+    path: Path | None,
+    begun: datetime,
+    arguments: Mapping[str, Any],
+    outcomes: list[Outcome],
+    code: int,
+    ending: str | None,
+) -> int:
+    """Write the report and the record of a run as far as they were asked for, and return the exit code."""
+    report = bool(outcomes) and "report" in arguments["save"]
+    record = run_record(begun, arguments, outcomes, code, ending) if path or report else {}
+    try:
+        if report:
+            written = write_report(arguments["output"], record)
+            if arguments["words"] != QUIET:
+                say(f"the report is {written}", sys.stderr)
+    except FlowmaskError as error:
+        complain(str(error))
+        record["exit_code"] = code = code or SOME_FAILED
+    try:
+        if path:
+            write_record(path, record)
+    except FlowmaskError as error:
+        complain(str(error))
+        code = code or SOME_FAILED
     return code
 
 
@@ -105,6 +129,8 @@ def _process(request: Request, outcomes: list[Outcome], own_process: bool) -> tu
     paths, others = find_images(request.inputs, request.output)
     jobs, conflicts = plan(paths, request.output, request.options.output.ids == "challenge")
     make_folder(request.output)
+    if "report" in request.options.output.save:
+        check_free(request.output / PAGE)
     words = Words(request.words, request.output, [job.path for job in jobs], others)
     code, ending = ALL_DONE, None
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..images.file_type import is_meant_as_image, read_kind
-from ..labels.paths import FULL_SUFFIX, LABEL_SUFFIX, label_path
+from ..labels.paths import ENDINGS, label_path
 from .record import FAILED, Outcome
 
 SIDE_FILES = ("thumbs.db", "desktop.ini")
@@ -32,7 +32,7 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
     """Return the files to segment, each once, and the files in folders that are no images.
 
     Input files come as they are given, files of input folders sorted by name. In folders, hidden files and the files of
-    file managers (`SIDE_FILES`) are left out. If the folder ``output`` is one of the inputs, label files in it are left
+    file managers (`SIDE_FILES`) are left out. If the folder ``output`` is one of the inputs, the outputs in it are left
     out too. A broken link counts as an image, so that it is reported when it is opened. Raises InputError for an input
     that does not exist or cannot be read, and for a folder without images.
 
@@ -71,7 +71,7 @@ def _files_of(path: Path, output: Path | None) -> list[Path]:
         raise InputError(f"{path}: there is no such file or folder; give the folder of the images.")
     found = [p for p in found if not p.name.startswith(".") and p.name.lower() not in SIDE_FILES]
     if output is not None and path.resolve() == output.resolve():
-        found = [p for p in found if not p.name.endswith((LABEL_SUFFIX, FULL_SUFFIX))]
+        found = [p for p in found if not p.name.endswith(ENDINGS)]
     return found
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -39,6 +40,7 @@ from ..options import Options, options_from
 from ..pipeline import Progress, label_rows, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
+from ..tiles.plan import ImagePlan
 from .jobs import Job
 from .process import Report, Segment
 from .record import DONE, SKIPPED, Advanced, Opened, Outcome, failure
@@ -123,7 +125,7 @@ def _outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterat
         suffix = source.suffixes[number]
         frame = replace(job, target=frame_path(job.target, suffix), frame=number)
         name = suffix.strip("_") or None
-        outcome = _measured(setup, frame, partial(_processed, setup, frame, source, report), begun, name)
+        outcome = _measured(setup, frame, partial(_processed, setup, frame, source, report, begun), begun, name)
         yield replace(outcome, frame=name, frames=len(source.suffixes))
         begun = time.perf_counter()
 
@@ -145,8 +147,11 @@ def _measured(setup: Setup, job: Job, work: Callable[[], T], begun: float, frame
         summary = f"{type(error).__name__}: {one_line(error)}"
         reason = f"Flowmask failed unexpectedly ({summary}); please report this with the record that --report writes."
         outcome = replace(failed(reason), trace=traceback.format_exc())
-    if not isinstance(outcome, Outcome):
-        return outcome
+    return _with_measures(setup, begun, outcome) if isinstance(outcome, Outcome) else outcome
+
+
+def _with_measures(setup: Setup, begun: float, outcome: Outcome) -> Outcome:
+    """Return an outcome with the time since ``begun``, the memory, the device and the network."""
     return replace(
         outcome,
         seconds=time.perf_counter() - begun,
@@ -185,10 +190,10 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     if provenance is None:
         return None
     others = _other_paths(setup, job, provenance.cells)
-    return _skipped(job, provenance, others) if all(path.is_file() for path in others) else None
+    return _skipped(job, provenance, others) if _are_finished(setup, others, provenance) else None
 
 
-def _processed(setup: Setup, job: Job, source: Source, report: Report) -> Outcome:
+def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: float) -> Outcome:
     """Segment one frame of a file, whose label file is the one of ``job``; with --resume, skip finished labels."""
     suffix = source.suffixes[job.frame]
     identity = source.fingerprint + suffix
@@ -206,7 +211,7 @@ def _processed(setup: Setup, job: Job, source: Source, report: Report) -> Outcom
     def progress(fraction: float) -> None:
         report(Advanced(str(job.path), suffix.strip("_") or None, fraction))
 
-    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, progress)
+    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, progress, begun)
     try:
         with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
             outcome = segmented(cache)
@@ -222,6 +227,7 @@ def _segmented(
     open_one: Callable[[], Image],
     origin: Origin,
     progress: Progress,
+    begun: float,
     cache: MapCache | None,
 ) -> Outcome:
     """Segment one image and write its label files."""
@@ -234,19 +240,29 @@ def _segmented(
         cells = CellTableBuilder()
         for rows in label_rows(image, setup.network, plan, cells, progress, cache):
             store.append(rows)
-        about = description(origin, store.cells, plan.diameter)
         pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
         table = cells.table()
-        saved = _save_others(setup, job, image, table, pixel_size, store)
+        outcome = _judged(job, image, plan, table)
+        before = finished(job.target, origin)
+        outputs = tuple(dict.fromkeys([*setup.others, *(before.outputs if before else ())]))
+        judged = {"verdict": outcome.verdict, "reasons": outcome.reasons, "outputs": outputs}
+        about = description(origin, store.cells, plan.diameter, **judged)
+        if before is None:  # an interrupted run must not leave these labels beside the outputs of others
+            job.target.unlink(missing_ok=True)
+        facts = {"provenance": json.loads(about), "outcome": asdict(_with_measures(setup, begun, outcome))}
+        saved = _save_others(setup, job, image, table, pixel_size, store, facts)
         written = write_labels(job.target, store, options.output.ids, about, pixel_size)
-    verdict = judge(table, plan)
-    notes, warnings = plan.messages(store.cells)
+    return replace(outcome, labels=tuple(map(str, written)), outputs=tuple(map(str, saved)))
+
+
+def _judged(job: Job, image: Image, plan: ImagePlan, cells: CellTable) -> Outcome:
+    """Return the outcome of an image whose cells are known, before its files are written."""
+    verdict = judge(cells, plan)
+    notes, warnings = plan.messages(len(cells))
     return Outcome(
         str(job.path),
         DONE,
-        labels=tuple(map(str, written)),
-        outputs=tuple(map(str, saved)),
-        cells=store.cells,
+        cells=len(cells),
         diameter=plan.diameter,
         verdict=verdict.level,
         reasons=verdict.reasons,
@@ -260,8 +276,16 @@ def _skipped(job: Job, provenance: Provenance, others: Sequence[Path]) -> Outcom
     discard(maps_path(job.target))
     labels = tuple(str(path) for path in (job.target, full_path(job.target)) if has_provenance(path, provenance))
     outputs = tuple(map(str, others))
-    cells, diameter = provenance.cells, provenance.diameter
-    return Outcome(str(job.path), SKIPPED, labels=labels, outputs=outputs, cells=cells, diameter=diameter)
+    return Outcome(
+        str(job.path),
+        SKIPPED,
+        labels=labels,
+        outputs=outputs,
+        cells=provenance.cells,
+        diameter=provenance.diameter,
+        verdict=provenance.verdict,
+        reasons=provenance.reasons,
+    )
 
 
 def _other_paths(setup: Setup, job: Job, cells: int) -> list[Path]:
@@ -273,15 +297,30 @@ def _other_paths(setup: Setup, job: Job, cells: int) -> list[Path]:
     return [output_path(name, job.target, cells) for name in setup.others]
 
 
+def _are_finished(setup: Setup, others: Sequence[Path], provenance: Provenance) -> bool:
+    """Return whether the files that ``--save`` asks for were made from labels with this provenance and are there."""
+    if not setup.others:
+        return True
+    from ..outputs import exists
+
+    return set(setup.others) <= set(provenance.outputs) and all(map(exists, others))
+
+
 def _save_others(
-    setup: Setup, job: Job, image: Image, cells: CellTable, pixel_size: float | None, store: LabelStore
+    setup: Setup,
+    job: Job,
+    image: Image,
+    cells: CellTable,
+    pixel_size: float | None,
+    store: LabelStore,
+    facts: Mapping[str, Any],
 ) -> list[Path]:
     """Write the files that ``--save`` asks for beside the label file, and return their paths."""
     if not setup.others:
         return []
     from ..outputs import save_outputs
 
-    return save_outputs(setup.others, job.target, image, cells, pixel_size, store.rows())
+    return save_outputs(setup.others, job.target, image, cells, pixel_size, store.rows(), facts)
 
 
 def _check_overwrite(setup: Setup, job: Job) -> None:

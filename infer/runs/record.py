@@ -157,30 +157,20 @@ def _is_record(path: Path) -> bool:
         return False
 
 
-def write_record(
-    path: Path,
-    begun: datetime,
-    options: Mapping[str, Any],
-    outcomes: Sequence[Outcome],
-    code: int,
-    ending: str | None,
-) -> None:
-    """Write the record of a run as JSON; the file appears complete or not at all.
+def run_record(
+    begun: datetime, options: Mapping[str, Any], outcomes: Sequence[Outcome], code: int, ending: str | None
+) -> dict[str, Any]:
+    """Return the record of a run, as values that JSON can store.
 
     begun: start of the run; options: the options of the command line with their values; code: exit code; ending: the
-    reason if the run ended before all files were processed, otherwise None. Raises OutputError if the record cannot be
-    written, or if the run has written another file to this path.
+    reason if the run ended before all files were processed, otherwise None.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder, "run.json")
-    ...     options = {"model": "small.onnx", "device": "cpu"}
-    ...     write_record(path, datetime.now(UTC), options, [Outcome("a.png", DONE)], 0, None)
-    ...     json.loads(path.read_text())["files"][0]["status"]
+    >>> options = {"model": "small.onnx", "device": "cpu"}
+    >>> run_record(datetime.now(UTC), options, [Outcome("a.png", DONE)], 0, None)["files"][0]["status"]
     'done'
     """
     segmented = next((outcome for outcome in outcomes if outcome.device), None)
-    record = {
+    return {
         "begun": begun.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         "exit_code": code,
@@ -198,6 +188,21 @@ def write_record(
         },
         "files": [asdict(outcome) for outcome in outcomes],
     }
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a run as JSON; the file appears complete or not at all.
+
+    record: of `run_record`. Raises OutputError if it cannot be written, or if the run has written another file to this
+    path.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.json")
+    ...     write_record(path, run_record(datetime.now(UTC), {"model": "small.onnx", "device": "cpu"}, [], 0, None))
+    ...     json.loads(path.read_text())["files"]
+    []
+    """
     _check_free(path)
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n")

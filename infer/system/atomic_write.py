@@ -1,9 +1,10 @@
-"""Write a file completely or not at all, and make the folder that it goes into."""
+"""Write a file, or a folder of files, completely or not at all, and make the folder that it goes into."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -99,7 +100,7 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_partial(path: Path) -> None:
-    """Remove the partial files of ``path`` that interrupted runs left, and none of a live process.
+    """Remove the partial files and folders of ``path`` that interrupted runs left, and none of a live process.
 
     Raises OutputError when that fails.
 
@@ -113,7 +114,8 @@ def remove_partial(path: Path) -> None:
         for writer in range(MOST_WRITERS):
             partial = partial_path(path, writer)
             if LOCKED_WHILE_OPEN:
-                _unlink(partial)
+                if _unlink(partial):
+                    _remove_folders(partial)
                 continue
             try:
                 file = os.open(partial, os.O_RDWR)
@@ -124,6 +126,7 @@ def remove_partial(path: Path) -> None:
                     return
                 raise
             if lock(file):
+                _remove_folders(partial)
                 partial.unlink(missing_ok=True)
             os.close(file)
 
@@ -158,6 +161,72 @@ def atomic_write(path: Path) -> Iterator[Path]:
                     closing.close()
                 partial.unlink(missing_ok=True)
                 raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give the name of an empty folder; when the context ends, its files are synced to disk and it becomes ``path``.
+
+    It replaces a folder that is there. No system can exchange two folders in one step everywhere, so for a moment
+    there is none, but never an incomplete one. While it is written its partial file, as in `atomic_write`, is the lock.
+    If the context raises an exception, the new folder is removed and ``path`` is left as it was. Raises OutputError
+    when the folder cannot be written.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.zarr")
+    ...     with atomic_folder(path) as partial:
+    ...         _ = Path(partial, "zarr.json").write_text("{}")
+    ...     [entry.name for entry in Path(folder).rglob("*")]
+    ['a.zarr', 'zarr.json']
+    """
+    with _as_output_error(path):
+        partial, file = _claim(path)
+        try:
+            _remove_folders(partial)
+            new, old = _folders(partial)
+            new.mkdir()
+            yield new
+            for entry in (new, *new.rglob("*")):
+                _sync_folder(entry) if entry.is_dir() else _sync_file(entry)
+            _replace_folder(new, path, old)
+            _sync_folder(path.parent)
+        finally:
+            _remove_folders(partial)
+            with ExitStack() as closing:
+                closing.callback(os.close, file)
+                if LOCKED_WHILE_OPEN:
+                    closing.close()
+                partial.unlink(missing_ok=True)
+
+
+def _replace_folder(new: Path, path: Path, old: Path) -> None:
+    """Rename a folder to ``path``, and the one that is there to ``old``."""
+    replaces = path.is_dir()
+    if replaces:
+        os.rename(path, old)
+    try:
+        os.rename(new, path)
+    except OSError:
+        if replaces:
+            os.rename(old, path)
+        raise
+
+
+def _folders(partial: Path) -> tuple[Path, Path]:
+    """Return the names of the new folder while it is written, and of the one that it replaces."""
+    return partial.with_name(f"{partial.name}.new"), partial.with_name(f"{partial.name}.old")
+
+
+def _remove_folders(partial: Path) -> None:
+    """Remove the folders of a partial file, which the process must have locked."""
+    for folder in _folders(partial):
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -25,6 +25,7 @@ OBJECT = "its argument is a page or a series of tifffile, which a short example 
 WRITER = "it is a step of `write_outputs`, which has an example"
 SAVES = "its arguments are those of an image in the midst of a run; `write_outputs` has an example"
 VENDOR = "its argument is a file of a microscope's vendor"
+TRAINING = "it needs PyTorch and minutes"
 WITHOUT = {
     "images/old_jpeg.py: decode_old_jpeg": OBJECT,
     "images/vendors/czi.py: open_czi": VENDOR,
@@ -35,6 +36,7 @@ WITHOUT = {
     "runs/process.py: start": PROCESS,
     "runs/process_file.py: prepare_from": PROCESS,
     "cli.py: console": PROCESS,
+    "training.py: run_training": TRAINING,
     "families/__init__.py: preload": TERMINAL,
     "images/tiff_info.py: describe": OBJECT,
     "images/tiff_info.py: display_only": OBJECT,
@@ -46,10 +48,16 @@ WITHOUT = {
     "network/gpu.py: open_on_gpu": GPU,
     "network/gpu.py: used_memory": GPU,
     "outputs/geojson.py: write_geojson": WRITER,
+    "outputs/h5ad.py: write_h5ad": WRITER,
+    "outputs/ome_tiff.py: write_ome_tiff": WRITER,
+    "outputs/ome_zarr.py: write_ome_zarr": WRITER,
     "outputs/overlay.py: write_overlay": WRITER,
+    "outputs/parquet.py: write_parquet": WRITER,
+    "outputs/report/card.py: write_card": WRITER,
     "outputs/rois.py: write_rois": WRITER,
     "outputs/table.py: write_table": WRITER,
     "runs/batch.py: run": PROCESS,
+    "runs/page.py: write_report": SAVES,
     "runs/process_file.py: prepare": PROCESS,
     "runs/screen.py: complain": TERMINAL,
     "runs/worker.py: in_worker": PROCESS,

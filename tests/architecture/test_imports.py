@@ -14,15 +14,15 @@ from tests.reference.imports import imported
 
 INFER = ROOT / "infer"
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs", "tqdm"}
-EXTRAS = {"outputs": {"roifile"}, "vendors": {"liffile", "nd2", "pylibCZIrw"}}
+EXTRAS = {"outputs": {"roifile", "zarr", "pyarrow", "h5py"}, "vendors": {"liffile", "nd2", "pylibCZIrw"}}
 """Folder -> the packages of extras that its modules import, inside functions only."""
-HEAVY = ("numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")
+HEAVY = ("torch", "train", "numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")
 ORDER = """
     errors version options
     system kernels images network tiles labels outputs families
     budget map_cache pipeline
     runs
-    api cli __init__ __main__
+    api training cli __init__ __main__
 """.split()  # noqa: SIM905
 """A module imports its own package, and those before it."""
 FILES = sorted(INFER.rglob("*.py"))
@@ -135,17 +135,21 @@ def test_no_module_outside_families_names_an_option_of_a_family():
     assert {name for name, _ in users} == {"options.py"}
 
 
-@pytest.mark.parametrize("package", ["train", "export"])
+@pytest.mark.parametrize("package", ["train", "export", "retrain"])
 def test_arrows_point_one_way(package):
-    allowed = {"train": {"flowmask", "train"}, "export": {"flowmask", "train", "export"}}[package]
+    allowed = {
+        "train": {"flowmask", "train"},
+        "export": {"flowmask", "train", "export"},
+        "retrain": {"flowmask", "train", "export", "retrain"},
+    }[package]
     files = list((ROOT / package).rglob("*.py"))
     assert files
     for path in files:
         tops = {name.split(".")[0] for name in imported(path, ROOT)}
-        assert tops & {"flowmask", "infer", "train", "export", "bench", "tests"} <= allowed, path
+        assert tops & {"flowmask", *OURS} <= allowed, path
 
 
-OURS = ("infer", "train", "export", "bench", "tests")
+OURS = ("infer", "train", "export", "retrain", "bench", "tests")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in OURS
@@ -215,6 +219,8 @@ def loaded_by(code):
         "import contextlib, flowmask.cli\nwith contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['--help'])",
         "import contextlib, flowmask.cli\n"
         "with contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['segment', '--help'])",
+        "import contextlib, flowmask.cli\n"
+        "with contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['train', '--help'])",
         "import flowmask.cli; flowmask.cli.flowmask(['models'])",
     ],
 )

@@ -8,7 +8,15 @@ import pytest
 from tests.conftest import ROOT
 
 INFER = ROOT / "infer"
-COMMAND_LINE = ("cli.py", "map_cache.py", "runs", "images/report.py", "kernels/build.py")
+COMMAND_LINE = (
+    "cli.py",
+    "training.py",
+    "map_cache.py",
+    "runs",
+    "images/report.py",
+    "kernels/build.py",
+    "outputs/report",
+)
 """Modules that only the command line uses; the option --resume, for example, is one of the command line alone."""
 FILES = [
     path

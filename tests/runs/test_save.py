@@ -15,7 +15,8 @@ from tests.conftest import needs_network
 from train.simulate import simulate
 
 pytestmark = needs_network
-pytest.importorskip("roifile")
+for needed in ("roifile", "zarr", "pyarrow", "h5py"):
+    pytest.importorskip(needed)
 
 
 @pytest.fixture
@@ -33,7 +34,12 @@ def run(folder, *options):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
+    """The content of each file in the output folder; of a folder there, that of all its files."""
+    return {path.name: content(path) for path in (folder / "out").iterdir()}
+
+
+def content(path):
+    return path.read_bytes() if path.is_file() else {inner.name: content(inner) for inner in path.iterdir()}
 
 
 def rows(path):
@@ -43,8 +49,12 @@ def rows(path):
 
 def test_all_outputs_are_written_and_recorded(folder):
     assert run(folder, "--save", "all") == ALL_DONE
-    endings = ("_label.tiff", "_overlay.jpg", "_cells.csv", "_cells.geojson", "_rois.zip")
-    assert set(files(folder)) == {f"a{n}{ending}" for n in (1, 2) for ending in endings} | {"cells.csv"}
+    endings = (
+        "_label.tiff", "_overlay.jpg", "_cells.csv", "_cells.geojson", "_rois.zip",
+        "_labels.ome.tif", "_labels.ome.zarr", "_cells.parquet", "_cells.h5ad", "_card.json",
+    )  # fmt: skip
+    shared = {"cells.csv", "report.html"}
+    assert set(files(folder)) == {f"a{n}{ending}" for n in (1, 2) for ending in endings} | shared
     for entry in json.loads((folder / "run.json").read_text())["files"]:
         name = entry["file"].split("/")[-1].removesuffix(".tif")
         assert [path.split("/")[-1] for path in entry["outputs"]] == [name + ending for ending in endings[1:]]
@@ -66,6 +76,27 @@ def test_the_table_of_the_folder_has_all_cells(folder):
         )
 
 
+def test_resume_makes_a_missing_folder_again_and_removes_a_partial_one(folder, capsys):
+    assert run(folder, "--save", "zarr", "--resume") == ALL_DONE
+    before = files(folder)
+    (folder / "out" / "a2_labels.ome.zarr").rename(folder / "out" / ".a2_labels.ome.zarr.partial.new")
+    (folder / "out" / ".a2_labels.ome.zarr.partial").touch()  # as a killed run leaves it
+    capsys.readouterr()
+    assert run(folder, "--save", "zarr", "--resume") == ALL_DONE
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a")]
+    assert ["already done" in line for line in lines] == [True, False]
+    assert files(folder) == before
+
+
+def test_outputs_beside_their_images_are_not_segmented(folder):
+    words = ["-i", folder / "in", "-o", folder / "in", "--save", "overlay,ome", "--diameter", 26]
+    names = []
+    for _ in range(2):
+        assert main([str(word) for word in words]) == ALL_DONE
+        names.append(sorted(path.name for path in (folder / "in").iterdir()))
+    assert names[0] == names[1]
+
+
 def test_resume_makes_a_missing_output_again_and_skips_complete_images(folder, capsys):
     assert run(folder, "--save", "overlay,table", "--resume") == ALL_DONE
     before = files(folder)
@@ -75,6 +106,28 @@ def test_resume_makes_a_missing_output_again_and_skips_complete_images(folder, c
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a")]
     assert ["already done" in line for line in lines] == [True, False]
     assert files(folder) == before
+
+
+def test_resume_never_takes_an_output_of_other_labels_for_finished(folder):
+    """The labels are made again without the table; the old table is then no longer that of the labels."""
+    assert run(folder, "--save", "table", "--min-size", "15") == 0
+    stale = (folder / "out" / "a1_cells.csv").read_text()
+    assert run(folder, "--min-size", "550") == 0
+    assert run(folder, "--save", "table", "--min-size", "550", "--resume") == 0
+    made = (folder / "out" / "a1_cells.csv").read_text()
+    assert len(made.splitlines()) == 1 + tifffile.imread(folder / "out" / "a1_label.tiff").max()
+    assert made != stale
+
+
+def test_resume_adds_an_output_and_keeps_the_others_and_the_verdict(folder):
+    assert run(folder, "--save", "table", "--resume") == 0
+    assert run(folder, "--save", "overlay", "--resume", "--report", str(folder / "one.json")) == 0
+    assert run(folder, "--save", "table,overlay", "--resume", "--report", str(folder / "two.json")) == 0
+    one, two = (json.loads((folder / f"{name}.json").read_text())["files"] for name in ("one", "two"))
+    assert {file["status"] for file in one} == {"done"}
+    assert {file["status"] for file in two} == {"skipped"}
+    assert [(file["verdict"], file["reasons"]) for file in two] == [(file["verdict"], file["reasons"]) for file in one]
+    assert all(file["verdict"] for file in two)
 
 
 def test_each_frame_has_its_own_outputs(folder):

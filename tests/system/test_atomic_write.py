@@ -10,7 +10,7 @@ import pytest
 
 from flowmask.errors import OutputError
 from flowmask.system import atomic_write as module
-from flowmask.system.atomic_write import atomic_write, lock, partial_path, remove_partial
+from flowmask.system.atomic_write import atomic_folder, atomic_write, lock, partial_path, remove_partial
 
 HOLD = """
 import sys, time
@@ -129,3 +129,62 @@ def test_without_locks_a_file_counts_as_free(tmp_path, monkeypatch):
     descriptor = os.open(tmp_path / "a", os.O_CREAT | os.O_RDWR)
     assert lock(descriptor)
     os.close(descriptor)
+
+
+HOLD_FOLDER = HOLD.replace("import atomic_write", "import atomic_folder as atomic_write").replace(
+    "partial.write_text", '(partial / "b.txt").write_text'
+)
+
+
+def contents(folder):
+    return {entry.relative_to(folder).as_posix(): entry.read_text() for entry in folder.rglob("*") if entry.is_file()}
+
+
+def write_folder(path, text):
+    with atomic_folder(path) as partial:
+        (partial / "b").mkdir()
+        (partial / "b" / "c.txt").write_text(text)
+
+
+def test_a_folder_replaces_the_one_that_is_there(tmp_path):
+    write_folder(tmp_path / "a", "first")
+    (tmp_path / "a" / "more.txt").touch()
+    write_folder(tmp_path / "a", "second")
+    assert contents(tmp_path) == {"a/b/c.txt": "second"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_error_leaves_the_folder_as_it_was(tmp_path):
+    write_folder(tmp_path / "a", "before")
+
+    def fail():
+        with atomic_folder(tmp_path / "a") as partial:
+            (partial / "half.txt").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert contents(tmp_path) == {"a/b/c.txt": "before"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(OutputError, match="a: it cannot be written"):
+        write_folder(tmp_path / "a", "new")
+    assert contents(tmp_path) == {"a": "a file"}
+
+
+def test_two_processes_write_one_folder_and_a_killed_one_leaves_nothing(tmp_path):
+    path = tmp_path / "a"
+    command = [sys.executable, "-c", HOLD_FOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        remove_partial(path)
+        assert ".a.partial.new/b.txt" in contents(tmp_path)
+        write_folder(path, "ours")
+        assert ".a.partial.new/b.txt" in contents(tmp_path)
+        process.kill()
+    remove_partial(path)
+    assert contents(tmp_path) == {"a/b/c.txt": "ours"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]

@@ -1,4 +1,4 @@
-"""The examples in docstrings of train/, export/ and bench/ give what they state."""
+"""The examples in docstrings of train/, export/, retrain/ and bench/ give what they state."""
 
 import doctest
 from importlib import import_module
@@ -12,7 +12,7 @@ pytest.importorskip("onnx")
 
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for package in ("train", "export", "bench")
+    for package in ("train", "export", "retrain", "bench")
     for path in sorted((ROOT / package).rglob("*.py"))
     if path.name != "__main__.py" and ">>>" in path.read_text()
 ]

@@ -15,6 +15,7 @@ from flowmask.images.image import Image
 from flowmask.images.readers import SUFFIXES, open_image
 from flowmask.labels.metrics import sequential
 from train.data.coco import CocoObjects, Pixels, read_objects
+from train.data.seg_npy import read_seg
 
 LIVECELL_FOLDERS = ("livecell_train_val_images", "livecell_test_images")
 """Folders of the LIVECell download that hold images of all cell types."""
@@ -134,9 +135,9 @@ def _coco_source(root: Path, image: Path) -> str:
 def read_labels(labels: Path | CocoObjects) -> npt.NDArray[np.int32]:
     """Read labels as (Y, X) int32 with sequential ids.
 
-    ``labels`` is a PNG or TIFF label image, a folder of PNG masks with one object each (not 0 inside), or the objects
-    of an annotation file. Of an image with several equal channels, as many programs write masks, one is read. Raises
-    ImageError, naming the file, if labels cannot be read.
+    ``labels`` is a PNG or TIFF label image, cellpose's NAME_seg.npy, a folder of PNG masks with one object each (not 0
+    inside), or the objects of an annotation file. Of an image with several equal channels, as many programs write
+    masks, one is read. Raises ImageError, naming the file, if labels cannot be read.
     """
     if isinstance(labels, CocoObjects):
         return paint(labels.shape, labels.pixels())
@@ -145,7 +146,7 @@ def read_labels(labels: Path | CocoObjects) -> npt.NDArray[np.int32]:
         if len({mask.shape for mask in masks}) != 1:
             raise ImageError(f"{labels}: its masks differ in size; all must have that of the image.")
         return paint(masks[0].shape, map(np.flatnonzero, masks))
-    ids = _read_plane(labels)
+    ids = read_seg(labels) if labels.suffix == ".npy" else _read_plane(labels)
     if ids.min() < 0:
         raise ImageError(f"{labels}: its smallest id is {ids.min()}; the background must be 0 and cells 1 or more.")
     return sequential(ids)

@@ -1,0 +1,136 @@
+"""What each output of a slide adds in wall time and peak memory, each in a process of its own.
+
+    python -m bench.speed.outputs --size 10000 [--seed 0] [--work FOLDER]
+
+The image and its labels are simulated (`train.simulate.slide`) and kept in the --work folder. "none" only reads both
+and measures the table of the cells; each output, and all of them together, are compared with it. The peak is that of
+the kernel (VmHWM, Linux only), with the packages that an output imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import tifffile
+
+from bench.record import RESULTS, Record, table, write_record
+from bench.resident import peak
+from bench.speed.slides import slide
+from flowmask.images.readers import open_image
+from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.labels import Labels
+from flowmask.labels.store import STRIP, pack
+from flowmask.labels.writers import write_strips
+from flowmask.outputs import KINDS, save_outputs
+from train.simulate.slide import slide_rows
+
+PIXEL_SIZE = 0.5
+"""Micrometres, so that the columns in micrometres are written too."""
+
+
+def in_order(shape: tuple[int, int], seed: int) -> Iterator[Labels]:
+    """Yield the label rows of a slide in strips, numbered as Flowmask does: in the order of the first pixels."""
+    renamed = np.zeros(1, np.int32)
+    count = 0
+    for _, labels in slide_rows(shape, seed, STRIP):
+        renamed = np.pad(renamed, (0, max(0, int(labels.max()) + 1 - len(renamed))))
+        present, first = np.unique(labels, return_index=True)
+        new = present[np.argsort(first)]
+        new = new[(new > 0) & (renamed[new] == 0)]
+        renamed[new] = np.arange(count + 1, count + 1 + len(new))
+        count += len(new)
+        yield renamed[labels]
+
+
+def label_file(work: Path, side: int, seed: int) -> Path:
+    """Return the path of the labels of a slide, an int32 TIFF in strips, written if it is missing."""
+    path = work / f"labels_{side}_{seed}.tif"
+    if not path.exists():
+        write_strips(path, (pack(rows, np.int32) for rows in in_order((side, side), seed)), (side, side), np.int32)
+    return path
+
+
+def strips(path: Path) -> Iterator[Labels]:
+    """Yield the rows of a label file, one strip at a time, as the engine reads them from its store."""
+    with tifffile.TiffFile(path) as file, open(path, "rb") as data:
+        page = file.pages.first
+        for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+            data.seek(offset)
+            yield np.frombuffer(bytearray(zlib.decompress(data.read(size))), np.int32).reshape(-1, page.imagewidth)
+
+
+def measure_here(names: list[str], image: Path, labels: Path) -> Record:
+    """Write the outputs and return seconds, peak memory of this process in MiB, size of the files in MB and cells."""
+    builder = CellTableBuilder()
+    for rows in strips(labels):
+        new = int(rows.max()) - len(builder.table())
+        builder.add_cells(*np.full((2, max(0, new)), 0.5))
+        builder.add_rows(rows)
+    cells = builder.table()
+    with TemporaryDirectory(dir=image.parent) as folder:
+        begun = time.perf_counter()
+        save_outputs(names, Path(folder, "a_label.tiff"), open_image(image), cells, PIXEL_SIZE, strips(labels), {})
+        seconds = time.perf_counter() - begun
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    return {"seconds": seconds, "peak_mb": peak(), "file_mb": size / 1e6, "cells": len(cells)}
+
+
+def measure(names: list[str], image: Path, labels: Path) -> Record:
+    """Return `measure_here` of a process of its own."""
+    words = [sys.executable, "-m", __spec__.name, "--only", ",".join(names), "--files", str(image), str(labels)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    figures: Record = json.loads(done.stdout)
+    return figures
+
+
+def measure_all(work: Path, side: int, seed: int) -> Record:
+    """Return the figures of each output of a slide, of none and of all."""
+    image, _ = slide(work, side, seed)
+    labels = label_file(work, side, seed)
+    measure(["overlay", "table", "geojson"], image, labels)  # Numba compiles in a machine's first run
+    runs = {"none": [], **{name: [name] for name in KINDS}, "all": [*KINDS]}
+    return {"side": side, "seed": seed, "outputs": {name: measure(some, image, labels) for name, some in runs.items()}}
+
+
+def text(record: Record) -> str:
+    """Return the table of a record as Markdown: what each output adds to none."""
+    found = record["outputs"]
+    none = found["none"]
+    rows = [
+        [name, f"{one['seconds'] - none['seconds']:.1f}", f"{one['peak_mb'] - none['peak_mb']:.0f}",
+         f"{one['file_mb']:.1f}"]
+        for name, one in found.items() if name != "none"
+    ]  # fmt: skip
+    about = f"{record['side']:,} x {record['side']:,} px, {none['cells']:,} cells; none of them: "
+    about += f"{none['seconds']:.1f} s, {none['peak_mb']:.0f} MiB"
+    return f"{about}\n\n{table(['output', 'seconds more', 'peak more, MiB', 'files, MB'], rows)}"
+
+
+def main() -> None:
+    """Measure, print the table and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=10_000, help="side of the slide in px")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=RESULTS / "slides", help="folder of the slide and its labels")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--files", type=Path, nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.files:
+        print(json.dumps(measure_here([name for name in args.only.split(",") if name], *args.files)))
+        return
+    record = measure_all(args.work.resolve(), args.size, args.seed)
+    print(text(record))
+    print(write_record("outputs", record))
+
+
+if __name__ == "__main__":
+    main()

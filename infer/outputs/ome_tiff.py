@@ -1,0 +1,115 @@
+"""Labels as OME-TIFF: pixel size and names as Bio-Formats reads them, tiles, and a pyramid if the image is large."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import imagecodecs
+import numpy as np
+
+from ..images.memmap import Pixels
+from ..labels.labels import Labels
+from ..labels.store import Integers, Width
+from ..labels.writers import UM_PER_CM
+from ..system.atomic_write import atomic_write
+from ..version import __version__
+from .cells import Cell
+from .pyramid import TILE, Pyramid, label_type
+from .subject import Subject
+
+ENDING = "_labels.ome.tif"
+LEVEL = 4
+"""Compression level of libdeflate, which takes half the time of zlib for labels and makes them smaller."""
+PROGRAM = f"Flowmask {__version__}"
+
+
+class OmeTiff:
+    """Compresses the tiles of all levels into temporary files: in TIFF one level follows the other."""
+
+    def __init__(self, subject: Subject, levels: list[BinaryIO], pyramid: Pyramid, dtype: Width) -> None:
+        """levels: an empty file for each level."""
+        self._subject, self._levels, self._pyramid = subject, levels, pyramid
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._sizes: list[list[int]] = [[] for _ in levels]
+        """Bytes of each tile."""
+        self._digest = hashlib.sha256(subject.name.encode())
+
+    def rows(self, labels: Labels, pixels: Pixels) -> None:
+        """Add some rows: labels (n, X) int32; the pixels are not used."""
+        for level, _, band in self._pyramid.rows(labels):
+            for left in range(0, band.shape[1], TILE):
+                self._add(level, band[:, left : left + TILE])
+
+    def cell(self, cell: Cell) -> None:
+        """Do nothing: the label image is made from the labels."""
+
+    def _add(self, level: int, labels: Integers) -> None:
+        """Compress the next tile of a level; what lies outside the image is background."""
+        tile = np.zeros((TILE, TILE), self._dtype)
+        tile[: labels.shape[0], : labels.shape[1]] = labels
+        packed = imagecodecs.deflate_encode(tile.tobytes(), LEVEL)
+        self._digest.update(packed)
+        self._levels[level].write(packed)
+        self._sizes[level].append(len(packed))
+
+    def write(self, path: Path) -> None:
+        """Write the file after all rows were added."""
+        import tifffile
+
+        height, width = self._subject.shape
+        big = height * width * self._dtype.itemsize > 2**31
+        size = self._subject.pixel_size_um
+        shapes = self._pyramid.shapes
+        with tifffile.TiffWriter(path, bigtiff=big, byteorder="<", ome=True) as file:
+            for level, shape in enumerate(shapes):
+                per_cm = UM_PER_CM / size / 2**level if size else None
+                file.write(
+                    self._tiles(level),
+                    shape=shape,
+                    dtype=self._dtype,
+                    tile=(TILE, TILE),
+                    compression="zlib",
+                    photometric="minisblack",
+                    software=PROGRAM,
+                    resolution=(per_cm, per_cm) if per_cm else None,
+                    resolutionunit="CENTIMETER" if per_cm else None,
+                    subifds=0 if level else len(shapes) - 1,
+                    subfiletype=1 if level else 0,
+                    metadata=None if level else self._metadata(),
+                )
+
+    def _tiles(self, level: int) -> Iterator[bytes]:
+        self._levels[level].seek(0)
+        for size in self._sizes[level]:
+            yield self._levels[level].read(size)
+
+    def _metadata(self) -> dict[str, Any]:
+        """Return what tifffile writes as OME-XML. The UUID is made from the labels: the same labels, the same file."""
+        size = self._subject.pixel_size_um
+        sizes = {f"PhysicalSize{axis}": size for axis in "XY"} | {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+        return {
+            "axes": "YX",
+            "Name": self._subject.name,
+            "Channel": {"Name": "cells"},
+            "Creator": PROGRAM,
+            "UUID": str(UUID(bytes=self._digest.digest()[:16], version=5)),
+            **(sizes if size else {}),
+        }
+
+
+@contextmanager
+def write_ome_tiff(path: Path, subject: Subject) -> Iterator[OmeTiff]:
+    """Write labels as OME-TIFF of uint16, or of int32 above 65,535 cells. Raises OutputError if that fails."""
+    dtype = label_type(len(subject.cells))
+    pyramid = Pyramid(subject.shape, dtype)
+    with atomic_write(path) as partial, ExitStack() as files:
+        levels: list[BinaryIO] = [files.enter_context(TemporaryFile(dir=path.parent)) for _ in pyramid.shapes]
+        writer = OmeTiff(subject, levels, pyramid, dtype)
+        yield writer
+        writer.write(partial)

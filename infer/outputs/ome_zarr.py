@@ -1,0 +1,94 @@
+"""Labels as OME-Zarr 0.5, with a pyramid if the image is large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..images.memmap import Pixels
+from ..labels.labels import Labels
+from ..system.atomic_write import atomic_folder
+from .cells import Cell
+from .pyramid import TILE, Pyramid, label_type
+from .subject import Subject
+
+ENDING = "_labels.ome.zarr"
+NAME = "cells"
+"""The label image's name in the group ``labels``."""
+VERSION = "0.5"
+
+
+class OmeZarr:
+    """Writes the bands of each level to its array."""
+
+    def __init__(self, arrays: list[Any], pyramid: Pyramid) -> None:
+        """arrays: a Zarr array for each level."""
+        self._arrays, self._pyramid = arrays, pyramid
+
+    def rows(self, labels: Labels, pixels: Pixels) -> None:
+        """Add some rows: labels (n, X) int32; the pixels are not used."""
+        for level, top, band in self._pyramid.rows(labels):
+            self._arrays[level][top : top + len(band)] = band
+
+    def cell(self, cell: Cell) -> None:
+        """Do nothing: the label image is made from the labels."""
+
+
+@contextmanager
+def write_ome_zarr(path: Path, subject: Subject) -> Iterator[OmeZarr]:
+    """Write labels as a folder in the format OME-Zarr 0.5 with the package zarr. Raises OutputError if that fails.
+
+    The label image is ``labels/cells`` in it, as in the OME-Zarr of an image, so that it can be moved into one.
+    """
+    import zarr
+
+    dtype = label_type(len(subject.cells))
+    pyramid = Pyramid(subject.shape, dtype)
+    with atomic_folder(path) as partial:
+        zarr.create_group(partial, zarr_format=3, attributes=_ome())
+        zarr.create_group(partial / "labels", zarr_format=3, attributes=_ome(labels=[NAME]))
+        levels = len(pyramid.shapes)
+        group = zarr.create_group(
+            partial / "labels" / NAME,
+            zarr_format=3,
+            attributes=_ome(**label_metadata(subject.name, levels, subject.pixel_size_um)),
+        )
+        arrays = [
+            group.create_array(
+                str(level),
+                shape=shape,
+                chunks=(TILE, TILE),
+                dtype=dtype,
+                fill_value=0,
+                dimension_names=("y", "x"),
+            )
+            for level, shape in enumerate(pyramid.shapes)
+        ]
+        yield OmeZarr(arrays, pyramid)
+
+
+def label_metadata(name: str, levels: int, pixel_size_um: float | None) -> dict[str, Any]:
+    """Return the metadata of a label image, as https://ngff.openmicroscopy.org/0.5 defines them.
+
+    Positions are those of the pixels that a level has, so a level has a scale and no translation.
+
+    >>> metadata = label_metadata("a", 2, 0.5)
+    >>> [level["coordinateTransformations"] for level in metadata["multiscales"][0]["datasets"]]
+    [[{'type': 'scale', 'scale': [0.5, 0.5]}], [{'type': 'scale', 'scale': [1.0, 1.0]}]]
+    """
+    unit = {"unit": "micrometer"} if pixel_size_um else {}
+    size = pixel_size_um or 1.0
+    scales = [{"type": "scale", "scale": [size * 2**level] * 2} for level in range(levels)]
+    multiscale = {
+        "name": name,
+        "axes": [{"name": axis, "type": "space", **unit} for axis in "yx"],
+        "datasets": [{"path": str(level), "coordinateTransformations": [scale]} for level, scale in enumerate(scales)],
+        "type": "nearest",
+    }
+    return {"image-label": {"source": {"image": "../../"}}, "multiscales": [multiscale]}
+
+
+def _ome(**content: Any) -> dict[str, Any]:
+    return {"ome": {"version": VERSION, **content}}

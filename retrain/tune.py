@@ -1,0 +1,99 @@
+"""Fine-tune a flow network on a few images: the decoder learns, the encoder and all batch-norm statistics stay.
+
+The style comes from the encoder. Estimates of diameters therefore start from the same regression as before, and the
+training takes less time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from flowmask.errors import SettingsError
+from retrain.progress import bar
+from train.data.batches import batch_maker, in_advance
+from train.data.prepared import SIMULATED, Prepared
+from train.families import FamilyNetwork, find_architecture, find_family
+from train.families.flow.targets import flow_target
+from train.optimise import make_optimiser
+from train.recipes.small import RECIPE, STAINS
+
+STEPS = 200
+NEW_SHARE = 0.5
+"""Part of the crops that comes from the user's images; the others are simulated."""
+STAGE = replace(
+    RECIPE.stages[-1],
+    name="tune",
+    steps=STEPS,
+    rate=1e-3,
+    warm_up=0.05,
+    cool_down=0.6,
+    shares={},
+    seed=5,
+    # The user's images are all of one kind, so they are changed less than the images of many laboratories.
+    augmentation=replace(
+        STAINS,
+        scale=(0.7, 1.5),
+        shuffle=0.3,
+        invert=0.1,
+        misfit=0.05,
+        specks=0.05,
+        jpeg=0.1,
+        dim=0.1,
+        holes=0.1,
+        mix=0.2,
+        empty=0.05,
+    ),
+)
+"""The values of the training; the start and the split of this record are not used."""
+
+
+def tune(
+    network: FamilyNetwork, images: Sequence[Prepared], mean_diameter: float, steps: int = STEPS, device: str = "cpu"
+) -> None:
+    """Train the network in place and leave it in evaluation mode on the CPU.
+
+    images: those of the user, and simulated ones. mean_diameter: of the network, in px. On the CPU the weights are
+    reproducible with the same number of threads on the same kind of processor. Raises SettingsError if the loss becomes
+    infinite.
+    """
+    stage = replace(STAGE, steps=steps, simulated_share=simulated_share(images, STAGE.source_limit))
+    prefix = find_architecture(network.family, network.architecture).encoder
+    loss = find_family(network.family).loss
+    network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(prefix))
+    optimiser, schedule = make_optimiser(network, prefix, stage)
+    batches = in_advance(batch_maker(images, stage, mean_diameter, flow_target), 0, steps)
+    for crops, target in bar(batches, "training", "step", steps):
+        maps = network(crops.to(device, memory_format=torch.channels_last))[0]
+        cost = loss(maps, target.to(device))
+        if not cost.isfinite():
+            raise SettingsError("the training diverged: its loss is not finite; check that no image is damaged.")
+        optimiser.zero_grad()
+        cost.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), stage.clip or torch.inf)
+        optimiser.step()
+        schedule.step()
+    network.cpu()
+
+
+def simulated_share(images: Sequence[Prepared], source_limit: int) -> float:
+    """Return the factor on the weights of simulated images with which `NEW_SHARE` of the crops are not simulated.
+
+    >>> blank = np.zeros((1, 1, 1), np.float16)
+    >>> images = [Prepared(name, blank, np.zeros((1, 1), np.int32), blank, 0.0) for name in ("a", *4 * ["simulated b"])]
+    >>> simulated_share(images, 80)  # weights are square roots of numbers: 1 for a, and 2 for b, which becomes 1
+    0.5
+    """
+    counts: dict[str, int] = {}
+    for image in images:
+        counts[image.source] = counts.get(image.source, 0) + 1
+    weights = {source: float(np.sqrt(min(count, source_limit))) for source, count in counts.items()}
+    simulated = sum(weight for source, weight in weights.items() if source.startswith(SIMULATED))
+    new = sum(weights.values()) - simulated
+    return new / simulated * (1 - NEW_SHARE) / NEW_SHARE if simulated else 1.0

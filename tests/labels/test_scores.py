@@ -1,0 +1,79 @@
+"""`flowmask score`: the challenge's F1, LIVECell's AP and AFNR, a line for each image and the mean."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from flowmask.cli import flowmask
+from flowmask.labels.metrics import average_precision, f1_challenge, false_negative_ratio, ranked
+from flowmask.labels.scores import score
+from train.simulate import simulate
+
+
+def worse(labels):
+    """The labels with every third cell missing and every second one cut."""
+    cut = labels.copy()
+    cut[labels % 3 == 0] = 0
+    rows = np.arange(len(labels))[:, None]
+    cut[(labels % 2 == 0) & (rows % 4 == 0)] = 0
+    return cut
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        truth = simulate("fluorescence_nuclei", (200, 220), seed, 20).labels
+        for folder, labels in (("truth", truth), ("found", worse(truth))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / folder / f"{name}_label.tiff", labels)
+    return tmp_path / "found", tmp_path / "truth"
+
+
+def lines(capsys):
+    return [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_line_for_each_image_and_the_mean(folders, capsys):
+    assert flowmask(["score", *map(str, folders)]) == 0
+    header, *rows, mean = lines(capsys)
+    assert header == ["image", "F1", "AP", "AFNR", "true", "predicted"]
+    assert [row[0] for row in rows] == ["a_label.tiff", "b_label.tiff"]
+    for row in rows:
+        found, truth = (tifffile.imread(folder / row[0]) for folder in folders)
+        cells = [ranked(truth, found, np.ones(len(np.unique(found)) - 1))]
+        expected = f1_challenge(truth, found), average_precision(cells), false_negative_ratio(cells)
+        assert row[1:4] == [f"{value:.4f}" for value in expected]
+        assert 0.3 < expected[0] < 1
+        assert 0.1 < expected[1] < 0.9
+    for column in (1, 2, 3):
+        assert float(mean[column]) == pytest.approx(np.mean([float(row[column]) for row in rows]), abs=1e-4)
+
+
+def test_an_image_without_true_cells_has_no_ap_and_does_not_count_in_its_mean(folders, capsys):
+    empty = np.zeros((40, 50), np.uint16)
+    for folder in folders:
+        tifffile.imwrite(folder / "c_label.tiff", empty)
+    assert flowmask(["score", *map(str, folders)]) == 0
+    _, one, two, three, mean = lines(capsys)
+    assert three[1:] == ["0.0000", "", "", "0", "0"]
+    assert float(mean[2]) == pytest.approx((float(one[2]) + float(two[2])) / 2, abs=1e-4)
+    assert float(mean[1]) == pytest.approx((float(one[1]) + float(two[1])) / 3, abs=1e-4)
+
+
+def test_a_missing_label_file_is_named_and_the_others_are_scored(folders, capsys):
+    (folders[0] / "b_label.tiff").unlink()
+    assert flowmask(["score", *map(str, folders)]) == 1
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["image", "a_label.tiff"]
+    assert "b_label.tiff" in err
+
+
+def test_a_large_image_is_scored_in_patches():
+    """Memory for all pairs of cells of a slide would be tens of gigabytes."""
+    truth = np.zeros((5100, 5100), np.int32)
+    spots = [(y, x) for y in range(20, 5000, 100) for x in range(20, 5000, 100)]
+    for number, (y, x) in enumerate(spots, 1):
+        truth[y : y + 9, x : x + 9] = number
+    found = score("a", truth, np.where(truth % 2, truth, 0))
+    assert (found.f1, found.true, found.predicted) == (pytest.approx(2 / 3), 2500, 1250)
+    assert found.afnr == pytest.approx(0.5)

@@ -1,0 +1,199 @@
+"""`flowmask train`: which images are held back, what is refused before the work, and a whole run of a few steps."""
+
+import numpy as np
+import pytest
+import tifffile
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+import flowmask  # noqa: E402
+from flowmask.cli import build_commands  # noqa: E402
+from flowmask.cli import flowmask as command  # noqa: E402
+from flowmask.errors import ImageError, InputError, SettingsError  # noqa: E402
+from retrain import images as own_images  # noqa: E402
+from retrain.images import Labelled, hold_back, read_pairs  # noqa: E402
+from retrain.start import start_file  # noqa: E402
+from retrain.tune import STEPS  # noqa: E402
+from train.checkpoint import load, save  # noqa: E402
+from train.data.readers import Item  # noqa: E402
+from train.families.flow.network import FlowNetwork  # noqa: E402
+from train.simulate import simulate  # noqa: E402
+
+pytestmark = pytest.mark.torch
+CELLS = np.eye(30, dtype=np.uint16)
+
+
+def labelled(count, empty=()):
+    return [
+        Labelled(Item(own_images.Path(f"{n}.tif"), None, "lab"), None, CELLS * (n not in empty)) for n in range(count)
+    ]
+
+
+def numbers(images):
+    return [int(one.item.image.stem) for one in images]
+
+
+@pytest.mark.parametrize(
+    ("count", "asked", "empty", "held"),
+    [
+        (10, None, (), [2, 7]),
+        (3, None, (), [1]),
+        (2, None, (), [1]),
+        (10, 3, (), [1, 5, 8]),
+        (5, 1, (2,), [3]),
+    ],
+)
+def test_images_are_held_back_evenly_and_all_others_are_trained_on(count, asked, empty, held):
+    training, back = hold_back(labelled(count, empty), asked)
+    assert numbers(back) == held
+    assert numbers(training) == [n for n in range(count) if n not in held]
+
+
+@pytest.mark.parametrize(("count", "asked", "empty"), [(1, None, ()), (4, 4, ()), (3, 1, (0, 1))])
+def test_an_image_with_cells_must_remain(count, asked, empty):
+    with pytest.raises(SettingsError, match="none is left to train on; label more images"):
+        hold_back(labelled(count, empty), asked)
+
+
+def write(folder, count=3, size=64):
+    for seed in range(count):
+        sample = simulate("fluorescence_nuclei", (size, size), seed, 20)
+        folder.mkdir(exist_ok=True)
+        tifffile.imwrite(folder / f"{seed}.tif", sample.image)
+        tifffile.imwrite(folder / f"{seed}_label.tif", sample.labels.astype(np.uint16))
+    return folder
+
+
+def test_labels_without_any_cell_are_refused(tmp_path):
+    write(tmp_path / "a")
+    for seed in range(3):
+        tifffile.imwrite(tmp_path / "a" / f"{seed}_label.tif", np.zeros((64, 64), np.uint16))
+    with pytest.raises(InputError, match="none of the 3 label files has a cell"):
+        read_pairs([tmp_path / "a"])
+
+
+def test_a_mask_in_which_all_cells_have_one_number_is_refused(tmp_path):
+    write(tmp_path / "a")
+    mask = np.zeros((64, 64), np.uint8)
+    mask[3:20, 3:20] = mask[30:50, 30:50] = 255
+    tifffile.imwrite(tmp_path / "a" / "1_label.tif", mask)
+    with pytest.raises(ImageError, match="1_label.tif: its 2 separate objects have the same number"):
+        read_pairs([tmp_path / "a"])
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [("large", "no network of this name can be trained"), ("a.onnx", "an ONNX file cannot be trained; give the .pt")],
+)
+def test_networks_that_cannot_be_trained(start, message):
+    with pytest.raises(SettingsError, match=message):
+        start_file(start)
+
+
+def one_sentence(capsys):
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("absent", "-o", "a.onnx"), "absent: there is no such folder"),
+        (("in", "-o", "a.pt"), "give a name that ends in .onnx"),
+        (("in", "-o", "there.onnx"), "there.onnx exists; choose another name"),
+        (("in", "-o", "there.onnx/a.onnx"), "there.onnx: no file can be written there"),
+        (("in", "-o", "a.onnx", "--steps", "0"), "0 steps are no training"),
+        (("in", "-o", "a.onnx", "--held-out", "0"), "hold back at least one image"),
+        (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "not both"),
+        (("in", "-o", "a.onnx", "--held-out", "3"), "none is left to train on"),
+        (("in", "-o", "a.onnx", "--start", "absent.pt"), "absent.pt: the checkpoint cannot be opened"),
+    ],
+)
+def test_what_stops_the_training_is_one_sentence_and_leaves_no_file(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in")
+    (tmp_path / "there.onnx").write_bytes(b"")
+    assert command(["train", *words]) == 2
+    assert message in one_sentence(capsys)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "there.onnx"]
+
+
+def test_a_missing_package_is_named_and_how_to_install_it(monkeypatch, capsys):
+    def absent(name):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("flowmask.training.importlib.import_module", absent)
+    assert command(["train", "in", "-o", "a.onnx"]) == 2
+    assert one_sentence(capsys) == (
+        'error: the training needs the package torch; install it with pip install "flowmask[train]".'
+    )
+
+
+def test_the_help_states_the_steps_that_are_used():
+    parser = build_commands()._subparsers._group_actions[0].choices["train"]
+    assert f"steps of the training (default {STEPS})" in parser.format_help()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A checkpoint of a small network with random weights, as `python -m train` writes it last."""
+    torch.manual_seed(0)
+    network = FlowNetwork(3, (4, 4, 8, 8)).eval()
+    about = {"channels": "rgb", "mean_diameter": 20.0, "train_diameter": 20.0, "licence": "CC0", "data": "nothing"}
+    layers = [(torch.zeros(2, 8), torch.zeros(2)), (torch.zeros(1, 2), torch.full((1,), 3.0))]
+    save(tmp_path / "start.pt", network, about=about, size={"layers": layers, "style": torch.zeros(8)})
+    return tmp_path / "start.pt"
+
+
+@pytest.mark.slow
+def test_a_whole_run(tmp_path, monkeypatch, capsys, start):
+    monkeypatch.setattr(own_images, "MODALITIES", ("rods",))
+    monkeypatch.setattr(own_images, "REPLAY", 1)
+    write(tmp_path / "corrected", 3)
+    tifffile.imwrite(tmp_path / "corrected" / "extra.tif", np.zeros((9, 9), np.uint8))
+    output = tmp_path / "out" / "mine.onnx"
+    words = [
+        tmp_path / "corrected",
+        "-o",
+        output,
+        "--start",
+        start,
+        "--steps",
+        2,
+        "--licence",
+        "CC0",
+        "--device",
+        "cpu",
+    ]
+    assert command(["train", *map(str, words)]) == 0
+    assert sorted(path.name for path in output.parent.iterdir()) == ["mine.onnx", "mine.pt", "mine.txt"]
+    said, bars = capsys.readouterr()
+    assert "held back to score the network: 1.tif" in said
+    assert "not used, because they have no label file: extra.tif" in said
+    for phase in ("reading", "simulating", "scoring before", "training", "scoring after"):
+        assert phase in bars
+    contract = flowmask.load_network(output).contract
+    assert contract.sized
+    assert "fine-tuned on 2 images of corrected" in contract.data
+    card = output.with_suffix(".txt").read_text()
+    for words in ("0.tif: ", "held-back image", "2 steps of 8 crops", "1 simulated images", contract.licence):
+        assert words in card
+    before, after = (load(path)[0].state_dict() for path in (start, output.with_suffix(".pt")))
+    changed = {name for name, value in before.items() if not torch.equal(value.half(), after[name].half())}
+    assert any(name.startswith("up.") for name in changed)
+    assert not [name for name in changed if name.startswith("down.") or "running" in name]
+    again = ["--start", output.with_suffix(".pt"), "--steps", 1, "--device", "cpu"]
+    words = [tmp_path / "corrected", "-o", output.with_name("more.onnx"), *again]
+    assert command(["train", *map(str, words)]) == 0
+
+
+def test_the_simulated_images_are_the_same_at_every_call(monkeypatch):
+    from train.families.base import no_field
+
+    monkeypatch.setattr(own_images, "MODALITIES", ("rods", "phase"))
+    monkeypatch.setattr(own_images, "REPLAY", 3)
+    one, two = (own_images.replay("rgb", no_field) for _ in range(2))
+    assert [image.source for image in one] == ["simulated rods", "simulated phase", "simulated rods"]
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
