@@ -22,10 +22,10 @@ Queue = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 def _before(levels: Map, pixels: npt.NDArray[np.int64], a: int, b: int) -> bool:
     """Return whether entry a of the heap is flooded before entry b: the higher level, then the lower age and pixel."""
     if levels[a] != levels[b]:
-        return levels[a] > levels[b]
+        return bool(levels[a] > levels[b])
     if pixels[a, 0] != pixels[b, 0]:
-        return pixels[a, 0] < pixels[b, 0]
-    return pixels[a, 1] < pixels[b, 1]
+        return bool(pixels[a, 0] < pixels[b, 0])
+    return bool(pixels[a, 1] < pixels[b, 1])
 
 
 @part
@@ -53,7 +53,7 @@ def _push(levels: Map, pixels: npt.NDArray[np.int64], size: int, level: np.float
 @part
 def _pop(levels: Map, pixels: npt.NDArray[np.int64], size: int) -> int:
     """Remove the first of ``size`` entries of the heap and return its pixel."""
-    pixel = pixels[0, 1]
+    pixel: int = pixels[0, 1]
     size -= 1
     levels[0], pixels[0, 0], pixels[0, 1] = levels[size], pixels[size, 0], pixels[size, 1]
     at = 0
