@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ def panoptic_like(labels: Labels, seed: int = 0) -> Maps:
     maps = np.concatenate([inner_distance(labels, 1.0, False)[None], pixelwise(labels)])
     smooth = np.stack([cv2.GaussianBlur(channel, (0, 0), 1.5) for channel in maps])
     noise = NOISE * np.random.default_rng(seed).standard_normal(smooth.shape, np.float32)
-    return np.clip(smooth + noise * (smooth > 0.01), 0, 1)
+    return np.asarray(np.clip(smooth + noise * (smooth > 0.01), 0, 1), np.float32)
 
 
 def repeated(template: Maps, height: int) -> Iterator[Maps]:
@@ -58,7 +59,8 @@ def flow(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:
 
 def watershed(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:
     """Yield the labels of the watershed family."""
-    return watershed_rows(parts, SimpleNamespace(shape=shape, network_shape=shape, options=Segmentation()))
+    plan: Any = SimpleNamespace(shape=shape, network_shape=shape, options=Segmentation())
+    return watershed_rows(parts, plan)
 
 
 def published(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:

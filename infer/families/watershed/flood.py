@@ -101,7 +101,7 @@ def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np
     >>> interior = np.array([[0.9, 0.8, 0.5, 0.7, 0.8, 0.9], [0, 0, 0, 0, 0, 0.6]], np.float32)
     >>> flood(interior, labels, 0.4, SIDES)
     >>> labels
-    array([[1, 1, 2, 2, 2, 2],
+    array([[1, 1, 1, 2, 2, 2],
            [0, 0, 0, 0, 0, 2]], dtype=int32)
     """
     height, width = interior.shape

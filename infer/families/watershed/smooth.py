@@ -16,7 +16,7 @@ def gaussian_weights() -> npt.NDArray[np.float64]:
     """Return the weights (2 * `RADIUS` + 1,) float64 of the filter; their sum is 1.
 
     >>> weights = gaussian_weights()
-    >>> len(weights), round(weights[8], 4)
+    >>> len(weights), round(float(weights[8]), 4)
     (17, 0.1995)
     """
     weights = np.exp(-0.5 / SIGMA**2 * np.arange(-RADIUS, RADIUS + 1) ** 2)
