@@ -79,7 +79,7 @@ def test_image(contract: Contract) -> Tensor:
 def normalised(image: Tensor, contract: Contract) -> Tensor:
     """Return an image (1, C, Y, X) whose percentiles in each channel are 0 and 1, as by the format's scale_range."""
     low, high = np.percentile(image, contract.percentiles, axis=(2, 3), keepdims=True)
-    return ((image - low) / (high - low + EPSILON)).astype(np.float32)
+    return np.asarray((image - low) / (high - low + EPSILON), np.float32)
 
 
 def description(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .api import open_frames as open_frames
     from .api import segment as segment
     from .api import segment_rows as segment_rows
-    from .labels.cells import CellTable as CellTable
+    from .labels.cell_table import CellTable as CellTable
     from .labels.verdict import Verdict as Verdict
     from .options import Output as Output
     from .options import Runtime as Runtime
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .pipeline import Result as Result
 
 _MODULES = {
-    "CellTable": "labels.cells",
+    "CellTable": "labels.cell_table",
     "Output": "options",
     "Result": "pipeline",
     "Runtime": "options",

@@ -15,7 +15,7 @@ from .families import open_network
 from .images.image import Image, as_image
 from .images.readers import open_frames as _open_frames
 from .images.readers import open_image
-from .labels.cells import CellTableBuilder
+from .labels.cell_table import CellTableBuilder
 from .labels.labels import Labels
 from .network.mean import MeanNetwork
 from .network.registry import find_networks
@@ -63,8 +63,8 @@ def segment(
     fraction of the image, 0 to 1, from time to time, perhaps in another thread. To cancel the work, raise
     `flowmask.Cancelled` in it: the threads end, and the error is raised here. The same holds for every other exception.
 
-    The result has ``labels`` (Y, X) int32 with 0 for background, the ``diameter`` in px, the
-    table ``cells`` with place, size and quality of each cell (`flowmask.labels.cells.CellTable`), and a ``verdict``.
+    The result has ``labels`` (Y, X) int32 with 0 for background, the ``diameter`` in px, the table ``cells`` with
+    place, size and quality of each cell (`flowmask.labels.cell_table.CellTable`), and a ``verdict``.
     A network from `load_network` keeps its device, GPU memory and threads; the device and GPU memory of ``runtime`` are
     then ignored, and its threads apply only to the other steps. Raises ImageError, NetworkError, SettingsError or
     RunError, which are all subclasses of FlowmaskError.

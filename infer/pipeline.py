@@ -11,7 +11,7 @@ from .budget import needed_memory, planned_batch
 from .errors import RunError
 from .families import check_options, family_of
 from .images.image import Image
-from .labels.cells import CellTable, CellTableBuilder
+from .labels.cell_table import CellTable, CellTableBuilder
 from .labels.labels import Labels
 from .labels.verdict import Verdict, judge
 from .map_cache import MapCache

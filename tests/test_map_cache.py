@@ -8,7 +8,7 @@ import pytest
 
 from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.paths import maps_path
 from flowmask.labels.provenance import labels_origin, maps_origin
 from flowmask.map_cache import MapCache, discard

@@ -27,7 +27,7 @@ from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.families import family_of
 from flowmask.images.image import Image
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
 from flowmask.network.registry import default_network

@@ -30,7 +30,7 @@ from bench.quality.spoilt import Case, cases, spoilt
 from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.images.image import as_image
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.metrics import f1_challenge
 from flowmask.labels.verdict import (
     CHECK,

@@ -26,7 +26,7 @@ from bench.record import RESULTS, Record, table, write_record
 from bench.resident import peak
 from bench.speed.slides import slide
 from flowmask.images.readers import open_image
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.labels import Labels
 from flowmask.labels.store import STRIP, pack
 from flowmask.labels.writers import write_strips

@@ -41,7 +41,7 @@ from flowmask.api import load_network, segment
 from flowmask.families import family_of
 from flowmask.images.image import Image
 from flowmask.images.readers import open_image
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
 from flowmask.network.registry import default_network

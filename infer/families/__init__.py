@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import NetworkError, SettingsError
 from ..images.image import Image
-from ..labels.cells import CellTableBuilder
+from ..labels.cell_table import CellTableBuilder
 from ..labels.labels import Labels
 from ..network.contract import Contract
 from ..network.mean import MeanNetwork

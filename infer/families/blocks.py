@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..labels.cells import CellTableBuilder
+from ..labels.cell_table import CellTableBuilder
 from ..labels.labels import Labels
 from ..tiles.plan import ImagePlan
 from ..tiles.rescale import positions

@@ -122,8 +122,9 @@ def _read(path: Path) -> tuple[Provenance | None, np.dtype[np.generic] | None]:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-            values = json.loads(page.description)
-            provenance = Provenance(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()})
+            values: dict[str, Any] = json.loads(page.description)
+            lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+            provenance = Provenance(**{**values, **lists})
             return (provenance, page.dtype) if max(ends) <= file.filehandle.size else (None, None)
     except Exception:  # any user file may be here, with any damage; then it is not a finished label file
         return None, None

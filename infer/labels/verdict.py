@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tiles.plan import ImagePlan
-from .cells import CellTable
+from .cell_table import CellTable
 
 GOOD, CHECK, POOR = "good", "check", "poor"
 """The levels of a verdict."""
@@ -119,7 +119,7 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
     """Return the evidence about an image from the complete table of its cells and its plan.
 
     >>> from types import SimpleNamespace
-    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> from flowmask.labels.cell_table import CellTableBuilder
     >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.array([[10.0, 90.0]]))
     >>> found = evidence(CellTableBuilder().table(), plan)
     >>> found.cells, found.contrast
@@ -148,7 +148,7 @@ def judge(cells: CellTable, plan: ImagePlan) -> Verdict:
     """Return the verdict on an image from the complete table of its cells and its plan.
 
     >>> from types import SimpleNamespace
-    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> from flowmask.labels.cell_table import CellTableBuilder
     >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.array([[10.0, 90.0]]))
     >>> judge(CellTableBuilder().table(), plan)
     Verdict(level='check', reasons=('no cells were found',))

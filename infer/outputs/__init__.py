@@ -18,12 +18,12 @@ import numpy.typing as npt
 from ..errors import SettingsError
 from ..images.image import Image
 from ..images.memmap import Pixels
-from ..labels.cells import CellTable
+from ..labels.cell_table import CellTable
 from ..labels.labels import Labels
 from ..labels.paths import LABEL_SUFFIX
 from ..options import named
 from . import h5ad, ome_tiff, ome_zarr, parquet, table
-from .cells import Cell, complete_cells
+from .complete_cells import Cell, complete_cells
 from .geojson import geojson_name, write_geojson
 from .measurements import Measurements
 from .overlay import display_ranges, write_overlay
@@ -144,7 +144,7 @@ def save_outputs(
 
     >>> from tempfile import TemporaryDirectory
     >>> from flowmask.images.image import as_image
-    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> from flowmask.labels.cell_table import CellTableBuilder
     >>> empty, labels = CellTableBuilder().table(), np.zeros((4, 5), np.int32)
     >>> with TemporaryDirectory() as folder:
     ...     (path,) = save_outputs(["table"], Path(folder, "a_label.tiff"), as_image(labels), empty, None, [labels], {})
@@ -169,7 +169,7 @@ def write_outputs(
 
     >>> from tempfile import TemporaryDirectory
     >>> from flowmask.images.image import as_image
-    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> from flowmask.labels.cell_table import CellTableBuilder
     >>> labels = np.array([[0, 1, 1]], np.int32)
     >>> builder = CellTableBuilder()
     >>> builder.add_cells([0.9], [0.1])

@@ -13,7 +13,7 @@ from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..labels.outlines import Points, simplified
 from ..system.atomic_write import atomic_write
-from .cells import Cell
+from .complete_cells import Cell
 from .subject import Subject
 
 COMPRESSED = 20_000

@@ -12,7 +12,7 @@ from ..images.memmap import Pixels
 from ..labels.intensity import add_pixels, no_pixels, summary
 from ..labels.labels import Labels
 from ..labels.shape import COLUMNS, eccentricity, orientation
-from .cells import Cell
+from .complete_cells import Cell
 from .subject import Subject
 
 Values = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ def measurements(subject: Subject, shapes: Values, intensities: Sequence[Values]
     shapes: (cells, 8), the values `flowmask.labels.shape.COLUMNS`. intensities: for each channel (cells, 4), see
     `INTENSITIES`. Lengths are in px; area_um2 is there if the pixel size is known.
 
-    >>> from flowmask.labels.cells import CellTableBuilder
+    >>> from flowmask.labels.cell_table import CellTableBuilder
     >>> builder = CellTableBuilder()
     >>> builder.add_cells([0.9], [0.1])
     >>> builder.add_rows(np.pad(np.ones((2, 2), np.int32), 3))

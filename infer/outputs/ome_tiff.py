@@ -19,7 +19,7 @@ from ..labels.store import Integers, Width
 from ..labels.writers import UM_PER_CM
 from ..system.atomic_write import atomic_write
 from ..version import __version__
-from .cells import Cell
+from .complete_cells import Cell
 from .pyramid import TILE, Pyramid, label_type
 from .subject import Subject
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..system.atomic_write import atomic_folder
-from .cells import Cell
+from .complete_cells import Cell
 from .pyramid import TILE, Pyramid, label_type
 from .subject import Subject
 

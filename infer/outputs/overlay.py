@@ -16,7 +16,7 @@ from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..system.atomic_write import atomic_write
 from ..tiles.normalise import IntensityRanges, intensity_ranges
-from .cells import Cell
+from .complete_cells import Cell
 from .subject import Subject
 
 PERCENTILES = (0.5, 99.8)

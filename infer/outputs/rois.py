@@ -13,7 +13,7 @@ import numpy as np
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..system.atomic_write import atomic_write
-from .cells import Cell
+from .complete_cells import Cell
 from .subject import Subject
 
 TIME = (1980, 1, 1, 0, 0, 0)

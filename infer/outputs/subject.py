@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..labels.cells import CellTable
+from ..labels.cell_table import CellTable
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import Image
 from ..images.readers import open_frames, open_image
-from ..labels.cells import CellTable, CellTableBuilder
+from ..labels.cell_table import CellTable, CellTableBuilder
 from ..labels.paths import frame_path, full_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import (
     Origin,

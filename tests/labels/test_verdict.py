@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import flowmask
-from flowmask.labels.cells import CellTable
+from flowmask.labels.cell_table import CellTable
 from flowmask.labels.verdict import CHECK, COMPARISONS, GOOD, LIMITS, POOR, Evidence, Limits, evidence, judge_evidence
 from flowmask.options import Segmentation
 from flowmask.tiles.plan import DiameterEstimate

@@ -15,10 +15,10 @@ from skimage.measure import label, regionprops_table
 from flowmask import outputs
 from flowmask.errors import OutputError, SettingsError
 from flowmask.images.image import ArrayImage
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.paths import ENDINGS
 from flowmask.options import SAVED
-from flowmask.outputs.cells import complete_cells
+from flowmask.outputs.complete_cells import complete_cells
 from flowmask.outputs.overlay import OUTLINE, displayed, outline_pixels
 from flowmask.outputs.subject import Subject, channel_names
 

@@ -17,7 +17,7 @@ from skimage.segmentation import find_boundaries
 from flowmask import outputs
 from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.outputs.overlay import OUTLINE, displayed
 from flowmask.outputs.report import pictures
 from flowmask.outputs.report.card import read_card

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ...labels.cells import CellTableBuilder
+from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
 from .. import Family

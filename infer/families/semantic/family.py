@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...images.image import Image
-from ...labels.cells import CellTableBuilder
+from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
 from ...network.session import Network
 from ...tiles.channels import ChannelMap

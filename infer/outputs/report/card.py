@@ -21,7 +21,7 @@ from ...images.memmap import Pixels
 from ...labels.intensity import add_pixels, no_pixels, summary
 from ...labels.labels import Labels
 from ...system.atomic_write import atomic_write
-from ..cells import Cell
+from ..complete_cells import Cell
 from ..subject import Subject
 from .histogram import histogram
 from .pictures import SMALL, Detail, Thumbnail, jpeg, most_cells, outlines_png

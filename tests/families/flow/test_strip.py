@@ -10,7 +10,7 @@ import pytest
 from flowmask.families.flow.constants import REACH
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import labels_to_flows
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.options import Segmentation
 from tests.conftest import ROOT
 from tests.reference.whole import whole_labels
@@ -117,7 +117,7 @@ def test_several_callers_may_label_at_once():
     code = """
 import threading
 import numpy as np
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.options import Segmentation
 from flowmask.families.flow.strip import label_rows
 maps = np.random.default_rng(1).normal(size=(3, 300, 400)).astype(np.float32)

@@ -10,7 +10,7 @@ from flowmask.errors import SettingsError
 from flowmask.families import family_of
 from flowmask.families.blocks import gather, label_rows_by_blocks, rows_to_read
 from flowmask.families.semantic.family import FAMILY, HALO, foreground, label_block
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.options import Segmentation
 from flowmask.tiles.rescale import positions
 from tests.reference.plans import SEMANTIC, plan_of
