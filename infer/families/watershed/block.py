@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import RunError
-from ...labels.cells import CellTableBuilder
+from ...labels.cell_table import CellTableBuilder
 from ...options import watershed_thresholds
 from ...tiles.plan import ImagePlan
 from ..blocks import Block, Maps, Span, make_block

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ...labels.cells import CellTableBuilder
+from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Boxes, Labels
 from ...labels.measure import measure
 from ...options import watershed_thresholds

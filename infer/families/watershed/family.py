@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ...images.image import Image
-from ...labels.cells import CellTableBuilder
+from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
 from ...network.session import Network
 from ...tiles.channels import ChannelMap

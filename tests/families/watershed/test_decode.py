@@ -13,7 +13,7 @@ from flowmask.families import family_of
 from flowmask.families.watershed.cells import euler_numbers
 from flowmask.families.watershed.decode import label_rows, nearest
 from flowmask.families.watershed.family import FAMILY
-from flowmask.labels.cells import CellTableBuilder
+from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.options import Segmentation, watershed_thresholds
 from tests.reference.deep_watershed import deep_watershed
 from tests.reference.plans import WATERSHED
