@@ -22,12 +22,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 PREFIX = "_ahead_"
 """First part of the file name of a module that was compiled ahead of time."""
 HOMES = (
-    "families.flow.targets", "families.flow.follow", "families.flow.masks", "labels.challenge", "labels.measure",
-    "labels.intensity", "labels.outlines", "labels.shape",
+    "families.flow.targets", "families.flow.follow", "families.flow.masks", "families.watershed.smooth",
+    "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "labels.challenge",
+    "labels.measure", "labels.intensity", "labels.outlines", "labels.shape",
 )  # fmt: skip
 """The modules of this package that contain kernels."""
 SOURCES = (
-    *HOMES, "families.flow.constants", "kernels.compiled", "labels.labels", "system.cpu", "system.parallel",
+    *HOMES, "families.flow.constants", "families.watershed.constants", "kernels.compiled", "labels.labels",
+    "system.cpu", "system.parallel", "system.rolling",
 )  # fmt: skip
 """The modules whose source decides what the kernels compute."""
 PACKAGE = __name__.split(".")[0]

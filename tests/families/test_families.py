@@ -11,9 +11,9 @@ from flowmask.errors import NetworkError, SettingsError
 from flowmask.families import COMMON, FAMILIES, Family, check_options, family_of, preload
 from flowmask.network.contract import from_metadata
 from flowmask.options import Segmentation
-from tests.reference.plans import FLOW, SEMANTIC
+from tests.reference.plans import FLOW, SEMANTIC, WATERSHED
 
-CONTRACTS = {"flow": FLOW, "semantic": SEMANTIC}
+CONTRACTS = {"flow": FLOW, "semantic": SEMANTIC, "watershed": WATERSHED}
 OTHER = {
     "diameter": 25.0,
     "pixel_size": 0.5,
@@ -23,6 +23,7 @@ OTHER = {
     "augment": True,
     "flow_threshold": 0.2,
     "cellprob_threshold": 1.0,
+    "watershed_thresholds": "release",
     "min_size": 3,
 }
 
@@ -45,7 +46,7 @@ def test_a_family_that_this_version_does_not_know_is_refused():
         count = 1
 
     with pytest.raises(
-        NetworkError, match=r"the network 'fake' has the family 'other' but .* only flow, semantic; install"
+        NetworkError, match=r"the network 'fake' has the family 'other' but .* only flow, semantic, watershed; install"
     ):
         family_of(other)
     with pytest.raises(NetworkError, match=r"^/a/n.onnx: the network 'fake' has the family 'other'"):
@@ -71,7 +72,13 @@ def test_options_that_a_family_does_not_use_are_refused(family, name):
     if name in COMMON | family_of(CONTRACTS[family]).options:
         check_options(CONTRACTS[family], options)
         return
-    assert (family, name) == ("semantic", "flow_threshold")
+    assert (family, name) in {
+        ("flow", "watershed_thresholds"),
+        ("semantic", "flow_threshold"),
+        ("semantic", "watershed_thresholds"),
+        ("watershed", "flow_threshold"),
+        ("watershed", "cellprob_threshold"),
+    }
     with pytest.raises(SettingsError, match=f"`{name}` has no effect on a network of the {family}"):
         check_options(CONTRACTS[family], options)
     check_options(CONTRACTS[family], Segmentation())

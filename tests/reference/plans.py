@@ -12,6 +12,9 @@ SEMANTIC = Contract(
     "fake", "rgb", 30.0, 25.0, False, "BSD-3-Clause", "nothing", family="semantic", heads=(Head("logits", 1),)
 )
 
+PIXELWISE = (Head("inner_distance", 1), Head("pixelwise", 3))
+WATERSHED = Contract("fake", "rgb", 30.0, 25.0, False, "BSD-3-Clause", "nothing", family="watershed", heads=PIXELWISE)
+
 
 def plan_of(network_shape, shape, options=Segmentation(), contract=FLOW, threads=1):  # noqa: B008 (frozen)
     """Return the plan of an image of ``shape`` that has ``network_shape`` in network pixels."""

@@ -7,7 +7,11 @@ from importlib import import_module
 from flowmask.errors import SettingsError
 from train.families.base import Architecture, FamilyNetwork, TrainingFamily
 
-FAMILIES = {"flow": "train.families.flow.family", "semantic": "train.families.semantic.family"}
+FAMILIES = {
+    "flow": "train.families.flow.family",
+    "semantic": "train.families.semantic.family",
+    "watershed": "train.families.watershed.family",
+}
 """For each family the module that defines its ``FAMILY``."""
 
 

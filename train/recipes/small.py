@@ -3,14 +3,14 @@
     python -m train.simulate checkpoints/pool --each 90
     python -m train small --data DATA --pool checkpoints/pool
 
-Three stages from an encoder that knows ImageNet. How each stage went is in the card of the network, models/README.md.
+Four stages from an encoder that knows ImageNet. How each stage went is in the card of the network, models/README.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from train.config import Checkpoint, Fresh, Recipe, Stage
+from train.config import Checkpoint, Fresh, Mean, Recipe, Stage
 from train.data.augment import Augmentation
 from train.recipes.held_out import HELD_OUT
 
@@ -49,6 +49,7 @@ STAINS = replace(
     mix=0.3,
     empty=0.12,
 )
+KINDS = replace(STAINS, jpeg=0.2, dim=0.15, holes=0.15, mix=0.2, empty=0.08, hue=0.12)
 SHARES = {"simulated blood_smear": 0.8, "simulated dic": 0.8, "simulated filaments": 0.8}
 SHARES_AT_LAST = {
     **SHARES,
@@ -66,6 +67,15 @@ SHARES_AT_LAST = {
     "usiigaci_phase_T98G": 1.2,
     "dsb2018_brightfield_stained_nuclei_rgb": 1.2,
     "dsb2018_fluo_nuclei_tissue": 1.3,
+}
+SHARES_OF_KINDS = {
+    **SHARES_AT_LAST,
+    "simulated slender_phase": 0.8,
+    "simulated tissue_section": 0.8,
+    "simulated phase": 0.5,
+    "simulated stained_tissue": 0.5,
+    "simulated dic": 0.5,
+    "simulated algae": 0.4,
 }
 
 FIRST = Stage(
@@ -127,6 +137,20 @@ RECIPE = Recipe(
             seed=21,
             shares=SHARES_AT_LAST,
             augmentation=STAINS,
+        ),
+        # Seven more kinds of simulated images, and grey images stored as JPEG pictures of one hue.
+        replace(
+            FIRST,
+            name="kinds",
+            start=Mean((Checkpoint("wider"), Checkpoint("stains"))),
+            steps=1700,
+            rate=5e-4,
+            warm_up=0.05,
+            cool_down=0.8,
+            decay=1e-2,
+            seed=35,
+            shares=SHARES_OF_KINDS,
+            augmentation=KINDS,
         ),
     ),
 )

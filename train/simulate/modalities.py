@@ -15,6 +15,7 @@ from train.simulate import (
     algae,
     bacteria,
     embryo,
+    flat,
     fluorescence,
     histology,
     marks,
@@ -46,6 +47,7 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
     "embryo_nuclei": embryo.embryo_nuclei,
     "spread_brightfield": adherent.spread_brightfield,
     "algae": algae.algae,
+    "flat": flat.flat,
 }
 
 MODALITIES: tuple[str, ...] = tuple(_SCENES)

@@ -165,3 +165,13 @@ def test_filaments_reach_forty_times_their_width() -> None:
         for cell in regionprops(simulate("filaments", (384, 384), seed, 60).labels):
             aspects.append(cell.area / (2 * ndimage.distance_transform_edt(np.pad(cell.image, 1)).max()) ** 2)
     assert max(aspects) > 40
+
+
+def test_flat_cells_have_one_value_each_and_sharp_edges():
+    found = 0
+    for seed in range(12):
+        sample = simulate("flat", (200, 200), seed, 30)
+        values = [sample.image[sample.labels == n] for n in range(1, sample.labels.max() + 1)]
+        found += sum(np.percentile(v, 90) - np.percentile(v, 10) < 0.2 * np.ptp(sample.image) for v in values)
+        assert len(values) == 0 or np.ptp(sample.image) > 30
+    assert found > 40

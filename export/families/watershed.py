@@ -1,0 +1,24 @@
+"""Watershed networks: the file holds the network, with one output for each of its two heads."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from export.families.flow import SizeRegression
+
+
+class Heads(nn.Module):
+    """(B, C, Y, X) -> inner distance (B, 1, Y, X) and pixelwise (B, 3, Y, X): interior, border, background."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        (maps,) = self.network(image)
+        return maps[:, :1], maps[:, 1:]
+
+
+def make_module(network: nn.Module, size: SizeRegression | None) -> nn.Module:
+    """Return the function that the file holds."""
+    return Heads(network).eval()

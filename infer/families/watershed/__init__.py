@@ -1,0 +1,1 @@
+"""The watershed family (Mesmer): cells are flooded from the maxima of one map within the foreground of another."""

@@ -1,0 +1,157 @@
+"""The watershed family: its targets, its loss, and a network that is trained, exported and run by the engine."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_edt
+from skimage.measure import regionprops
+from skimage.segmentation import find_boundaries
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+import cv2  # noqa: E402
+
+from export.cli import main as export  # noqa: E402
+from export.onnx_file import write_onnx  # noqa: E402
+from export.parity import TOLERANCE  # noqa: E402
+from export.source import Source  # noqa: E402
+from flowmask.api import load_network, segment  # noqa: E402
+from flowmask.images.image import as_image  # noqa: E402
+from train.config import Fresh, Split  # noqa: E402
+from train.data.prepared import network_input, write_sample  # noqa: E402
+from train.families.flow import light  # noqa: E402
+from train.families.watershed.family import FAMILY, make_target  # noqa: E402
+from train.families.watershed.loss import watershed_loss  # noqa: E402
+from train.families.watershed.network import LocatedNetwork, PanopticNetwork, coordinates  # noqa: E402
+from train.families.watershed.targets import inner_distance, pixelwise  # noqa: E402
+from train.recipes.nuclei_watershed import RECIPE  # noqa: E402
+from train.run import train_recipe  # noqa: E402
+from train.simulate import simulate  # noqa: E402
+
+THIN = (4, 8)
+
+
+def published_inner_distance(labels, beta, squared):
+    """The transform of deepcell, in scikit-image's and SciPy's functions."""
+    depth, out = distance_transform_edt(labels), np.zeros(labels.shape)
+    for cell in regionprops(labels, depth):
+        away = np.sum((cell.coords - cell.centroid_weighted) ** 2, axis=1)
+        reach = away if squared else np.sqrt(away)
+        out[tuple(cell.coords.T)] = 1 / (1 + beta / np.sqrt(cell.area) * reach)
+    return out
+
+
+@pytest.mark.parametrize("kind", ["dense_tissue", "fluorescence_nuclei"])
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+def test_the_inner_distance_is_the_published_one(kind, squared, beta):
+    labels = simulate(kind, (90, 100), 1, 20).labels
+    assert labels.max() > 5
+    found = inner_distance(labels, beta, squared)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, published_inner_distance(labels, beta, squared), atol=1e-5)
+
+
+def test_the_classes_are_the_published_ones():
+    labels = simulate("dense_tissue", (90, 100), 1, 20).labels
+    border = find_boundaries(labels, mode="inner")
+    np.testing.assert_array_equal(pixelwise(labels), [(labels > 0) & ~border, border, labels == 0])
+
+
+def test_crops_without_cells_and_without_background():
+    empty, full = np.zeros((5, 6), np.int32), np.ones((5, 5), np.int32)
+    assert not inner_distance(empty, 1.0, True).any()
+    assert pixelwise(empty)[2].all()
+    assert inner_distance(full, 1.0, True)[2, 2] == 1
+    assert pixelwise(full)[0].all()
+
+
+def test_the_options_of_a_recipe_choose_the_target():
+    labels = simulate("fluorescence_nuclei", (64, 64), 1, 20).labels
+    field, matrix = np.zeros((64, 64, 0), np.float32), np.eye(3)[:2]
+    for options in ({"squared": 1, "beta": 0.5}, {}):
+        target = make_target(dataclasses.replace(RECIPE, options=options))(labels, field, matrix)
+        expected = inner_distance(labels, options.get("beta", 1), bool(options.get("squared", 0)))
+        np.testing.assert_array_equal(target, [expected, *pixelwise(labels)])
+
+
+def test_loss_is_zero_only_for_the_truth():
+    labels = simulate("fluorescence_nuclei", (64, 64), 1, 20).labels
+    target = torch.from_numpy(np.stack([inner_distance(labels, 1.0, False), *pixelwise(labels)]))[None]
+    truth = torch.cat([target[:, :1], 100 * target[:, 1:]], dim=1)
+    assert watershed_loss(truth, target).item() == pytest.approx(0, abs=1e-6)
+    other = truth.clone()
+    other[:, 0] += 0.1
+    assert watershed_loss(other, target).item() == pytest.approx(0.01, rel=1e-3)
+    other = torch.cat([target[:, :1], 0 * target[:, 1:]], dim=1)
+    assert watershed_loss(other, target).item() == pytest.approx(0.01 * np.log(3), rel=1e-3)
+
+
+def test_maps_are_probabilities_in_evaluation_and_logits_in_training():
+    network, image = PanopticNetwork(3, THIN), torch.rand(2, 3, 64, 96)
+    (maps,) = network.eval()(image)
+    assert maps.shape == (2, 4, 64, 96)
+    assert maps[:, 0].min() >= 0
+    torch.testing.assert_close(maps[:, 1:].sum(dim=1), torch.ones(2, 64, 96))
+    (maps,) = network.train()(image)
+    assert (maps[:, 1:].sum(dim=1) - 1).abs().max() > 0.01
+
+
+def test_the_network_with_coordinates_sees_where_a_pixel_lies():
+    rows, columns = coordinates(torch.zeros(2, 3, 5, 9))
+    torch.testing.assert_close(rows[1, 0, :, 3], torch.linspace(0, 1, 5))
+    torch.testing.assert_close(columns[0, 0, 2], torch.linspace(0, 1, 9))
+    network = LocatedNetwork(2, THIN).eval()
+    (maps,) = network(torch.ones(1, 2, 64, 64))
+    (mirrored,) = network(torch.ones(1, 2, 64, 64).flip(2))
+    assert (maps - mirrored.flip(2)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(("build", "policy"), [(PanopticNetwork, "rgb"), (LocatedNetwork, "green-blue")])
+def test_the_file_computes_what_torch_does(tmp_path, build, policy):
+    torch.manual_seed(0)
+    channels = {"rgb": 3, "green-blue": 2}[policy]
+    network = build(channels, THIN).train()
+    with torch.no_grad():
+        network(torch.rand(2, channels, 64, 64))
+    source = Source(network.eval(), None, policy, 30.0, 27.5, "CC0", "nothing")
+    differences = write_onnx(str(tmp_path / "net.onnx"), source, "net")
+    assert list(differences) == ["inner_distance", "pixelwise"]
+    assert all(difference <= TOLERANCE for difference in differences.values())
+    contract = load_network(tmp_path / "net.onnx", "cpu").contract
+    assert (contract.family, contract.heads, contract.multiple) == ("watershed", FAMILY.heads, 32)
+
+
+@pytest.mark.slow
+def test_a_recipe_becomes_a_file_that_the_command_runs(tmp_path, capsys, monkeypatch):
+    """After some steps on a few simulated images, it sees where the nuclei of a new one are."""
+    # Without published weights, the statistics of the encoder must follow in fewer steps.
+    monkeypatch.setattr(light, "_norm", lambda channels: torch.nn.BatchNorm2d(channels, eps=1e-3, momentum=0.2))
+    for seed in range(5):
+        sample = simulate("fluorescence_nuclei", (128, 128), seed, 24)
+        write_sample(tmp_path / "data" / "lab", str(seed), sample.image, sample.labels)
+    stage = dataclasses.replace(RECIPE.stages[0], steps=60, batch=4, average=0.8, split=Split(("lab/0",), ()))
+    stage = dataclasses.replace(stage, rate=5e-3, augmentation=dataclasses.replace(stage.augmentation, crop=96))
+    recipe = dataclasses.replace(RECIPE, widths=(8, 16), stages=(dataclasses.replace(stage, start=Fresh()),))
+    output = train_recipe(recipe, [tmp_path / "data"], None, tmp_path / "work")
+    assert "F1 " in capsys.readouterr().out
+    file = tmp_path / "watershed.onnx"
+    assert export([str(output), "-o", str(file), "--name", "nuclei"]) == 0
+    sample = simulate("fluorescence_nuclei", (128, 128), 9, 24)
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), sample.image)
+    options = ["--model", str(file), "--device", "cpu", "--watershed-thresholds", "0.05,0.3"]
+    command = [sys.executable, "-m", "flowmask", "segment", str(tmp_path / "images"), "-o", str(tmp_path / "out")]
+    subprocess.run([*command, *options], check=True)
+    (written,) = (tmp_path / "out").glob("a*.tif*")
+    labels = cv2.imread(str(written), cv2.IMREAD_UNCHANGED)
+    found = segment(sample.image, load_network(file, "cpu"), watershed_thresholds="0.05,0.3").labels
+    np.testing.assert_array_equal(labels, found)
+    tile = network_input(as_image(sample.image), "rgb", (1.0, 99.0))[None]
+    (maps,), cells = load_network(file, "cpu").maps(tile), sample.labels > 0
+    # The factor of 0.01 on their loss lets the classes learn more slowly than the inner distance.
+    for channel, times in ((0, 1.2), (1, 1.0)):
+        assert maps[channel][cells].mean() > times * maps[channel][~cells].mean()
