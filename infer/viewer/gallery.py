@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
-from ..errors import FlowmaskError, one_line
+from ..errors import Cancelled, FlowmaskError, one_line
 from .found import Found
 from .slide import Slide, open_slide
 
@@ -28,6 +28,7 @@ class Gallery:
         self._lock = Lock()
         self._opened: OrderedDict[int, Future[Slide]] = OrderedDict()
         self._progress: dict[int, float] = {}
+        self._closed = False
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
 
     def names(self) -> list[dict[str, Any]]:
@@ -59,7 +60,8 @@ class Gallery:
         return self._future(number).result()
 
     def close(self) -> None:
-        """Begin to open no further image."""
+        """Open no further image, and stop opening the present one."""
+        self._closed = True
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _future(self, number: int) -> Future[Slide]:
@@ -76,6 +78,8 @@ class Gallery:
 
     def _open(self, number: int) -> Slide:
         def progress(fraction: float) -> None:
+            if self._closed:
+                raise Cancelled("the page is closed.")
             self._progress[number] = fraction
 
         return open_slide(self.found[number], self._plane, self._project, progress)

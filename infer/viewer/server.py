@@ -119,6 +119,8 @@ def view(
         try:
             server.serve_forever()
         except KeyboardInterrupt:
+            print()
+        finally:
             gallery.close()
 
 
@@ -145,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Answer:
         """Return the answer. Raises KeyError or Refused if there is none."""
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
             raise Refused("another host name")
         url = urlsplit(self.path)

@@ -207,7 +207,9 @@ class Slide:
 
     def _brightness(self) -> float:
         """Return the mean value of the coarsest level, 0 to 255."""
-        return float(cv2.imdecode(np.frombuffer(self.picture(0, 0, 0), np.uint8), cv2.IMREAD_COLOR).mean())
+        return float(
+            np.mean(np.asarray(cv2.imdecode(np.frombuffer(self.picture(0, 0, 0), np.uint8), cv2.IMREAD_COLOR)))
+        )
 
 
 def open_slide(
