@@ -34,6 +34,7 @@ class Gallery:
     def names(self) -> list[dict[str, Any]]:
         """Return name and number of cells of each image.
 
+        >>> from pathlib import Path
         >>> Gallery([Found(Path("in/a.tif"), "_t001", Path("out/a_t001_label.tiff"), 7, None)]).names()
         [{'name': 'a.tif t001', 'cells': 7}]
         """

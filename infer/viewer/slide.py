@@ -222,6 +222,7 @@ def open_slide(
 
     plane, project: as in `flowmask.images.readers.open_image`. Raises as that and as `Slide` do.
 
+    >>> from pathlib import Path
     >>> from flowmask.viewer.found import Found
     >>> open_slide(Found(Path("missing.tif"), "", Path("missing_label.tiff"), 0, None))
     Traceback (most recent call last):
