@@ -109,6 +109,9 @@
     }
     release();
     viewer.close();
+    byId("view").classList.add("whole");
+    byId("counts").textContent = "";
+    byId("scale").hidden = true;
     say("Opening the image …");
     for (;;) {
       const state = await ask(`images/${number}`);
@@ -132,7 +135,6 @@
   // The layer comes when the image is there, so that it lies above it.
   viewer.addHandler("open", () => {
     say("");
-    byId("view").classList.add("whole");
     showLayer();
     drawScale();
   });
