@@ -16,6 +16,7 @@ COMMAND_LINE = (
     "images/report.py",
     "kernels/build.py",
     "outputs/report",
+    "viewer",
 )
 """Modules that only the command line uses; the option --resume, for example, is one of the command line alone."""
 FILES = [
