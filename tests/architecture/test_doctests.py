@@ -27,7 +27,10 @@ SAVES = "its arguments are those of an image in the midst of a run; `write_outpu
 VENDOR = "its argument is a file of a microscope's vendor"
 TRAINING = "it needs PyTorch and minutes"
 SERVES = "it serves a page until it is interrupted"
+STEP = "it is a step of `label_rows` of the same file, which has an example"
 WITHOUT = {
+    "families/watershed/decode.py: cells_of": STEP,
+    "families/watershed/decode.py: collect": STEP,
     "images/old_jpeg.py: decode_old_jpeg": OBJECT,
     "images/vendors/czi.py: open_czi": VENDOR,
     "images/vendors/lif.py: open_lif": VENDOR,
