@@ -13,7 +13,7 @@ from tests.conftest import MODEL, needs_network
 from train.simulate import simulate
 
 pytestmark = needs_network
-SAMPLE = simulate("fluorescence_nuclei", (160, 180), 3, 26)
+SAMPLE = simulate("fluorescence_nuclei", (160, 180), 16, 26)
 
 
 def test_every_public_name_is_there():

@@ -21,7 +21,7 @@ from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
 
 pytestmark = needs_network
-SAMPLE = simulate("fluorescence_nuclei", (160, 180), 3, 26)
+SAMPLE = simulate("fluorescence_nuclei", (160, 180), 16, 26)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_a_name_that_is_no_utf8_costs_nothing(folders):
     command = [sys.executable, "-m", "infer", "-i", folders[0], "-o", folders[1], "--diameter", "26"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
     assert done.returncode == ALL_DONE, done.stderr
-    assert rb"a\udcff.png: 4 cells" in done.stdout
+    assert rb"a\udcff.png: 9 cells" in done.stdout
 
 
 def test_results_in_the_images_folder_are_no_images(folders):

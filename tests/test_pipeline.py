@@ -17,7 +17,7 @@ from tests.reference.plans import FLOW
 from train.simulate import simulate
 
 pytestmark = needs_network
-SAMPLE = simulate("fluorescence_nuclei", (300, 417), 7, 26)
+SAMPLE = simulate("fluorescence_nuclei", (300, 417), 9, 26)
 
 
 def test_cells_are_found(network):

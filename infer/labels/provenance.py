@@ -125,9 +125,9 @@ def is_ours(path: Path) -> bool:
 
 def _read(path: Path) -> tuple[Provenance | None, np.dtype[np.generic] | None]:
     """Return provenance and dtype of a label file, or (None, None) for any other or incomplete file."""
-    if not path.is_file():
-        return None, None
     try:
+        if not path.is_file():
+            return None, None
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -135,7 +135,7 @@ def _read(path: Path) -> tuple[Provenance | None, np.dtype[np.generic] | None]:
             lists: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
             provenance = Provenance(**{**values, **lists})
             return (provenance, page.dtype) if max(ends) <= file.filehandle.size else (None, None)
-    except Exception:  # any user file may be here, with any damage; then it is not a finished label file
+    except Exception:  # any user file may be here, with any damage, and any name; then it is no finished label file
         return None, None
 
 

@@ -247,8 +247,9 @@ def _segmented(
         outputs = tuple(dict.fromkeys([*setup.others, *(before.outputs if before else ())]))
         judged = {"verdict": outcome.verdict, "reasons": outcome.reasons, "outputs": outputs}
         about = description(origin, store.cells, plan.diameter, **judged)
-        if before is None:  # an interrupted run must not leave these labels beside the outputs of others
-            job.target.unlink(missing_ok=True)
+        if before is None and setup.others:  # a run that ends now must not leave older labels beside new outputs
+            with suppress(OSError):  # what keeps the file from being removed is reported when it is replaced
+                job.target.unlink(missing_ok=True)
         facts = {"provenance": json.loads(about), "outcome": asdict(_with_measures(setup, begun, outcome))}
         saved = _save_others(setup, job, image, table, pixel_size, store, facts)
         written = write_labels(job.target, store, options.output.ids, about, pixel_size)

@@ -38,7 +38,7 @@ def squares(shape, *boxes):
 def found(seed):
     """Labels and a flawed copy of them: moved, some cells lost, merged with a neighbour or cut in two."""
     rng = np.random.default_rng(seed)
-    truth = simulate("fluorescence_nuclei", (170, 210), seed, 22).labels
+    truth = simulate("fluorescence_nuclei", (170, 210), seed + 4, 22).labels
     ids = np.arange(truth.max() + 1)
     fate = rng.random(len(ids))
     ids[fate < 0.15] = 0
@@ -217,7 +217,7 @@ def test_large_images_are_scored_by_patches():
     assert truth.size == LARGE
 
 
-@pytest.mark.parametrize("seed", [1, 2, 4, 5])
+@pytest.mark.parametrize("seed", [1, 2, 4, 8])
 def test_patches_are_summed_whether_they_hold_true_cells_false_ones_both_or_none(monkeypatch, seed):
     """Patches of 80 px: one shows only false cells, one only missed ones, one none."""
     truth, guess = found(seed)

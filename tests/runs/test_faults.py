@@ -25,7 +25,7 @@ from flowmask.system.memory import forget_peak, peak_memory
 from tests.conftest import MODEL, ROOT, needs_network
 from train.simulate import simulate
 
-SAMPLE = simulate("fluorescence_nuclei", (90, 110), 3, 26).image
+SAMPLE = simulate("fluorescence_nuclei", (90, 110), 6, 26).image
 DROP_FROM_BOUNDING_SET, OVERRIDE_RIGHTS, READ_ANYTHING = 24, 1, 2
 
 
@@ -135,7 +135,7 @@ def test_a_folder_that_may_not_be_written_stops_the_run_before_any_work(folder):
 @pytest.mark.parametrize("options", [(), ("--resume",)])
 def test_a_disk_that_is_full_costs_the_images_that_do_not_fit(folder, options):
     """The limit on a file's size stands for the disk: what is written past it is refused, as on a full one."""
-    cv2.imwrite(str(folder / "in" / "a.png"), simulate("fluorescence_nuclei", (400, 400), 3, 26).image)
+    cv2.imwrite(str(folder / "in" / "a.png"), simulate("fluorescence_nuclei", (400, 400), 16, 26).image)
     limit = 2000 if not options else 1_000_000
 
     def fill():

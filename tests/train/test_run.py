@@ -37,7 +37,7 @@ SMALL = dataclasses.replace(RECIPE, name="small", widths=(4, 4, 8, 8), stages=(F
 @pytest.fixture
 def data(tmp_path):
     """Three images of a source to train on, one held out and one left out."""
-    for seed, name in enumerate(("one", "two", "three", "held_1", "left_1")):
+    for seed, name in enumerate(("one", "two", "three", "held_1", "left_1"), 4):
         sample = simulate("fluorescence_nuclei", (64, 64), seed, 20)
         write_sample(tmp_path / "data" / "lab", name, sample.image, sample.labels)
     return tmp_path / "data"
