@@ -117,8 +117,10 @@ def open_frames(path: str | Path, plane: int | None = None, project: str | None 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     series = np.zeros((2, 50, 60), np.uint8)
     ...     tifffile.imwrite(f"{folder}/a.tif", series, imagej=True, metadata={"axes": "TYX"})
-    ...     [(suffix, image.shape) for suffix, image in open_frames(f"{folder}/a.tif")]
-    [('_t001', (1, 50, 60)), ('_t002', (1, 50, 60))]
+    ...     for suffix, image in open_frames(f"{folder}/a.tif"):
+    ...         print(suffix, image.shape)
+    _t001 (1, 50, 60)
+    _t002 (1, 50, 60)
     """
     frames: Sequence[tuple[str, Image]] = _open_frames(Path(path), plane, project)
     return frames
