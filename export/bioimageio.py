@@ -57,7 +57,7 @@ def pack(model: Path, target: Path) -> None:
         **{f"test-{name}.npy": _npy(values) for name, values in outputs.items()},
         "README.md": readme(network.contract).encode(),
     }
-    opset = next(iter(_opsets(weights)))
+    opset = _opset(weights)
     files["rdf.yaml"] = json.dumps(description(network.contract, model.name, outputs, files, opset), indent=1).encode()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -163,12 +163,12 @@ def _npy(values: Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def _opsets(model: bytes) -> list[int]:
-    """Return the versions of the operator sets of an ONNX file, that of the standard operators first."""
+def _opset(model: bytes) -> int:
+    """Return the version of the standard operators in an ONNX file."""
     import onnx
 
     found = onnx.load_model_from_string(model).opset_import
-    return [entry.version for entry in sorted(found, key=lambda entry: bool(entry.domain))]
+    return next(int(entry.version) for entry in found if not entry.domain)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -24,3 +24,12 @@ def median_diameter(*labels: Labels) -> float:
     areas = np.concatenate([np.bincount(image.ravel())[1:] for image in labels])
     present = areas[areas > 0]
     return float(np.median(np.sqrt(present)) * 2 / np.sqrt(np.pi)) if present.size else 0.0
+
+
+def label_type(cells: int) -> type[np.integer]:
+    """Return the smallest of uint16 and int32 that holds the ids 1..cells.
+
+    >>> label_type(65_535).__name__, label_type(65_536).__name__
+    ('uint16', 'int32')
+    """
+    return np.uint16 if cells <= UINT16_CELLS else np.int32

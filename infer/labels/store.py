@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import OutputError
-from .labels import UINT16_CELLS, Boxes, Labels
+from .labels import Boxes, Labels, label_type
 
 Integers = npt.NDArray[np.integer]
 Width = type[np.integer]
@@ -99,7 +99,7 @@ class LabelStore:
         return boxes
 
     def _store(self, strip: Labels) -> None:
-        dtype: Width = np.uint16 if self.cells <= UINT16_CELLS else np.int32
+        dtype = label_type(self.cells)
         packed = pack(strip, dtype)
         unwritten = memoryview(packed)
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..system.atomic_write import atomic_write
-from .labels import INT16_CELLS, UINT16_CELLS
+from .labels import INT16_CELLS, label_type
 from .paths import full_path
 from .store import STRIP, LabelStore, Width, pack
 
@@ -39,7 +39,7 @@ def write_labels(
     """
     write = partial(write_strips, shape=store.shape, about=about, pixel_size_um=pixel_size_um)
     if ids != "challenge":
-        dtype = np.uint16 if store.cells <= UINT16_CELLS else np.int32
+        dtype = label_type(store.cells)
         write(path, store.strips(dtype), dtype=dtype)
         return [path]
     if store.cells <= INT16_CELLS:

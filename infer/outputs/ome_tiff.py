@@ -14,13 +14,13 @@ import imagecodecs
 import numpy as np
 
 from ..images.memmap import Pixels
-from ..labels.labels import Labels
+from ..labels.labels import Labels, label_type
 from ..labels.store import Integers, Width
 from ..labels.writers import UM_PER_CM
 from ..system.atomic_write import atomic_write
 from ..version import __version__
 from .complete_cells import Cell
-from .pyramid import TILE, Pyramid, label_type
+from .pyramid import TILE, Pyramid
 from .subject import Subject
 
 ENDING = "_labels.ome.tif"

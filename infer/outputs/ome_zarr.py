@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..images.memmap import Pixels
-from ..labels.labels import Labels
+from ..labels.labels import Labels, label_type
 from ..system.atomic_write import atomic_folder
 from .complete_cells import Cell
-from .pyramid import TILE, Pyramid, label_type
+from .pyramid import TILE, Pyramid
 from .subject import Subject
 
 ENDING = "_labels.ome.zarr"

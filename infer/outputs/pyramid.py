@@ -7,22 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ..labels.labels import UINT16_CELLS, Labels
-from ..labels.store import Integers, Width
+from ..labels.labels import Labels
+from ..labels.store import Integers
 
 TILE = 512
 """Side of a tile in px, and the rows of a band."""
 LARGE, SMALLEST = 4000, 1024
 """A longer side than the first gets a pyramid; its levels end when no side is longer than the second."""
-
-
-def label_type(cells: int) -> Width:
-    """Return the smallest of uint16 and int32 that holds the ids 1..cells.
-
-    >>> label_type(65_535).__name__, label_type(65_536).__name__
-    ('uint16', 'int32')
-    """
-    return np.uint16 if cells <= UINT16_CELLS else np.int32
 
 
 def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
