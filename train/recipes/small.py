@@ -98,6 +98,7 @@ FIRST = Stage(
     simulated_share=0.5,
     augmentation=AUGMENTATION,
 )
+LATER = replace(FIRST, warm_up=0.05, cool_down=0.8, decay=1e-2)
 
 RECIPE = Recipe(
     name="small",
@@ -126,28 +127,22 @@ RECIPE = Recipe(
         ),
         # Other stains, dim cells beside bright ones, tissue with holes, channels without signal.
         replace(
-            FIRST,
+            LATER,
             name="stains",
             start=Checkpoint("wider"),
             steps=2900,
             rate=4e-4,
-            warm_up=0.05,
-            cool_down=0.8,
-            decay=1e-2,
             seed=21,
             shares=SHARES_AT_LAST,
             augmentation=STAINS,
         ),
         # Seven more kinds of simulated images, and grey images stored as JPEG pictures of one hue.
         replace(
-            FIRST,
+            LATER,
             name="kinds",
             start=Mean((Checkpoint("wider"), Checkpoint("stains"))),
             steps=1700,
             rate=5e-4,
-            warm_up=0.05,
-            cool_down=0.8,
-            decay=1e-2,
             seed=35,
             shares=SHARES_OF_KINDS,
             augmentation=KINDS,
@@ -155,14 +150,11 @@ RECIPE = Recipe(
         # Flat cells with sharp edges, which the last two stages had unlearned; their mean with the stages before
         # them is the start.
         replace(
-            FIRST,
+            LATER,
             name="flat",
             start=Mean((Checkpoint("kinds"), Mean((Checkpoint("wider"), Checkpoint("stains"))))),
             steps=260,
             rate=4e-4,
-            warm_up=0.05,
-            cool_down=0.8,
-            decay=1e-2,
             average=0.98,
             seed=36,
             shares={**SHARES_OF_KINDS, "simulated flat": 1.5},
