@@ -49,6 +49,19 @@ class Family:
     """(shape of the image, shape of the network image) -> most bytes of memory that `label_rows` uses."""
 
 
+def training_diameter(
+    image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
+) -> DiameterEstimate:
+    """Return the training diameter in px from the contract, for families that estimate no diameter from the image.
+
+    >>> from types import SimpleNamespace
+    >>> network = SimpleNamespace(contract=SimpleNamespace(train_diameter=34.0))
+    >>> training_diameter(None, network, (), None).diameter
+    34.0
+    """
+    return DiameterEstimate(network.contract.train_diameter)
+
+
 def family_of(contract: Contract, path: Path | None = None) -> Family:
     """Return the family of a network.
 

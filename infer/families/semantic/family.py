@@ -12,34 +12,17 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ...images.image import Image
 from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
-from ...network.session import Network
-from ...tiles.channels import ChannelMap
-from ...tiles.normalise import IntensityRanges
-from ...tiles.plan import DiameterEstimate, ImagePlan
+from ...tiles.plan import ImagePlan
 from ...tiles.rescale import interpolate, positions
-from .. import Family
+from .. import Family, training_diameter
 from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks, make_block
 
 HALO = 0
 """A pixel depends only on the two network rows between which it is interpolated; these are always read."""
 BLOCK_BYTES = 4 * 6
 """Bytes per image pixel of a block, for logits, foreground, components and labels."""
-
-
-def estimate_diameter(
-    image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
-) -> DiameterEstimate:
-    """Return the training diameter in px from the contract; this family does not estimate a diameter from the image.
-
-    >>> from types import SimpleNamespace
-    >>> network = SimpleNamespace(contract=SimpleNamespace(train_diameter=34.0))
-    >>> estimate_diameter(None, network, (), None).diameter
-    34.0
-    """
-    return DiameterEstimate(network.contract.train_diameter)
 
 
 def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.float32]:
@@ -111,7 +94,7 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 FAMILY = Family(
     options=frozenset({"cellprob_threshold", "min_size"}),
     halo=HALO,
-    estimate_diameter=estimate_diameter,
+    estimate_diameter=training_diameter,
     label_rows=_label_rows,
     label_block=label_block,
     row_bytes=_row_bytes,

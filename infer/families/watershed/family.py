@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ...images.image import Image
 from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
-from ...network.session import Network
-from ...tiles.channels import ChannelMap
-from ...tiles.normalise import IntensityRanges
-from ...tiles.plan import DiameterEstimate, ImagePlan
-from .. import Family
+from ...tiles.plan import ImagePlan
+from .. import Family, training_diameter
 from ..blocks import Block, Maps, Span
 from .constants import STRIP
 
@@ -21,19 +17,6 @@ ROW_BYTES = 4 * 24
 """Bytes per network pixel of the rows in work: maps, basins, parents, paths, edges."""
 LABEL_BYTES = 4 * 3
 """Bytes per image pixel of the rows of labels that are numbered and measured."""
-
-
-def estimate_diameter(
-    image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int = 0
-) -> DiameterEstimate:
-    """Return the training diameter in px from the contract; this family does not estimate a diameter from the image.
-
-    >>> from types import SimpleNamespace
-    >>> network = SimpleNamespace(contract=SimpleNamespace(train_diameter=34.0))
-    >>> estimate_diameter(None, network, (), None).diameter
-    34.0
-    """
-    return DiameterEstimate(network.contract.train_diameter)
 
 
 def _label_rows(parts: Iterable[Maps], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
@@ -57,7 +40,7 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 FAMILY = Family(
     options=frozenset({"watershed_thresholds", "min_size"}),
     halo=HALO,
-    estimate_diameter=estimate_diameter,
+    estimate_diameter=training_diameter,
     label_rows=_label_rows,
     label_block=_label_block,
     row_bytes=_row_bytes,
