@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ KILLED = -9
 
 def in_worker(
     prepare: Callable[[], Segment], jobs: Iterable[Job], report: Report = lambda _: None
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Yield the outcomes of every job, segmented in a worker process.
 
     prepare: runs in the worker and returns the function that segments a file; report: gets the progress, in this
