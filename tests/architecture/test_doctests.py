@@ -19,6 +19,7 @@ EXAMPLES = {
 GPU = "its result depends on the GPU and the driver; the tests pretend both"
 PROCESS = "it starts or ends a process, or compiles code"
 DECORATOR = "the kernels that it decorates have examples"
+CLUSTER = "it needs a cluster, whose processes take seconds to start"
 TERMINAL = "it prints on stderr or loads modules, and returns nothing"
 VENDOR = "it needs a package that is not part of the run-time set, and a file of that vendor"
 OBJECT = "its argument is a page or a series of tifffile, which a short example cannot make"
@@ -40,6 +41,10 @@ WITHOUT = {
     "runs/process.py: start": PROCESS,
     "runs/process_file.py: prepare_from": PROCESS,
     "cli.py: console": PROCESS,
+    "cluster/address.py: connected": CLUSTER,
+    "cluster/executor.py: on_cluster": CLUSTER,
+    "cluster/executor.py: over_workers": CLUSTER,
+    "cluster/worker.py: segment_on_worker": CLUSTER,
     "training.py: run_training": TRAINING,
     "families/__init__.py: preload": TERMINAL,
     "images/tiff_info.py: describe": OBJECT,
