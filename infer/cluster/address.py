@@ -26,6 +26,8 @@ SHARE = 0.8
 """The share of a worker's memory that an image may use. The rest is for Dask, and Dask ends a worker at 0.95."""
 RETRIES = 1
 """How often an image is given to another worker of this machine after its worker ended, before it is tried alone."""
+LOST = "60s"
+"""How long a worker of this machine may take to start again, before another one replaces it."""
 PATIENCE = 30.0
 """Seconds to wait for a connection to a scheduler."""
 
@@ -133,9 +135,13 @@ def _local(workers: LocalWorkers) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     # A worker holds no data of Dask's: what it uses is that of its image, which waiting does not make smaller.
-    settings = {f"distributed.worker.memory.{action}": False for action in ("target", "spill", "pause")}
+    settings: dict[str, object] = {
+        **{f"distributed.worker.memory.{action}": False for action in ("target", "spill", "pause")},
+        "distributed.scheduler.allowed-failures": RETRIES,
+        "distributed.deploy.lost-worker-timeout": LOST,
+    }
     with (
-        dask.config.set({**settings, "distributed.scheduler.allowed-failures": RETRIES}),
+        dask.config.set(settings),
         LocalCluster(
             n_workers=workers.count,
             threads_per_worker=1,

@@ -33,8 +33,12 @@ KILLED = (
     "each worker that segmented this image ended, probably because memory ran out; use workers with more memory, or "
     "fewer of them."
 )
+UNREACHABLE = (
+    "the scheduler of the cluster cannot be reached any more; finished images are kept, so start the cluster and this "
+    "run again."
+)
 UNEXPECTED = "the cluster could not run this image ({}); the logs of its workers say more."
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds without any worker until a run on this machine ends: a new worker takes seconds to start."""
 LOOK = 2.0
 """Seconds between two looks at the number of workers."""
@@ -48,9 +52,11 @@ def on_cluster(address: str, prepare: Preparation, jobs: Sequence[Job], report: 
     """
     runtime = options_from(prepare.arguments["options"]).runtime
     workers = local_workers(address, runtime)
-    threads, patience = (workers.threads, PATIENCE) if workers else (runtime.threads, float("inf"))
     with connected(address, workers) as client:
-        yield from over_workers(client, prepare, jobs, report, threads, patience)
+        if workers:
+            yield from over_workers(client, prepare, jobs, report, workers.threads, workers.count)
+        else:
+            yield from over_workers(client, prepare, jobs, report, runtime.threads)
 
 
 def over_workers(
@@ -59,18 +65,19 @@ def over_workers(
     jobs: Sequence[Job],
     report: Report,
     threads: int = 0,
-    patience: float = float("inf"),
+    local: int = 0,
 ) -> Generator[Outcome]:
     """Segment images on the workers of a Dask client, as `flowmask.runs.executor.Executor`.
 
-    threads: for each image; 0 for the threads of the worker. patience: seconds without any worker until the run ends.
+    threads: for each image; 0 for the threads of the worker. local: number of workers of the client's own cluster:
+    lost ones are replaced, and the run ends if there is none for `PATIENCE` seconds. 0: others see to the workers.
     If a worker ends during an image, Dask gives the image to another one. An image at which several workers ended is
     tried again when no other image is at work, and fails if that happens again. Raises SettingsError if Dask is not
     installed, ExecutorLost if the scheduler cannot be reached any more, and the FlowmaskError that a worker raises in
     ``prepare``.
     """
     check_installed()
-    run = _Run(client, report, patience)
+    run = _Run(client, report, local)
     with run.prepared(prepare, threads):
         yield from run.outcomes(Remaining([job]) for job in jobs)
         while run.suspects:
@@ -97,8 +104,8 @@ def _as_given(outcome: Outcome, job: Job) -> Outcome:
 class _Run:
     """One run on a cluster: what is at work, and what comes back."""
 
-    def __init__(self, client: Client, report: Report, patience: float) -> None:
-        self._client, self._report, self._patience = client, report, patience
+    def __init__(self, client: Client, report: Report, local: int) -> None:
+        self._client, self._report, self._local = client, report, local
         self._name = f"flowmask-{uuid4().hex}"
         self._messages: SimpleQueue[tuple[int, Advanced | Opened | Outcome | Future[None]]] = SimpleQueue()
         self._at_work: dict[int, Remaining] = {}
@@ -127,7 +134,7 @@ class _Run:
         try:
             yield
         finally:
-            with suppress(OSError, CancelledError, RuntimeError):  # the scheduler is gone, and all this with it
+            with suppress(ExecutorLost), _reachable():  # without a scheduler, nothing is at work
                 self._client.unsubscribe_topic(self._name)
                 self._client.cancel(list(self._futures.values()), force=True)
                 self._client.unregister_worker_plugin(self._name)
@@ -149,13 +156,17 @@ class _Run:
                 yield from self._ended(number, alone)
 
     def _look(self) -> None:
-        """Count the workers from time to time. Raises ExecutorLost if there is none for too long."""
+        """Count the workers from time to time, and replace lost ones. Raises ExecutorLost if there is none for long."""
         now = time.monotonic()
         if now - self._looked < LOOK:
             return
-        self._looked, self._workers = now, len(self._client.nthreads())
+        self._looked = now
+        with _reachable():
+            self._workers = len(self._client.nthreads())
         self._seen = now if self._workers else self._seen
-        if now - self._seen > self._patience:
+        if self._workers < self._local and self._client.cluster is not None:
+            self._client.cluster.scale(self._local)  # Dask gives up a process that ends while it starts
+        if self._local and now - self._seen > PATIENCE:
             raise ExecutorLost("the workers of the cluster ended and do not start again; use fewer, with more memory.")
 
     def _submit(self, image: Remaining) -> None:
@@ -165,7 +176,8 @@ class _Run:
         job = image.jobs[0]
         sent = replace(job, path=job.path.absolute(), target=job.target.absolute())
         key = f"segment-{self._name.removeprefix('flowmask-')}-{number}"
-        future = self._client.submit(segment_on_worker, self._name, number, sent, key=key, pure=False)
+        with _reachable():
+            future = self._client.submit(segment_on_worker, self._name, number, sent, key=key, pure=False)
         self._at_work[number], self._futures[number] = image, future
         future.add_done_callback(lambda done: self._messages.put((number, done)))
 
@@ -205,6 +217,17 @@ class _Run:
             self.suspects.append(image)
 
 
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Turn the errors of a connection into ExecutorLost."""
+    from distributed.client import ClosedClientError
+
+    try:
+        yield
+    except (OSError, CancelledError, ClosedClientError) as error:
+        raise ExecutorLost(UNREACHABLE) from error
+
+
 def _cause(future: Future[None]) -> tuple[str, str | None]:
     """Return why a task ended too early, and the traceback of an unexpected error.
 
@@ -215,10 +238,7 @@ def _cause(future: Future[None]) -> tuple[str, str | None]:
     if future.status == "finished":
         return UNEXPECTED.format("its outcome was lost"), None
     if future.status != "error":
-        raise ExecutorLost(
-            "the scheduler of the cluster cannot be reached any more; finished images are kept, so start the cluster "
-            "and this run again."
-        )
+        raise ExecutorLost(UNREACHABLE)
     error = future.exception()
     if isinstance(error, KilledWorker):
         return KILLED, None

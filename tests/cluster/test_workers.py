@@ -75,8 +75,11 @@ def test_an_image_that_kills_every_worker_costs_itself_alone(client, network, tm
     assert failed.reason.startswith("b: each worker that segmented this image ended, probably because memory ran out")
 
 
-def test_workers_that_do_not_start_again_end_the_run(network):
+def test_workers_that_do_not_start_again_end_the_run(network, monkeypatch):
     from flowmask.cluster.executor import over_workers
+
+    monkeypatch.setattr("flowmask.cluster.executor.PATIENCE", 0.0)
+    monkeypatch.setattr("distributed.LocalCluster.scale", lambda self, count: None)
 
     prepare = Preparation("tests.cluster.workers", "raising", {"models": [network], "targets": [], "options": {}})
     with (
@@ -84,7 +87,7 @@ def test_workers_that_do_not_start_again_end_the_run(network):
         distributed.Client(cluster, set_as_default=False) as client,
         pytest.raises(ExecutorLost, match="the workers of the cluster ended and do not start again"),
     ):
-        list(over_workers(client, prepare, [Job(Path("a"), Path("a_label.tiff"))], lambda _: None, patience=0.0))
+        list(over_workers(client, prepare, [Job(Path("a"), Path("a_label.tiff"))], lambda _: None, local=2))
 
 
 def test_a_network_that_a_worker_cannot_open_ends_the_run(client, network):
