@@ -58,7 +58,9 @@ class ImageWorker(WorkerPlugin):
             segment = self._segment = self._segment or self._open()
             for message in segment(job, partial(self._report, number)):
                 self._send(number, message)
-                self._spoilt = isinstance(message, Outcome) and message.last
+                if isinstance(message, Outcome) and message.last:
+                    self._spoilt = True
+                    return
 
     def _open(self) -> Segment:
         """Open the network. Raises RunError if this worker does not have what the run was started with."""

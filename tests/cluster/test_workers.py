@@ -25,7 +25,7 @@ def client():
     import dask
 
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.deploy.lost-worker-timeout": "60s"}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=2, memory_limit=LIMIT, dashboard_address=":0", silence_logs=50
         ) as cluster,
@@ -48,7 +48,7 @@ def run(client, network, function, names, runtime=Runtime(), report=lambda _: No
     arguments |= {"models": [str(network)], "targets": [], "options": options}
     prepare = Preparation("tests.cluster.workers", function, arguments)
     jobs = [Job(Path(name), Path(f"out/{name}_label.tiff")) for name in names]
-    return list(over_workers(client, prepare, jobs, report, threads))
+    return list(over_workers(client, prepare, jobs, report, threads, local=2))
 
 
 def tries(folder, name):
@@ -73,6 +73,16 @@ def test_an_image_that_kills_every_worker_costs_itself_alone(client, network, tm
     assert len(outcomes) == 8
     (failed,) = (one for one in outcomes if one.status == FAILED)
     assert failed.reason.startswith("b: each worker that segmented this image ended, probably because memory ran out")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_frame_that_ends_the_process_costs_itself_alone(client, network, killed):
+    first, second, third = run(client, network, "series", "s", killed=killed)
+    assert [(one.frame, one.status) for one in (first, second, third)] == [
+        ("t001", DONE), ("t002", FAILED), ("t003", DONE)
+    ]  # fmt: skip
+    assert first.cells != third.cells
+    assert second.reason.startswith("s: frame t002: each worker" if killed else "the GPU failed")
 
 
 def test_workers_that_do_not_start_again_end_the_run(network, monkeypatch):

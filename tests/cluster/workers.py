@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from flowmask.errors import NetworkError
-from flowmask.runs.record import DONE, Advanced, Outcome
+from flowmask.runs.record import DONE, FAILED, Advanced, Opened, Outcome
 
 
 def dying(at, times, marks, **_):
@@ -61,5 +61,22 @@ def counting(marks, **_):
         time.sleep(0.05)
         yield Outcome(str(job.path), DONE, cells=len(at_work))
         at_work.remove(job)
+
+    return segment
+
+
+def series(killed, **_):
+    """Segment files as series of three frames; at the second the process is killed, or its GPU fails for good."""
+    suffixes = ("_t001", "_t002", "_t003")
+
+    def segment(job, report):
+        yield Opened(suffixes)
+        for number in range(job.frame, 3):
+            about = {"frame": suffixes[number].strip("_"), "frames": 3}
+            if number == 1 and killed:
+                time.sleep(4)
+                os.kill(os.getpid(), signal.SIGKILL)
+            status = FAILED if number == 1 else DONE
+            yield Outcome(str(job.path), status, "the GPU failed", cells=os.getpid(), last=number == 1, **about)
 
     return segment
