@@ -12,20 +12,10 @@ from flowmask.cli import main
 from flowmask.outputs import output_path
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from tests.conftest import needs_network
-from train.simulate import simulate
 
 pytestmark = needs_network
 for needed in ("roifile", "zarr", "pyarrow", "h5py"):
     pytest.importorskip(needed)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "in").mkdir()
-    for number in (1, 2):
-        image = simulate("fluorescence_nuclei", (90, 110), number, 26).image
-        tifffile.imwrite(tmp_path / "in" / f"a{number}.tif", image, photometric="minisblack")
-    return tmp_path
 
 
 def run(folder, *options):
