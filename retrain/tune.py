@@ -1,12 +1,13 @@
-"""Fine-tune a flow network on a few images: the decoder learns, the encoder and all batch-norm statistics stay.
+"""Fine-tune a flow network on a few images: all weights learn, and the result is the mean of before and after.
 
-The style comes from the encoder. Estimates of diameters therefore start from the same regression as before, and the
-training takes less time.
+Such a mean keeps what the network knew about other images and is often better on the new ones too. Method: Wortsman et
+al. 2022, arXiv:2109.01903. The statistics of the batch-norms stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,8 @@ from train.recipes.small import RECIPE, STAINS
 STEPS = 200
 NEW_SHARE = 0.5
 """Part of the crops that comes from the user's images; the others are simulated."""
+KEPT = 0.5
+"""Part of the weights before the training in the weights that are returned."""
 STAGE = replace(
     RECIPE.stages[-1],
     name="tune",
@@ -37,7 +40,7 @@ STAGE = replace(
     # The user's images are all of one kind, so they are changed less than the images of many laboratories.
     augmentation=replace(
         STAINS,
-        scale=(0.7, 1.5),
+        scale=(0.5, 2.0),
         shuffle=0.3,
         invert=0.1,
         misfit=0.05,
@@ -64,9 +67,8 @@ def tune(
     stage = replace(STAGE, steps=steps, simulated_share=simulated_share(images, STAGE.source_limit))
     prefix = find_architecture(network.family, network.architecture).encoder
     loss = find_family(network.family).loss
+    before = deepcopy(network.state_dict())
     network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not name.startswith(prefix))
     optimiser, schedule = make_optimiser(network, prefix, stage)
     batches = in_advance(batch_maker(images, stage, mean_diameter, flow_target), 0, steps)
     for crops, target in bar(batches, "training", "step", steps):
@@ -80,6 +82,9 @@ def tune(
         optimiser.step()
         schedule.step()
     network.cpu()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(before[name], KEPT)
 
 
 def simulated_share(images: Sequence[Prepared], source_limit: int) -> float:

@@ -1,5 +1,7 @@
 """`flowmask train`: which images are held back, what is refused before the work, and a whole run of a few steps."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import tifffile
@@ -11,13 +13,17 @@ import flowmask  # noqa: E402
 from flowmask.cli import build_commands  # noqa: E402
 from flowmask.cli import flowmask as command  # noqa: E402
 from flowmask.errors import ImageError, InputError, SettingsError  # noqa: E402
+from flowmask.images.image import ArrayImage  # noqa: E402
 from retrain import images as own_images  # noqa: E402
+from retrain import tune as tune_module  # noqa: E402
 from retrain.images import Labelled, hold_back, read_pairs  # noqa: E402
 from retrain.start import start_file  # noqa: E402
 from retrain.tune import STEPS  # noqa: E402
 from train.checkpoint import load, save  # noqa: E402
+from train.data.prepared import prepare  # noqa: E402
 from train.data.readers import Item  # noqa: E402
 from train.families.flow.network import FlowNetwork  # noqa: E402
+from train.families.flow.targets import flow_field  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -181,11 +187,27 @@ def test_a_whole_run(tmp_path, monkeypatch, capsys, start):
         assert words in card
     before, after = (load(path)[0].state_dict() for path in (start, output.with_suffix(".pt")))
     changed = {name for name, value in before.items() if not torch.equal(value.half(), after[name].half())}
-    assert any(name.startswith("up.") for name in changed)
-    assert not [name for name in changed if name.startswith("down.") or "running" in name]
+    assert {part for part in ("up.", "down.") if any(name.startswith(part) for name in changed)} == {"up.", "down."}
+    assert not [name for name in changed if "running" in name]
     again = ["--start", output.with_suffix(".pt"), "--steps", 1, "--device", "cpu"]
     words = [tmp_path / "corrected", "-o", output.with_name("more.onnx"), *again]
     assert command(["train", *map(str, words)]) == 0
+
+
+def test_the_weights_are_the_mean_of_those_before_and_after_the_training(monkeypatch):
+    sample = simulate("fluorescence_nuclei", (64, 64), 0, 20)
+    images = [prepare(ArrayImage(sample.image[None]), sample.labels, "own a", "rgb", flow_field)]
+    torch.manual_seed(0)
+    before, states = FlowNetwork(3, (4, 4, 8, 8)), []
+    for kept in (0.0, 0.5):
+        network = deepcopy(before)
+        monkeypatch.setattr(tune_module, "KEPT", kept)
+        tune_module.tune(network, images, 30.0, steps=2)
+        states.append(network.state_dict())
+    assert not torch.equal(states[0]["output.2.weight"], before.state_dict()["output.2.weight"])
+    for name, value in before.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(states[1][name], (value + states[0][name]) / 2)
 
 
 def test_the_simulated_images_are_the_same_at_every_call(monkeypatch):
