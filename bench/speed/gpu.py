@@ -10,11 +10,11 @@
   computes as PyTorch does by default, with convolutions in TF32, and Flowmask computes in single precision.
 
 The network is the full-width one of earlier releases (models/cyto.pt), without its size regression. What cannot be
-measured is listed with the reason, and a part does not start if too little time is left for it. The share of the network is the time of the bare
-network, extrapolated from a part of the slide, divided by that of the whole run. Without a GPU the same runs on the
-CPU at small sizes, as with --smoke. The script writes results/gpu.json after each part and prints one table at the end,
-also if it is stopped earlier. The targets apply only to an H100 and the slide that they are set for.
-Exit code 1: a part failed; 2: there was no GPU to measure.
+measured is listed with the reason, and a part does not start if too little time is left for it. The share of the
+network is the time of the bare network, extrapolated from a part of the slide, divided by that of the whole run.
+Without a GPU the same runs on the CPU at small sizes, as with --smoke. The script writes results/gpu.json after each
+part and prints one table at the end, also if it is stopped earlier. The targets apply only to an H100 and the slide
+that they are set for. Exit code 1: a part failed; 2: there was no GPU to measure.
 """
 
 from __future__ import annotations

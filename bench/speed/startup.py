@@ -10,7 +10,8 @@ predict.sh runs first in each pair, so that in the first one nothing has been re
 
 cellpose runs beside them in its own environment (FLOWMASK_CELLPOSE_PYTHON, .venv-cellpose by default), with the weights
 of --checkpoint, widened by channels that stay zero, as it cannot run the default network. With --image, both are
-measured inside one container as an ordinary user (uid 12345), without cellpose; the start of the container is in neither time.
+measured inside one container as an ordinary user (uid 12345), without cellpose; the start of the container is in
+neither time.
 """
 
 from __future__ import annotations
