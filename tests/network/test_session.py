@@ -31,7 +31,7 @@ def test_outputs_have_the_shapes_of_the_contract(network):
 
 
 def test_a_tile_that_does_not_fit_is_one_sentence(network):
-    with pytest.raises(RunError, match="the network cannot be run on 1 tile"):
+    with pytest.raises(RunError, match="the network cannot be run on one tile"):
         network.maps(np.zeros((1, 7, 64, 64), np.float32))
 
 
