@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from flowmask.errors import SettingsError
 from retrain.progress import bar
@@ -20,7 +19,7 @@ from train.data.batches import batch_maker, in_advance
 from train.data.prepared import SIMULATED, Prepared
 from train.families import FamilyNetwork, find_architecture, find_family
 from train.families.flow.targets import flow_target
-from train.optimise import make_optimiser
+from train.optimise import make_optimiser, take_step
 from train.recipes.small import RECIPE, STAINS
 
 STEPS = 200
@@ -52,7 +51,7 @@ STAGE = replace(
         empty=0.05,
     ),
 )
-"""The values of the training; the start and the split of this record are not used."""
+"""The values of the training. Its start, split, teachers, average and number format are not used."""
 
 
 def tune(
@@ -76,11 +75,7 @@ def tune(
         cost = loss(maps, target.to(device))
         if not cost.isfinite():
             raise SettingsError("the training diverged: its loss is not finite; check that no image is damaged.")
-        optimiser.zero_grad()
-        cost.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), stage.clip or torch.inf)
-        optimiser.step()
-        schedule.step()
+        take_step(network, cost, stage.clip, optimiser, schedule)
     network.cpu()
     for name, value in network.state_dict().items():
         if value.is_floating_point():

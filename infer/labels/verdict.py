@@ -59,19 +59,19 @@ class Limits:
     for a lower limit, mean that the figure is not used.
     """
 
-    flow_error: float = 0.22
+    flow_error: float = 0.2
     """Largest `Evidence.flow_error`."""
-    probability: float = 0.84
+    probability: float = 0.81
     """Smallest `Evidence.probability`."""
-    flow_length: float = 0.6
+    flow_length: float = 0.63
     """Smallest `Evidence.flow_length`."""
-    rejected: float = 0.6
+    rejected: float = 0.78
     """Largest `Evidence.rejected`."""
     border: float = 0.9
     """Largest `Evidence.border`."""
-    largest_ratio: float = 2.6
+    largest_ratio: float = math.inf
     """Largest `Evidence.size_ratio`."""
-    smallest_ratio: float = 0.65
+    smallest_ratio: float = 0.0
     """Smallest `Evidence.size_ratio`."""
     disagreement: float = math.inf
     """Largest `Evidence.disagreement`."""

@@ -27,7 +27,7 @@ FINE = Evidence(
     at_end=False,
     contrast=90.0,
 )
-STRICT = Limits(disagreement=0.5)
+STRICT = replace(LIMITS, disagreement=0.5, largest_ratio=2.0, smallest_ratio=0.5)
 
 
 def test_fine_evidence_is_good_and_so_is_evidence_that_is_missing():

@@ -110,8 +110,8 @@ def one_sentence(capsys):
         (("in", "-o", "there.onnx"), "there.onnx exists; choose another name"),
         (("in", "-o", "there.onnx/a.onnx"), "there.onnx: no file can be written there"),
         (("in", "-o", "a.onnx", "--steps", "0"), "0 steps are no training"),
-        (("in", "-o", "a.onnx", "--held-out", "0"), "hold back at least one image"),
-        (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "not both"),
+        (("in", "-o", "a.onnx", "--held-out", "0"), "--held-out must be at least 1"),
+        (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "cannot be combined"),
         (("in", "-o", "a.onnx", "--held-out", "3"), "none is left to train on"),
         (("in", "-o", "a.onnx", "--start", "absent.pt"), "absent.pt: the checkpoint cannot be opened"),
     ],
@@ -175,7 +175,7 @@ def test_a_whole_run(tmp_path, monkeypatch, capsys, start):
     assert command(["train", *map(str, words)]) == 0
     assert sorted(path.name for path in output.parent.iterdir()) == ["mine.onnx", "mine.pt", "mine.txt"]
     said, bars = capsys.readouterr()
-    assert "held back to score the network: 1.tif" in said
+    assert "scored on: 1.tif" in said
     assert "not used, because they have no label file: extra.tif" in said
     for phase in ("reading", "simulating", "scoring before", "training", "scoring after"):
         assert phase in bars
@@ -183,7 +183,7 @@ def test_a_whole_run(tmp_path, monkeypatch, capsys, start):
     assert contract.sized
     assert "fine-tuned on 2 images of corrected" in contract.data
     card = output.with_suffix(".txt").read_text()
-    for words in ("0.tif: ", "held-back image", "2 steps of 8 crops", "1 simulated images", contract.licence):
+    for words in ("0.tif: ", "2 steps of 8 crops", "1 simulated images", contract.licence):
         assert words in card
     before, after = (load(path)[0].state_dict() for path in (start, output.with_suffix(".pt")))
     changed = {name for name, value in before.items() if not torch.equal(value.half(), after[name].half())}
@@ -219,3 +219,10 @@ def test_the_simulated_images_are_the_same_at_every_call(monkeypatch):
     assert [image.source for image in one] == ["simulated rods", "simulated phase", "simulated rods"]
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a.image, b.image)
+
+
+def test_an_image_cannot_be_trained_on_and_scored(tmp_path):
+    write(tmp_path / "a")
+    words = ["train", tmp_path / "a", "--test", tmp_path / "a", "-o", tmp_path / "out.onnx"]
+    assert command([str(word) for word in words]) != 0
+    assert not (tmp_path / "out.onnx").exists()
