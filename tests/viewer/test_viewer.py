@@ -457,4 +457,4 @@ def test_memory_on_a_wide_slide(tmp_path):
     make_slide(tmp_path, 4096, 40_000)
     words = [sys.executable, "-m", "bench.speed.viewer", "--folder", str(tmp_path)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
-    assert json.loads(done.stdout)["peak_mb"] < 500
+    assert json.loads(done.stdout)["peak_mib"] < 500
