@@ -23,7 +23,7 @@ PREFIX = "_ahead_"
 """First part of the file name of a module that was compiled ahead of time."""
 HOMES = (
     "families.flow.targets", "families.flow.follow", "families.flow.masks", "families.watershed.smooth",
-    "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "labels.challenge",
+    "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "labels.reused_ids",
     "labels.measure", "labels.intensity", "labels.outlines", "labels.shape",
 )  # fmt: skip
 """The modules of this package that contain kernels."""
