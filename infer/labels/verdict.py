@@ -109,8 +109,8 @@ COMPARISONS = (
         "rejected", "rejected", True, "{:.0%} of the candidates for cells were rejected because of their flow error"
     ),
     Comparison("border", "border", True, "{:.0%} of the cells touch the border of the image"),
-    Comparison("largest_ratio", "size_ratio", True, "the cells are {:.1f} times as large as the diameter"),
-    Comparison("smallest_ratio", "size_ratio", False, "the cells are only {:.1f} times as large as the diameter"),
+    Comparison("largest_ratio", "size_ratio", True, "the cells are larger than the diameter used ({:.1f} times)"),
+    Comparison("smallest_ratio", "size_ratio", False, "the cells are smaller than the diameter used ({:.1f} of it)"),
     Comparison("disagreement", "disagreement", True, "the estimates of the diameter differ"),
 )
 

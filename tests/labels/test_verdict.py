@@ -46,8 +46,8 @@ def test_fine_evidence_is_good_and_so_is_evidence_that_is_missing():
         ({"flow_length": 0.4}, "no diameter"),
         ({"rejected": 0.8}, "80% of the candidates"),
         ({"border": 1.0}, "100% of the cells touch the border"),
-        ({"size_ratio": 3.0}, "3.0 times"),
-        ({"size_ratio": 0.4}, "only 0.4 times"),
+        ({"size_ratio": 3.0}, "larger than the diameter used (3.0 times)"),
+        ({"size_ratio": 0.4}, "smaller than the diameter used (0.4 of it)"),
         ({"disagreement": 0.7}, "estimates of the diameter differ"),
     ],
 )
