@@ -5,7 +5,7 @@ DATA ?= ../shared/data
 ENGINE ?= docker
 IMAGES ?= demo
 
-.PHONY: demo quick test lint napari docs bench trust data train team efficiency lock clean
+.PHONY: demo quick test lint napari spatial docs bench trust data train team efficiency lock clean
 
 .venv/.ready: requirements/cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,6 +35,12 @@ IMAGES ?= demo
 	.venv-napari/$(PIP) --no-deps -e . -e plugins/napari
 	touch $@
 
+.venv-spatial/.ready: requirements/spatial.txt pyproject.toml
+	$(PYTHON) -m venv .venv-spatial
+	.venv-spatial/$(PIP) -r $<
+	.venv-spatial/$(PIP) --no-deps -e .
+	touch $@
+
 demo: .venv/.ready
 	.venv/bin/python -m bench.demo --output demo
 
@@ -60,6 +66,10 @@ lint: .venv-dev/.ready
 napari: .venv-napari/.ready
 	QT_QPA_PLATFORM=offscreen xvfb-run -a .venv-napari/bin/python -m pytest \
 	    tests/plugins/test_napari.py tests/outputs/test_programs.py
+
+# Flowmask with spatialdata, sopa and squidpy.
+spatial: .venv-spatial/.ready
+	.venv-spatial/bin/python -m pytest tests/plugins/test_spatialdata.py
 
 docs: .venv-docs/.ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
@@ -100,4 +110,4 @@ lock:
 	sh requirements/lock.sh
 
 clean:
-	rm -rf .venv .venv-dev .venv-cellpose .venv-docs .venv-napari demo results
+	rm -rf .venv .venv-dev .venv-cellpose .venv-docs .venv-napari .venv-spatial demo results
