@@ -16,7 +16,7 @@ from train.checkpoint import load
 from train.families.flow.network import FULL, FlowNetwork
 
 CHECKPOINT = ROOT / "models" / "cyto-small.pt"
-"""The PyTorch weights of the default network."""
+"""The half-width network whose weights cellpose runs too; it cannot run the default network."""
 
 
 def cellpose_python() -> Path:

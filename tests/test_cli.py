@@ -77,6 +77,7 @@ def test_a_bad_file_is_named_and_costs_the_others_nothing(folders, capsys):
     assert "2 of 3 files failed" in errors[4]
 
 
+@pytest.mark.slow
 def test_two_names_for_one_label_file(folders, capsys):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
     cv2.imwrite(str(folders[0] / "a.x.png"), SAMPLE.image)
@@ -89,6 +90,7 @@ def test_two_names_for_one_label_file(folders, capsys):
     assert "a.png: a.bmp has the same name up to its suffix" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
     for well in (1, 2):
         cv2.imwrite(str(folders[0] / f"2026.11.29_well{well}.png"), SAMPLE.image)

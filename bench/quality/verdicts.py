@@ -1,6 +1,6 @@
 """How well the verdicts tell good labels from bad ones, and the limits that would tell them best.
 
-    python -m bench.quality.verdicts --data ../shared/data --cache FILE.jsonl [--model FILE.onnx] [--limit N]
+    python -m bench.quality.verdicts --data ../shared/data --cache FILE.jsonl [--model NAME] [--limit N]
 
 Every image is segmented as it is and in one spoilt way, in turn: a diameter that is far too small or too large, noise,
 blur, or one channel of a colour image. F1 at IoU 0.5 by the challenge's rules is compared with the verdict.
@@ -44,7 +44,7 @@ from flowmask.labels.verdict import (
     evidence,
     judge_evidence,
 )
-from flowmask.network.registry import default_network
+from flowmask.network.registry import default_network, find_network
 from flowmask.network.session import Network
 from flowmask.options import Runtime
 from flowmask.pipeline import label_rows, plan_image
@@ -168,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--cache", type=Path, required=True, help="file for F1 and evidence, which a later run reads")
-    parser.add_argument("--model", type=Path, default=default_network())
+    parser.add_argument("--model", type=find_network, default=default_network())
     parser.add_argument("--each", type=int, default=6, help="images of each source (default 6)")
     parser.add_argument("--limit", type=int, help="stop after this number of images")
     args = parser.parse_args()

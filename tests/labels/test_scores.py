@@ -68,6 +68,7 @@ def test_a_missing_label_file_is_named_and_the_others_are_scored(folders, capsys
     assert "b_label.tiff" in err
 
 
+@pytest.mark.slow
 def test_a_large_image_is_scored_in_patches():
     """Memory for all pairs of cells of a slide would be tens of gigabytes."""
     truth = np.zeros((5100, 5100), np.int32)

@@ -37,6 +37,7 @@ def post(client, image, **query):
     return client.post("/segment", files={"image": ("cells.png", data)}, params=query)
 
 
+@pytest.mark.slow
 def test_labels_are_those_of_the_engine_also_from_several_threads(client, image):
     expected = flowmask.segment(image, diameter=26).labels
     with ThreadPoolExecutor(3) as pool:

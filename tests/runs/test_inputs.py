@@ -53,6 +53,7 @@ def write_encodings(folder):
         cv2.imwrite(str(folder / f"{suffix}.{suffix}"), COLOUR[..., ::-1])
 
 
+@pytest.mark.slow
 def test_the_same_image_in_twelve_encodings_has_the_same_labels(folder):
     write_encodings(folder)
     assert run(folder) == ALL_DONE
@@ -63,6 +64,7 @@ def test_the_same_image_in_twelve_encodings_has_the_same_labels(folder):
         np.testing.assert_array_equal(other, read[0])
 
 
+@pytest.mark.slow
 def test_names_of_any_kind_and_links(folder, capsys):
     elsewhere = folder.parent / "elsewhere.png"
     cv2.imwrite(str(elsewhere), GREY)

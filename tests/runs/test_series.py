@@ -83,6 +83,7 @@ def test_positions_and_times(folder, alone):
         np.testing.assert_array_equal(labels(folder, name), expected)
 
 
+@pytest.mark.slow
 def test_planes_of_each_frame_and_a_chosen_frame(folder, alone):
     stack = np.stack([FRAMES // 2, FRAMES], axis=1)
     write(folder / "in" / "z.ome.tif", stack, "TZYX")
@@ -113,6 +114,7 @@ def test_a_frame_that_fails_costs_itself(folder, alone, capsys):
     assert "damaged" in errors
 
 
+@pytest.mark.slow
 def test_resume_covers_each_frame(folder):
     write(folder / "in" / "a.ome.tif")
     assert run(folder, "--resume") == ALL_DONE
@@ -127,6 +129,7 @@ def test_resume_covers_each_frame(folder):
         assert (folder / "out" / name).stat().st_mtime_ns == kept[name]
 
 
+@pytest.mark.slow
 def test_labels_of_another_frame_are_not_taken_for_finished(folder):
     write(folder / "in" / "a.ome.tif")
     assert run(folder, "--resume") == ALL_DONE

@@ -130,6 +130,7 @@ def test_channels_that_were_not_looked_at_are_named(tmp_path, capsys):
     assert "a.tif: --channels: there is no channel GFP; the channels of this image" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @needs_network
 def test_a_diameter_in_micrometres_is_that_in_px(tmp_path, capsys):
     pixels = four_channels()[3]

@@ -41,10 +41,9 @@ CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrom
 
 def scene():
     """Labels of discs of several sizes in rows, numbered by first pixel, and a picture of them."""
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     labels = np.zeros((HEIGHT, WIDTH), np.int32)
     for number, (y, x) in enumerate(((y, x) for y in range(25, HEIGHT, 50) for x in range(25, WIDTH, 50)), 1):
-        labels[(rows - y) ** 2 + (columns - x) ** 2 <= (12 + number % 14) ** 2] = number
+        cv2.circle(labels, (x, y), 12 + number % 14, number, cv2.FILLED)
     noise = np.random.default_rng(0).integers(0, 8, (HEIGHT, WIDTH))
     pixels = np.stack([60 + 120 * (labels > 0) + noise, 90 + noise, 200 - 100 * (labels > 0) + noise], axis=-1)
     return labels, pixels.astype(np.uint8)
@@ -318,6 +317,7 @@ def test_the_page_fetches_nothing_from_elsewhere(server):
     assert b"Redistribution and use" in get(server, "openseadragon.LICENSE.txt")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the path")
 def test_a_browser_shows_the_page(server, tmp_path):
     """The list of images is there, the first one is open, and its cells are counted."""
