@@ -215,6 +215,8 @@ class FlowmaskWidget(Container):
     def _line(self, line: str) -> None:
         self._lines = [*self._lines, line][-LINES:]
         self._say("\n".join(self._lines))
+        bar = self.report.native.verticalScrollBar()
+        bar.setValue(bar.maximum())
 
     def _open(self, path: Path) -> None:
         """Add the labels of a slide, or say where they are if the file was a series."""
