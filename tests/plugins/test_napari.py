@@ -1,7 +1,9 @@
 """The plugin of napari, in napari itself, without a screen."""
 
+import doctest
 import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ pytest.importorskip("napari", reason="napari is not installed; `make napari` mak
 pytest.importorskip("flowmask_napari", reason="the plugin is not installed; `make napari` installs it and runs this")
 from npe2 import PluginManifest  # noqa: E402
 
-from flowmask_napari import widget  # noqa: E402
+from flowmask_napari import layers, widget  # noqa: E402
 
 PLUGIN, TITLE = "flowmask-napari", "Segment cells and train"
 
@@ -128,7 +130,9 @@ def test_errors_are_notifications_of_one_sentence(viewer, panel, cells, errors, 
 def test_saved_pairs_are_found_and_read_by_the_training(viewer, panel, cells, tmp_path, errors):
     colour = np.stack([cells, cells[::-1], cells[:, ::-1]], axis=-1)
     truth = (cells > np.percentile(cells, 90)).astype(np.int32) * 70_000
-    for name, pixels in (("a/b grey", cells), ("colour_mask", colour), ("stack", np.stack([cells, cells[::-1]]))):
+    stacked = np.stack([cells, cells[::-1]])
+    named = {"a/b grey": cells, "colour_mask": colour, "stack": stacked, "whole": cells.astype(np.int64)}
+    for name, pixels in (named | {"truth": cells > 50, "z_float": cells / 255}).items():
         viewer.layers.clear()
         viewer.add_image(pixels, name=name)
         viewer.add_labels(truth)
@@ -138,8 +142,9 @@ def test_saved_pairs_are_found_and_read_by_the_training(viewer, panel, cells, tm
     assert errors == []
     found = find_pairs(tmp_path / "pairs")
     assert found.without_labels == []
-    assert [item.image.name for item in found.items] == ["a_b_grey.tif", "colour_mask_image.tif", "stack.tif"]
-    expected = [cells[None], colour.transpose(2, 0, 1), np.stack([cells, cells[::-1]])]
+    names = ["a_b_grey", "colour_mask_image", "stack", "truth", "whole", "z_float"]
+    assert [item.image.name for item in found.items] == [f"{name}.tif" for name in names]
+    expected = [cells[None], colour.transpose(2, 0, 1), stacked, cells[None] > 50, cells[None], cells[None] / 255]
     for item, pixels in zip(found.items, expected, strict=True):
         image, labels = read_item(item)
         np.testing.assert_array_equal(image.read(0, 0, *pixels.shape[1:]), pixels)
@@ -158,9 +163,12 @@ def test_a_pair_is_replaced_only_by_the_same_image(viewer, panel, cells, tmp_pat
     panel.save()
     assert "another image has this name" in errors[0]
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), cells)
+    labels.data = np.full(cells.shape, 2**31)
+    panel.save()
     labels.data = np.ones((3, 4), np.int32)
     panel.save()
-    assert "the image has 150 x 170 px and the labels have 3 x 4" in errors[1]
+    assert "the image has 150 x 170 px and the labels have 3 x 4" in errors[2]
+    assert "labels must be from 0" in errors[1]
 
 
 @needs_network
@@ -198,6 +206,31 @@ def test_the_command_tells_its_error_and_can_be_stopped(panel, tmp_path, qtbot, 
     wait(qtbot, panel)
     assert panel.report.value.endswith("Cancelled.")
     assert len(errors) == 1
+
+
+def test_a_command_that_does_not_start_is_an_error(panel, tmp_path, qtbot, errors, monkeypatch):
+    panel.slide.value, panel.slide_folder.value = tmp_path / "slide.tif", tmp_path / "out"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+    panel.segment_slide()
+    wait(qtbot, panel)
+    assert len(errors) == 1
+    assert "did not start" in errors[0]
+
+
+@needs_network
+def test_a_panel_that_is_closed_ends_its_work(viewer, panel, cells, qtbot):
+    viewer.add_image(np.tile(cells, (6, 6)))
+    panel.diameter.value = "26"
+    panel.segment()
+    panel.native.destroyed.emit()
+    qtbot.waitUntil(lambda: not [one for one in threading.enumerate() if one.name == widget.THREAD], timeout=120_000)
+    qtbot.wait(50)
+    assert len(viewer.layers) == 1
+
+
+def test_the_examples_of_the_plugin():
+    assert doctest.testmod(layers).failed == 0
+    assert doctest.testmod(layers).attempted > 1
 
 
 def test_training_shows_the_lines_of_the_command_and_the_new_network_is_chosen(

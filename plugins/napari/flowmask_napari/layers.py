@@ -14,6 +14,7 @@ from napari.layers import Image, Labels
 
 import flowmask
 from flowmask.options import micrometres, parse_channels
+from flowmask.system.atomic_write import atomic_write, make_folder
 
 LABEL_LIKE = re.compile(r"_(labels?|(cp_)?masks?|seg)$")
 """Endings by which `flowmask train` recognises a label file, so an image must not have them."""
@@ -108,20 +109,17 @@ def save_pair(folder: Path, name: str, pixels: Any, axes: str, labels: Any) -> P
         raise flowmask.ImageError(
             f"{name}: the image has {_by(size)} px and the labels have {_by(labels.shape)}; choose its own labels."
         )
+    if labels.min(initial=0) < 0 or labels.max(initial=0) > np.iinfo(np.int32).max:
+        raise flowmask.ImageError(f"{name}: labels must be from 0 to 2,147,483,647; give the cells other numbers.")
     image = folder / f"{file_name(name)}.tif"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if image.exists() and not np.array_equal(tifffile.imread(image), pixels):
-            raise flowmask.OutputError(f"{image}: another image has this name; rename the layer, or choose a folder.")
-        photometric = "rgb" if axes == "YXC" else "minisblack"
-        tifffile.imwrite(image, pixels, photometric=photometric, compression="zlib", metadata={"axes": _stored(axes)})
-        tifffile.imwrite(image.with_name(f"{image.stem}_label.tif"), labels.astype(np.int32), compression="zlib")
-    except OSError as error:
-        if isinstance(error, flowmask.OutputError):
-            raise
-        raise flowmask.OutputError(
-            f"{image}: it cannot be written ({error.strerror}); choose another folder."
-        ) from error
+    if image.exists() and not np.array_equal(tifffile.imread(image), pixels):
+        raise flowmask.OutputError(f"{image}: another image has this name; rename the layer, or choose a folder.")
+    make_folder(folder)
+    photometric = "rgb" if axes == "YXC" else "minisblack"
+    with atomic_write(image) as partial:
+        tifffile.imwrite(partial, pixels, photometric=photometric, compression="zlib", metadata={"axes": _stored(axes)})
+    with atomic_write(image.with_name(f"{image.stem}_label.tif")) as partial:
+        tifffile.imwrite(partial, labels.astype(np.int32), compression="zlib")
     return image
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -34,8 +35,21 @@ from .reader import pixels as label_pixels
 
 FILE = "a file"
 PLANE, CHANNELS = "the plane shown", "all planes as channels"
+THREAD = "flowmask"
 LINES = 200
 """Lines of a command that stay visible."""
+
+
+def in_panel(method: Callable[..., None]) -> Callable[..., None]:
+    """Run a method of the panel in its thread, unless the panel is closed by then."""
+
+    @ensure_main_thread
+    @wraps(method)
+    def run(panel: FlowmaskWidget, *arguments: Any) -> None:
+        if not panel.closed.is_set():
+            method(panel, *arguments)
+
+    return run
 
 
 class FlowmaskWidget(Container):
@@ -44,13 +58,14 @@ class FlowmaskWidget(Container):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(scrollable=True)
         self._viewer = napari_viewer
-        self._cancelled = Event()
+        self._cancelled, self.closed = Event(), Event()
         self._command: Command | None = None
         self._lines: list[str] = []
         self.extend([*self._inputs(), *self._slide(), *self._training(), *self._outputs()])
         self._file_shown()
         self._busy(False)
-        QCoreApplication.instance().aboutToQuit.connect(self.cancel)
+        self.native.destroyed.connect(self._close)
+        QCoreApplication.instance().aboutToQuit.connect(self._close)
 
     def _inputs(self) -> list[Any]:
         names = [network.name for network in shipped_networks() if network.path.is_file()]
@@ -118,7 +133,7 @@ class FlowmaskWidget(Container):
             self._add(result, layer)
 
         self._busy(True)
-        Thread(target=self._run, args=(work,)).start()
+        Thread(target=self._run, args=(work,), name=THREAD).start()
 
     def segment_slide(self) -> None:
         """Segment a file with the command `flowmask segment`, which needs little memory, and open its labels."""
@@ -171,6 +186,10 @@ class FlowmaskWidget(Container):
         self._cancelled.set()
         if self._command:
             self._command.stop()
+
+    def _close(self) -> None:
+        self.closed.set()
+        self.cancel()
 
     def _network(self) -> str:
         if self.network.value != FILE:
@@ -237,7 +256,7 @@ class FlowmaskWidget(Container):
     def _file_shown(self) -> None:
         self.network_file.visible = self.network.value == FILE
 
-    @ensure_main_thread
+    @in_panel
     def _add(self, result: flowmask.Result, layer: Image) -> None:
         """Add the labels of an image above it, and say what is known of them."""
         added = self._viewer.add_labels(
@@ -246,19 +265,19 @@ class FlowmaskWidget(Container):
         self.corrected.value = added
         self._say(in_words(result))
 
-    @ensure_main_thread
+    @in_panel
     def _show(self, fraction: float) -> None:
         self.progress.value = round(100 * fraction)
 
-    @ensure_main_thread
+    @in_panel
     def _say(self, text: str) -> None:
         self.report.value = text
 
-    @ensure_main_thread
+    @in_panel
     def _complain(self, error: object) -> None:
         show_error(str(error))
 
-    @ensure_main_thread
+    @in_panel
     def _busy(self, busy: bool) -> None:
         """Let one job run at a time."""
         if busy:
