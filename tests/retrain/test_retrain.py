@@ -111,7 +111,7 @@ def one_sentence(capsys):
         (("in", "-o", "there.onnx/a.onnx"), "there.onnx: no file can be written there"),
         (("in", "-o", "a.onnx", "--steps", "0"), "0 steps are no training"),
         (("in", "-o", "a.onnx", "--held-out", "0"), "--held-out must be at least 1"),
-        (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "not both"),
+        (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "cannot be combined"),
         (("in", "-o", "a.onnx", "--held-out", "3"), "none is left to train on"),
         (("in", "-o", "a.onnx", "--start", "absent.pt"), "absent.pt: the checkpoint cannot be opened"),
     ],
