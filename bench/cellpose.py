@@ -16,7 +16,7 @@ from train.checkpoint import load
 from train.families.flow.network import FULL, FlowNetwork
 
 CHECKPOINT = ROOT / "models" / "cyto-small.pt"
-"""The PyTorch weights of the default network."""
+"""The half-width network whose weights cellpose runs too; it cannot run the default network."""
 
 
 def cellpose_python() -> Path:
@@ -57,6 +57,19 @@ def write_cellpose_weights(checkpoint: Path, path: Path) -> float:
     network, diameter = load_checkpoint(checkpoint)
     torch.save(cellpose_state(widened(network), diameter), path)
     return diameter
+
+
+def export_same(checkpoint: Path, folder: Path) -> tuple[Path, Path, float]:
+    """Write a checkpoint of ``train/`` for both engines, and return how.
+
+    The result: cellpose's weights of full width, a network file with the same weights, exported from cellpose's format,
+    and the mean diameter in network pixels.
+    """
+    weights, network = folder / "cellpose_weights", folder / "same.onnx"
+    diameter = write_cellpose_weights(checkpoint, weights)
+    export = [sys.executable, "-m", "export", "--cellpose", str(weights), "-o", str(network)]
+    subprocess.run(export, cwd=ROOT, stdout=sys.stderr, check=True)
+    return weights, network, diameter
 
 
 def widened(network: FlowNetwork) -> FlowNetwork:

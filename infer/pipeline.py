@@ -141,7 +141,7 @@ def plan_image(
     shape = image.shape[1], image.shape[2]
     return ImagePlan(
         contract, options, shape, diameter, inputs.channels, inputs.ranges, *grids, batch, runtime.threads,
-        fills=inputs.fills, notes=inputs.notes, warnings=inputs.warnings, unused=inputs.unused,
+        fills=inputs.fills, estimate=estimate, notes=inputs.notes, warnings=inputs.warnings, unused=inputs.unused,
     )  # fmt: skip
 
 

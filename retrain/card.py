@@ -50,9 +50,9 @@ and on {training.simulated} simulated images of other kinds of cells, so that th
 
 {training.steps} steps of {STAGE.batch} crops of {STAGE.augmentation.crop} px, {NEW_SHARE:.0%} of them from the images \
 above; {_optimiser(STAGE)}.
-{training.minutes:.0f} minutes. Only the decoder was trained.
+{training.minutes:.0f} minutes. The weights are the mean of those before and after the training.
 
-Scores on images that were held back (F1 at IoU 0.5, rules of the NeurIPS 2022 challenge), with estimated diameters
+Scores on images that were not trained on (F1 at IoU 0.5, rules of the NeurIPS 2022 challenge), with estimated diameters
 and with the diameter given (--diameter {training.diameter:.0f}, that of the images above):
 {table(training.changes)}
 

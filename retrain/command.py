@@ -48,7 +48,7 @@ class Request:
 def train(request: Request) -> list[Change]:
     """Fine-tune a network, write FILE.onnx, FILE.pt and the card FILE.txt, and return the scores.
 
-    Raises a FlowmaskError whose message says what to do; then no file of these names is there.
+    Raises a FlowmaskError whose message says what to do; then none of these files was written.
     """
     began = time.monotonic()
     steps = STEPS if request.steps is None else request.steps
@@ -58,16 +58,16 @@ def train(request: Request) -> list[Change]:
     source, extras = read_start(start)
     with _work_folder(request.output) as folder:
         draft = Path(folder, request.output.name)
-        training, held = _split(request)
+        training, scored = _split(request)
         simulated = replay(source.channels, flow_field)
         images = [*prepared(training, source.channels, flow_field), *simulated]
         write_onnx(str(draft), source, request.output.stem)
         diameter = usual_diameter(training)
-        before = scores_of(draft, held, "scoring before", diameter)
+        before = scores_of(draft, scored, "scoring before", diameter)
         tune(source.network, images, source.mean_diameter, steps, device)
         tuned = _described(source, training, request)
         write_onnx(str(draft), tuned, request.output.stem)
-        changes = changes_of(held, before, scores_of(draft, held, "scoring after", diameter))
+        changes = changes_of(scored, before, scores_of(draft, scored, "scoring after", diameter))
         about = {**extras["about"], "licence": tuned.licence, "data": tuned.data}
         save(draft.with_suffix(".pt"), tuned.network, half=True, about=about, size=extras["size"])
         minutes = (time.monotonic() - began) / 60
@@ -91,7 +91,7 @@ def _check(request: Request, steps: int) -> None:
     if steps < 1:
         raise SettingsError(f"{steps} steps are no training; give at least 1.")
     if request.held_out is not None and (request.held_out < 1 or request.test):
-        raise SettingsError("hold back at least one image, or give a folder of images to test with; not both.")
+        raise SettingsError("--held-out must be at least 1 and cannot be combined with --test.")
 
 
 def _work_folder(output: Path) -> TemporaryDirectory[str]:
@@ -113,15 +113,19 @@ def _split(request: Request) -> tuple[list[Labelled], list[Labelled]]:
     """Return the images to train on and those to score with, and say which these are."""
     images, without = read_pairs(request.folders)
     print(f"{len(images)} images with labels", flush=True)
+    if request.test is None:
+        training, scored = hold_back(images, request.held_out)
+    else:
+        training, (tested, others) = images, read_pairs([request.test])
+        scored, without = [one for one in tested if one.labels.any()], [*without, *others]
+        both = {one.item.image.resolve() for one in training} & {one.item.image.resolve() for one in scored}
+        if both:
+            raise SettingsError(f"{request.test}: {_names(sorted(both))} would be trained on too; give other images.")
     if without:
         print(f"not used, because they have no label file: {_names(without)}", flush=True)
-    if request.test is None:
-        training, held = hold_back(images, request.held_out)
-    else:
-        training, held = images, [one for one in read_pairs([request.test])[0] if one.labels.any()]
     print(f"trained on: {_names([one.item.image for one in training])}", flush=True)
-    print(f"held back to score the network: {_names([one.item.image for one in held])}", flush=True)
-    return training, held
+    print(f"scored on: {_names([one.item.image for one in scored])}", flush=True)
+    return training, scored
 
 
 def _names(paths: Sequence[Path]) -> str:
@@ -139,7 +143,7 @@ def _described(source: Source, training: Sequence[Labelled], request: Request) -
 
 
 def _report(changes: Sequence[Change], output: Path, diameter: float, minutes: float) -> None:
-    """Print the scores, and the command with the diameter that was better on the held-back images."""
+    """Print the scores, and the command with the diameter that was better on the images that were not trained on."""
     scores = mean(changes)
     print(table(changes))
     print(f"given: with --diameter {diameter:.0f}, the usual diameter of the images that were trained on")

@@ -19,7 +19,7 @@ from retrain.progress import bar
 
 @dataclass(frozen=True)
 class Change:
-    """The scores of one held-back image, before and after: F1 at IoU 0.5 by the challenge's rules."""
+    """The scores of one image that was not trained on, before and after: F1 at IoU 0.5 by the challenge's rules."""
 
     name: str
     before: float
@@ -61,13 +61,13 @@ def table(changes: Sequence[Change]) -> str:
     """Return the scores as text, a line for each image and the mean.
 
     >>> print(table([Change("a.tif", 0.5, 0.75, 0.5, 1.0)]))
-    held-back image  F1 before  F1 after  given: before  given: after
-    a.tif                0.500     0.750          0.500         1.000
-    mean                 0.500     0.750          0.500         1.000
+    image  F1 before  F1 after  given: before  given: after
+    a.tif      0.500     0.750          0.500         1.000
+    mean       0.500     0.750          0.500         1.000
     """
     rows = [*changes, mean(changes)]
-    width = max(len("held-back image"), *(len(row.name) for row in rows))
-    lines = [f"{'held-back image':<{width}}  {'  '.join(HEADER)}"]
+    width = max(len("image"), *(len(row.name) for row in rows))
+    lines = [f"{'image':<{width}}  {'  '.join(HEADER)}"]
     for row in rows:
         values = zip(HEADER, (row.before, row.after, row.before_given, row.after_given), strict=True)
         lines.append(f"{row.name:<{width}}  " + "  ".join(f"{value:{len(head)}.3f}" for head, value in values))

@@ -1,17 +1,17 @@
-"""Fine-tune a flow network on a few images: the decoder learns, the encoder and all batch-norm statistics stay.
+"""Fine-tune a flow network on a few images: all weights learn, and the result is the mean of before and after.
 
-The style comes from the encoder. Estimates of diameters therefore start from the same regression as before, and the
-training takes less time.
+Such a mean keeps what the network knew about other images and is often better on the new ones too. Method: Wortsman et
+al. 2022, arXiv:2109.01903. The statistics of the batch-norms stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from flowmask.errors import SettingsError
 from retrain.progress import bar
@@ -19,12 +19,14 @@ from train.data.batches import batch_maker, in_advance
 from train.data.prepared import SIMULATED, Prepared
 from train.families import FamilyNetwork, find_architecture, find_family
 from train.families.flow.targets import flow_target
-from train.optimise import make_optimiser
+from train.optimise import make_optimiser, take_step
 from train.recipes.small import RECIPE, STAINS
 
 STEPS = 200
 NEW_SHARE = 0.5
 """Part of the crops that comes from the user's images; the others are simulated."""
+KEPT = 0.5
+"""Part of the weights before the training in the weights that are returned."""
 STAGE = replace(
     RECIPE.stages[-1],
     name="tune",
@@ -37,7 +39,7 @@ STAGE = replace(
     # The user's images are all of one kind, so they are changed less than the images of many laboratories.
     augmentation=replace(
         STAINS,
-        scale=(0.7, 1.5),
+        scale=(0.5, 2.0),
         shuffle=0.3,
         invert=0.1,
         misfit=0.05,
@@ -49,7 +51,7 @@ STAGE = replace(
         empty=0.05,
     ),
 )
-"""The values of the training; the start and the split of this record are not used."""
+"""The values of the training. Its start, split, teachers, average and number format are not used."""
 
 
 def tune(
@@ -64,9 +66,8 @@ def tune(
     stage = replace(STAGE, steps=steps, simulated_share=simulated_share(images, STAGE.source_limit))
     prefix = find_architecture(network.family, network.architecture).encoder
     loss = find_family(network.family).loss
+    before = deepcopy(network.state_dict())
     network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not name.startswith(prefix))
     optimiser, schedule = make_optimiser(network, prefix, stage)
     batches = in_advance(batch_maker(images, stage, mean_diameter, flow_target), 0, steps)
     for crops, target in bar(batches, "training", "step", steps):
@@ -74,12 +75,11 @@ def tune(
         cost = loss(maps, target.to(device))
         if not cost.isfinite():
             raise SettingsError("the training diverged: its loss is not finite; check that no image is damaged.")
-        optimiser.zero_grad()
-        cost.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), stage.clip or torch.inf)
-        optimiser.step()
-        schedule.step()
+        take_step(network, cost, stage.clip, optimiser, schedule)
     network.cpu()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(before[name], KEPT)
 
 
 def simulated_share(images: Sequence[Prepared], source_limit: int) -> float:

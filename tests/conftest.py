@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tifffile
 
 import flowmask
 from flowmask.network.registry import default_network
@@ -50,6 +51,18 @@ def network():
     if not MODEL.is_file():
         pytest.skip(f"the network file {MODEL.name} is missing")
     return flowmask.load_network(MODEL, device="cpu")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder whose subfolder in/ holds two small images of nuclei, a1.tif and a2.tif."""
+    from train.simulate import simulate
+
+    (tmp_path / "in").mkdir()
+    for number in (1, 2):
+        image = simulate("fluorescence_nuclei", (90, 110), number, 26).image
+        tifffile.imwrite(tmp_path / "in" / f"a{number}.tif", image, photometric="minisblack")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

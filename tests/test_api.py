@@ -55,10 +55,11 @@ def test_messages_name_an_option_as_python_does(network, call):
         call(SAMPLE.image, network, channels=(9, 1))
     with pytest.raises(SettingsError, match=r"^`channels`: 9 does not fit an image of 1 channel"):
         call(SAMPLE.image, network, channels=(9, 1, 1))
-    with pytest.raises(SettingsError, match="give `memory='.*G'` if the machine has it, a larger `diameter`, or"):
+    with pytest.raises(SettingsError, match="give `memory='.*G'` if the machine has it; otherwise use a larger"):
         call(SAMPLE.image, network, runtime=flowmask.Runtime(memory="1M"), diameter=26)
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_whole(network):
     image = np.tile(SAMPLE.image, (4, 1))
     whole = flowmask.segment(image, network, diameter=26)
@@ -69,6 +70,7 @@ def test_rows_are_those_of_the_whole(network):
     assert len(whole.cells) > 5
 
 
+@pytest.mark.slow
 def test_networks_by_name_by_file_opened_and_by_default(tmp_path, network):
     cv2.imwrite(str(tmp_path / "a.png"), SAMPLE.image)
     expected = flowmask.segment(tmp_path / "a.png", network, diameter=26)
@@ -100,6 +102,7 @@ def test_a_plane_of_a_stack_or_its_projection(tmp_path, network, option):
     np.testing.assert_array_equal(found.labels, flowmask.segment(SAMPLE.image, network, diameter=26).labels)
 
 
+@pytest.mark.slow
 def test_progress_goes_up_to_one(network):
     seen = []
     flowmask.segment(SAMPLE.image, network, diameter=8, progress=seen.append)
@@ -111,6 +114,7 @@ def test_progress_goes_up_to_one(network):
     assert rows == seen[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [flowmask.Cancelled("enough."), KeyError("a fault of the caller")])
 @pytest.mark.parametrize("at", [0, 0.2])
 def test_progress_can_cancel_the_work(network, error, at):

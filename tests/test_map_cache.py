@@ -160,6 +160,7 @@ class Counting:
         return self._network.diameters(tiles)
 
 
+@pytest.mark.slow
 def test_kept_rows_go_through_the_network_no_more(network, tmp_path):
     image = ArrayImage(simulate("fluorescence_nuclei", (330, 120), 4, 26).image[None])
 

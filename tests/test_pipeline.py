@@ -33,6 +33,15 @@ def test_the_diameter_is_estimated_within_a_third(network):
     assert 26 / 1.34 < result.diameter < 26 * 1.34
 
 
+def test_the_plan_says_how_the_diameter_was_estimated(network):
+    image = ArrayImage(SAMPLE.image[None])
+    plan = plan_image(image, network, flowmask.Segmentation(), flowmask.Runtime())
+    assert plan.estimate is not None
+    assert plan.estimate.diameter == plan.diameter
+    assert 0.5 < plan.estimate.flow_length < 1.5
+    assert plan_image(image, network, flowmask.Segmentation(diameter=26), flowmask.Runtime()).estimate is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", [{"batch": 3}, {"batch": 7, "threads": 1}, {"threads": 2}])
 def test_the_same_bits_whatever_the_batch_and_the_threads(network, runtime):

@@ -17,7 +17,7 @@ from flowmask.errors import SettingsError
 from train.checkpoint import UNREADABLE
 from train.config import Stage
 from train.data.batches import Batch, in_advance
-from train.optimise import make_optimiser
+from train.optimise import make_optimiser, take_step
 
 REPORT = 20
 """Steps between two lines of progress."""
@@ -61,12 +61,7 @@ def fit(
         with torch.autocast(kind, torch.bfloat16, enabled=stage.bfloat16):
             maps = network(crops.to(device, memory_format=torch.channels_last))[0]
         cost = loss(maps.float(), target.to(device))
-        optimiser.zero_grad()
-        cost.backward()  # type: ignore[no-untyped-call]
-        if stage.clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), stage.clip)
-        optimiser.step()
-        schedule.step()
+        take_step(network, cost, stage.clip, optimiser, schedule)
         average.update_parameters(network)
         losses.append(cost.item())
         done = step + 1

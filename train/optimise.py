@@ -1,11 +1,11 @@
-"""The optimiser of a stage: AdamW with a separate learning rate for the encoder, and the course of the rate."""
+"""The optimiser of a stage: AdamW with a separate learning rate for the encoder, the course of the rate, one step."""
 
 from __future__ import annotations
 
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from train.config import Stage
 
@@ -33,6 +33,22 @@ def parameter_groups(network: nn.Module, encoder: str, stage: Stage) -> list[dic
     outside = [value for name, value in network.named_parameters() if not name.startswith(encoder)]
     rates = (stage.rate * stage.encoder_rate, stage.rate)
     return [{"params": part, "lr": rate} for part, rate in zip((inside, outside), rates, strict=True) if part]
+
+
+def take_step(
+    network: nn.Module,
+    cost: Tensor,
+    clip: float | None,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    """Change the weights of a network so that ``cost``, its loss on a batch, falls. clip: see `Stage.clip`."""
+    optimiser.zero_grad()
+    cost.backward()  # type: ignore[no-untyped-call]
+    if clip is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), clip)
+    optimiser.step()
+    schedule.step()
 
 
 def make_optimiser(

@@ -1,6 +1,6 @@
 """Accuracy for each held-out source, with estimated and with true cell diameters.
 
-    python -m bench.quality.scores --data DATA [--model FILE.onnx] [--augment] [--simulated N]
+    python -m bench.quality.scores --data DATA [--model NAME] [--augment] [--simulated N]
         [--plot FILE.png]
 
 The challenge's F1 at IoU 0.5 with both diameters; LIVECell's AP and AFNR over IoU 0.50:0.95, and Dice (which is the
@@ -30,7 +30,7 @@ from flowmask.images.image import Image
 from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import Ranked, average_precision, dice, f1_challenge, false_negative_ratio, ranked
-from flowmask.network.registry import default_network
+from flowmask.network.registry import default_network, find_network
 from flowmask.network.session import Network
 from flowmask.options import Runtime, Segmentation
 from flowmask.pipeline import plan_image, run_tiles, segment_image
@@ -178,7 +178,7 @@ def main() -> None:
     """Score the images, print the tables and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
-    parser.add_argument("--model", type=Path, default=default_network())
+    parser.add_argument("--model", type=find_network, default=default_network())
     parser.add_argument("--augment", action="store_true", help="average over mirror images, as the engine's --augment")
     parser.add_argument("--simulated", type=int, default=0, metavar="N", help="also score N images of each modality")
     parser.add_argument("--plot", type=Path, help="PNG file for a plot of estimated against true diameters")
@@ -196,7 +196,8 @@ def main() -> None:
     figures: Record = {"model": named(args.model), "options": asdict(options)}
     figures |= {what: group.figures() for what, group in groups.items()}
     print(text(figures))
-    print(write_record("scores", figures))
+    default = args.model == default_network()
+    print(write_record("scores" if default else f"scores_{args.model.stem}", figures))
 
 
 if __name__ == "__main__":

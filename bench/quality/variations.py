@@ -1,6 +1,6 @@
 """What changes F1: the options of the engine, changes of the images, and unusual sizes of the cells.
 
-    python -m bench.quality.variations --data DATA [--model FILE.onnx] [--each 6]
+    python -m bench.quality.variations --data DATA [--model NAME] [--each 6]
         [--only options images sizes]
 
 All parts give F1 at IoU 0.5 by the challenge's rules, as the mean over the images of a source.
@@ -29,7 +29,7 @@ from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.labels.labels import median_diameter
 from flowmask.labels.metrics import f1_challenge
-from flowmask.network.registry import default_network
+from flowmask.network.registry import default_network, find_network
 from flowmask.network.session import Network
 from flowmask.options import Segmentation
 from flowmask.pipeline import segment_image
@@ -135,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with one folder for each source")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="the parts; default: all")
-    parser.add_argument("--model", type=Path, default=default_network())
+    parser.add_argument("--model", type=find_network, default=default_network())
     parser.add_argument("--each", type=int, default=6, help="images of each source for the part images; 0: all")
     args = parser.parse_args()
     if args.data is None and args.only != ["sizes"]:

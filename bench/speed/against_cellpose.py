@@ -8,9 +8,9 @@ its own.
 
 * image: simulated images of --side px; the diameter given is the network's own, so both engines work at scale 1. The
   time excludes imports and the loading of the network; so does the memory "above idle". Three runs for each size:
-  cellpose with our network, widened by channels that stay zero, as cellpose takes no other width; Flowmask with the
-  same weights, exported from cellpose's format, which is the like-for-like comparison; and Flowmask as it ships, with
-  the network at its own width, which computes the same maps with less work.
+  cellpose with the weights of --checkpoint, a half-width network of ours, widened by channels that stay zero, as
+  cellpose takes no other width; Flowmask with the same widened weights, which is the like-for-like comparison; and
+  Flowmask with its default network, which cellpose cannot run.
 * labels: agreement of the labels on --images real images, see `bench.speed.agreement`.
 * dynamics: maps of --maps-side px into labels, see `bench.speed.dynamics`.
 """
@@ -19,17 +19,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import cv2
 
-from bench.cellpose import CHECKPOINT, cellpose_python, run_task, write_cellpose_weights
+from bench.cellpose import CHECKPOINT, cellpose_python, export_same, run_task
 from bench.images import mosaic
-from bench.record import ROOT, Record, table, write_record
+from bench.record import Record, named, table, write_record
 from bench.speed import agreement, dynamics
+from flowmask.network.registry import default_network
 
 SMALL = 300
 """Height and width in px of the image that runs first."""
@@ -42,9 +42,9 @@ COLUMNS = {
     "seconds": "seconds",
     "times_faster": "times faster",
     "peak": "peak, MiB",
-    "share_of_peak": "share of cellpose's",
+    "share_of_peak": "peak / cellpose's",
     "above_idle": "above idle, MiB",
-    "share_above_idle": "share of cellpose's",
+    "share_above_idle": "above idle / cellpose's",
 }
 
 
@@ -77,27 +77,24 @@ def measure_image(args: argparse.Namespace) -> Record:
     runs = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights, full, own = folder / "cellpose_weights", folder / "full.onnx", folder / "own.onnx"
-        diameter = write_cellpose_weights(args.checkpoint, weights)
-        for source, target in ((["--cellpose", weights], full), ([args.checkpoint.resolve()], own)):
-            export = [sys.executable, "-m", "export", *map(str, source), "-o", str(target)]
-            subprocess.run(export, cwd=ROOT, stdout=sys.stderr, check=True)
+        weights, full, diameter = export_same(args.checkpoint, folder)
         engines: dict[str, Engine] = {
-            "cellpose, full width": (cellpose_python(), "cellpose", weights),
-            "Flowmask, full width": (sys.executable, "ours", full),
-            "Flowmask, as it ships": (sys.executable, "ours", own),
+            "cellpose": (cellpose_python(), "cellpose", weights),
+            "Flowmask, same weights": (sys.executable, "ours", full),
+            "Flowmask, its default network": (sys.executable, "ours", default_network()),
         }
         cv2.imwrite(str(folder / "small.png"), mosaic(SMALL, SMALL, diameter)[0])
         for side in args.side:
             cv2.imwrite(str(folder / "image.png"), mosaic(side, side, diameter)[0])
             figures = {label: {"side": side, **measure(engine, folder, diameter)} for label, engine in engines.items()}
             runs += compared(figures)
-    return {"diameter": diameter, "runs": runs}
+    return {"default": named(default_network()), "diameter": diameter, "runs": runs}
 
 
 def image_text(figures: Record) -> str:
     """Return the table of `measure_image` as Markdown."""
-    return table(list(COLUMNS.values()), [[run[key] for key in COLUMNS] for run in figures["runs"]])
+    rows = [[run[key] for key in COLUMNS] for run in figures["runs"]]
+    return f"{table(list(COLUMNS.values()), rows)}\n\nDefault network: {figures['default']}"
 
 
 def measure_labels(args: argparse.Namespace) -> Record:

@@ -1,6 +1,6 @@
 """Where the time of one image goes: the whole run against the bare network, each stage, the settings of ONNX Runtime.
 
-    python -m bench.speed.profile [--only whole stages setups] [--model FILE.onnx] [--side 4096] [--repeats 5]
+    python -m bench.speed.profile [--only whole stages setups] [--model NAME] [--side 4096] [--repeats 5]
 
 Simulated images at scale 1: the diameter is the network's own.
 
@@ -11,7 +11,7 @@ Simulated images at scale 1: the diameter is the network's own.
 * stages: each stage of the work without anything beside it. In a run, threads overlap them.
 * setups: other settings of ONNX Runtime on the CPU. Each setting segments the same image of --setup-side px in a
   process of its own. In each repeat all of them take turns, and the time of each is divided by that of the engine's own
-  setting in the same repeat: ONNX Runtime's defaults, a thread for each usable core, one tile per run. Each of the
+  setting in the same repeat: ONNX Runtime's defaults, a thread for each physical core, one tile per run. Each of the
   others differs in one setting.
 """
 
@@ -44,7 +44,7 @@ from flowmask.images.readers import open_image
 from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.store import LabelStore
 from flowmask.labels.writers import write_labels
-from flowmask.network.registry import default_network
+from flowmask.network.registry import default_network, find_network
 from flowmask.network.session import Network, OnnxNetwork, network_threads
 from flowmask.options import Runtime, Segmentation, parse_device
 from flowmask.pipeline import plan_image, run_tiles
@@ -391,7 +391,7 @@ def main() -> None:
     """Measure, print the tables and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="the parts to measure; default: all")
-    parser.add_argument("--model", type=Path, default=default_network())
+    parser.add_argument("--model", type=find_network, default=default_network())
     parser.add_argument("--side", type=int, default=4096, help="height and width of the image in px")
     parser.add_argument("--setup-side", type=int, default=1024, help="the same for the part setups")
     parser.add_argument("--batch", type=int, default=1, help="tiles per run of the network")

@@ -1,6 +1,6 @@
 """Time and memory of the command line on simulated slides, and how both grow with the size of the slide.
 
-    python -m bench.speed.slides --size 2000 5000 10000 [--network FILE.onnx] [--diameter 20] [--memory 4G] [--seed 0]
+    python -m bench.speed.slides --size 2000 5000 10000 [--model NAME] [--diameter 20] [--memory 4G] [--seed 0]
 
 Each slide is a run of its own, `python -m infer`. The peak is the kernel's figure for the largest process of the run
 (VmHWM, Linux only); it includes mapped files. The idle runtime is the same command on a slide of 64 x 64 px: it
@@ -20,9 +20,9 @@ from pathlib import Path
 
 import tifffile
 
-from bench.record import RESULTS, Record, table, write_record
+from bench.record import RESULTS, Record, named, table, write_record
 from bench.watched import run_process
-from flowmask.network.registry import default_network
+from flowmask.network.registry import default_network, find_network
 from train.simulate.slide import write_slide
 from train.simulate.slide_plan import DIAMETER
 
@@ -111,13 +111,13 @@ def with_ratios(slides: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def measure_slides(args: argparse.Namespace) -> Record:
     """Segment a slide of each size and return the figures; the record is written after each slide."""
-    options = ["--model", str(args.network.resolve()), "--diameter", f"{args.diameter:g}"]
+    options = ["--model", str(args.model.resolve()), "--diameter", f"{args.diameter:g}"]
     options += ["--memory", args.memory] if args.memory else []
     tiny, _ = slide(args.work, IDLE_SIDE, args.seed)
     measure(tiny, options)  # Numba compiles in a machine's first run: that is not part of the idle runtime
     idle = measure(tiny, options)
     record: Record = {
-        "network": args.network.name,
+        "model": named(args.model),
         "diameter": args.diameter,
         "memory": args.memory,
         "seed": args.seed,
@@ -136,14 +136,15 @@ def text(record: Record) -> str:
     """Return the table of a record as Markdown."""
     rows = [[f"{one[c]:.2f}" if "ratio" in c else f"{one[c]:,.0f}" for c in COLUMNS] for one in record["slides"]]
     idle = record["idle"]
-    return f"{table(list(COLUMNS.values()), rows)}\n\nIdle runtime: {idle['peak_mb']:.0f} MB, {idle['seconds']:.1f} s"
+    notes = f"{record['model']}. Idle runtime: {idle['peak_mb']:.0f} MB, {idle['seconds']:.1f} s"
+    return f"{table(list(COLUMNS.values()), rows)}\n\n{notes}"
 
 
 def main() -> None:
     """Measure, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, nargs="+", default=[2000], help="sides of the slides in px")
-    parser.add_argument("--network", type=Path, default=default_network())
+    parser.add_argument("--model", type=find_network, default=default_network())
     parser.add_argument("--diameter", type=float, default=DIAMETER, help="px; default: that of the simulated nuclei")
     parser.add_argument("--memory", help="the command line's --memory, such as 4G")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,6 +1,6 @@
 """The labels of this checkout against those of another commit, bit for bit.
 
-    python -m bench.trust.same_labels COMMIT --data FOLDER [--size 5000] [--limit N] [--model FILE]
+    python -m bench.trust.same_labels COMMIT --data FOLDER [--size 5000] [--limit N] [--model NAME]
 
 Both commits segment the same images with the same network file: every image of the folder with estimated diameters,
 and a simulated slide of ``--size`` px with the diameter given. The other commit is checked out beside this one for the
@@ -21,7 +21,7 @@ import tifffile
 
 from bench.record import ROOT, Record, write_record
 from flowmask.labels.paths import label_path
-from flowmask.network.registry import default_network
+from flowmask.network.registry import default_network, find_network
 from train.simulate.slide import write_slide
 from train.simulate.slide_plan import DIAMETER
 
@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with SOURCE/NAME.png")
     parser.add_argument("--size", type=int, default=5000, help="side of the simulated slide in px")
     parser.add_argument("--limit", type=int, help="about so many images of the folder, spread over it")
-    parser.add_argument("--model", type=Path, default=default_network())
+    parser.add_argument("--model", type=find_network, default=default_network())
     args = parser.parse_args()
     record = compare_with(args.commit, args)
     print(text(record))

@@ -91,6 +91,7 @@ def test_infer_imports_the_run_time_set_alone(path):
     assert tops <= RUNTIME | extra | {"infer"} | set(sys.stdlib_module_names)
 
 
+@pytest.mark.slow
 def test_each_package_of_the_run_time_set_is_used():
     """Numba is imported by name, so that `kernels.compiled` is the only module that loads it."""
     used = {name.split(".")[0] for path in FILES for name in imported(path, ROOT)}
@@ -101,6 +102,7 @@ def test_each_package_of_the_run_time_set_is_used():
     ]
 
 
+@pytest.mark.slow
 def test_onnxruntime_has_one_door():
     users = {
         package(".".join(path.relative_to(ROOT).parts))
@@ -114,6 +116,7 @@ def outside_families():
     return [path for path in FILES if path.relative_to(INFER).parts[0] != "families"]
 
 
+@pytest.mark.slow
 def test_no_module_outside_families_imports_one_family():
     own = {f"infer.families{module}".rpartition(".")[0] for module in FAMILIES.values()}
     assert all((ROOT / name.replace(".", "/") / "family.py").is_file() for name in own)
@@ -185,6 +188,7 @@ def full_name(path, node):
     return "infer" + name.removeprefix("flowmask") if name.split(".")[0] == "flowmask" else name
 
 
+@pytest.mark.slow
 def test_what_is_imported_from_a_file_of_ours_is_there():
     asked = [
         (f"{path.relative_to(ROOT)}: {name}.{alias.name}", name, alias.name)
@@ -236,6 +240,7 @@ def test_help_needs_none_of_the_heavy_packages(code):
     assert not modules & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_a_run_can_begin_before_numba_is_there():
     modules = loaded_by("import flowmask.runs.process_file, flowmask.cli")
     assert {"flowmask.network.session", "onnxruntime"} <= modules

@@ -37,6 +37,7 @@ def test_predict_segments_without_torch(tmp_path):
     assert tifffile.imread(tmp_path / "out" / "a_label.tiff").max() > 2
 
 
+@pytest.mark.slow
 def test_nothing_is_reported_home(tmp_path):
     """ONNX Runtime's telemetry leaves a device id and a queue in the home folder; ours must leave neither."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}

@@ -47,6 +47,7 @@ def slip(_):
     raise ZeroDivisionError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "fault"), [*zip(fuzz.FAILURES, (crash, hang, mumble, slip), strict=True)])
 def test_each_failure_is_seen_and_the_next_file_is_read(tmp_path, monkeypatch, kind, fault):
     real, calls = fuzz.open_image, tmp_path / "calls"

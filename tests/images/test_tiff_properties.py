@@ -1,6 +1,7 @@
 """The TIFF reader on generated files: what was written comes back, by whatever window."""
 
 import numpy as np
+import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ def windows(draw, height, width):
     return top, left, draw(st.integers(top + 1, height)), draw(st.integers(left + 1, width))
 
 
+@pytest.mark.slow
 @FEW
 @given(
     st.data(), SIDES, SIDES, st.integers(1, 6), DTYPES, TILES, COMPRESSIONS, st.booleans(), st.booleans(), st.booleans()

@@ -1,6 +1,7 @@
 """The table of cells: what scikit-image measures on the finished labels, whatever the parts that the rows come in."""
 
 import numpy as np
+import pytest
 from skimage.measure import regionprops_table
 
 import flowmask
@@ -92,6 +93,7 @@ def test_a_table_without_cells():
     assert (len(table), table.area.size, table.centroid.shape) == (0, 0, (0, 2))
 
 
+@pytest.mark.slow
 @needs_network
 def test_a_result_holds_the_table(network):
     result = flowmask.segment(simulate("fluorescence_nuclei", (300, 417), 7, 26).image, network)

@@ -80,6 +80,7 @@ def test_made_takes_what_json_gives():
     assert Provenance(**json.loads(description(ORIGIN, 3, 0.1))).diameter == 0.1
 
 
+@pytest.mark.slow
 @needs_network
 def test_resume_skips_what_it_would_make_again(tmp_path, capsys):
     source, labels = tmp_path / "in", tmp_path / "out"

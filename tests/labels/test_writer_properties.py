@@ -1,6 +1,7 @@
 """The label writer on generated labels: what was written comes back, in whatever parts it came."""
 
 import numpy as np
+import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChec
 SIDES = st.integers(1, 70)
 
 
+@pytest.mark.slow
 @FEW
 @given(SIDES.map(lambda n: 3 * n), SIDES, st.integers(0, 80_000), st.lists(st.integers(1, 80), max_size=5))
 def test_any_labels_in_any_parts(tmp_path, height, width, cells, parts):

@@ -22,6 +22,7 @@ def both():
     return [OnnxNetwork(path, "cpu", 1) for path in find_networks("small,large")]
 
 
+@pytest.mark.slow
 @needs_network
 def test_maps_are_the_mean_and_diameters_those_of_the_first(both):
     tiles = np.random.default_rng(0).random((2, 3, 224, 224)).astype(np.float32)
@@ -33,6 +34,7 @@ def test_maps_are_the_mean_and_diameters_those_of_the_first(both):
     assert mean.count == 2
 
 
+@pytest.mark.slow
 @needs_network
 def test_a_network_averaged_with_itself_gives_its_own_labels():
     image = simulate("fluorescence_nuclei", (150, 170), 7, 26).image
@@ -41,6 +43,7 @@ def test_a_network_averaged_with_itself_gives_its_own_labels():
     assert one.max() > 5
 
 
+@pytest.mark.slow
 @needs_network
 def test_the_command_averages_and_its_record_names_both(tmp_path, capsys):
     sample = simulate("fluorescence_nuclei", (150, 170), 7, 26)

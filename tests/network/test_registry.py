@@ -1,6 +1,7 @@
 """The networks that ship, by name: the table agrees with the files, and a name that it lacks is refused."""
 
 import hashlib
+import tomllib
 
 import pytest
 
@@ -19,6 +20,13 @@ def test_names_are_known_and_one_is_the_default():
     (default,) = (network for network in NETWORKS.values() if network.default)
     assert default_network() == default.path
     assert default.name == "small"
+
+
+def test_the_package_holds_every_network():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert {network.file for network in NETWORKS.values()} <= {
+        *settings["tool"]["setuptools"]["package-data"]["flowmask.models"]
+    }
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)

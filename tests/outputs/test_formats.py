@@ -61,6 +61,7 @@ def test_ome_tiff_has_the_labels_at_every_level(tmp_path, labels, pixels, subjec
         np.testing.assert_array_equal(level, halved(labels, number))
 
 
+@pytest.mark.slow
 def test_ome_xml_has_names_and_pixel_size(tmp_path, labels, pixels, subject):
     ome_types = pytest.importorskip("ome_types")
     named = Subject(subject.shape, subject.channels, 0.5, subject.cells, subject.display, name="slide <1> µ")
@@ -101,6 +102,7 @@ def test_ome_zarr_has_the_labels_at_every_level(tmp_path, labels, pixels, subjec
         assert transformation == {"type": "scale", "scale": [0.5 * 2**number] * 2}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_pyramid")
 def test_more_ids_than_uint16_holds_are_int32(tmp_path):
     zarr = pytest.importorskip("zarr")
@@ -136,6 +138,7 @@ def equal_to_the_csv(columns, rows):
         np.testing.assert_array_equal(np.asarray(values, np.float64), expected.astype(values.dtype), err_msg=name)
 
 
+@pytest.mark.slow
 def test_parquet_has_the_table_with_types(tmp_path, labels, pixels, subject, monkeypatch):
     pq = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(parquet, "ROWS", 10)
@@ -150,6 +153,7 @@ def test_parquet_has_the_table_with_types(tmp_path, labels, pixels, subject, mon
     equal_to_the_csv({name: found[name].to_numpy() for name in found.column_names}, rows_of_csv(table))
 
 
+@pytest.mark.slow
 def test_anndata_has_intensities_measurements_and_places(tmp_path, labels, pixels, subject):
     anndata = pytest.importorskip("anndata")
     pytest.importorskip("h5py")

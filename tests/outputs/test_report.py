@@ -126,6 +126,7 @@ def test_non_finite_pixels_are_left_out_of_the_means():
     np.testing.assert_allclose(pictures.block_means(pixels, 2), expected)
 
 
+@pytest.mark.slow
 def test_the_card_does_not_depend_on_the_strips(tmp_path):
     labels = squares(1100, 1300, 9, 6)
     pixels = pixels_of(labels, 2)
@@ -358,6 +359,7 @@ def test_a_file_that_is_no_card_is_refused(tmp_path):
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the path")
 def test_a_browser_runs_the_script_of_the_page(tmp_path, outcomes):
     """The page's policy allows its own script alone; the controls appear when the script has run."""

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowmask.families.flow.masks import fill_holes, quality, renumber
+from flowmask.families.flow.masks import fill_holes, quality
 from flowmask.families.flow.targets import label_boxes, labels_to_flows
 from flowmask.images.image import ArrayImage
 from flowmask.labels.labels import median_diameter
 from flowmask.labels.metrics import IOUS, false_negative_ratio, matches, ranked, sequential
+from flowmask.labels.numbering import renumber
 from flowmask.tiles.blend import blend_weights
 from flowmask.tiles.normalise import intensity_ranges, mix, normalise
 from flowmask.tiles.rescale import positions

@@ -1,5 +1,7 @@
 """`flowmask train`: which images are held back, what is refused before the work, and a whole run of a few steps."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import tifffile
@@ -11,13 +13,17 @@ import flowmask  # noqa: E402
 from flowmask.cli import build_commands  # noqa: E402
 from flowmask.cli import flowmask as command  # noqa: E402
 from flowmask.errors import ImageError, InputError, SettingsError  # noqa: E402
+from flowmask.images.image import ArrayImage  # noqa: E402
 from retrain import images as own_images  # noqa: E402
+from retrain import tune as tune_module  # noqa: E402
 from retrain.images import Labelled, hold_back, read_pairs  # noqa: E402
 from retrain.start import start_file  # noqa: E402
 from retrain.tune import STEPS  # noqa: E402
 from train.checkpoint import load, save  # noqa: E402
+from train.data.prepared import prepare  # noqa: E402
 from train.data.readers import Item  # noqa: E402
 from train.families.flow.network import FlowNetwork  # noqa: E402
+from train.families.flow.targets import flow_field  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -104,8 +110,8 @@ def one_sentence(capsys):
         (("in", "-o", "there.onnx"), "there.onnx exists; choose another name"),
         (("in", "-o", "there.onnx/a.onnx"), "there.onnx: no file can be written there"),
         (("in", "-o", "a.onnx", "--steps", "0"), "0 steps are no training"),
-        (("in", "-o", "a.onnx", "--held-out", "0"), "hold back at least one image"),
-        (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "not both"),
+        (("in", "-o", "a.onnx", "--held-out", "0"), "--held-out must be at least 1"),
+        (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "cannot be combined"),
         (("in", "-o", "a.onnx", "--held-out", "3"), "none is left to train on"),
         (("in", "-o", "a.onnx", "--start", "absent.pt"), "absent.pt: the checkpoint cannot be opened"),
     ],
@@ -169,7 +175,7 @@ def test_a_whole_run(tmp_path, monkeypatch, capsys, start):
     assert command(["train", *map(str, words)]) == 0
     assert sorted(path.name for path in output.parent.iterdir()) == ["mine.onnx", "mine.pt", "mine.txt"]
     said, bars = capsys.readouterr()
-    assert "held back to score the network: 1.tif" in said
+    assert "scored on: 1.tif" in said
     assert "not used, because they have no label file: extra.tif" in said
     for phase in ("reading", "simulating", "scoring before", "training", "scoring after"):
         assert phase in bars
@@ -177,15 +183,31 @@ def test_a_whole_run(tmp_path, monkeypatch, capsys, start):
     assert contract.sized
     assert "fine-tuned on 2 images of corrected" in contract.data
     card = output.with_suffix(".txt").read_text()
-    for words in ("0.tif: ", "held-back image", "2 steps of 8 crops", "1 simulated images", contract.licence):
+    for words in ("0.tif: ", "2 steps of 8 crops", "1 simulated images", contract.licence):
         assert words in card
     before, after = (load(path)[0].state_dict() for path in (start, output.with_suffix(".pt")))
     changed = {name for name, value in before.items() if not torch.equal(value.half(), after[name].half())}
-    assert any(name.startswith("up.") for name in changed)
-    assert not [name for name in changed if name.startswith("down.") or "running" in name]
+    assert {part for part in ("up.", "down.") if any(name.startswith(part) for name in changed)} == {"up.", "down."}
+    assert not [name for name in changed if "running" in name]
     again = ["--start", output.with_suffix(".pt"), "--steps", 1, "--device", "cpu"]
     words = [tmp_path / "corrected", "-o", output.with_name("more.onnx"), *again]
     assert command(["train", *map(str, words)]) == 0
+
+
+def test_the_weights_are_the_mean_of_those_before_and_after_the_training(monkeypatch):
+    sample = simulate("fluorescence_nuclei", (64, 64), 0, 20)
+    images = [prepare(ArrayImage(sample.image[None]), sample.labels, "own a", "rgb", flow_field)]
+    torch.manual_seed(0)
+    before, states = FlowNetwork(3, (4, 4, 8, 8)), []
+    for kept in (0.0, 0.5):
+        network = deepcopy(before)
+        monkeypatch.setattr(tune_module, "KEPT", kept)
+        tune_module.tune(network, images, 30.0, steps=2)
+        states.append(network.state_dict())
+    assert not torch.equal(states[0]["output.2.weight"], before.state_dict()["output.2.weight"])
+    for name, value in before.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(states[1][name], (value + states[0][name]) / 2)
 
 
 def test_the_simulated_images_are_the_same_at_every_call(monkeypatch):
@@ -197,3 +219,10 @@ def test_the_simulated_images_are_the_same_at_every_call(monkeypatch):
     assert [image.source for image in one] == ["simulated rods", "simulated phase", "simulated rods"]
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a.image, b.image)
+
+
+def test_an_image_cannot_be_trained_on_and_scored(tmp_path):
+    write(tmp_path / "a")
+    words = ["train", tmp_path / "a", "--test", tmp_path / "a", "-o", tmp_path / "out.onnx"]
+    assert command([str(word) for word in words]) != 0
+    assert not (tmp_path / "out.onnx").exists()

@@ -108,6 +108,7 @@ def test_more_than_the_memory_at_once_is_refused_with_the_way_out(tmp_path, monk
     assert open_image(tmp_path / "a.tif").shape == (1, 90, 110)
 
 
+@pytest.mark.slow
 @needs_network
 def test_a_file_that_may_not_be_read_costs_itself(folder):
     cv2.imwrite(str(folder / "in" / "a.png"), SAMPLE)
@@ -119,6 +120,7 @@ def test_a_file_that_may_not_be_read_costs_itself(folder):
     assert outputs(folder) == ["b_label.tiff"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_may_not_be_written_stops_the_run_before_any_work(folder):
     (folder / "out").chmod(0o555)
     done = infer(folder, before=obey_rights)
@@ -255,6 +257,7 @@ def test_a_network_that_is_none_of_ours_stops_the_run_in_one_sentence(onnx, fold
     assert outputs(folder) == []
 
 
+@pytest.mark.slow
 @needs_network
 def test_a_network_that_cannot_be_opened_in_a_process_apart_says_so_here(folder):
     (folder / "n.onnx").write_bytes(MODEL.read_bytes()[:100_000])

@@ -53,6 +53,7 @@ def write_encodings(folder):
         cv2.imwrite(str(folder / f"{suffix}.{suffix}"), COLOUR[..., ::-1])
 
 
+@pytest.mark.slow
 def test_the_same_image_in_twelve_encodings_has_the_same_labels(folder):
     write_encodings(folder)
     assert run(folder) == ALL_DONE
@@ -63,6 +64,7 @@ def test_the_same_image_in_twelve_encodings_has_the_same_labels(folder):
         np.testing.assert_array_equal(other, read[0])
 
 
+@pytest.mark.slow
 def test_names_of_any_kind_and_links(folder, capsys):
     elsewhere = folder.parent / "elsewhere.png"
     cv2.imwrite(str(elsewhere), GREY)
@@ -146,7 +148,7 @@ def test_a_name_does_nothing_to_the_terminal(folder, capsys):
     (folder / "two\nlines\x1b[31m.tif").write_bytes(b"notes")
     assert run(folder) == SOME_FAILED
     said = capsys.readouterr().err
-    assert r"two\nlines\x1b[31m.tif: it is not a TIFF, PNG, JPEG or BMP image" in said
+    assert r"two\nlines\x1b[31m.tif: it is not a TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF image" in said
     assert "\x1b" not in said
 
 
@@ -165,9 +167,7 @@ def test_an_image_in_several_files_is_refused(folder, capsys):
     assert run(folder) == SOME_FAILED
     errors = capsys.readouterr().err
     for name, other in ("ab", "ba"):
-        sentence = (
-            f"its pixels are stored in several files (OME-TIFF), {other}.ome.tif among them; save it as one file."
-        )
+        sentence = f"it is part of a multi-file OME-TIFF (some planes are in {other}.ome.tif); save all as one file."
         assert f"{name}.ome.tif: {sentence}" in errors
 
 

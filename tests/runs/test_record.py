@@ -82,6 +82,7 @@ def test_a_record_that_cannot_be_written_stops_the_run_before_any_work(folder, c
     assert not (folder / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_record_in_the_images_folder_is_no_image(folder):
     words = ["-i", folder / "in", "-o", folder / "out", "--report", folder / "in" / "run.json", "--diameter", "26"]
     for _ in range(2):

@@ -12,20 +12,10 @@ from flowmask.cli import main
 from flowmask.outputs import output_path
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from tests.conftest import needs_network
-from train.simulate import simulate
 
 pytestmark = needs_network
 for needed in ("roifile", "zarr", "pyarrow", "h5py"):
     pytest.importorskip(needed)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "in").mkdir()
-    for number in (1, 2):
-        image = simulate("fluorescence_nuclei", (90, 110), number, 26).image
-        tifffile.imwrite(tmp_path / "in" / f"a{number}.tif", image, photometric="minisblack")
-    return tmp_path
 
 
 def run(folder, *options):
@@ -76,6 +66,7 @@ def test_the_table_of_the_folder_has_all_cells(folder):
         )
 
 
+@pytest.mark.slow
 def test_resume_makes_a_missing_folder_again_and_removes_a_partial_one(folder, capsys):
     assert run(folder, "--save", "zarr", "--resume") == ALL_DONE
     before = files(folder)
@@ -88,6 +79,7 @@ def test_resume_makes_a_missing_folder_again_and_removes_a_partial_one(folder, c
     assert files(folder) == before
 
 
+@pytest.mark.slow
 def test_outputs_beside_their_images_are_not_segmented(folder):
     words = ["-i", folder / "in", "-o", folder / "in", "--save", "overlay,ome", "--diameter", 26]
     names = []
@@ -97,6 +89,7 @@ def test_outputs_beside_their_images_are_not_segmented(folder):
     assert names[0] == names[1]
 
 
+@pytest.mark.slow
 def test_resume_makes_a_missing_output_again_and_skips_complete_images(folder, capsys):
     assert run(folder, "--save", "overlay,table", "--resume") == ALL_DONE
     before = files(folder)
@@ -108,6 +101,7 @@ def test_resume_makes_a_missing_output_again_and_skips_complete_images(folder, c
     assert files(folder) == before
 
 
+@pytest.mark.slow
 def test_resume_never_takes_an_output_of_other_labels_for_finished(folder):
     """The labels are made again without the table; the old table is then no longer that of the labels."""
     assert run(folder, "--save", "table", "--min-size", "15") == 0
@@ -119,6 +113,7 @@ def test_resume_never_takes_an_output_of_other_labels_for_finished(folder):
     assert made != stale
 
 
+@pytest.mark.slow
 def test_resume_adds_an_output_and_keeps_the_others_and_the_verdict(folder):
     assert run(folder, "--save", "table", "--resume") == 0
     assert run(folder, "--save", "overlay", "--resume", "--report", str(folder / "one.json")) == 0

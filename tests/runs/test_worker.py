@@ -118,6 +118,7 @@ def test_a_worker_does_not_outlive_the_run(folder, fork):
     assert files(folder) == ["a_label.tiff"]
 
 
+@pytest.mark.slow
 def test_the_process_that_minds_the_run_imports_none_of_the_heavy_packages(folder):
     """It is forked, which its threads would not survive, and lives on when memory runs out."""
     code = "import sys; from flowmask.cli import main; main(own_process=True); print(sorted(sys.modules))"
@@ -254,6 +255,7 @@ def test_only_a_named_call_can_be_given_to_a_process_started_afresh(monkeypatch)
         list(in_worker(lambda: None, JOBS))
 
 
+@pytest.mark.slow
 def test_strict_keeps_its_exit_code_where_the_next_file_has_too_long_a_name(folder):
     for path in (folder / "in").iterdir():
         path.write_bytes(b"nothing") if path.stem == "a" else path.unlink()

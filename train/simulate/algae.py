@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from train.simulate import fields, optics, placement, populations, shapes, stained
+from train.simulate import fields, optics, populations, stained
 from train.simulate.fields import Image, Labels, Shape
 from train.simulate.fluorescence import Scene
 
@@ -15,12 +15,7 @@ _COLOURS = ((0.7, 0.25, 0.8), (0.4, 0.2, 0.9), (0.35, 0.55, 0.8), (0.7, 0.7, 0.7
 
 def _bodies(rng: Generator, shape: Shape, diameter: float) -> Labels:
     spread, aspect, roughness = rng.uniform(0.05, 0.35), rng.uniform(1.05, 2.2), rng.choice([0.01, 0.03, 0.07])
-
-    def draw() -> list[shapes.Outline]:
-        return [shapes.ellipse(rng, diameter * rng.lognormal(0, spread), rng.uniform(1, aspect), roughness)]
-
-    bank = placement.stamp_bank(populations.two_sizes(rng, draw), shape, diameter)
-    return placement.place(rng, shape, bank, placement.draw_crowd(rng, shape, diameter, 0.6), rng.uniform(0.02, 0.1))
+    return populations.rounded(rng, shape, diameter, spread, aspect, roughness, (0.02, 0.1))
 
 
 def _pigment(rng: Generator, labels: Labels, diameter: float) -> Image:

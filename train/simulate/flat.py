@@ -5,19 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from train.simulate import fields, placement, populations, shapes
+from train.simulate import fields, populations
 from train.simulate.fields import Labels, Shape
 from train.simulate.fluorescence import Scene
 
 
 def _flat_cells(rng: Generator, shape: Shape, diameter: float) -> Labels:
     spread, aspect, roughness = rng.uniform(0, 0.3), rng.uniform(1, 1.8), rng.choice([0.0, 0.02, 0.06])
-
-    def draw() -> list[shapes.Outline]:
-        return [shapes.ellipse(rng, diameter * rng.lognormal(0, spread), rng.uniform(1, aspect), roughness)]
-
-    bank = placement.stamp_bank(populations.two_sizes(rng, draw), shape, diameter)
-    return placement.place(rng, shape, bank, placement.draw_crowd(rng, shape, diameter, 0.6), rng.uniform(0, 0.05))
+    return populations.rounded(rng, shape, diameter, spread, aspect, roughness, (0, 0.05))
 
 
 def flat(rng: Generator, shape: Shape, diameter: float) -> Scene:

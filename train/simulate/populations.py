@@ -1,4 +1,4 @@
-"""Cells of two sizes in one picture."""
+"""Crowds of rounded cells, some of two sizes in one picture."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 
+from train.simulate import placement, shapes
+from train.simulate.fields import Labels, Shape
 from train.simulate.shapes import Outline
 
 CHANCE = 0.15
@@ -31,3 +33,25 @@ def two_sizes(rng: Generator, draw: Callable[[], list[Outline]]) -> Callable[[],
         return [outline * scale for outline in draw()]
 
     return draw_two
+
+
+def rounded(
+    rng: Generator,
+    shape: Shape,
+    diameter: float,
+    spread: float,
+    aspect: float,
+    roughness: float,
+    overlaps: tuple[float, float],
+) -> Labels:
+    """Return a crowd (Y, X) of ellipses that may touch, some of two sizes.
+
+    spread: standard deviation of the logarithm of the diameters; aspect: the greatest ratio of the axes; roughness: of
+    the outlines; overlaps: from which the part is drawn by which two neighbours may overlap before they are split.
+    """
+
+    def draw() -> list[Outline]:
+        return [shapes.ellipse(rng, diameter * rng.lognormal(0, spread), rng.uniform(1, aspect), roughness)]
+
+    bank = placement.stamp_bank(two_sizes(rng, draw), shape, diameter)
+    return placement.place(rng, shape, bank, placement.draw_crowd(rng, shape, diameter, 0.6), rng.uniform(*overlaps))

@@ -15,13 +15,14 @@ from __future__ import annotations
 import numpy as np
 
 from ...labels.measure import measure
+from ...labels.numbering import renumber
 from ...system.cpu import threads as usable_threads
 from ...tiles.plan import ImagePlan
 from ...tiles.rescale import positions
 from ..blocks import Block, Maps, Span, make_block
 from .constants import REACH
 from .follow import count_ends, follow, inner_field
-from .masks import SEED_PIXELS, SPREAD_PIXELS, fill_holes, grow, label, peaks, quality, renumber
+from .masks import SEED_PIXELS, SPREAD_PIXELS, fill_holes, grow, label, peaks, quality
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:

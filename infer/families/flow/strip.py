@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
 from ...labels.measure import measure
+from ...labels.numbering import renumber
 from ...options import Segmentation
 from ...system.cpu import threads as usable_threads
 from ...system.parallel import in_parallel
@@ -39,7 +40,6 @@ from .masks import (
     label,
     peaks,
     quality,
-    renumber,
 )
 
 BAND = 64

@@ -1,4 +1,4 @@
-"""The cells that the watershed gives: their areas, their holes and their final numbers."""
+"""The cells that the watershed gives: their areas and their holes."""
 
 from __future__ import annotations
 
@@ -116,25 +116,3 @@ def fill_small(labels: Labels, boxes: Boxes, cells: Counts, size: int, sides: np
                 if count < size:
                     for k in range(count):
                         labels[top + group[k, 0], left + group[k, 1]] = cell
-
-
-@kernel("i8(i4[:,::1], i4[::1], i8)")
-def number_rows(labels: Labels, numbers: npt.NDArray[np.int32], count: int) -> int:
-    """Replace the cells of some rows by their final numbers, in place, and return the new ``count``.
-
-    The next numbers, from ``count`` + 1 on, are given in the order of first pixels. numbers: (cells,) int32, the final
-    number of each cell that has one, otherwise 0; updated in place.
-
-    >>> labels, numbers = np.array([[0, 3, 1]], np.int32), np.zeros(3, np.int32)
-    >>> number_rows(labels, numbers, 0), labels, numbers
-    (2, array([[0, 1, 2]], dtype=int32), array([2, 0, 1], dtype=int32))
-    """
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            cell = labels[y, x] - 1
-            if cell >= 0:
-                if numbers[cell] == 0:
-                    count += 1
-                    numbers[cell] = count
-                labels[y, x] = numbers[cell]
-    return count

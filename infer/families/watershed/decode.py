@@ -21,11 +21,12 @@ import numpy.typing as npt
 from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Boxes, Labels
 from ...labels.measure import measure
+from ...labels.numbering import renumber
 from ...options import watershed_thresholds
 from ...system.rolling import Rolling
 from ...tiles.plan import ImagePlan
 from ..blocks import Maps
-from .cells import Counts, euler_numbers, fill_small, number_rows, survey
+from .cells import Counts, euler_numbers, fill_small, survey
 from .constants import HOLE, RADIUS, STRIP
 from .flood import SIDES, flood
 from .maxima import Index, Maxima, label_pixels
@@ -61,9 +62,10 @@ def label_rows(
         markers = collect(parts, plan, interior)
         probabilities = cells_of(interior, labels, markers, plan, table, rows, columns)
         numbers, count = np.zeros(len(probabilities), np.int32), 0
+        accepted = np.ones(len(probabilities), np.bool_)
         for top in range(0, len(rows), strip):
             found = np.ascontiguousarray(labels[rows[top : top + strip]][:, columns])
-            before, count = count, number_rows(found, numbers, count)
+            before, count = count, renumber(found, numbers, accepted, count)
             new = np.flatnonzero(numbers > before)
             new = new[np.argsort(numbers[new])]
             table.add_cells(probabilities[new], np.full(len(new), np.nan))

@@ -90,6 +90,24 @@ def _spread(
     return levels, pixels
 
 
+@part
+def _visit(
+    flat: npt.NDArray[np.int32],
+    at: int,
+    level: np.float32,
+    levels: Map,
+    pixels: npt.NDArray[np.int64],
+    size: int,
+) -> tuple[Map, npt.NDArray[np.int64], int]:
+    """Give a pixel of the foreground the number of its marker, and push it, or the label -1; return the heap."""
+    if flat[at] == 0:
+        flat[at] = -1
+        return levels, pixels, size
+    flat[at] = -1 - flat[at]
+    levels, pixels = _push(levels, pixels, size, level, 0, at)
+    return levels, pixels, size + 1
+
+
 @kernel("void(f4[:,::1], i4[:,::1], f8, i8[:,::1])")
 def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np.int64]) -> None:
     """Flood all components of the foreground ``interior`` > ``threshold`` from their markers, in place.
@@ -112,14 +130,9 @@ def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np
     for start in range(height * width):
         if flat[start] == -1 or flat[start] > 0 or not values[start] > lowest:
             continue
-        size, first, count = 0, 0, 1
+        first, count = 0, 1
         waiting[0] = start
-        if flat[start] < -1:
-            flat[start] = -1 - flat[start]
-            levels, pixels = _push(levels, pixels, size, values[start], 0, start)
-            size += 1
-        else:
-            flat[start] = -1
+        levels, pixels, size = _visit(flat, start, values[start], levels, pixels, 0)
         while count:
             pixel = waiting[first]
             first = (first + 1) % len(waiting)
@@ -131,12 +144,7 @@ def flood(interior: Map, labels: Labels, threshold: float, sides: npt.NDArray[np
                 at = v * width + u
                 if flat[at] == -1 or flat[at] > 0 or not values[at] > lowest:
                     continue
-                if flat[at] < -1:
-                    flat[at] = -1 - flat[at]
-                    levels, pixels = _push(levels, pixels, size, values[at], 0, at)
-                    size += 1
-                else:
-                    flat[at] = -1
+                levels, pixels, size = _visit(flat, at, values[at], levels, pixels, size)
                 if count == len(waiting):
                     longer = np.empty(2 * count, np.int64)
                     longer[: count - first] = waiting[first:]

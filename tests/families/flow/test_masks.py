@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from flowmask.families.flow.masks import fill_holes, grow, peaks, quality, renumber
+from flowmask.families.flow.masks import fill_holes, grow, peaks, quality
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import label_boxes, labels_to_flows
 from flowmask.labels.metrics import f1
+from flowmask.labels.numbering import renumber
 from flowmask.options import Segmentation
 from flowmask.tiles.rescale import positions
 from train.simulate import simulate

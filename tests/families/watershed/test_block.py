@@ -23,6 +23,7 @@ def cells_apart(shape, seed):
     return maps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 0.7, 1.6])
 @pytest.mark.parametrize("height", [1, 7, 64, 100, 1000])
 def test_blocks_are_the_rows_of_the_whole(height, scale):
