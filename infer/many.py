@@ -19,7 +19,7 @@ from .runs.record import FAILED, Outcome, run_record
 from .runs.request import Request, in_order, list_work, save_folder_table, segmented
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from .cluster.address import Client
 
 
 def segment_many(

@@ -16,7 +16,7 @@ from ..system.cpu import cores
 from ..system.memory import available_memory
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client as Client
 
 LOCAL = re.compile(r"local(?::([1-9]\d{0,3}))?")
 REMOTE = re.compile(r"[a-z]+://\S+")
