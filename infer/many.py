@@ -52,8 +52,8 @@ def segment_many(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tifffile.imwrite(f"{folder}/a.tif", np.uint8(200 * ((y - 32) ** 2 + (x - 32) ** 2 < 14**2)))
     ...     outcomes = segment_many([f"{folder}/a.tif"], f"{folder}/out", diameter=28)
-    >>> [(outcome.status, outcome.cells) for outcome in outcomes]
-    [('done', 1)]
+    >>> outcomes[0].status, outcomes[0].cells
+    ('done', 1)
     """
     begun = datetime.now(UTC)
     chosen = Options(changed(options, changes), runtime or Runtime(), outputs or Output())
