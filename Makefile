@@ -5,7 +5,7 @@ DATA ?= ../shared/data
 ENGINE ?= docker
 IMAGES ?= demo
 
-.PHONY: demo quick test lint docs bench trust data train team efficiency lock clean
+.PHONY: demo quick test lint napari spatial docs bench trust data train team efficiency lock clean
 
 .venv/.ready: requirements/cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -29,6 +29,18 @@ IMAGES ?= demo
 	.venv-docs/$(PIP) -r $<
 	touch $@
 
+.venv-napari/.ready: requirements/napari.txt pyproject.toml plugins/napari/pyproject.toml
+	$(PYTHON) -m venv .venv-napari
+	.venv-napari/$(PIP) -r $<
+	.venv-napari/$(PIP) --no-deps -e . -e plugins/napari
+	touch $@
+
+.venv-spatial/.ready: requirements/spatial.txt pyproject.toml
+	$(PYTHON) -m venv .venv-spatial
+	.venv-spatial/$(PIP) -r $<
+	.venv-spatial/$(PIP) --no-deps -e .
+	touch $@
+
 demo: .venv/.ready
 	.venv/bin/python -m bench.demo --output demo
 
@@ -49,6 +61,15 @@ lint: .venv-dev/.ready
 	MYPYPATH=.mypy_cache/path .venv-dev/bin/mypy -p flowmask -p train -p export -p retrain -p bench
 	.venv-dev/bin/hadolint Dockerfile
 	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh .ci/run
+
+# The plugin for napari, and Flowmask's files opened in napari. Without a screen it draws into xvfb (Debian: xvfb).
+napari: .venv-napari/.ready
+	QT_QPA_PLATFORM=offscreen xvfb-run -a .venv-napari/bin/python -m pytest \
+	    tests/plugins/test_napari.py tests/outputs/test_programs.py
+
+# Flowmask with spatialdata, sopa and squidpy.
+spatial: .venv-spatial/.ready
+	.venv-spatial/bin/python -m pytest tests/plugins/test_spatialdata.py
 
 docs: .venv-docs/.ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
@@ -89,4 +110,4 @@ lock:
 	sh requirements/lock.sh
 
 clean:
-	rm -rf .venv .venv-dev .venv-cellpose .venv-docs demo results
+	rm -rf .venv .venv-dev .venv-cellpose .venv-docs .venv-napari .venv-spatial demo results

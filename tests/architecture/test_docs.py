@@ -2,17 +2,45 @@
 
 import importlib.util
 import re
+import sys
+from dataclasses import replace
 
 from tests.conftest import ROOT
 
 
-def test_the_tables_of_options_are_those_of_the_records():
-    spec = importlib.util.spec_from_file_location("write_options", ROOT / "docs" / "write_options.py")
+def program(name):
+    """Import a program of docs/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # for its records
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_of_options_are_those_of_the_records():
+    module = program("write_options")
     text = module.PAGE.read_text(encoding="utf-8")
     assert text.count("<!-- options: ") == len(module.RECORDS)
     assert module.page(text) == text
+
+
+def test_the_tables_of_networks_are_those_of_the_records():
+    module = program("write_networks")
+    text = module.PAGE.read_text(encoding="utf-8")
+    assert text.count("<!-- networks: ") == len(module.TABLES)
+    assert module.page(text) == text
+    pictures = {path.name for path in module.PICTURES.iterdir()}
+    assert pictures == {f"{kind.modality}.jpg" for kind in module.KINDS}
+    assert sum(path.stat().st_size for path in module.PICTURES.iterdir()) < 400_000
+
+
+def test_a_network_is_named_for_a_kind_of_image_only_if_it_is_clearly_better(monkeypatch):
+    module = program("write_networks")
+    small, large = (replace(module.shipped_networks()[0], name=name) for name in ("small", "large"))
+    monkeypatch.setattr(module, "_default", lambda: small)
+    assert module._best([]) is small
+    for own, other, best in ((0.6, 0.7, large), (0.6, 0.61, small), (0.6, None, small), (None, 0.9, small)):
+        assert module._best([(own, small), (other, large)]) is best
 
 
 def test_the_readme_is_one_page():

@@ -1,0 +1,1 @@
+"""Flowmask in napari: segment a layer or a slide, correct the labels, train with them."""
