@@ -59,6 +59,19 @@ def write_cellpose_weights(checkpoint: Path, path: Path) -> float:
     return diameter
 
 
+def export_same(checkpoint: Path, folder: Path) -> tuple[Path, Path, float]:
+    """Write a checkpoint of ``train/`` for both engines, and return how.
+
+    The result: cellpose's weights of full width, a network file with the same weights, exported from cellpose's format,
+    and the mean diameter in network pixels.
+    """
+    weights, network = folder / "cellpose_weights", folder / "same.onnx"
+    diameter = write_cellpose_weights(checkpoint, weights)
+    export = [sys.executable, "-m", "export", "--cellpose", str(weights), "-o", str(network)]
+    subprocess.run(export, cwd=ROOT, stdout=sys.stderr, check=True)
+    return weights, network, diameter
+
+
 def widened(network: FlowNetwork) -> FlowNetwork:
     """Return the full-width network that computes the same maps: the additional channels are always zero.
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from skimage import data
 from skimage.segmentation import find_boundaries
 
-from bench.record import print_table
+from bench.record import table
 from flowmask.api import load_network, segment
 from flowmask.labels.labels import Labels
 from flowmask.labels.metrics import f1_challenge
@@ -104,7 +104,7 @@ def main() -> None:
     segment(np.eye(64, dtype=np.uint8), network)
     rows, overlays = zip(*(segment_sample(sample, network, args.output) for sample in samples()), strict=True)
     cv2.imwrite(str(args.output / "overview.png"), np.hstack(overlays)[..., ::-1])
-    print_table(["image", "cells found", "cells drawn", "F1 (IoU 0.5)", "diameter, px", "seconds"], rows)
+    print(table(["image", "cells found", "cells drawn", "F1 (IoU 0.5)", "diameter, px", "seconds"], rows))
     print(f"Images, labels and overlays are in {args.output}/; start with {args.output}/overview.png.")
 
 

@@ -55,6 +55,7 @@ BENCHMARKS = {
     "scores": Benchmark("quality.scores", "Accuracy on held-out and simulated images", (*DATA, "--simulated", "4")),
     "scores_large": Benchmark("quality.scores", "Accuracy of `large`", (*DATA, "--model", "large", "--simulated", "4")),
     "variations": Benchmark("quality.variations", "Accuracy with other options, images and cell sizes", DATA),
+    "verdicts": Benchmark("quality.verdicts", "Verdicts against F1", (*DATA, "--cache", "verdicts.jsonl")),
     "against_cellpose": Benchmark("speed.against_cellpose", "Against cellpose 3.1", (*DATA, "--large")),
     "profile": Benchmark("speed.profile", "Where the time of one image goes"),
     "startup": Benchmark("speed.startup", "Start-up time"),

@@ -68,7 +68,7 @@ def planned_batch(
         amount = _gigabytes(needed + tile_bytes)
         raise SettingsError(
             f"the image needs about {amount} of memory and the limit is {_gigabytes(budget)}; give "
-            f"{named('memory', amount)} if the machine has it, a larger {named('diameter')}, or a part of the image."
+            f"{named('memory', amount)} if the machine has it; otherwise use a larger machine, or crop the image."
         )
     return min(batch or 1, (budget - needed) // tile_bytes)
 

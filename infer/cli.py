@@ -115,18 +115,19 @@ def build_commands() -> argparse.ArgumentParser:
     models.set_defaults(command=_list_models)
     info = commands.add_parser(
         "info",
-        help="show what is understood of image files",
-        description="Print size, type, axes, channel names, pixel size, pyramid levels and oddities of image files.",
+        help="show size, type, axes, channels and pixel size of image files",
+        description="Print size, type, axes, channel names, pixel size, pyramid levels and notes of image files.",
     )
     info.add_argument("files", type=Path, nargs="+", metavar="FILE", help="image files")
-    info.add_argument("--json", action="store_true", help="print one JSON object for each file, one a line")
+    info.add_argument("--json", action="store_true", help="print one JSON object for each file, one per line")
     info.set_defaults(command=_info)
     score = commands.add_parser(
         "score",
         help="score label images against true label images",
         description="Print for each pair of label images, and their mean: F1 (IoU 0.5, rules of the NeurIPS 2022 "
         "challenge: cells at the border are left out), AP and AFNR (rules of LIVECell: IoU 0.50 to 0.95, all cells "
-        "count; label images hold no confidence, so AP takes large cells first), and the numbers of cells.",
+        "count; label images hold no confidence, so AP takes the cells in the order of their ids), and the numbers of "
+        "cells.",
     )
     score.add_argument("prediction", type=Path, help="predicted label file, or folder of NAME_label.tiff files")
     score.add_argument("truth", type=Path, help="true label file, or folder with the same file names")
@@ -159,7 +160,7 @@ def _add_view(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         type=Path,
         nargs="*",
         metavar="IMAGE",
-        help="the segmented images or their folders; not needed after --save report, if the images are where they were",
+        help="the segmented images or their folders; not needed after --save report, if the images have not been moved",
     )
     view.add_argument("--port", type=int, default=0, help="port on this computer (default 0: any free one)")
     view.add_argument("--no-browser", action="store_true", help="print the address of the page, and open no browser")
@@ -217,7 +218,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         dest="words",
         const=VERBOSE,
-        help="also print the files, device and memory of each image, and where an unexpected error arose",
+        help="also print the files, device and memory of each image, and the traceback of unexpected errors",
     )
 
 

@@ -292,8 +292,8 @@ class Segmentation(_Checked):
     )
     watershed_thresholds: str = _option(
         "paper",
-        "how much a maximum of the inner distance stands out, and the interior probability above which a pixel belongs "
-        "to a cell: paper (0.1 and 0.3), release (0.075 and 0.2), or two numbers such as 0.1,0.3",
+        "minimum height h of a maximum of the inner distance (h-maxima), and the interior probability above which a "
+        "pixel belongs to a cell: paper (0.1 and 0.3), release (0.075 and 0.2), or two numbers such as 0.1,0.3",
         LABELS,
         check=watershed_thresholds,
     )
@@ -318,7 +318,10 @@ class Segmentation(_Checked):
         None, "combine all planes of a stack into one image: max or mean", MAPS, choices=("max", "mean")
     )
     augment: bool = _option(
-        False, "average over each tile and its three mirror images; the network takes four times as long", MAPS
+        False,
+        "test-time augmentation: average over each tile and its three mirror images; the network takes four times as "
+        "long",
+        MAPS,
     )
 
     def diameter_in_pixels(self, pixel_size: float | None) -> float | None:
@@ -361,7 +364,8 @@ class Runtime(_Checked):
 
     batch: int = _option(
         0,
-        "most tiles per run of the network; 0: one on the CPU, as many as fit (at most 16) on a GPU",
+        "maximum number of tiles per run of the network (batch size); 0: one on the CPU, as many as fit on a "
+        "GPU, at most 16",
         NOTHING,
         int,
         low=0,
@@ -369,10 +373,17 @@ class Runtime(_Checked):
     )
     memory: str | None = _option(
         None,
-        "most memory to use, such as 4G; by default the memory available in the container or machine",
+        "maximum memory, such as 4G; by default the memory available in the container or machine",
         check=parse_memory,
     )
-    threads: int = _option(0, "number of CPU threads; 0: one for each usable core", NOTHING, int, low=0, high=1024)
+    threads: int = _option(
+        0,
+        "number of CPU threads; 0: one for each usable core, in the network one for each physical core",
+        NOTHING,
+        int,
+        low=0,
+        high=1024,
+    )
     device: str = _option(
         "auto",
         "device for the network: auto, cpu, cuda, cuda:1 or tensorrt; auto uses a GPU if there is one",
@@ -380,7 +391,7 @@ class Runtime(_Checked):
     )
     gpu_memory: str | None = _option(
         None,
-        "most GPU memory to use, such as 10G; never more than nine tenths of the free GPU memory is used",
+        "maximum GPU memory, such as 10G; never more than nine tenths of the free GPU memory is used",
         check=lambda text: parse_memory(text, "gpu_memory"),
     )
 
@@ -391,9 +402,8 @@ class Output(_Checked):
 
     ids: str = _option(
         "int32",
-        "int32: every cell has its own number, in a uint16 file up to 65,535 cells, otherwise in an int32 file; "
-        "challenge: an int16 file for the NeurIPS challenge; in a large image with more than 32,767 cells distant "
-        "cells share numbers, and a second file, NAME_label_int32.tiff, gives every cell its own number",
+        "int32: one number per cell (uint16 file up to 65,535 cells, int32 above); challenge: int16 for the NeurIPS "
+        "challenge; above 32,767 cells numbers may repeat; NAME_label_int32.tiff then has unique ones",
         LABELS,
         choices=("int32", "challenge"),
     )

@@ -55,7 +55,7 @@ def test_messages_name_an_option_as_python_does(network, call):
         call(SAMPLE.image, network, channels=(9, 1))
     with pytest.raises(SettingsError, match=r"^`channels`: 9 does not fit an image of 1 channel"):
         call(SAMPLE.image, network, channels=(9, 1, 1))
-    with pytest.raises(SettingsError, match="give `memory='.*G'` if the machine has it, a larger `diameter`, or"):
+    with pytest.raises(SettingsError, match="give `memory='.*G'` if the machine has it; otherwise use a larger"):
         call(SAMPLE.image, network, runtime=flowmask.Runtime(memory="1M"), diameter=26)
 
 

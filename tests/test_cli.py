@@ -69,7 +69,7 @@ def test_a_bad_file_is_named_and_costs_the_others_nothing(folders, capsys):
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 5
     assert errors[:2] == [
-        "1 file that is no image was skipped: notes.txt",
+        "1 file that is not an image was skipped: notes.txt",
         f"3 images to segment; the labels go to {folders[1]}",
     ]
     assert "a.png: it is no" in errors[2]
@@ -99,7 +99,7 @@ def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
         (folders[0] / name).write_bytes(b"PK\3\4")
     assert run(folders) == ALL_DONE
     skipped, opening, closing = capsys.readouterr().err.splitlines()
-    assert skipped == "8 files that are no images were skipped: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
+    assert skipped == "8 files that are not images were skipped: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
     assert opening == f"2 images to segment; the labels go to {folders[1]}"
     assert closing.startswith("2 images, ")
     assert sorted(path.name for path in folders[1].iterdir()) == [
@@ -141,7 +141,11 @@ def test_two_runs_into_one_folder_at_once(folders, options):
     ("prepare", "options", "message"),
     [
         (lambda folder: folder.rmdir(), (), "there is no such file or folder"),
-        (lambda folder: None, (), "there are no images in the folder"),
+        (
+            lambda folder: None,
+            (),
+            "there are no images in the folder; put TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF images into it",
+        ),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is not an ONNX file"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import torch
 
 from bench.images import at_most, opened, read_shared
 from bench.quality.variations import TRUE, Scores, Use, mean, score
-from bench.record import RESULTS, earlier, folder_digest, print_table, write_record
+from bench.record import RESULTS, Record, earlier, folder_digest, table, write_record
 from flowmask.network.session import Network
 from train.config import Fresh, Recipe, Split, Stage
 from train.data.prepared import SIMULATED, Prepared, prepare_items
@@ -53,7 +53,39 @@ def row_name(source: str, pattern: str) -> str:
     return source if source == pattern else f"{source}, with {pattern}"
 
 
+def scored(
+    args: argparse.Namespace,
+    recipe: Recipe,
+    stage: Stage,
+    groups: Mapping[str, Sequence[str]],
+    real: Sequence[Prepared],
+    simulated: Sequence[Prepared],
+    about: Record,
+) -> Scores:
+    """Train without the sources of each group in turn, and return their F1; the record is written after each training.
+
+    groups: the sources that match each pattern. real, simulated: the images to train on. about: the settings, as in
+    `bench.record.earlier`.
+    """
+    scores: Scores = earlier("left_out", about)
+    for pattern, group in groups.items():
+        if {row_name(source, pattern) for source in group} & scores.keys():
+            continue
+        split = Split((f"{pattern}/*",), stage.split.left_out)
+        held_out = at_most(opened(split.divide(read_shared(args.data))[1]), args.images)
+        if not held_out:
+            print(f"{pattern}: none of its images has cells", flush=True)
+            continue
+        images = [*(image for image in real if image.source not in group), *simulated]
+        found = score(held_out, train(recipe, stage, images, args.device), Use(diameter=TRUE))
+        scores |= {row_name(source, pattern): value for source, value in found.items()}
+        print(f"{pattern}: {mean(found):.3f}", flush=True)
+        write_record("left_out", {**about, "scores": scores})
+    return scores
+
+
 def main() -> None:
+    """Train without each source in turn, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--recipe", default="template", help="name or file of the recipe, as for python -m train")
@@ -88,21 +120,8 @@ def main() -> None:
         "device": args.device,
         "threads": torch.get_num_threads(),
     }
-    scores: Scores = earlier("left_out", about)
-    for pattern, group in groups.items():
-        if {row_name(source, pattern) for source in group} & scores.keys():
-            continue
-        split = Split((f"{pattern}/*",), stage.split.left_out)
-        held_out = at_most(opened(split.divide(read_shared(args.data))[1]), args.images)
-        if not held_out:
-            print(f"{pattern}: none of its images has cells", flush=True)
-            continue
-        images = [image for image in real if image.source not in group] + simulated
-        found = score(held_out, train(recipe, stage, images, args.device), Use(diameter=TRUE))
-        scores |= {row_name(source, pattern): value for source, value in found.items()}
-        print(f"{pattern}: {mean(found):.3f}", flush=True)
-        write_record("left_out", {**about, "scores": scores})
-    print_table(["left out", "F1"], [*scores.items(), ("mean of these", mean(scores))])
+    scores = scored(args, recipe, stage, groups, real, simulated, about)
+    print(table(["left out", "F1"], [*scores.items(), ("mean of these", mean(scores))]))
     print(RESULTS / "left_out.json")
 
 

@@ -19,16 +19,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import cv2
 
-from bench.cellpose import CHECKPOINT, cellpose_python, run_task, write_cellpose_weights
+from bench.cellpose import CHECKPOINT, cellpose_python, export_same, run_task
 from bench.images import mosaic
-from bench.record import ROOT, Record, named, table, write_record
+from bench.record import Record, named, table, write_record
 from bench.speed import agreement, dynamics
 from flowmask.network.registry import default_network
 
@@ -78,10 +77,7 @@ def measure_image(args: argparse.Namespace) -> Record:
     runs = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights, full = folder / "cellpose_weights", folder / "full.onnx"
-        diameter = write_cellpose_weights(args.checkpoint, weights)
-        export = [sys.executable, "-m", "export", "--cellpose", str(weights), "-o", str(full)]
-        subprocess.run(export, cwd=ROOT, stdout=sys.stderr, check=True)
+        weights, full, diameter = export_same(args.checkpoint, folder)
         engines: dict[str, Engine] = {
             "cellpose": (cellpose_python(), "cellpose", weights),
             "Flowmask, same weights": (sys.executable, "ours", full),

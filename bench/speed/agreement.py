@@ -8,17 +8,15 @@ thresholds. The time of both is reported too.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-from bench.cellpose import cellpose_python, run_task, write_cellpose_weights
+from bench.cellpose import cellpose_python, export_same, run_task
 from bench.images import Item, choose, read_labels, read_shared
-from bench.record import ROOT, Record, table
+from bench.record import Record, table
 from flowmask.api import load_network, segment
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import f1
@@ -56,10 +54,7 @@ def compared(items: list[Item], checkpoint: Path) -> list[Record]:
     diameters = [median_diameter(read_labels(item.labels)) for item in items]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights, network = folder / "cellpose_weights", folder / "same.onnx"
-        write_cellpose_weights(checkpoint, weights)
-        export = [sys.executable, "-m", "export", "--cellpose", str(weights), "-o", str(network)]
-        subprocess.run(export, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        weights, network, _ = export_same(checkpoint, folder)
         theirs = by_cellpose(items, diameters, weights, folder)
         ours = by_flowmask(items, diameters, network)
     rows = []

@@ -57,8 +57,8 @@ def network_like(labels: Labels, seed: int = 0) -> Flows:
     return maps
 
 
-def parts(template: Flows, height: int) -> Iterator[Flows]:
-    """Yield maps (3, n, X) of ``height`` rows in all: those of the template, again and again."""
+def in_parts(template: Flows, height: int) -> Iterator[Flows]:
+    """Yield maps (channels, n, X) of ``height`` rows in all: those of the template, again and again."""
     for top in range(0, height, ROWS):
         first = top % template.shape[1]
         yield template[:, first : first + min(ROWS, height - top)]
@@ -67,7 +67,7 @@ def parts(template: Flows, height: int) -> Iterator[Flows]:
 def rows_of_labels(template: Flows, height: int) -> Iterator[Labels]:
     """Yield the rows of Flowmask's labels (n, X) for maps of ``height`` rows."""
     shape = (height, template.shape[2])
-    return label_rows(parts(template, height), shape, shape, OPTIONS)
+    return label_rows(in_parts(template, height), shape, shape, OPTIONS)
 
 
 def time_ours(template: Flows, height: int, repeats: int) -> tuple[int, float, float]:

@@ -54,7 +54,6 @@ def run_one(image: Path, folder: Path, args: argparse.Namespace) -> Run:
     outputs.chmod(0o777)
     shutil.copy(image, inputs)
     if args.local:
-        os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return run_process(["sh", str(ROOT / "predict.sh"), str(inputs), str(outputs)], args.limit)
     volumes = ["-v", f"{inputs}:/workspace/inputs/", "-v", f"{outputs}:/workspace/outputs/"]
     gpus = ["--gpus", args.gpus] if args.gpus else []
@@ -157,12 +156,13 @@ def main() -> None:
     entry = parser.add_mutually_exclusive_group()
     entry.add_argument("--image", default="flowmask:latest", help="name of the container image")
     entry.add_argument("--local", action="store_true", help="this repository's predict.sh, without a container")
-    parser.add_argument("--engine", default=next(filter(shutil.which, ("docker", "podman")), "docker"))
+    parser.add_argument("--engine", help="docker or podman; default: the first one that is installed")
     parser.add_argument("--labels", type=Path, help="folder of NAME_label.tiff or .png files for all or some images")
-    parser.add_argument("--gpus", default="device=0", help="empty for none")
-    parser.add_argument("--memory", default="28G")
+    parser.add_argument("--gpus", help="of the container, device=0 by default; empty for none")
+    parser.add_argument("--memory", help="of the container, 28G by default")
     parser.add_argument("--limit", type=float, default=3600, help="seconds after which a run is stopped")
     args = parser.parse_args()
+    _complete(parser, args)
     images = sorted(path for path in args.images.iterdir() if path.suffix.lower() in SUFFIXES)
     if not images:
         parser.error(f"{args.images}: the folder holds no images")
@@ -173,6 +173,22 @@ def main() -> None:
         parser.error(str(error))
     print(text(measured(images, args)))
     print(RESULTS / "efficiency.json")
+
+
+def _complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Fill in the options of the container; with --local, refuse them and put this Python first on the path."""
+    options = {
+        "engine": next(filter(shutil.which, ("docker", "podman")), "docker"),
+        "gpus": "device=0",
+        "memory": "28G",
+    }
+    for name, value in options.items():
+        given = getattr(args, name)
+        if args.local and given is not None:
+            parser.error(f"--{name} has no effect with --local; leave it out")
+        setattr(args, name, value if given is None else given)
+    if args.local:
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def _check(image: Path, labels: Path | None) -> None:

@@ -81,7 +81,7 @@ def measure_here(names: list[str], image: Path, labels: Path) -> Record:
         save_outputs(names, Path(folder, "a_label.tiff"), open_image(image), cells, PIXEL_SIZE, strips(labels), {})
         seconds = time.perf_counter() - begun
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    return {"seconds": seconds, "peak_mb": peak(), "file_mb": size / 1e6, "cells": len(cells)}
+    return {"seconds": seconds, "peak_mib": peak(), "file_mb": size / 1e6, "cells": len(cells)}
 
 
 def measure(names: list[str], image: Path, labels: Path) -> Record:
@@ -106,12 +106,12 @@ def text(record: Record) -> str:
     found = record["outputs"]
     none = found["none"]
     rows = [
-        [name, f"{one['seconds'] - none['seconds']:.1f}", f"{one['peak_mb'] - none['peak_mb']:.0f}",
+        [name, f"{one['seconds'] - none['seconds']:.1f}", f"{one['peak_mib'] - none['peak_mib']:.0f}",
          f"{one['file_mb']:.1f}"]
         for name, one in found.items() if name != "none"
     ]  # fmt: skip
     about = f"{record['side']:,} x {record['side']:,} px, {none['cells']:,} cells; none of them: "
-    about += f"{none['seconds']:.1f} s, {none['peak_mb']:.0f} MiB"
+    about += f"{none['seconds']:.1f} s, {none['peak_mib']:.0f} MiB"
     return f"{about}\n\n{table(['output', 'seconds more', 'peak more, MiB', 'files, MB'], rows)}"
 
 

@@ -11,7 +11,7 @@ Simulated images at scale 1: the diameter is the network's own.
 * stages: each stage of the work without anything beside it. In a run, threads overlap them.
 * setups: other settings of ONNX Runtime on the CPU. Each setting segments the same image of --setup-side px in a
   process of its own. In each repeat all of them take turns, and the time of each is divided by that of the engine's own
-  setting in the same repeat: ONNX Runtime's defaults, a thread for each usable core, one tile per run. Each of the
+  setting in the same repeat: ONNX Runtime's defaults, a thread for each physical core, one tile per run. Each of the
   others differs in one setting.
 """
 

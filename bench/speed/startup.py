@@ -170,10 +170,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=512, help="height and width of the image in px")
     parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the weights that cellpose runs")
+    parser.add_argument("--checkpoint", type=Path, help=f"the weights that cellpose runs; default: {CHECKPOINT.name}")
     parser.add_argument("--image", help="name of a container image in which to measure, without cellpose")
-    parser.add_argument("--engine", default=next(filter(shutil.which, ("docker", "podman")), "docker"))
+    parser.add_argument("--engine", help="docker or podman, for --image; default: the first one that is installed")
     args = parser.parse_args()
+    if args.image and args.checkpoint:
+        parser.error("--checkpoint has no effect with --image, where cellpose does not run; leave it out")
+    if args.engine and not args.image:
+        parser.error("--engine has no effect without --image; leave it out")
+    args.checkpoint = args.checkpoint or CHECKPOINT
+    args.engine = args.engine or next(filter(shutil.which, ("docker", "podman")), "docker")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_image(folder, args.size)

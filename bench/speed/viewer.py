@@ -91,7 +91,7 @@ def measure_here(folder: Path) -> Record:
                     slide.layer(kind, level, row, column, Filter())
             times.append((time.perf_counter() - begun) / len(tiles))
         levels.append({"step": slide.step(level), "tiles": len(tiles), "image": times[0], "outlines": times[1]})
-    return {"shape": slide.shape, "seconds": opened, "peak_open_mb": at_open, "peak_mb": peak(), "levels": levels}
+    return {"shape": slide.shape, "seconds": opened, "peak_open_mib": at_open, "peak_mib": peak(), "levels": levels}
 
 
 def measure(folder: Path) -> Record:
@@ -110,7 +110,7 @@ def text(record: Record) -> str:
     ]
     about = (
         f"{record['shape'][1]:,} x {record['shape'][0]:,} px: opened in {record['seconds']:.0f} s, peak of memory "
-        f"{record['peak_open_mb']:.0f} MiB, after looking around {record['peak_mb']:.0f} MiB"
+        f"{record['peak_open_mib']:.0f} MiB, after looking around {record['peak_mib']:.0f} MiB"
     )
     return f"{about}\n\n{table(['level', 'tiles', 'ms a tile of the image', 'ms a tile of outlines'], rows)}"
 
@@ -125,6 +125,8 @@ def main() -> None:
     if args.folder:
         print(json.dumps(measure_here(args.folder)))
         return
+    if args.size < STRIP or args.size % STRIP:
+        parser.error(f"--size {args.size} is not a multiple of {STRIP}; give one, such as 40000")
     folder = args.work.resolve() / f"viewer_{args.size}"
     if not (folder / "slide_label.tiff").exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -23,8 +23,8 @@ from skimage.morphology import disk, h_maxima
 from skimage.segmentation import watershed as skimage_watershed
 
 from bench.images import mosaic
-from bench.record import table
-from bench.speed.dynamics import OPTIONS, ROWS, network_like
+from bench.record import table, write_record
+from bench.speed.dynamics import OPTIONS, in_parts, network_like
 from flowmask.families.blocks import Maps
 from flowmask.families.flow.strip import label_rows as flow_rows
 from flowmask.families.watershed.decode import label_rows as watershed_rows
@@ -43,13 +43,6 @@ def panoptic_like(labels: Labels, seed: int = 0) -> Maps:
     smooth = np.stack([cv2.GaussianBlur(channel, (0, 0), 1.5) for channel in maps])
     noise = NOISE * np.random.default_rng(seed).standard_normal(smooth.shape, np.float32)
     return np.asarray(np.clip(smooth + noise * (smooth > 0.01), 0, 1), np.float32)
-
-
-def repeated(template: Maps, height: int) -> Iterator[Maps]:
-    """Yield maps (channels, n, X) of ``height`` rows in all: those of the template, again and again."""
-    for top in range(0, height, ROWS):
-        first = top % template.shape[1]
-        yield template[:, first : first + min(ROWS, height - top)]
 
 
 def flow(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:
@@ -78,13 +71,13 @@ def timed(name: str, decoder: Decoder, template: Maps, side: int) -> tuple[objec
     """Return one row of the table."""
     wide = np.tile(template, (1, 1, side // template.shape[2]))
     begun = time.process_time()
-    cells = max(int(rows.max(initial=0)) for rows in decoder(repeated(wide, side), (side, side)))
+    cells = max(int(rows.max(initial=0)) for rows in decoder(in_parts(wide, side), (side, side)))
     seconds = time.process_time() - begun
     return name, side, cells, seconds, 1e9 * seconds / side**2
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true", help="also 10,000 x 10,000 px")
     large = parser.parse_args().large
@@ -94,6 +87,7 @@ def main() -> None:
     for side in (TEMPLATE, 2 * TEMPLATE, *((LARGE,) if large else ())):
         rows += [timed("watershed", watershed, maps, side), timed("flow", flow, flows, side)]
     print(table(HEADER, rows))
+    print(write_record("watershed", {"runs": [dict(zip(HEADER, row, strict=True)) for row in rows]}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Pictures of one stain that were stored in colour as JPEG: are they recognised, and what does it cost?
 
-    python -m bench.trust.colours --data ../shared/data [--scores N]
+    python -m bench.trust.colours --data DATA [--scores N]
 
 Grey images of every source are stored as JPEG in several hues. A second table has pairs of them as two stains, in
 which the second one is dimmed: neither stain may be taken as empty. With --scores, F1 of the blue JPEG is compared

@@ -32,9 +32,7 @@ def without_runs(data: bytes) -> bytes:
         return data
     width, height = struct.unpack_from("<ii", data, 18)
     if (depth, compression) not in ((8, RLE8), (4, RLE4)) or height < 0:
-        raise ImageError(
-            f"its run-length encoding does not fit its {depth} bits a pixel or its order of rows; {REMEDY}"
-        )
+        raise ImageError(f"its run-length encoding contradicts its header; {REMEDY}")
     indices = _decode(data[int.from_bytes(data[10:14], "little") :], width, height, depth)
     colours = struct.unpack_from("<I", data, 46)[0] or 2**depth
     palette = data[14 + header : 14 + header + 4 * colours]

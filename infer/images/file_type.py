@@ -25,6 +25,8 @@ KINDS = {
     b"\x70\0\0\0": "LIF",
 }
 """First bytes of the formats that Flowmask reads."""
+FORMATS = " or ".join(", ".join(dict.fromkeys(KINDS.values())).rsplit(", ", 1))
+"""Their names, as a message lists them."""
 LIF_TEST = b"\x2a"
 """The ninth byte of a LIF file, whose first bytes alone would say little."""
 OTHERS = {

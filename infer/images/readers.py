@@ -1,4 +1,4 @@
-"""Open an image file with the reader of its format. To read a new format, add it to `READERS`."""
+"""Open an image file with the reader of its format; see `READERS` for how to add a format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from .axes import check_choice
-from .file_type import HEAD, kind_of, other_kind
+from .file_type import FORMATS, HEAD, kind_of, other_kind
 from .image import Image
 from .memmap import hold
 from .metadata import ImageInfo
@@ -126,5 +126,5 @@ def _unknown_format(head: bytes) -> str:
         return "it is not an image but an empty file; remove it."
     other = other_kind(head)
     if other:
-        return f"it is not a TIFF, PNG, JPEG or BMP image but {other}; save it as TIFF, or remove it."
-    return "it is not a TIFF, PNG, JPEG or BMP image; save it in one of these formats, or remove it."
+        return f"it is not a {FORMATS} image but {other}; save it as TIFF, or remove it."
+    return f"it is not a {FORMATS} image; save it in one of these formats, or remove it."

@@ -137,8 +137,8 @@ def only_frame(frames: Frames) -> Any:
     if len(frames) > 1:
         first, last = frames.suffixes[0].strip("_"), frames.suffixes[-1].strip("_")
         raise ImageError(
-            f"it is a series of {len(frames)} frames ({first} to {last}), and here one image is needed; of a time "
-            f"series {CHOOSE}, or open each frame with flowmask.open_frames."
+            f"it is a series of {len(frames)} frames ({first} to {last}), but one image is needed; if they are a "
+            f"time series, {CHOOSE}; or open each frame with flowmask.open_frames."
         )
     return frames[0][1]
 

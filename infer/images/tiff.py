@@ -230,7 +230,7 @@ def _images(file: Any) -> tuple[list[Any], tuple[str, ...]]:
     notes = []
     listed = ome_image_count(str(file.ome_metadata))
     if listed > len(every):
-        notes.append(f"Of the {listed} images that its OME-XML lists, {len(every)} have pixels that can be read here.")
+        notes.append(f"This file holds the pixels of {len(every)} of the {listed} images in its OME-XML.")
     photos = [one for one in images if PHOTO.search(one.name)]
     if 0 < len(photos) < len(images):
         notes.append(f"Photos of the slide in it are not segmented: {', '.join(one.name for one in photos)}.")
@@ -291,7 +291,7 @@ def _stored_pages(series: Any) -> list[Any]:
     if keyframe.dtype is None or 0 in keyframe.shaped:
         raise ImageError("it has no pixels, or pixels of a type that cannot be read; save it as integers or floats.")
     if series.is_multifile:
-        raise ImageError("its pixels are stored in several files (OME-TIFF); save it as one file.")
+        raise ImageError("it is part of a multi-file OME-TIFF; save all as one file.")
     rows, columns = _segment_shape(keyframe)
     check_memory(rows * columns * keyframe.shaped[4] * keyframe.dtype.itemsize)
     return list(series)

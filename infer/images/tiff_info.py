@@ -46,9 +46,7 @@ def open_tiff(path: Path) -> Any:
     xml, missing = _own_planes(file, path)
     if missing:
         file.close()
-        raise ImageError(
-            f"its pixels are stored in several files (OME-TIFF), {missing} among them; save it as one file."
-        )
+        raise ImageError(f"it is part of a multi-file OME-TIFF (some planes are in {missing}); save all as one file.")
     if xml is None:
         return file
     file.close()

@@ -23,7 +23,7 @@ PREFIX = "_ahead_"
 """First part of the file name of a module that was compiled ahead of time."""
 HOMES = (
     "families.flow.targets", "families.flow.follow", "families.flow.masks", "families.watershed.smooth",
-    "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "labels.challenge",
+    "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "labels.reused_ids",
     "labels.measure", "labels.intensity", "labels.outlines", "labels.shape",
 )  # fmt: skip
 """The modules of this package that contain kernels."""
@@ -58,10 +58,12 @@ DIGEST = sources_digest()
 def _compiled_ahead() -> ModuleType | None:
     """Return the module that was compiled from the current sources; None without one, or if it cannot be loaded."""
     name = f"{PACKAGE}.kernels.{PREFIX}{DIGEST}"
+    spec = find_spec(name)
     try:
-        return import_module(name) if find_spec(name) else None
+        return import_module(name) if spec else None
     except ImportError as error:
-        log.warning("the compiled kernels %s cannot be loaded (%s) and are not used; remove this file.", name, error)
+        file = spec.origin if spec else name
+        log.warning("%s: the compiled kernels cannot be loaded (%s) and are not used; remove this file.", file, error)
         return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .challenge import LARGE, PATCH
+from .reused_ids import LARGE, PATCH
 
 Labels = npt.NDArray[np.integer]
 BORDER = 2

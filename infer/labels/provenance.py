@@ -46,7 +46,8 @@ class Provenance:
 def labels_origin(image: str, network: str, runtime: str, options: Options) -> Origin:
     """Return everything that determines the labels of an image.
 
-    image, network: SHA-256 of the contents of the two files; runtime: version and provider of ONNX Runtime.
+    image: `flowmask.images.file_type.fingerprint` of the image file, with the suffix of the frame.
+    network: SHA-256 of the contents of the network file. runtime: version and provider of ONNX Runtime.
 
     >>> labels_origin("a1", "b2", "1.23 CPU", Options())["ids"]
     'int32'

@@ -121,11 +121,11 @@ def _pairs(prediction: Path, truth: Path) -> list[tuple[str, Path | None, Path]]
     for path in (prediction, truth):
         if not path.exists():
             raise InputError(f"{path}: there is no such file or folder; give two label files or two folders.")
+    if prediction.is_file() != truth.is_file():
+        file, folder = (prediction, truth) if prediction.is_file() else (truth, prediction)
+        raise InputError(f"{folder}: it is a folder but {file} is a file; give two files or two folders.")
     if truth.is_file():
-        predicted = prediction if prediction.is_file() else None
-        return [(truth.name, predicted, truth)]
-    if prediction.is_file():
-        raise InputError(f"{truth}: it is a folder but {prediction} is a file; give two files or two folders.")
+        return [(truth.name, prediction, truth)]
     found = {path.stem: path for path in sorted(prediction.iterdir()) if path.is_file()}
     pairs = [(path.name, found.get(path.stem), path) for path in sorted(truth.iterdir()) if _is_label_file(path)]
     if not pairs:

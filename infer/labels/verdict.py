@@ -59,19 +59,19 @@ class Limits:
     for a lower limit, mean that the figure is not used.
     """
 
-    flow_error: float = 0.22
+    flow_error: float = 0.2
     """Largest `Evidence.flow_error`."""
-    probability: float = 0.84
+    probability: float = 0.81
     """Smallest `Evidence.probability`."""
-    flow_length: float = 0.6
+    flow_length: float = 0.63
     """Smallest `Evidence.flow_length`."""
-    rejected: float = 0.6
+    rejected: float = 0.78
     """Largest `Evidence.rejected`."""
     border: float = 0.9
     """Largest `Evidence.border`."""
-    largest_ratio: float = 2.6
+    largest_ratio: float = math.inf
     """Largest `Evidence.size_ratio`."""
-    smallest_ratio: float = 0.65
+    smallest_ratio: float = 0.0
     """Smallest `Evidence.size_ratio`."""
     disagreement: float = math.inf
     """Largest `Evidence.disagreement`."""
@@ -109,8 +109,8 @@ COMPARISONS = (
         "rejected", "rejected", True, "{:.0%} of the candidates for cells were rejected because of their flow error"
     ),
     Comparison("border", "border", True, "{:.0%} of the cells touch the border of the image"),
-    Comparison("largest_ratio", "size_ratio", True, "the cells are {:.1f} times as large as the diameter"),
-    Comparison("smallest_ratio", "size_ratio", False, "the cells are only {:.1f} times as large as the diameter"),
+    Comparison("largest_ratio", "size_ratio", True, "the cells are larger than the diameter used ({:.1f} times)"),
+    Comparison("smallest_ratio", "size_ratio", False, "the cells are smaller than the diameter used ({:.1f} of it)"),
     Comparison("disagreement", "disagreement", True, "the estimates of the diameter differ"),
 )
 

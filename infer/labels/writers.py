@@ -25,7 +25,7 @@ def write_labels(
 
     Up to 65,535 cells are written as uint16, more cells as int32: ImageJ and napari open both as labels. With ``ids``
     "challenge", up to 32,767 cells are int16, and an image of 25 Mpx or more with more cells gets two files: an int16
-    file with reused ids (see `flowmask.labels.challenge`) and, beside it, the int32 file NAME_label_int32.tiff, in
+    file with reused ids (see `flowmask.labels.reused_ids`) and, beside it, the int32 file NAME_label_int32.tiff, in
     which every cell has its own id. ``about`` is the description tag of the files, ``pixel_size_um`` the side of a
     pixel in micrometres, kept in the resolution tags. Raises OutputError if a file cannot be written.
 
@@ -45,7 +45,7 @@ def write_labels(
     if store.cells <= INT16_CELLS:
         write(path, store.strips(np.int16), dtype=np.int16)
         return [path]
-    from .challenge import needs_reuse, reused_ids
+    from .reused_ids import needs_reuse, reused_ids
 
     reused = reused_ids(store.boxes(), store.shape) if needs_reuse(store.shape, store.cells) else None
     if reused is None:

@@ -24,8 +24,8 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 NAMES = {CUDA: "CUDA", TENSORRT: "TensorRT"}
 CUDNN = "libcudnn.so.9"
 """A library that the CUDA provider loads late, at the first convolution."""
-DRIVER = "driver R580 or newer"
-"""The NVIDIA driver that CUDA 13, part of onnxruntime-gpu 1.31, needs."""
+DRIVER = "NVIDIA driver R580 or newer"
+"""The driver that CUDA 13, part of onnxruntime-gpu 1.31, needs."""
 FATAL, WARNING = 4, 2
 """Severity levels of ONNX Runtime's log."""
 SHARE = 0.9
@@ -91,8 +91,8 @@ def open_on_gpu(
         session = _gpu_session(path, options, provider, index, limit)
         if not isinstance(session, str):
             return session
-        driver = "" if means_no_room(session) else f"; it needs {DRIVER}"
-        reason = f"{NAMES[provider]} did not load ({session}{driver})"
+        remedy = "free some GPU memory" if means_no_room(session) else f"install {DRIVER}"
+        reason = f"{NAMES[provider]} did not load ({session}); {remedy}"
     if index >= gpus:
         visible = f"only {gpus} NVIDIA GPU(s) can be seen" if gpus else "no NVIDIA GPU can be seen"
         reason = f"{visible} (with Docker: --gpus), and {reason}"

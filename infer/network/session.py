@@ -57,7 +57,7 @@ class OnnxNetwork:
         """Open a file.
 
         device: "cpu", "cuda", "cuda:1", "tensorrt", or "auto" for CUDA if it is available and otherwise the CPU.
-        threads: CPU threads, 0 for the best number (`network_threads`). gpu_memory: the most GPU memory to use, such as
+        threads: CPU threads, 0 for the best number (`network_threads`). gpu_memory: the maximum GPU memory, such as
         "10G". share: by how many networks the GPU memory is shared. Raises NetworkError when
         the file is missing, is not an ONNX file, has no valid contract or refers to other files; SettingsError when a
         device other than "auto" is not available.
@@ -140,8 +140,12 @@ def _translate_errors(run: Callable[[Array], Array], tiles: Array) -> Array:
             raise DeviceError(
                 f"the GPU failed while the network ran ({failure[0]}); try again, or use {named('device', 'cpu')}."
             ) from error
+        remedy = "use a machine with more memory" if memory_ran_out else "export the network again"
+        if len(tiles) > 1:
+            remedy = f"try a smaller {named('batch')}"
+        number = "one tile" if len(tiles) == 1 else f"{len(tiles)} tiles"
         raise (NoRoomError if memory_ran_out else RunError)(
-            f"the network cannot be run on {len(tiles)} tile(s) ({message}); try a smaller {named('batch')}."
+            f"the network cannot be run on {number} ({message}); {remedy}."
         ) from error
 
 

@@ -6,24 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OutputError
 from ..images.image import Image
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..system.atomic_write import atomic_write
 from ..tiles.normalise import IntensityRanges, intensity_ranges
 from .complete_cells import Cell
+from .encode import jpeg
 from .subject import Subject
 
 PERCENTILES = (0.5, 99.8)
 LONGEST = 2000
 """Largest side of the picture in px."""
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-"""Colours in full resolution: outlines are one pixel wide."""
+QUALITY = 92
+"""Of the JPEG file, 0 to 100."""
 OUTLINE = np.array((255, 220, 0), np.uint8)
 """The colour of the outlines (red, green, blue)."""
 COLOURS = np.array([(1, 1, 1), (0, 1, 0), (0, 0.35, 1), (1, 0, 0), (1, 0, 1), (0, 1, 1), (1, 1, 0)], np.float32)
@@ -68,10 +67,7 @@ def write_overlay(path: Path, subject: Subject) -> Iterator[Overlay]:
     with atomic_write(path) as partial_path:
         overlay = Overlay(subject)
         yield overlay
-        done, data = cv2.imencode(".jpg", overlay.picture()[..., ::-1], JPEG)
-        if not done:
-            raise OutputError(f"{path}: the picture cannot be encoded as JPEG.")
-        partial_path.write_bytes(data.tobytes())
+        partial_path.write_bytes(jpeg(overlay.picture(), QUALITY))
 
 
 def display_ranges(image: Image) -> IntensityRanges:

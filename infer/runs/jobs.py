@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..images.file_type import is_meant_as_image, read_kind
+from ..images.file_type import FORMATS, is_meant_as_image, read_kind
 from ..labels.paths import ENDINGS, label_path
 from .record import FAILED, Outcome
 
@@ -29,7 +29,7 @@ class Job:
 
 
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Return the files to segment, each once, and the files in folders that are no images.
+    """Return the files to segment, each once, and the files in folders that are not images.
 
     Input files come as they are given, files of input folders sorted by name. In folders, hidden files and the files of
     file managers (`SIDE_FILES`) are left out. If the folder ``output`` is one of the inputs, the outputs in it are left
@@ -50,7 +50,7 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
         found = _files_of(path, output)
         meant = [file for file in found if file == path or is_meant_as_image(file)]
         if not meant:
-            raise InputError(f"{path}: there are no images in the folder; put TIFF, PNG, JPEG or BMP images into it.")
+            raise InputError(f"{path}: there are no images in the folder; put {FORMATS} images into it.")
         images |= dict.fromkeys(meant)
         others += [file for file in found if file not in images]
     return list(images), others

@@ -69,7 +69,7 @@ class Outcome:
     diameter: float | None = None
     """Cell diameter in px of the image, given or estimated."""
     verdict: str | None = None
-    """good, check or poor (`flowmask.labels.verdict.Verdict`); None unless the file was segmented in this run."""
+    """good, check or poor (`flowmask.labels.verdict.Verdict`); of a skipped file, that of the run that segmented it."""
     reasons: Sequence[str] = ()
     """Why the verdict is not good, one sentence each."""
     seconds: float | None = None

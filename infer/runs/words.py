@@ -14,14 +14,14 @@ from .screen import complain, say
 QUIET, NORMAL, VERBOSE = "quiet", "normal", "verbose"
 """How much a run prints: errors and warnings; also progress and a line about each image; also files, device, memory."""
 MOST_NAMED = 5
-"""Files that are no images and that the line about them names."""
+"""Files that are not images and that the line about them names."""
 
 
 class Words:
     """What a run prints while it works; a context manager that erases the bar at the end.
 
     words: `QUIET`, `NORMAL` or `VERBOSE`. output: the folder of the labels; files: the images of the run; others: files
-    in folders that are no images.
+    in folders that are not images.
     """
 
     def __init__(self, words: str, output: Path, files: Sequence[Path], others: Sequence[Path]) -> None:
@@ -113,7 +113,7 @@ def _details(outcome: Outcome) -> list[str]:
 
 
 def _print_skipped(files: Sequence[Path]) -> None:
-    """Print one line about files in folders that are no images."""
+    """Print one line about files in folders that are not images."""
     shown = ", ".join(file.name for file in files[:MOST_NAMED]) + (", ..." if len(files) > MOST_NAMED else "")
-    plural = "file that is no image was" if len(files) == 1 else "files that are no images were"
+    plural = "file that is not an image was" if len(files) == 1 else "files that are not images were"
     say(f"{len(files)} {plural} skipped: {shown}", sys.stderr)

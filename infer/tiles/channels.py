@@ -126,12 +126,12 @@ def unused_note(channels: ChannelMap, count: int, names: Sequence[str]) -> str |
     """Return which of ``count`` channels are used and which are not, or None if all are used.
 
     >>> unused_note(((0,), (1,), (2,)), 4, ())
-    'Channels 1 to 3 were used and channel 4 was not looked at; choose others with `channels`.'
+    'Channels 1 to 3 were used and channel 4 was ignored; choose others with `channels`.'
     """
     used = {channel for sources in channels for channel in sources}
     others = set(range(count)) - used
     if not others:
         return None
     verbs = ["was" if len(found) == 1 else "were" for found in (used, others)]
-    text = f"{listed(used, names)} {verbs[0]} used and {listed(others, names)} {verbs[1]} not looked at"
+    text = f"{listed(used, names)} {verbs[0]} used and {listed(others, names)} {verbs[1]} ignored"
     return f"{text[0].upper()}{text[1:]}; choose others with {named('channels')}."

@@ -58,7 +58,7 @@ class ImagePlan:
     warnings: tuple[str, ...] = ()
     """Why the labels may not be what was wanted, one sentence each."""
     unused: str | None = None
-    """One sentence about the channels that were not looked at, None if all were or the user chose the channels."""
+    """One sentence about the channels that were ignored, None if all were or the user chose the channels."""
 
     def messages(self, cells: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return (notes, warnings) about an image in which this number of cells was found, one sentence each."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OutputError
+from ..errors import InputError
 from ..labels.labels import Boxes
 
 Chosen = npt.NDArray[np.bool_]
@@ -36,7 +36,7 @@ class Table:
     """The table of an image, NAME_cells.csv. Memory holds the place of each row and its probability."""
 
     def __init__(self, path: Path, cells: int) -> None:
-        """Raises OutputError unless it is the table of that many cells."""
+        """Raises InputError unless it is the table of that many cells."""
         self._path = path
         starts, probabilities = array("q"), array("f")
         try:
@@ -54,7 +54,7 @@ class Table:
             if len(probabilities) != cells:
                 raise ValueError(f"{len(probabilities)} rows instead of {cells}")
         except (OSError, ValueError, IndexError, StopIteration) as error:
-            raise OutputError(
+            raise InputError(
                 f"{path}: it is not the table of these labels ({error}); run flowmask segment again with --save table, "
                 "or delete the file."
             ) from error

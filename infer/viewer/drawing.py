@@ -1,4 +1,4 @@
-"""Tiles as pictures: JPEG of the image, PNG of the cells, which is transparent elsewhere."""
+"""The layers of cells of a tile: outlines or filled cells, transparent elsewhere."""
 
 from __future__ import annotations
 
@@ -6,40 +6,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OutputError
 from ..labels.labels import Labels
-from ..outputs.overlay import Picture, outline_pixels
+from ..outputs.encode import Layer
+from ..outputs.overlay import outline_pixels
 
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-"""Colours in full resolution: channels are shown in pure colours."""
-PNG = [cv2.IMWRITE_PNG_COMPRESSION, 2]
 FILL, CROWDED = 110, 120
 """Opacity (0 to 255) of filled cells, and of cells that are too small on the screen to have an outline."""
 GOLDEN = 0.618034
 """Multiples of this fraction of the circle of hues are far apart from each other."""
-Tile = npt.NDArray[np.uint8]
-"""(Y, X, 4): blue, green, red, opacity."""
 
 
-def jpeg(picture: Picture) -> bytes:
-    """Return a picture (Y, X, 3), red, green, blue, as a JPEG file.
-
-    >>> jpeg(np.zeros((4, 5, 3), np.uint8))[:2].hex()
-    'ffd8'
-    """
-    return _encoded(".jpg", picture[..., ::-1], JPEG)
-
-
-def png(tile: Tile) -> bytes:
-    """Return a tile as a PNG file.
-
-    >>> png(np.zeros((4, 5, 4), np.uint8))[1:4]
-    b'PNG'
-    """
-    return _encoded(".png", tile, PNG)
-
-
-def outlines(labels: Labels, colour: npt.NDArray[np.uint8], crowded: bool) -> Tile:
+def outlines(labels: Labels, colour: npt.NDArray[np.uint8], crowded: bool) -> Layer:
     """Return the outlines of cells, (Y, X, 4).
 
     labels: (Y + 2, X + 2) int32, the tile and a margin of one pixel around it. colour: red, green, blue. crowded: cells
@@ -58,7 +35,7 @@ def outlines(labels: Labels, colour: npt.NDArray[np.uint8], crowded: bool) -> Ti
     return tile
 
 
-def fills(labels: Labels) -> Tile:
+def fills(labels: Labels) -> Layer:
     """Return the cells in colours of their own, with their outlines; ``labels`` as in `outlines`.
 
     >>> fills(np.pad(np.ones((3, 3), np.int32), 1))[1, :2, 3].tolist()
@@ -71,7 +48,7 @@ def fills(labels: Labels) -> Tile:
     return tile
 
 
-def _palette() -> Tile:
+def _palette() -> Layer:
     """Return (1021, 4): bright colours, of which neighbours differ much."""
     numbers = np.arange(1021)
     hues = (numbers * GOLDEN % 1 * 180).astype(np.uint8)
@@ -82,10 +59,3 @@ def _palette() -> Tile:
 
 PALETTE = _palette()
 """The colours of filled cells, by their number modulo the length."""
-
-
-def _encoded(ending: str, picture: npt.NDArray[np.uint8], options: list[int]) -> bytes:
-    done, data = cv2.imencode(ending, np.ascontiguousarray(picture), options)
-    if not done:
-        raise OutputError(f"a tile cannot be encoded ({ending}).")
-    return data.tobytes()

@@ -56,8 +56,7 @@ def find_results(folder: Path, images: Sequence[Path]) -> tuple[list[Found], lis
     image_of = _by_label_file(folder, find_images(images, folder)[0] if images else _on_cards(labels))
     found, missing = [], []
     for path, provenance in labels.items():
-        base = next((one for one in image_of if one == path), None)
-        base = base or next((one for one in image_of if may_be_frame(path, one)), None)
+        base = path if path in image_of else next((one for one in image_of if may_be_frame(path, one)), None)
         if base is None:
             missing.append(f"{path}: its image was not found; name it: flowmask view {folder} IMAGE")
             continue

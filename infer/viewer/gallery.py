@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
 from ..errors import Cancelled, FlowmaskError, one_line
 from .found import Found
+from .refused import Refused
 from .slide import Slide, open_slide
 
 OPEN = 3
@@ -43,22 +44,31 @@ class Gallery:
     def state(self, number: int) -> dict[str, Any]:
         """Return what the page needs to know of an image, or its "progress" while it is being opened, or its "error".
 
-        The first call begins to open it. Raises KeyError if there is no such image.
+        The first call begins to open it. Raises Refused if there is no such image.
         """
         future = self._future(number)
         if not future.done():
             return {"progress": self._progress.get(number, 0.0)}
-        error = future.exception()
-        if error is None:
+        try:
             return future.result().about()
-        if isinstance(error, FlowmaskError):
+        except CancelledError:  # other images were asked for in the meantime; the next call begins again
+            return {"progress": 0.0}
+        except FlowmaskError as error:
             return {"error": one_line(error)}
-        log.error("%s: unexpected error", self.found[number].image, exc_info=error)
-        return {"error": f"{self.found[number].image}: unexpected error ({error!r})"}
+        except Exception as error:
+            log.exception("%s: unexpected error", self.found[number].image)
+            return {"error": f"{self.found[number].image}: unexpected error ({error!r})"}
 
     def slide(self, number: int) -> Slide:
-        """Return an image, when it is open. Raises KeyError if there is no such image, and what opening it raised."""
-        return self._future(number).result()
+        """Return an image, when it is open.
+
+        Raises Refused if there is no such image, or if other images were asked for before it was open; and what opening
+        it raised.
+        """
+        try:
+            return self._future(number).result()
+        except CancelledError as error:
+            raise Refused("no longer wanted") from error
 
     def close(self) -> None:
         """Open no further image, and stop opening the present one."""
@@ -67,9 +77,10 @@ class Gallery:
 
     def _future(self, number: int) -> Future[Slide]:
         if not 0 <= number < len(self.found):
-            raise KeyError(number)
+            raise Refused("another image")
         with self._lock:
             if number not in self._opened:
+                self._progress.pop(number, None)
                 self._opened[number] = self._worker.submit(self._open, number)
             self._opened.move_to_end(number)
             while len(self._opened) > OPEN:

@@ -1,15 +1,16 @@
 """Smaller versions of an image and its labels, cut into tiles, in a temporary file that is removed by itself.
 
-Level ``step`` has every ``step``-th row and column. Full size, and half the size of the image, are read from the image
-file itself; what is smaller is made once, from the top down, when the image is opened.
+At level ``step`` a pixel of the image is the mean of ``step`` x ``step`` pixels, and the labels are those of every
+``step``-th row and column. Full size, and half the size of the image, are read from the image file itself; what is
+smaller is made once, from the top down, when the image is opened.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 import zlib
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -20,6 +21,7 @@ from ..errors import OutputError
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..outputs.report.pictures import block_means
+from .refused import Refused
 
 TILE = 256
 """Side of a tile in px."""
@@ -56,24 +58,32 @@ class TileFile:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed with the object)
         except OSError as error:
             raise _no_room(error) from error
+        self._lock = Lock()
+        """Held while the position in the file is used."""
         self._places: dict[tuple[int, int, int], tuple[int, int]] = {}
         self._end = 0
 
     def put(self, step: int, row: int, column: int, data: bytes) -> None:
         """Add a tile. Raises OutputError if the disk is full."""
         unwritten = memoryview(data)
-        try:
-            while unwritten:
-                unwritten = unwritten[self._file.write(unwritten) :]
-        except OSError as error:
-            raise _no_room(error) from error
-        self._places[step, row, column] = self._end, len(data)
-        self._end += len(data)
+        with self._lock:
+            try:
+                self._file.seek(self._end)
+                while unwritten:
+                    unwritten = unwritten[self._file.write(unwritten) :]
+            except OSError as error:
+                raise _no_room(error) from error
+            self._places[step, row, column] = self._end, len(data)
+            self._end += len(data)
 
     def get(self, step: int, row: int, column: int) -> bytes:
-        """Return a tile. Raises KeyError if there is none."""
+        """Return a tile. Raises Refused if there is none."""
+        if (step, row, column) not in self._places:
+            raise Refused("outside of the level")
         start, length = self._places[step, row, column]
-        return os.pread(self._file.fileno(), length, start)
+        with self._lock:
+            self._file.seek(start)
+            return self._file.read(length)
 
 
 class Pyramid:

@@ -7,6 +7,7 @@ under another host name are refused: a page from elsewhere cannot reach the serv
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import secrets
@@ -25,7 +26,9 @@ from ..runs.screen import complain
 from .cells import Filter
 from .found import find_results
 from .gallery import Gallery
+from .refused import Refused
 
+log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 STATIC = {
     "": ("page.html", "text/html; charset=utf-8"),
@@ -61,10 +64,6 @@ class Answer:
     """The name under which the browser saves it."""
     keep: bool = False
     """Whether the browser may keep it."""
-
-
-class Refused(FlowmaskError):
-    """The request is not one that the page makes."""
 
 
 def make_server(gallery: Gallery, port: int = 0) -> ThreadingHTTPServer:
@@ -134,10 +133,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a request."""
         try:
             answer = self._answer()
-        except (KeyError, Refused):
+        except Refused:
             self._send(HTTPStatus.NOT_FOUND, Answer(b"There is nothing here.\n", "text/plain; charset=utf-8"))
         except FlowmaskError as error:
             text = one_line(error).encode()
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, Answer(text, "text/plain; charset=utf-8"))
+        except Exception as error:  # an unexpected error must not end the connection without an answer
+            log.exception("unexpected error")
+            text = f"unexpected error ({one_line(error)}); please report it.".encode()
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, Answer(text, "text/plain; charset=utf-8"))
         else:
             self._send(HTTPStatus.OK, answer)
@@ -146,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing: the page asks for many tiles."""
 
     def _answer(self) -> Answer:
-        """Return the answer. Raises KeyError or Refused if there is none."""
+        """Return the answer. Raises Refused if there is none."""
         port = self.connection.getsockname()[1]
         if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
             raise Refused("another host name")
@@ -183,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def answer(gallery: Gallery, path: str, query: Query) -> Answer:
-    """Return what belongs to an address of the page. Raises KeyError or Refused if nothing does.
+    """Return what belongs to an address of the page. Raises Refused if nothing does.
 
     >>> answer(Gallery([]), "images", {}).body
     b'[]'
@@ -198,7 +201,7 @@ def answer(gallery: Gallery, path: str, query: Query) -> Answer:
         if match:
             number, *rest = match.groups()
             return respond(gallery, int(number), rest, query)
-    raise KeyError(path)
+    raise Refused("another address")
 
 
 def wanted(query: Query) -> Filter:
@@ -213,7 +216,7 @@ def wanted(query: Query) -> Filter:
 def _number(query: Query, name: str) -> float:
     try:
         value = float(query[name][0])
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         raise Refused(f"{name} is no number") from error
     if math.isnan(value):
         raise Refused(f"{name} is no number")

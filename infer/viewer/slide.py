@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -19,14 +19,16 @@ from ..images.stack import Described
 from ..labels.labels import Labels
 from ..labels.measure import measure, sum_positions
 from ..outputs.complete_cells import Cell
+from ..outputs.encode import jpeg, png
 from ..outputs.geojson import feature
 from ..outputs.overlay import OUTLINE, Picture, display_ranges, displayed
 from ..outputs.report.pictures import BRIGHT, DARK_OUTLINE, Box
 from .cells import Cells, Filter, Region, Table
-from .drawing import fills, jpeg, outlines, png
+from .drawing import fills, outlines
 from .found import Found
 from .pyramid import TILE, Pyramid, TileFile, coarsest, every_second, halved_picture, level_shape, packed, unpacked
 from .pyramid import reduced as reduced_pixels
+from .refused import Refused
 
 BAND = 64
 """Rows of the image that are read together: those of a strip of a label file."""
@@ -36,6 +38,8 @@ STORED = 4
 """Step of the first level of the image that is stored, rather than read from the image file."""
 SAMPLES, SAMPLE_BYTES = 6, 16 * 2**20
 """The display stretch of a large image is that of so many by so many windows, which together have so many bytes."""
+QUALITY, PNG = 88, 2
+"""Of the tiles: the quality of JPEG files, 0 to 100, and the compression of PNG files, 0 to 9."""
 SMALL = 7.0
 """Cells of a smaller diameter than this, in px of a tile, are filled instead of outlined."""
 
@@ -50,11 +54,13 @@ class Slide:
 
         open_labels: opens the label file; called again after it was read, so that nothing of it stays in memory.
 
-        Raises ImageError if the two have different sizes or one is damaged, OutputError if the table is that of other
-        labels or there is no room for temporary files.
+        Raises ImageError if the two have different sizes or one is damaged, InputError if the table is that of other
+        labels, OutputError if there is no room for temporary files.
         """
         labels = open_labels()
-        if labels.shape[1:] != image.shape[1:] or labels.shape[0] != 1:
+        if labels.shape[0] != 1:
+            raise ImageError(f"{found.labels}: it has {labels.shape[0]} channels, so these are no labels; delete it.")
+        if labels.shape[1:] != image.shape[1:]:
             raise ImageError(
                 f"{found.labels}: the labels have {_size(labels)} px and {found.image} has {_size(image)} px; name the "
                 "image that was segmented."
@@ -79,29 +85,29 @@ class Slide:
         return int(math.log2(coarsest(self.shape))) + 1
 
     def step(self, level: int) -> int:
-        """Return the step of a level. Raises KeyError if there is none."""
+        """Return the step of a level. Raises Refused if there is none."""
         if not 0 <= level < self.levels:
-            raise KeyError(level)
+            raise Refused("another level")
         return int(2 ** (self.levels - 1 - level))
 
     def picture(self, level: int, row: int, column: int) -> bytes:
-        """Return a tile of the image as JPEG. Raises KeyError if there is none."""
+        """Return a tile of the image as JPEG. Raises Refused if there is none."""
         step = self.step(level)
         if step >= STORED:
             return self._pictures.get(step, row, column)
         top, left, bottom, right = (step * edge for edge in self._tile(step, row, column))
         window = self._image.read(top, left, min(bottom, self.shape[0]), min(right, self.shape[1]))
-        return jpeg(displayed(reduced_pixels(window, step), self._display))
+        return jpeg(displayed(reduced_pixels(window, step), self._display), QUALITY)
 
     def layer(self, kind: str, level: int, row: int, column: int, wanted: Filter) -> bytes:
-        """Return a tile of the "outlines" or "fills" of the cells as PNG. Raises KeyError if there is none."""
+        """Return a tile of the "outlines" or "fills" of the cells as PNG. Raises Refused if there is none."""
         step = self.step(level)
         top, left, bottom, right = self._tile(step, row, column)
         labels = self.labels_at(step, top - 1, left - 1, bottom + 1, right + 1)
         labels = np.where(self.chosen(wanted)[labels], labels, 0)
         if kind == "outlines":
-            return png(outlines(labels, self.colour, self.diameter < SMALL * step))
-        return png(fills(labels))
+            return png(outlines(labels, self.colour, self.diameter < SMALL * step), PNG)
+        return png(fills(labels), PNG)
 
     def labels_at(self, step: int, top: int, left: int, bottom: int, right: int) -> Labels:
         """Return a window of the level ``step`` of the labels; beyond the border the values at the border go on."""
@@ -164,11 +170,11 @@ class Slide:
         return Cell(number, top, left, np.ascontiguousarray(window, np.int32))
 
     def _tile(self, step: int, row: int, column: int) -> Box:
-        """Return top, left, bottom, right of a tile in px of its level. Raises KeyError if there is none."""
+        """Return top, left, bottom, right of a tile in px of its level. Raises Refused if there is none."""
         height, width = level_shape(self.shape, step)
         top, left = row * TILE, column * TILE
         if not (0 <= top < height and 0 <= left < width):
-            raise KeyError((step, row, column))
+            raise Refused("outside of the level")
         return top, left, min(top + TILE, height), min(left + TILE, width)
 
     def _read_labels(self, image: Image, table: Table | None, progress: Callable[[float], None]) -> Cells:
@@ -193,7 +199,7 @@ class Slide:
         """Store the smaller levels of the image."""
         if coarsest(self.shape) < STORED:
             return
-        levels = Pyramid(self._pictures, self.shape, STORED, jpeg, halved_picture)
+        levels = Pyramid(self._pictures, self.shape, STORED, partial(jpeg, quality=QUALITY), halved_picture)
         for top in range(0, self.shape[0], BAND):
             bottom = min(top + BAND, self.shape[0])
             levels.add(self._band(top, bottom))

@@ -1,8 +1,8 @@
 /*
  * Segments the open image, or the selected annotations, with Flowmask and adds the cells as detections.
  *
- * Install: pip install flowmask; then Automate > Script editor > Open > this file > Run. Set the path of the command
- * below if QuPath does not find it. It was written for QuPath 0.5 and newer.
+ * Install: `pip install .` in a checkout of Flowmask; then Automate > Script editor > Open > this file > Run. Set the path
+ * of the command below if QuPath does not find it. It was written for QuPath 0.5 and newer.
  */
 import java.awt.geom.AffineTransform
 import java.nio.file.Files

@@ -1,6 +1,6 @@
 """An HTTP server that segments images: POST an image file to /segment, get its labels as TIFF.
 
-    pip install flowmask fastapi python-multipart uvicorn
+    pip install . fastapi python-multipart uvicorn    # in a checkout of Flowmask
     uvicorn app:app --workers 1
     curl -F image=@cells.png "localhost:8000/segment?diameter=30" -o labels.tiff
 

@@ -6,7 +6,18 @@ import pytest
 from bench.images import SIMULATED
 from bench.quality import verdicts
 from bench.quality.spoilt import SPOILT, spoilt
-from bench.quality.verdicts import BAD, FALSE_ALARMS, FINE, UNUSED, confusion, fitted, half, rows
+from bench.quality.verdicts import (
+    BAD,
+    FALSE_ALARMS,
+    FINE,
+    PARTS,
+    UNUSED,
+    confusion,
+    fitted,
+    judged_by_others,
+    part,
+    rows,
+)
 from flowmask.labels.verdict import CHECK, GOOD, POOR
 
 
@@ -53,9 +64,20 @@ def test_the_cache_of_one_network_is_continued(tmp_path, monkeypatch):
     assert seen == cases * 2
 
 
-def test_a_simulated_source_is_in_the_half_of_its_modality():
-    assert half(SIMULATED + "dense_tissue") == half("dense_tissue")
-    assert len({half(f"source {n}") for n in range(20)}) == 2
+def test_a_simulated_source_is_in_the_part_of_its_modality():
+    assert part(SIMULATED + "dense_tissue") == part("dense_tissue")
+    assert {part(f"source {n}") for n in range(60)} == set(range(PARTS))
+
+
+def test_each_source_is_judged_by_limits_of_the_others():
+    rng = np.random.default_rng(3)
+    found = [made_up(f1, rng) for f1 in (0.9, 0.3, 0.6) for _ in range(60)]
+    for number, row in enumerate(found):
+        row["case"] = (f"source {number % 12}", str(number), "as it is")
+        row["evidence"]["flow_error"] = 0.9 if row["f1"] < 0.5 else 0.1
+    counts = judged_by_others(found)
+    assert {name: sum(own.values()) for name, own in counts.items()} == dict.fromkeys(counts, 60)
+    assert (counts[BAD][GOOD], counts[FINE][GOOD]) == (0, 60)
 
 
 @pytest.mark.parametrize("way", SPOILT)

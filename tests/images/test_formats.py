@@ -241,9 +241,9 @@ def test_an_ome_file_whose_planes_lie_in_others_is_refused(tmp_path):
             f'SizeX="{WIDTH}" SizeY="{HEIGHT}" SizeC="2" SizeZ="1" SizeT="1">{where}</Pixels></Image></OME>'
         )
         tifffile.imwrite(part, pixels[i], description=xml.encode(), metadata=None, photometric="minisblack")
-    assert_refused(parts[0], "its pixels are stored in several files")
+    assert_refused(parts[0], "it is part of a multi-file OME-TIFF")
     parts[1].unlink()
-    assert_refused(parts[0], "several files .*a_1.ome.tif")
+    assert_refused(parts[0], "multi-file OME-TIFF .*a_1.ome.tif")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -535,4 +535,6 @@ def test_the_contents_and_not_the_name_say_what_a_file_is(tmp_path, name, kind):
 )
 def test_other_formats_are_named(tmp_path, head, name):
     (tmp_path / "a.tif").write_bytes(head + bytes(100))
-    assert_refused(tmp_path / "a.tif", f"it is not a TIFF, PNG, JPEG or BMP image but {name}.*; save it as TIFF")
+    assert_refused(
+        tmp_path / "a.tif", f"it is not a TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF image but {name}.*; save it as TIFF"
+    )

@@ -18,7 +18,7 @@ MODULES = {
 LABELS = """
 import sys, numpy as np
 from infer.kernels.compiled import AHEAD
-from infer.labels.challenge import reused_ids
+from infer.labels.reused_ids import reused_ids
 from infer.families.flow.targets import labels_to_flows
 from infer.options import Segmentation
 from infer.families.flow.strip import label_rows
@@ -112,14 +112,14 @@ def test_a_damaged_module_is_not_used(copy, tmp_path):
     code = "import infer.kernels.compiled; print(infer.kernels.compiled.AHEAD)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "damaged", capture_output=True, text=True)
     assert done.stdout == "None\n"
-    assert "cannot be loaded" in done.stderr
+    assert f"{module}: the compiled kernels cannot be loaded" in done.stderr
 
 
 @pytest.mark.slow
 def test_code_that_is_kept_is_not_that_of_other_sources(tmp_path):
     """Numba looks at the file of a kernel alone; what the kernel calls lies in another one here."""
     code = (
-        "import numpy as np; from infer.labels.challenge import reused_ids\n"
+        "import numpy as np; from infer.labels.reused_ids import reused_ids\n"
         "print(reused_ids(np.array([[0, 0, 5, 5], [9, 9, 14, 14]], np.int32), (5000, 5000)))"
     )
     folder = copied(tmp_path)

@@ -7,6 +7,7 @@ import tifffile
 from flowmask.cli import flowmask
 from flowmask.labels.metrics import average_precision, f1_challenge, false_negative_ratio, ranked
 from flowmask.labels.scores import score
+from flowmask.runs.batch import WRONG_USAGE
 from train.simulate import simulate
 
 
@@ -66,6 +67,13 @@ def test_a_missing_label_file_is_named_and_the_others_are_scored(folders, capsys
     out, err = capsys.readouterr()
     assert [line.split("\t")[0] for line in out.splitlines()] == ["image", "a_label.tiff"]
     assert "b_label.tiff" in err
+
+
+@pytest.mark.parametrize("file_first", [True, False])
+def test_a_file_and_a_folder_are_refused(folders, capsys, file_first):
+    file, folder = folders[0] / "a_label.tiff", folders[1]
+    assert flowmask(["score", *map(str, (file, folder) if file_first else (folder, file))]) == WRONG_USAGE
+    assert f"{folder}: it is a folder but {file} is a file; give two files" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ FINE = Evidence(
     at_end=False,
     contrast=90.0,
 )
-STRICT = Limits(disagreement=0.5)
+STRICT = replace(LIMITS, disagreement=0.5, largest_ratio=2.0, smallest_ratio=0.5)
 
 
 def test_fine_evidence_is_good_and_so_is_evidence_that_is_missing():
@@ -46,8 +46,8 @@ def test_fine_evidence_is_good_and_so_is_evidence_that_is_missing():
         ({"flow_length": 0.4}, "no diameter"),
         ({"rejected": 0.8}, "80% of the candidates"),
         ({"border": 1.0}, "100% of the cells touch the border"),
-        ({"size_ratio": 3.0}, "3.0 times"),
-        ({"size_ratio": 0.4}, "only 0.4 times"),
+        ({"size_ratio": 3.0}, "larger than the diameter used (3.0 times)"),
+        ({"size_ratio": 0.4}, "smaller than the diameter used (0.4 of it)"),
         ({"disagreement": 0.7}, "estimates of the diameter differ"),
     ],
 )

@@ -6,9 +6,9 @@ import tifffile
 
 from flowmask.errors import OutputError
 from flowmask.families.flow.targets import label_boxes
-from flowmask.labels.challenge import reused_ids
 from flowmask.labels.metrics import f1_challenge
 from flowmask.labels.paths import label_path
+from flowmask.labels.reused_ids import reused_ids
 from flowmask.labels.store import LabelStore, pack
 from flowmask.labels.writers import write_labels, write_strips
 

@@ -151,7 +151,7 @@ def test_a_session_that_refuses_gets_half_as_many_tiles_and_gives_the_same_maps(
     assert gpu.given_back == ["cpu:0"] * 2
     assert "not enough memory for 7 tiles at once; the rest of this image uses 3." in caplog.text
     gpu.most = 0
-    with pytest.raises(NoRoomError, match="cannot be run on 1 tile"):
+    with pytest.raises(NoRoomError, match="cannot be run on one tile .*; use a machine with more memory"):
         Halving(OnnxNetwork(MODEL, "cuda")).maps(tiles)
 
 
@@ -200,13 +200,16 @@ def test_a_gpu_that_is_not_there_is_not_called_full(gpu, monkeypatch, gpus):
     monkeypatch.setattr(gpu_module, "_gpu_session", lambda *given: "libcuda.so.1: cannot open shared object file")
     with pytest.raises(SettingsError) as said:
         OnnxNetwork(MODEL, "cuda:1", gpu_memory="1G")
-    assert "can be seen (with Docker: --gpus), and CUDA did not load (libcuda.so.1" in str(said.value)
+    assert "can be seen (with Docker: --gpus), and CUDA did not load (libcuda.so.1: " in str(said.value)
+    assert "); install NVIDIA driver R580 or newer, or use `device='cpu'`." in str(said.value)
     assert "1.5G" not in str(said.value)
 
 
 def test_a_gpu_that_is_full_is_not_said_to_need_another_driver(gpu, monkeypatch):
     monkeypatch.setattr(gpu_module, "_gpu_session", lambda *given: "CUDA failure 2: out of memory")
-    with pytest.raises(SettingsError, match=r"CUDA did not load \(CUDA failure 2: out of memory\), or use"):
+    with pytest.raises(
+        SettingsError, match=r"CUDA did not load \(CUDA failure 2: out of memory\); free some GPU memory, or"
+    ):
         OnnxNetwork(MODEL, "cuda")
 
 

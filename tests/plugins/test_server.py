@@ -51,5 +51,5 @@ def test_labels_are_those_of_the_engine_also_from_several_threads(client, image)
 def test_a_bad_file_and_a_bad_option_are_refused_in_one_sentence(client, image):
     answer = client.post("/segment", files={"image": ("notes.png", b"hello")})
     assert answer.status_code == 422
-    assert answer.json()["detail"].startswith("notes.png: it is not a TIFF, PNG, JPEG or BMP image")
+    assert answer.json()["detail"].startswith("notes.png: it is not a TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF image")
     assert post(client, image, diameter=-1).status_code == 422

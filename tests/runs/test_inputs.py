@@ -148,7 +148,7 @@ def test_a_name_does_nothing_to_the_terminal(folder, capsys):
     (folder / "two\nlines\x1b[31m.tif").write_bytes(b"notes")
     assert run(folder) == SOME_FAILED
     said = capsys.readouterr().err
-    assert r"two\nlines\x1b[31m.tif: it is not a TIFF, PNG, JPEG or BMP image" in said
+    assert r"two\nlines\x1b[31m.tif: it is not a TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF image" in said
     assert "\x1b" not in said
 
 
@@ -167,9 +167,7 @@ def test_an_image_in_several_files_is_refused(folder, capsys):
     assert run(folder) == SOME_FAILED
     errors = capsys.readouterr().err
     for name, other in ("ab", "ba"):
-        sentence = (
-            f"its pixels are stored in several files (OME-TIFF), {other}.ome.tif among them; save it as one file."
-        )
+        sentence = f"it is part of a multi-file OME-TIFF (some planes are in {other}.ome.tif); save all as one file."
         assert f"{name}.ome.tif: {sentence}" in errors
 
 

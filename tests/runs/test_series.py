@@ -155,9 +155,7 @@ def test_the_challenge_has_one_label_file_for_each_image(folder, capsys):
     write(folder / "in" / "a.ome.tif")
     assert run(folder, "--ids", "challenge") == SOME_FAILED
     assert files(folder) == []
-    assert (
-        "a.ome.tif: it is a series of 3 frames (t001 to t003), and here one image is needed" in capsys.readouterr().err
-    )
+    assert "a.ome.tif: it is a series of 3 frames (t001 to t003), but one image is needed" in capsys.readouterr().err
     assert run(folder, "--ids", "challenge", "--plane", "2") == ALL_DONE
     assert files(folder) == ["a_label.tiff"]
 

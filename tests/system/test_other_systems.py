@@ -15,7 +15,11 @@ import tifffile
 import flowmask
 from flowmask.images import memmap
 from flowmask.images.readers import open_image
+from flowmask.labels.provenance import description
 from flowmask.system import memory
+from flowmask.viewer.cells import Filter
+from flowmask.viewer.found import find_results
+from flowmask.viewer.slide import open_slide
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
 
@@ -24,7 +28,7 @@ WITHOUT = """
 import io, mmap, os, pathlib, signal, sys
 
 for module, names in (
-    (os, ("fork", "sysconf", "posix_fallocate", "sched_getaffinity", "O_NOFOLLOW")),
+    (os, ("fork", "pread", "sysconf", "posix_fallocate", "sched_getaffinity", "O_NOFOLLOW")),
     (signal, ("pthread_sigmask", "pthread_kill")),
     (mmap, ("MADV_DONTNEED",)),
 ):
@@ -91,6 +95,32 @@ def test_a_run_gives_the_same_labels(tmp_path, elsewhere, network, options):
     files = json.loads((tmp_path / "run.json").read_text())["files"]
     assert [one["status"] for one in files] == ["done"] * 3 + ["failed"]
     assert [one["peak_memory"] for one in files] == [None] * 4
+
+
+TILES = """
+import sys
+from pathlib import Path
+from flowmask.viewer.cells import Filter
+from flowmask.viewer.found import find_results
+from flowmask.viewer.slide import open_slide
+
+slide = open_slide(find_results(Path(sys.argv[1]), [Path(sys.argv[2])])[0][0])
+sys.stdout.buffer.write(slide.picture(0, 0, 0) + slide.layer("fills", 0, 0, 0, Filter()))
+"""
+"""Writes the coarsest tiles of an image, which come from the temporary file of the viewer."""
+
+
+def test_the_viewer_shows_the_same_tiles(tmp_path, elsewhere):
+    labels = np.zeros((1100, 600), np.int32)
+    cv2.circle(labels, (300, 500), 90, 1, cv2.FILLED)
+    cv2.imwrite(str(tmp_path / "a.png"), np.asarray(200 * labels, np.uint8))
+    about = description({}, 1, 180.0)
+    tifffile.imwrite(tmp_path / "a_label.tiff", labels.astype(np.uint16), description=about, metadata=None)
+    words = [sys.executable, "-c", TILES, str(tmp_path), str(tmp_path / "a.png")]
+    shown = subprocess.run(words, cwd=ROOT, env=elsewhere, capture_output=True, check=True).stdout
+    slide = open_slide(find_results(tmp_path, [tmp_path / "a.png"])[0][0])
+    assert slide.levels == 4
+    assert shown == slide.picture(0, 0, 0) + slide.layer("fills", 0, 0, 0, Filter())
 
 
 def test_the_memory_of_a_machine_that_does_not_tell(monkeypatch):

@@ -89,7 +89,7 @@ def test_names_that_are_missing_or_not_unique():
 def test_the_sentence_about_channels_that_were_not_looked_at():
     assert unused_note(((0,), (1,), (2,)), 3, ()) is None
     note = unused_note(((0,), (1,), (2,)), 4, NAMES)
-    assert note.startswith("Channels 1 (CD3), 2 (CD8) and 3 (PanCK) were used and channel 4 (DAPI) was not looked at;")
+    assert note.startswith("Channels 1 (CD3), 2 (CD8) and 3 (PanCK) were used and channel 4 (DAPI) was ignored;")
     assert listed(range(3, 40), ["name"] * 40) == "channels 4 to 40"
 
 
@@ -107,7 +107,7 @@ def test_cells_are_in_the_chosen_channel(tmp_path, capsys, choice):
     write(tmp_path / "a.tif", "ome")
     words = ["-i", tmp_path / "a.tif", "-o", tmp_path / "out", "--diameter", 28, "--channels", choice]
     assert main([str(word) for word in words]) == ALL_DONE
-    assert "not looked at" not in capsys.readouterr().err
+    assert "ignored" not in capsys.readouterr().err
     labels = tifffile.imread(tmp_path / "out" / "a_label.tiff")
     alone = flowmask.segment(four_channels()[3], diameter=28).labels
     np.testing.assert_array_equal(labels, alone)
@@ -122,7 +122,7 @@ def test_channels_that_were_not_looked_at_are_named(tmp_path, capsys):
     assert main([str(word) for word in words]) == ALL_DONE
     (file,) = json.loads(record.read_text())["files"]
     said = [*file["notes"], *file["warnings"]][-1]
-    assert "channel 4 (DAPI) was not looked at" in said
+    assert "channel 4 (DAPI) was ignored" in said
     assert f"a.tif: {said}" in capsys.readouterr().err
     assert file["cells"] == 0
     assert file["warnings"][-1] == said
@@ -156,5 +156,5 @@ def test_arrays_of_any_number_of_channels(network):
     assert len(result.cells) == 9
     assert not result.notes
     named = flowmask.segment(pixels, network, axes="CYX", diameter=28)
-    assert "hannels 4 to 8 were not looked at" in (*named.notes, *named.warnings)[-1]
+    assert "hannels 4 to 8 were ignored" in (*named.notes, *named.warnings)[-1]
     assert flowmask.segment(pixels[:3], network, diameter=28).notes == ()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import asdict
 from shutil import which
 
@@ -19,20 +20,21 @@ from skimage.measure import block_reduce, regionprops_table
 from skimage.segmentation import find_boundaries
 
 from flowmask.cli import flowmask
-from flowmask.errors import InputError, OutputError, SettingsError
+from flowmask.errors import ImageError, InputError, SettingsError
 from flowmask.labels.paths import label_path
 from flowmask.labels.provenance import description, read_provenance
 from flowmask.labels.store import pack
 from flowmask.labels.writers import write_strips
+from flowmask.outputs.encode import jpeg
 from flowmask.outputs.overlay import OUTLINE, display_ranges, displayed
 from flowmask.runs.batch import WRONG_USAGE
 from flowmask.viewer.cells import Filter
-from flowmask.viewer.drawing import jpeg
 from flowmask.viewer.found import find_results
 from flowmask.viewer.gallery import Gallery
 from flowmask.viewer.pyramid import level_shape
+from flowmask.viewer.refused import Refused
 from flowmask.viewer.server import address, make_server
-from flowmask.viewer.slide import open_slide
+from flowmask.viewer.slide import QUALITY, open_slide
 from tests.conftest import ROOT
 
 HEIGHT, WIDTH = 701, 1150
@@ -143,16 +145,16 @@ def wanted_labels(step, shown=None):
 def test_levels_go_from_one_tile_to_full_size(slide):
     assert slide.levels == 4
     assert [slide.step(level) for level in range(4)] == [8, 4, 2, 1]
-    with pytest.raises(KeyError):
+    with pytest.raises(Refused):
         slide.step(4)
-    with pytest.raises(KeyError):
+    with pytest.raises(Refused):
         slide.picture(3, 0, 5)
 
 
 def as_tiles(picture):
     """Return a level as it looks after each of its tiles was a JPEG file."""
     rows, columns = (range(0, length, 256) for length in picture.shape[:2])
-    parts = [[decoded(jpeg(picture[y : y + 256, x : x + 256])) for x in columns] for y in rows]
+    parts = [[decoded(jpeg(picture[y : y + 256, x : x + 256], QUALITY)) for x in columns] for y in rows]
     return np.concatenate([np.concatenate(row, axis=1) for row in parts])
 
 
@@ -377,11 +379,57 @@ def test_labels_of_another_size_are_named(folders, tmp_path):
     gallery.close()
 
 
+def test_label_files_with_several_channels_are_named(folders, tmp_path):
+    path = label_path(tmp_path, "a.tif")
+    about = description({}, 3, 30.0)
+    tifffile.imwrite(path, np.stack([LABELS, LABELS], -1), planarconfig="contig", description=about, metadata=None)
+    ((found, *_), _) = find_results(tmp_path, [folders[0]])
+    with pytest.raises(ImageError, match="a_label.tiff: it has 2 channels, so these are no labels"):
+        open_slide(found)
+
+
+def test_an_image_that_is_opened_again_begins_anew(folders):
+    """Four images, of which three stay open: the fourth closes the first, also while they wait to be opened."""
+    (one, *_), _ = find_results(folders[1], [folders[0]])
+    gallery = Gallery([one] * 4)
+    gallery.slide(0)
+    first = gallery._opened[0]
+    for number in (1, 2, 3):
+        gallery.state(number)
+    assert 0 not in gallery._opened
+    assert gallery.state(0) == {"progress": 0.0}
+    assert gallery._opened[0] is not first
+    assert gallery.slide(0).cells
+    gallery.close()
+
+
+def test_an_image_that_is_no_longer_wanted_is_refused(folders):
+    (one, *_), _ = find_results(folders[1], [folders[0]])
+    gallery = Gallery([one])
+    waiting = Future()
+    waiting.cancel()
+    gallery._opened[0] = waiting
+    assert gallery.state(0) == {"progress": 0.0}
+    with pytest.raises(Refused):
+        gallery.slide(0)
+    gallery.close()
+
+
+def test_an_unexpected_error_is_answered_and_logged(server, monkeypatch, caplog):
+    def broken(*_):
+        return {}["a bug"]
+
+    monkeypatch.setattr(server.RequestHandlerClass.gallery, "names", broken)
+    status, _, body = get(server, "images")
+    assert (status, body) == (500, b"unexpected error ('a bug'); please report it.")
+    assert "KeyError" in caplog.text
+
+
 def test_the_table_of_other_labels_is_named(folders, tmp_path):
     write_label_file(tmp_path, "a.tif", LABELS)
     write_table(tmp_path, np.where(LABELS < CELLS, LABELS, 0), "a")
     ((found, *_), _) = find_results(tmp_path, [folders[0]])
-    with pytest.raises(OutputError, match="a_cells.csv: it is not the table of these labels"):
+    with pytest.raises(InputError, match="a_cells.csv: it is not the table of these labels"):
         open_slide(found)
 
 
@@ -398,7 +446,7 @@ def test_an_image_of_many_channels_is_shown_in_colours(tmp_path):
     from flowmask.images.readers import open_image
 
     shown = displayed(pixels, display_ranges(open_image(tmp_path / "m.tif")))
-    assert slide.picture(0, 0, 0) == jpeg(shown)
+    assert slide.picture(0, 0, 0) == jpeg(shown, QUALITY)
 
 
 @pytest.mark.slow
@@ -409,4 +457,4 @@ def test_memory_on_a_wide_slide(tmp_path):
     make_slide(tmp_path, 4096, 40_000)
     words = [sys.executable, "-m", "bench.speed.viewer", "--folder", str(tmp_path)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
-    assert json.loads(done.stdout)["peak_mb"] < 500
+    assert json.loads(done.stdout)["peak_mib"] < 500

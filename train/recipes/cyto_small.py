@@ -1,9 +1,9 @@
-"""cyto-small, the default network: half width, three channels, cells and nuclei in any microscope.
+"""cyto-small, the second half of `large`: half width, three channels, cells and nuclei in any microscope.
 
     python -m train.simulate checkpoints/pool --each 320
     python -m train cyto_small --data DATA --pool checkpoints/pool
 
-Eleven stages, some twelve hours on one or two cores without a GPU. How each stage went, with which images, on which
+Twelve stages, some thirteen hours on one or two cores without a GPU. How each stage went, with which images, on which
 processor and with which score, is in the card of the network, models/README.md; in three places the weights that ship
 took another course than this file, and the card says where.
 """
@@ -15,6 +15,7 @@ from dataclasses import replace
 from train.config import Checkpoint, Fresh, Recipe, Stage
 from train.data.augment import Augmentation
 from train.recipes.held_out import HELD_OUT, HELD_OUT_AT_FIRST
+from train.recipes.small import KINDS, SHARES_OF_KINDS
 
 AUGMENTATION = Augmentation(
     crop=224,
@@ -81,8 +82,9 @@ RECIPE = Recipe(
     options={},
     licence="BSD-3-Clause",
     data=(
-        "578 real images: 2018 Data Science Bowl (BBBC038, CC0), Usiigaci (MIT), ColiCoords (MIT) and baby (MIT); "
-        "and images from Flowmask's own simulator"
+        "796 real images: 2018 Data Science Bowl (BBBC038, CC0), Usiigaci, ColiCoords, baby, "
+        "Omnipose, DeLTA, Jahn, Murphy, PlantSeg, Nachtflug and Tractatus (MIT), BBBC030 (CC-BY-3.0), BU-BIL (BSD), "
+        "S-BIAD634 and PFC neurons (CC0); and images from Flowmask's own simulator"
     ),
     stages=(
         FIRST,
@@ -139,7 +141,7 @@ RECIPE = Recipe(
             seed=12,
             augmentation=JPEG,
         ),
-        # All simulated images at once, for longer. This network ships.
+        # All simulated images at once, for longer.
         replace(
             LATER,
             name="jpeg_long",
@@ -149,6 +151,22 @@ RECIPE = Recipe(
             bfloat16=True,
             seed=15,
             augmentation=JPEG,
+        ),
+        # The sources and simulated images of the last stages of `small`. This network is in models/.
+        replace(
+            LATER,
+            name="kinds",
+            start=Checkpoint("jpeg_long"),
+            steps=480,
+            rate=6e-4,
+            warm_up=0.05,
+            cool_down=0.8,
+            decay=1e-4,
+            clip=2.0,
+            average=0.99,
+            seed=41,
+            shares={**SHARES_OF_KINDS, "simulated flat": 0.7},
+            augmentation=KINDS,
         ),
     ),
 )

@@ -22,9 +22,10 @@ from ...labels.intensity import add_pixels, no_pixels, summary
 from ...labels.labels import Labels
 from ...system.atomic_write import atomic_write
 from ..complete_cells import Cell
+from ..encode import jpeg
 from ..subject import Subject
 from .histogram import histogram
-from .pictures import SMALL, Detail, Thumbnail, jpeg, most_cells, outlines_png
+from .pictures import QUALITY, SMALL, Detail, Thumbnail, most_cells, outlines_png
 
 ENDING = "_card.json"
 Card = dict[str, Any]
@@ -105,7 +106,7 @@ def _layers(picture: Thumbnail | Detail) -> dict[str, Any]:
     """Return the two layers of a picture, as text, and its size."""
     shown, labels = picture.layers()
     return {
-        "image": b64encode(jpeg(shown)).decode("ascii"),
+        "image": b64encode(jpeg(shown, QUALITY, sharp=False)).decode("ascii"),
         "outlines": b64encode(outlines_png(labels, shown)).decode("ascii"),
         "size": list(labels.shape),
     }

@@ -6,14 +6,13 @@ transparent elsewhere.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import OutputError
 from ...images.memmap import Pixels
 from ...labels.labels import Labels
 from ...tiles.normalise import IntensityRanges
+from ..encode import png
 from ..overlay import OUTLINE, Picture, displayed, outline_pixels
 
 THUMBNAIL = 512
@@ -26,8 +25,8 @@ BRIGHT = 150
 """Pictures with a larger mean value, 0 to 255, get the dark outlines."""
 DARK_OUTLINE = np.array((0, 60, 220), np.uint8)
 """The colour of outlines on bright pictures (red, green, blue)."""
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 75]
-PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
+QUALITY = 75
+"""Of the JPEG files, 0 to 100."""
 Box = tuple[int, int, int, int]
 """First row, first column, last row + 1, last column + 1, in px of the image."""
 
@@ -155,15 +154,6 @@ def most_cells(centroids: npt.NDArray[np.float64], shape: tuple[int, int], side:
     return top, left, min(top + side, shape[0]), min(left + side, shape[1])
 
 
-def jpeg(picture: Picture) -> bytes:
-    """Return a picture (Y, X, 3) as a JPEG file.
-
-    >>> jpeg(np.zeros((4, 5, 3), np.uint8))[:2].hex()
-    'ffd8'
-    """
-    return _encoded(".jpg", picture[..., ::-1], JPEG)
-
-
 def outlines_png(labels: Labels, picture: Picture) -> bytes:
     """Return a PNG file with the outlines of labels (Y, X), transparent elsewhere; dark ones on a bright picture.
 
@@ -173,11 +163,4 @@ def outlines_png(labels: Labels, picture: Picture) -> bytes:
     colour = DARK_OUTLINE if picture.mean() > BRIGHT else OUTLINE
     layer = np.zeros((*labels.shape, 4), np.uint8)
     layer[outline_pixels(labels)] = (*colour[::-1], 255)
-    return _encoded(".png", layer, PNG)
-
-
-def _encoded(ending: str, picture: npt.NDArray[np.uint8], options: list[int]) -> bytes:
-    done, data = cv2.imencode(ending, picture, options)
-    if not done:
-        raise OutputError(f"the picture for the report cannot be encoded ({ending}).")
-    return data.tobytes()
+    return png(layer, 9)

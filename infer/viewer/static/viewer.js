@@ -38,7 +38,9 @@
   // Requests
 
   async function ask(path) {
-    const answer = await fetch(path);
+    const answer = await fetch(path).catch(() => {
+      throw new Error("No answer from flowmask view; is it still running?");
+    });
     if (!answer.ok) throw new Error(await answer.text());
     return answer.json();
   }
@@ -412,6 +414,6 @@
     open(images[wanted] ? wanted : 0);
   }
 
-  window.addEventListener("unhandledrejection", (event) => say(`The page lost the program: ${event.reason.message}`));
+  window.addEventListener("unhandledrejection", (event) => say(event.reason.message));
   start();
 })();
