@@ -21,7 +21,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from bench.images import read_shared
-from bench.record import print_table, write_record
+from bench.record import table as text_table
+from bench.record import write_record
 from flowmask.network.registry import find_network
 from retrain.command import Request, train
 from retrain.images import Labelled
@@ -42,6 +43,7 @@ def linked(items: Sequence[Item], folder: Path) -> Path:
 
 
 def main() -> None:
+    """Train, score before and after, print the tables and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder for each source")
     parser.add_argument("--source", default="usiigaci_phase_T98G", help="held-out source to train on")
@@ -74,7 +76,7 @@ def main() -> None:
     groups = {args.source: changes, args.other: others}
     means = {name: mean(group) for name, group in groups.items()}
     rows = [(k, len(groups[k]), m.before, m.after, m.before_given, m.after_given) for k, m in means.items()]
-    print_table(["source", "images", *HEADER], rows)
+    print(text_table(["source", "images", *HEADER], rows))
     print(f"{minutes:.1f} min, {cpu_minutes:.1f} min of processor time, {torch.get_num_threads()} threads")
     print(f"{args.images} images, {args.steps} steps")
     figures = {"images": args.images, "steps": args.steps, "minutes": minutes, "cpu_minutes": cpu_minutes}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bench.images import opened, read_shared, simulated
 from flowmask.labels.labels import Labels, median_diameter
+from flowmask.labels.metrics import sequential
 from flowmask.options import Segmentation
 
 SIDE = 400
@@ -52,9 +53,7 @@ def middle(pixels: Pixels, truth: Labels, side: int) -> tuple[Pixels, Labels]:
     """Return the middle of an image (Y, X, C) and of its labels, at most ``side`` px, with ids 1, 2, ...."""
     top, left = (max(0, (length - side) // 2) for length in truth.shape)
     window = np.s_[top : top + side, left : left + side]
-    ids, cropped = np.unique(truth[window], return_inverse=True)
-    numbered = cropped.reshape(truth[window].shape) + (0 if ids[0] == 0 else 1)
-    return np.ascontiguousarray(pixels[window]), numbered.astype(np.int32)
+    return np.ascontiguousarray(pixels[window]), sequential(truth[window])
 
 
 def spoilt(case: Case) -> tuple[Pixels, Labels, Segmentation]:

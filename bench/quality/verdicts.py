@@ -1,6 +1,6 @@
 """How well the verdicts tell good labels from bad ones, and the limits that would tell them best.
 
-    python -m bench.quality.verdicts --data ../shared/data --cache FILE.jsonl [--model NAME] [--limit N]
+    python -m bench.quality.verdicts --data DATA --cache FILE.jsonl [--model NAME] [--limit N]
 
 Every image is segmented as it is and in one spoilt way, in turn: a diameter that is far too small or too large, noise,
 blur, or one channel of a colour image. F1 at IoU 0.5 by the challenge's rules is compared with the verdict.

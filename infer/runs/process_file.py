@@ -19,17 +19,8 @@ from ..images.file_type import digest, fingerprint
 from ..images.image import Image
 from ..images.readers import open_frames, open_image
 from ..labels.cell_table import CellTable, CellTableBuilder
-from ..labels.paths import frame_path, full_path, maps_path, may_be_frame, remove_partials
-from ..labels.provenance import (
-    Origin,
-    Provenance,
-    description,
-    finished,
-    has_provenance,
-    is_ours,
-    labels_origin,
-    maps_origin,
-)
+from ..labels.paths import frame_path, maps_path, may_be_frame, remove_partials
+from ..labels.provenance import Origin, description, finished, is_ours, labels_origin, maps_origin
 from ..labels.store import LabelStore
 from ..labels.verdict import judge
 from ..labels.writers import write_labels
@@ -43,7 +34,8 @@ from ..tiles.channels import check_choice
 from ..tiles.plan import ImagePlan
 from .jobs import Job
 from .process import Report, Segment
-from .record import DONE, SKIPPED, Advanced, Opened, Outcome, failure
+from .record import DONE, Advanced, Opened, Outcome, failure
+from .resume import output_paths, skipped
 
 T = TypeVar("T")
 MANY = 10**9
@@ -170,9 +162,9 @@ def _open(setup: Setup, job: Job) -> Source | Outcome:
     """
     remove_partials(job.target)
     fingerprinted = fingerprint(job.path)
-    skipped = _finished(setup, job, fingerprinted)
-    if skipped:
-        return skipped
+    done = _finished(setup, job, fingerprinted)
+    if done:
+        return done
     chosen = setup.options.segmentation
     if setup.options.output.ids == "challenge":
         image = open_image(job.path, chosen.plane, chosen.project)
@@ -186,11 +178,8 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     """Return the outcome of an image whose labels are finished, with --resume, otherwise None."""
     if not setup.resume:
         return None
-    provenance = finished(job.target, labels_origin(identity, setup.digest, setup.network.runtime, setup.options))
-    if provenance is None:
-        return None
-    others = _other_paths(setup, job, provenance.cells)
-    return _skipped(job, provenance, others) if _are_finished(setup, others, provenance) else None
+    origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
+    return skipped(job, origin, setup.others)
 
 
 def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: float) -> Outcome:
@@ -200,9 +189,9 @@ def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: fl
     if suffix:
         remove_partials(job.target)
         _check_frame(job, source.rivals)
-        skipped = _finished(setup, job, identity)
-        if skipped:
-            return skipped
+        done = _finished(setup, job, identity)
+        if done:
+            return done
     _check_overwrite(setup, job)
     cached_maps = maps_path(job.target)
     origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
@@ -272,41 +261,6 @@ def _judged(job: Job, image: Image, plan: ImagePlan, cells: CellTable) -> Outcom
     )
 
 
-def _skipped(job: Job, provenance: Provenance, others: Sequence[Path]) -> Outcome:
-    """Return the outcome of a file whose labels are finished, and delete its cached maps."""
-    discard(maps_path(job.target))
-    labels = tuple(str(path) for path in (job.target, full_path(job.target)) if has_provenance(path, provenance))
-    outputs = tuple(map(str, others))
-    return Outcome(
-        str(job.path),
-        SKIPPED,
-        labels=labels,
-        outputs=outputs,
-        cells=provenance.cells,
-        diameter=provenance.diameter,
-        verdict=provenance.verdict,
-        reasons=provenance.reasons,
-    )
-
-
-def _other_paths(setup: Setup, job: Job, cells: int) -> list[Path]:
-    """Return the files beside the label file that ``--save`` asks for; some are named after the number of cells."""
-    if not setup.others:
-        return []
-    from ..outputs import output_path  # importing it takes longer than segmenting a small image
-
-    return [output_path(name, job.target, cells) for name in setup.others]
-
-
-def _are_finished(setup: Setup, others: Sequence[Path], provenance: Provenance) -> bool:
-    """Return whether the files that ``--save`` asks for were made from labels with this provenance and are there."""
-    if not setup.others:
-        return True
-    from ..outputs import exists
-
-    return set(setup.others) <= set(provenance.outputs) and all(map(exists, others))
-
-
 def _save_others(
     setup: Setup,
     job: Job,
@@ -328,9 +282,8 @@ def _check_overwrite(setup: Setup, job: Job) -> None:
     """Raise OutputError if a result, written beside the image, would overwrite a file of the user."""
     if job.path.parent.resolve() != job.target.parent.resolve() or is_ours(job.target):
         return
-    existing = [
-        path for path in (job.target, *_other_paths(setup, job, 0), *_other_paths(setup, job, MANY)) if path.exists()
-    ]
+    others = [path for cells in (0, MANY) for path in output_paths(setup.others, job.target, cells)]
+    existing = [path for path in (job.target, *others) if path.exists()]
     if existing:
         raise OutputError(
             f"{existing[0]}: the file exists and Flowmask did not write it; move it or choose another folder with -o."

@@ -62,8 +62,8 @@ class Answer:
     """The media type."""
     file: str | None = None
     """The name under which the browser saves it."""
-    keep: bool = False
-    """Whether the browser may keep it."""
+    cacheable: bool = False
+    """Whether the browser may cache it."""
 
 
 def make_server(gallery: Gallery, port: int = 0) -> ThreadingHTTPServer:
@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer a request."""
         try:
-            answer = self._answer()
+            answer = self._routed()
         except Refused:
             self._send(HTTPStatus.NOT_FOUND, Answer(b"There is nothing here.\n", "text/plain; charset=utf-8"))
         except FlowmaskError as error:
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Print nothing: the page asks for many tiles."""
 
-    def _answer(self) -> Answer:
+    def _routed(self) -> Answer:
         """Return the answer. Raises Refused if there is none."""
         port = self.connection.getsockname()[1]
         if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
@@ -157,14 +157,14 @@ class _Handler(BaseHTTPRequestHandler):
         start = f"/{self.key}/"
         if not secrets.compare_digest(url.path[: len(start)].encode(), start.encode()):
             raise Refused("another address")
-        return answer(self.gallery, url.path[len(start) :], parse_qs(url.query))
+        return route(self.gallery, url.path[len(start) :], parse_qs(url.query))
 
     def _send(self, status: HTTPStatus, answer: Answer) -> None:
         self.send_response(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)
         self.send_header("Content-Type", answer.kind)
-        self.send_header("Cache-Control", "private, max-age=3600" if answer.keep else "no-store")
+        self.send_header("Cache-Control", "private, max-age=3600" if answer.cacheable else "no-store")
         if answer.file:
             self.send_header("Content-Disposition", f'attachment; filename="{answer.file}"')
         if isinstance(answer.body, bytes):
@@ -185,10 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def answer(gallery: Gallery, path: str, query: Query) -> Answer:
+def route(gallery: Gallery, path: str, query: Query) -> Answer:
     """Return what belongs to an address of the page. Raises Refused if nothing does.
 
-    >>> answer(Gallery([]), "images", {}).body
+    >>> route(Gallery([]), "images", {}).body
     b'[]'
     """
     if path in STATIC:
@@ -204,10 +204,10 @@ def answer(gallery: Gallery, path: str, query: Query) -> Answer:
     raise Refused("another address")
 
 
-def wanted(query: Query) -> Filter:
+def filter_of(query: Query) -> Filter:
     """Return the filter that an address asks for. Raises Refused for a value that is no number.
 
-    >>> wanted({"area_min": ["5"]}).area_min
+    >>> filter_of({"area_min": ["5"]}).area_min
     5.0
     """
     return Filter(**{name: _number(query, name) for name in Filter.__dataclass_fields__ if name in query})
@@ -229,12 +229,12 @@ def _state(gallery: Gallery, number: int, rest: list[str], query: Query) -> Answ
 
 def _picture(gallery: Gallery, number: int, rest: list[str], query: Query) -> Answer:
     level, column, row = map(int, rest)
-    return Answer(gallery.slide(number).picture(level, row, column), "image/jpeg", keep=True)
+    return Answer(gallery.slide(number).picture(level, row, column), "image/jpeg", cacheable=True)
 
 
 def _layer(gallery: Gallery, number: int, rest: list[str], query: Query) -> Answer:
     kind, level, column, row = rest[0], *map(int, rest[1:])
-    return Answer(gallery.slide(number).layer(kind, level, row, column, wanted(query)), "image/png", keep=True)
+    return Answer(gallery.slide(number).layer(kind, level, row, column, filter_of(query)), "image/png", cacheable=True)
 
 
 def _cell(gallery: Gallery, number: int, rest: list[str], query: Query) -> Answer:
@@ -242,7 +242,7 @@ def _cell(gallery: Gallery, number: int, rest: list[str], query: Query) -> Answe
     slide = gallery.slide(number)
     y, x = (math.floor(max(-1.0, min(_number(query, name), 2.0**31))) for name in ("y", "x"))
     cell = slide.cell_at(y, x)
-    if not cell or not slide.chosen(wanted(query))[cell]:
+    if not cell or not slide.chosen(filter_of(query))[cell]:
         return _json(None)
     box = slide.cells.boxes[cell - 1].tolist()
     return _json({"cell": cell, "row": slide.cells.row(cell), "box": box, "outline": slide.outline(cell)})
@@ -251,14 +251,14 @@ def _cell(gallery: Gallery, number: int, rest: list[str], query: Query) -> Answe
 def _count(gallery: Gallery, number: int, rest: list[str], query: Query) -> Answer:
     """Answer with the number of shown cells, and with that of those in a region."""
     slide = gallery.slide(number)
-    inside = len(slide.region(_region(query), wanted(query)))
-    return _json({"shown": int(slide.chosen(wanted(query)).sum()), "inside": inside})
+    inside = len(slide.cells_in(_region(query), filter_of(query)))
+    return _json({"shown": int(slide.chosen(filter_of(query)).sum()), "inside": inside})
 
 
 def _export(gallery: Gallery, number: int, rest: list[str], query: Query) -> Answer:
     """Answer with the cells of a region as CSV or GeoJSON."""
     slide = gallery.slide(number)
-    numbers = slide.region(_region(query), wanted(query))
+    numbers = slide.cells_in(_region(query), filter_of(query))
     name = re.sub(r"[^A-Za-z0-9._-]", "_", slide.found.name)
     if rest[0] == "csv":
         return Answer(slide.cells.csv(numbers), "text/csv; charset=utf-8", f"{name}_region.csv")

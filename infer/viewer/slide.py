@@ -160,7 +160,7 @@ class Slide:
             "probability": self.cells.table is not None,
         }
 
-    def region(self, region: Region, wanted: Filter) -> npt.NDArray[np.int64]:
+    def cells_in(self, region: Region, wanted: Filter) -> npt.NDArray[np.int64]:
         """Return the numbers of the shown cells whose centroid lies in a region."""
         return self.cells.within(region, self.chosen(wanted))
 

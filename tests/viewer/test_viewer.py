@@ -206,7 +206,7 @@ def test_a_filter_hides_cells(slide, wanted, kept):
     assert 0 < len(shown) < CELLS
     layer = tiles_of(slide, 3, lambda row, column: decoded(slide.layer("fills", 3, row, column, wanted)))
     assert np.array_equal(np.unique(LABELS[layer[..., 3] > 0]), shown)
-    assert np.array_equal(slide.region((0, 0, math.inf, math.inf), wanted), shown)
+    assert np.array_equal(slide.cells_in((0, 0, math.inf, math.inf), wanted), shown)
 
 
 def test_the_cell_at_a_point(slide):

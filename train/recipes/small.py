@@ -3,7 +3,7 @@
     python -m train.simulate checkpoints/pool --each 90
     python -m train small --data DATA --pool checkpoints/pool
 
-Five stages from an encoder that knows ImageNet. How each stage went is in the card of the network, models/README.md.
+Five stages from an encoder pretrained on ImageNet. How each stage went is in the card of the network, models/README.md.
 """
 
 from __future__ import annotations

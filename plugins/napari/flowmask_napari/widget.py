@@ -40,7 +40,7 @@ LINES = 200
 """Lines of a command that stay visible."""
 
 
-def in_panel(method: Callable[..., None]) -> Callable[..., None]:
+def in_panel(method: Callable[..., None]) -> Callable[..., Any]:
     """Run a method of the panel in its thread, unless the panel is closed by then."""
 
     @ensure_main_thread
