@@ -1,4 +1,4 @@
-"""Resident memory of this process in MiB, now and at its peak (Linux). Uses the standard library only."""
+"""Resident memory of a process in MiB, now and at its peak (Linux). Uses the standard library only."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,9 @@ def resident() -> float:
     return _field("VmRSS")
 
 
-def peak() -> float:
-    """Return the largest resident memory in MiB since the start or the last `forget_peak`."""
-    return _field("VmHWM")
+def peak(process: int | None = None) -> float:
+    """Return the largest resident memory in MiB, of this or another process, since its start or `forget_peak`."""
+    return _field("VmHWM", process)
 
 
 def forget_peak() -> None:
@@ -19,7 +19,7 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _field(name: str) -> float:
-    match = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+def _field(name: str, process: int | None = None) -> float:
+    match = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{process or 'self'}/status").read_text())
     assert match
     return int(match[1]) / 1024

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from .api import segment_rows as segment_rows
     from .labels.cell_table import CellTable as CellTable
     from .labels.verdict import Verdict as Verdict
+    from .many import segment_many as segment_many
     from .options import Output as Output
     from .options import Runtime as Runtime
     from .options import Segmentation as Segmentation
     from .pipeline import Result as Result
+    from .runs.record import Outcome as Outcome
 
 _MODULES = {
     "CellTable": "labels.cell_table",
+    "Outcome": "runs.record",
     "Output": "options",
     "Result": "pipeline",
     "Runtime": "options",
@@ -36,6 +39,7 @@ _MODULES = {
     "load_network": "api",
     "open_frames": "api",
     "segment": "api",
+    "segment_many": "many",
     "segment_rows": "api",
 }
 __all__ = [
@@ -45,6 +49,7 @@ __all__ = [
     "ImageError",
     "InputError",
     "NetworkError",
+    "Outcome",
     "Output",
     "OutputError",
     "Result",
@@ -57,6 +62,7 @@ __all__ = [
     "load_network",
     "open_frames",
     "segment",
+    "segment_many",
     "segment_rows",
 ]
 

@@ -76,7 +76,7 @@ def segment(
     1
     """
     runtime = runtime or Runtime()
-    chosen = _options(options, changes)
+    chosen = changed(options, changes)
     return segment_image(_opened(image, chosen, axes), _network(network, runtime), chosen, runtime, progress)
 
 
@@ -101,7 +101,7 @@ def segment_rows(
     64
     """
     runtime = runtime or Runtime()
-    chosen = _options(options, changes)
+    chosen = changed(options, changes)
     opened, loaded = _opened(image, chosen, axes), _network(network, runtime)
     plan = plan_image(opened, loaded, chosen, runtime)
     return label_rows(opened, loaded, plan, CellTableBuilder(), progress)
@@ -126,6 +126,19 @@ def open_frames(path: str | Path, plane: int | None = None, project: str | None 
     return frames
 
 
+def changed(options: Segmentation | None, changes: dict[str, Any]) -> Segmentation:
+    """Return the options with some fields replaced. Raises SettingsError for an unknown name.
+
+    >>> changed(None, {"diameter": 30}).diameter
+    30
+    """
+    names = [field.name for field in fields(Segmentation)]
+    unknown = [name for name in changes if name not in names]
+    if unknown:
+        raise SettingsError(f"{', '.join(unknown)}: there is no such option; the options are {', '.join(names)}.")
+    return replace(options or Segmentation(), **changes)
+
+
 def _opened(image: AnyImage, options: Segmentation, axes: str | None) -> Image:
     if isinstance(image, Image):
         if axes is not None or options.plane is not None or options.project is not None:
@@ -144,12 +157,3 @@ def _network(network: AnyNetwork, runtime: Runtime) -> Network:
     if network is None or isinstance(network, str | Path):
         return load_network(network, runtime.device, runtime.threads, runtime.gpu_memory)
     return network
-
-
-def _options(options: Segmentation | None, changes: dict[str, Any]) -> Segmentation:
-    """Return the options with some fields replaced. Raises SettingsError for an unknown name."""
-    names = [field.name for field in fields(Segmentation)]
-    unknown = [name for name in changes if name not in names]
-    if unknown:
-        raise SettingsError(f"{', '.join(unknown)}: there is no such option; the options are {', '.join(names)}.")
-    return replace(options or Segmentation(), **changes)

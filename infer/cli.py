@@ -7,21 +7,28 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from .cluster.address import check_address
 from .errors import FlowmaskError
 from .network.registry import find_networks, shipped_networks
 from .options import Options, Output, Runtime, Segmentation, option_name, options_of
-from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, Request, run
+from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, run
+from .runs.executor import Executor, here
+from .runs.request import Request
 from .runs.screen import complain
+from .runs.shard import parse_shard
 from .runs.signals import Stopped, stoppable
 from .runs.words import NORMAL, QUIET, VERBOSE
+from .runs.worker import in_worker
 from .training import add_train_arguments, run_training
 from .version import __version__
 
+T = TypeVar("T")
 RECORDS = {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
 TITLES = {
     "segmentation": "segmentation (these options change the labels)",
@@ -42,7 +49,10 @@ def console() -> int:
 
 
 def flowmask(argv: Sequence[str] | None = None, own_process: bool = False) -> int:
-    """Run `flowmask COMMAND ...` and return the exit code; ``own_process`` as in `flowmask.runs.batch.run`.
+    """Run `flowmask COMMAND ...` and return the exit code.
+
+    own_process: segment in a worker process, so that a crash fails only one image. This process must then have imported
+    only what this module imports.
 
     >>> flowmask(["info", "missing.tif"])  # the reason is printed on stderr
     1
@@ -204,6 +214,21 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="skip images with finished labels of the same image, network and options; for every other image, "
         "cache the network's output in a hidden file in the output folder, so that an interrupted run can continue",
     )
+    the_run.add_argument(
+        "--cluster",
+        type=_stated(check_address),
+        metavar="ADDRESS",
+        help="segment the images on the workers of a Dask cluster: the address of its scheduler, such as "
+        "tcp://scheduler:8786; local: processes on this machine, one for each core; local:4: four of them. --threads "
+        "and --memory are then those of one worker",
+    )
+    the_run.add_argument(
+        "--shard",
+        type=_stated(parse_shard),
+        metavar="N/COUNT",
+        help="segment only a part of the images, such as 3/20: every 20th of the images sorted by path, from the third "
+        "one on; cells.csv, report.html and the file of --report get the shard into their names",
+    )
     words = the_run.add_mutually_exclusive_group()
     words.add_argument(
         "--quiet",
@@ -220,6 +245,18 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         const=VERBOSE,
         help="also print the files, device and memory of each image, and the traceback of unexpected errors",
     )
+
+
+def _stated(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return the parser of an option whose errors argparse prints as they are."""
+
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except FlowmaskError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
 
 
 def _add_records(parser: argparse.ArgumentParser) -> None:
@@ -256,14 +293,24 @@ def _segment(args: argparse.Namespace, own_process: bool) -> int:
     arguments = {name: value for name, value in vars(args).items() if name not in ("inputs", "command")}
     arguments["input"] = [str(path) for path in args.inputs] if len(args.inputs) > 1 else args.inputs[0]
     arguments["model"] = [args.model]
+    arguments["shard"] = args.shard and str(args.shard)
     with suppress(FlowmaskError):  # make_request raises this error again
         arguments["model"] = [str(path) for path in find_networks(args.model)]
 
     def make_request() -> Request:
         models, options = find_networks(args.model), _options(args)
-        return Request(args.inputs, args.output, models, options, args.resume, args.strict, args.words)
+        return Request(args.inputs, args.output, models, options, args.resume, args.strict, args.words, args.shard)
 
-    return run(make_request, args.report, arguments, own_process)
+    return run(make_request, args.report, arguments, _executor(args.cluster, own_process), args.shard)
+
+
+def _executor(cluster: str | None, own_process: bool) -> Executor:
+    """Return what segments the images."""
+    if cluster:
+        from .cluster.executor import on_cluster
+
+        return partial(on_cluster, cluster)
+    return in_worker if own_process else here
 
 
 def _list_models(args: argparse.Namespace, own_process: bool) -> int:

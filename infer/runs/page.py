@@ -38,14 +38,12 @@ def check_free(path: Path) -> None:
         )
 
 
-def write_report(output: Path, record: Mapping[str, Any]) -> Path:
-    """Write the report of a run into the output folder and return its path. Raises OutputError if that fails.
+def write_report(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the report of a run. Raises OutputError if that fails, or if the path is that of another file.
 
     record: as in `flowmask.outputs.report.page.write_page`.
     """
     from ..outputs.report.page import write_page
 
-    path = output / NAME
     check_free(path)
     write_page(path, record)
-    return path

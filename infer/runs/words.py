@@ -21,11 +21,14 @@ class Words:
     """What a run prints while it works; a context manager that erases the bar at the end.
 
     words: `QUIET`, `NORMAL` or `VERBOSE`. output: the folder of the labels; files: the images of the run; others: files
-    in folders that are not images.
+    in folders that are not images; whole: what the images are a part of, or None if they are all.
     """
 
-    def __init__(self, words: str, output: Path, files: Sequence[Path], others: Sequence[Path]) -> None:
+    def __init__(
+        self, words: str, output: Path, files: Sequence[Path], others: Sequence[Path], whole: str | None = None
+    ) -> None:
         self._words, self._output, self._files, self._others = words, output, files, others
+        self._whole = f" ({whole})" if whole else ""
         self._display = ProgressDisplay(files) if words != QUIET else None
         self._last: Outcome | None = None
         self._begun = False
@@ -73,7 +76,7 @@ class Words:
             say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
         elif self._words != QUIET:
             cells = sum(outcome.cells or 0 for outcome in outcomes)
-            say(f"{_images(len(outcomes))}, {cells} cells; the labels are in {self._output}", sys.stderr)
+            say(f"{_images(len(outcomes))}{self._whole}, {cells} cells; the labels are in {self._output}", sys.stderr)
 
     def _begin(self) -> None:
         """Print the first lines when the network is open: what was found, and where the labels go."""
@@ -84,7 +87,7 @@ class Words:
             self._display.clear()
         if self._others:
             _print_skipped(self._others)
-        say(f"{_images(len(self._files))} to segment; the labels go to {self._output}", sys.stderr)
+        say(f"{_images(len(self._files))} to segment{self._whole}; the labels go to {self._output}", sys.stderr)
 
 
 def _images(count: int) -> str:

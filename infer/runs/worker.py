@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import signal
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 
 from .. import errors
 from ..errors import FlowmaskError, RunError
-from ..labels.paths import frame_path, remove_partials
+from ..labels.paths import remove_partials
 from ..options import named
 from .jobs import Job
 from .process import KINDS, Report, Segment, start
-from .record import Advanced, Opened, Outcome, failure
+from .record import Advanced, Opened, Outcome
+from .remaining import Remaining
 
 KILLED = -9
 """Exit code of a process that was ended by SIGKILL, as Linux does when memory runs out."""
@@ -28,7 +26,7 @@ KILLED = -9
 
 def in_worker(
     prepare: Callable[[], Segment], jobs: Iterable[Job], report: Report = lambda _: None
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Yield the outcomes of every job, segmented in a worker process.
 
     prepare: runs in the worker and returns the function that segments a file; report: gets the progress, in this
@@ -37,7 +35,7 @@ def in_worker(
     FlowmaskError that ``prepare`` raises, and RunError if the worker ends during ``prepare``. When the generator is
     closed, the worker is killed and partial files are removed.
     """
-    remaining = _Remaining(jobs)
+    remaining = Remaining(jobs)
     while remaining.jobs:
         died = True
         try:
@@ -62,36 +60,6 @@ def in_worker(
             outcome = remaining.failed(worker.cause_of_death())
             remaining.advance()
             yield outcome
-
-
-class _Remaining:
-    """The jobs that are not done, of which the first may be a series that is partly done."""
-
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        self.jobs = deque(jobs)
-        self.suffixes: Sequence[str] = ("",)
-        """Those of the frames of the first job, once its file is opened."""
-
-    @property
-    def _suffix(self) -> str:
-        return self.suffixes[self.jobs[0].frame] if len(self.suffixes) > 1 else self.suffixes[0]
-
-    @property
-    def target(self) -> Path:
-        """The label file of the present frame."""
-        return frame_path(self.jobs[0].target, self._suffix)
-
-    def failed(self, reason: str) -> Outcome:
-        """Return the outcome of the present frame, which failed."""
-        return failure(self.jobs[0].path, reason, self._suffix.strip("_") or None, len(self.suffixes))
-
-    def advance(self) -> None:
-        """Go on to the next frame, or to the next job."""
-        job = self.jobs.popleft()
-        if job.frame + 1 < len(self.suffixes):
-            self.jobs.appendleft(replace(job, frame=job.frame + 1))
-        else:
-            self.suffixes = ("",)
 
 
 class _Worker:

@@ -19,6 +19,7 @@ EXAMPLES = {
 GPU = "its result depends on the GPU and the driver; the tests pretend both"
 PROCESS = "it starts or ends a process, or compiles code"
 DECORATOR = "the kernels that it decorates have examples"
+CLUSTER = "it needs a cluster, whose processes take seconds to start"
 TERMINAL = "it prints on stderr or loads modules, and returns nothing"
 VENDOR = "it needs a package that is not part of the run-time set, and a file of that vendor"
 OBJECT = "its argument is a page or a series of tifffile, which a short example cannot make"
@@ -40,6 +41,10 @@ WITHOUT = {
     "runs/process.py: start": PROCESS,
     "runs/process_file.py: prepare_from": PROCESS,
     "cli.py: console": PROCESS,
+    "cluster/address.py: connected": CLUSTER,
+    "cluster/executor.py: on_cluster": CLUSTER,
+    "cluster/executor.py: over_workers": CLUSTER,
+    "cluster/worker.py: segment_on_worker": CLUSTER,
     "training.py: run_training": TRAINING,
     "families/__init__.py: preload": TERMINAL,
     "images/tiff_info.py: describe": OBJECT,
@@ -61,8 +66,11 @@ WITHOUT = {
     "outputs/rois.py: write_rois": WRITER,
     "outputs/table.py: write_table": WRITER,
     "runs/batch.py: run": PROCESS,
+    "runs/executor.py: here": PROCESS,
     "runs/page.py: write_report": SAVES,
     "runs/process_file.py: prepare": PROCESS,
+    "runs/request.py: save_folder_table": SAVES,
+    "runs/request.py: segmented": PROCESS,
     "runs/screen.py: complain": TERMINAL,
     "runs/worker.py: in_worker": PROCESS,
     "viewer/server.py: view": SERVES,

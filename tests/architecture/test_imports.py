@@ -14,16 +14,21 @@ from tests.reference.imports import imported
 
 INFER = ROOT / "infer"
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs", "tqdm"}
-EXTRAS = {"outputs": {"roifile", "zarr", "pyarrow", "h5py"}, "vendors": {"liffile", "nd2", "pylibCZIrw"}}
-"""Folder -> the packages of extras that its modules import, inside functions only."""
+EXTRAS = {
+    "cluster": {"dask", "distributed"},
+    "outputs": {"roifile", "zarr", "pyarrow", "h5py"},
+    "vendors": {"liffile", "nd2", "pylibCZIrw"},
+}
+"""Folder -> the packages of extras that its modules import: inside functions, or in a module that only they import."""
 HEAVY = ("torch", "train", "numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")
 ORDER = """
     errors version options
     system kernels images network tiles labels outputs families
     budget map_cache pipeline
     runs
+    cluster
     viewer
-    api training cli __init__ __main__
+    api many training cli __init__ __main__
 """.split()  # noqa: SIM905
 """A module imports its own package, and those before it."""
 FILES = sorted(INFER.rglob("*.py"))

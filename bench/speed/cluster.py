@@ -1,0 +1,172 @@
+"""A Dask cluster against one machine: overhead at one worker, gain of a second one, and memory of the scheduler.
+
+    python -m bench.speed.cluster [--images 60] [--side 512] [--tasks 10000] [--repeat 3]
+
+Simulated images are segmented by `flowmask segment` with one thread: without a cluster on core 0, on a cluster with one
+worker on core 0, and on a cluster with two workers on the cores 0 and 1. Scheduler and workers are processes that run
+already, as on a cluster; the time is that of the command, from its start to its end, the least of --repeat runs. The
+labels of all runs are compared. Then --tasks images that need no work go through the scheduler, and its peak memory is
+that of the kernel (VmHWM). Linux only. Nothing else should run on these cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tifffile
+
+from bench.record import ROOT, Record, table, write_record
+from bench.resident import peak
+from flowmask.network.registry import default_network
+from flowmask.options import Options
+from flowmask.runs.jobs import Job
+from flowmask.runs.process import Preparation, Segment
+from flowmask.runs.record import DONE, Outcome
+from train.simulate import simulate
+
+PATIENCE = 120
+"""Seconds to wait for a scheduler and its workers."""
+
+
+def make_images(folder: Path, count: int, side: int) -> None:
+    """Write simulated images of fluorescent nuclei."""
+    folder.mkdir()
+    for number in range(count):
+        image = simulate("fluorescence_nuclei", (side, side), number, 26).image
+        tifffile.imwrite(folder / f"{number:04}.tif", image, photometric="minisblack")
+
+
+@contextmanager
+def started(module: str, *words: str, core: int | None = None) -> Iterator[int]:
+    """Run a module of Dask's command line in a process, on one core if that is given; the value is its number."""
+    pin = ["taskset", "-c", str(core)] if core is not None else []
+    command = [*pin, sys.executable, "-m", f"distributed.cli.{module}", *words]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
+    """Run a scheduler and workers, each on a core; the value is its address and the number of its process."""
+    from distributed import Client
+
+    file = folder / "scheduler.json"
+    file.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        options = ("--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        scheduler = stack.enter_context(started("dask_scheduler", *options))
+        end = time.monotonic() + PATIENCE
+        while not file.exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        address: str = json.loads(file.read_text())["address"]
+        for core in range(workers):
+            stack.enter_context(started("dask_worker", address, "--nthreads", "1", "--no-dashboard", core=core))
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=PATIENCE)
+        yield address, scheduler
+
+
+def seconds(images: Path, out: Path, options: Sequence[str], core: int | None = None) -> float:
+    """Return how long a run takes."""
+    pin = ["taskset", "-c", str(core)] if core is not None else []
+    words = ["segment", str(images), "-o", str(out), "--diameter", "26", "--threads", "1", "--device", "cpu", "--quiet"]
+    begun = time.perf_counter()
+    subprocess.run([*pin, sys.executable, "-m", "flowmask", *words, *options], check=True)
+    return time.perf_counter() - begun
+
+
+def least(images: Path, out: Path, options: Sequence[str], repeat: int, core: int | None = None) -> float:
+    """Return the least time of some runs."""
+    return min(seconds(images, out, options, core) for _ in range(repeat))
+
+
+def do_nothing(**_: Any) -> Segment:
+    """Return a function that segments an image at once."""
+
+    def segment(job: Job, report: object) -> Iterator[Outcome]:
+        yield Outcome(str(job.path), DONE, labels=(str(job.target),), cells=0, diameter=30.0, verdict="good")
+
+    return segment
+
+
+def scheduler_memory(tasks: int, folder: Path) -> Record:
+    """Return the memory of the scheduler before and after a run of many images, and its time."""
+    from distributed import Client
+
+    from flowmask.cluster.executor import over_workers
+
+    paths = [Path("/a/folder/of/a/shared/file/system", f"slide_{number:06}.ome.tif") for number in range(tasks)]
+    jobs = [Job(path, path.with_name(f"{path.stem}_label.tiff")) for path in paths]
+    options = asdict(Options())
+    arguments = {"models": [str(default_network())], "targets": [str(job.target) for job in jobs], "options": options}
+    with cluster(1, folder) as (address, scheduler), Client(address, set_as_default=False) as client:
+        before, begun = peak(scheduler), time.perf_counter()
+        prepare = Preparation(__spec__.name, "do_nothing", arguments)
+        done = sum(1 for _ in over_workers(client, prepare, jobs, lambda _: None))
+        took = time.perf_counter() - begun
+        return {"done": done, "before_mb": before, "peak_mb": peak(scheduler), "seconds": took}
+
+
+def same_labels(folders: Sequence[Path]) -> bool:
+    """Return whether the label files of all folders are the same, byte for byte."""
+    contents = [{path.name: path.read_bytes() for path in folder.glob("*_label.tiff")} for folder in folders]
+    return all(content == contents[0] for content in contents)
+
+
+def measure(images: int, side: int, tasks: int, repeat: int) -> Record:
+    """Return the figures."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        make_images(folder / "in", images, side)
+        seconds(folder / "in", folder / "plain", [], core=0)  # the first run of a machine compiles and reads files
+        times = {"plain": least(folder / "in", folder / "plain", [], repeat, core=0)}
+        for workers in (1, 2) if len(os.sched_getaffinity(0)) > 1 else (1,):
+            with cluster(workers, folder) as (address, _):
+                out, options = folder / f"of{workers}", ["--cluster", address]
+                times[f"{workers} worker{'s' * (workers > 1)}"] = least(folder / "in", out, options, repeat)
+        same = same_labels([folder / "plain", *folder.glob("of?")])
+        return {"images": images, "side": side, "repeat": repeat, "times": times, "same": same} | {
+            "scheduler": {"tasks": tasks, **scheduler_memory(tasks, folder)}
+        }
+
+
+def text(record: Record) -> str:
+    """Return the figures as Markdown."""
+    times, scheduler = record["times"], record["scheduler"]
+    rows = [[name, f"{took:.1f}", f"{took / times['plain']:.2f}"] for name, took in times.items()]
+    about = f"{record['images']} images of {record['side']} x {record['side']} px, one thread an image; least of "
+    about += f"{record['repeat']} runs. The labels are {'the same' if record['same'] else 'NOT the same'} in all runs."
+    memory = f"Scheduler: {scheduler['before_mb']:.0f} MiB at the start, at most {scheduler['peak_mb']:.0f} MiB while "
+    memory += f"{scheduler['done']:,} images without work went through in {scheduler['seconds']:.0f} s."
+    return f"{about}\n\n{table(['run', 'seconds', 'of plain'], rows)}\n\n{memory}"
+
+
+def main() -> None:
+    """Measure, print the table and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--repeat", type=int, default=3)
+    args = parser.parse_args()
+    record = measure(args.images, args.side, args.tasks, args.repeat)
+    print(text(record))
+    print(write_record("cluster", record))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Segment the images of a run on a Dask cluster, and yield their outcomes as soon as they are known."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ..errors import FlowmaskError, RunError, one_line
+from ..images.file_type import digest
+from ..options import options_from
+from ..runs.executor import ExecutorLost
+from ..runs.jobs import Job
+from ..runs.process import KINDS, Preparation, Report
+from ..runs.record import Advanced, Opened, Outcome
+from ..runs.remaining import Remaining
+from .address import check_installed, connected, local_workers
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+EACH, LEAST = 2, 8
+"""Images that are submitted at a time: for each worker, so that it never waits, and at least, so that a cluster that
+adapts to its tasks can grow."""
+KILLED = (
+    "each worker that segmented this image ended, probably because memory ran out; use workers with more memory, or "
+    "fewer of them."
+)
+UNREACHABLE = (
+    "the scheduler of the cluster cannot be reached any more; finished images are kept, so start the cluster and this "
+    "run again."
+)
+UNEXPECTED = "the cluster could not run this image ({}); the logs of its workers say more."
+PATIENCE = 300.0
+"""Seconds without any worker until a run on this machine ends: a new worker takes seconds to start."""
+LOOK = 2.0
+"""Seconds between two looks at the number of workers."""
+
+
+def on_cluster(address: str, prepare: Preparation, jobs: Sequence[Job], report: Report) -> Generator[Outcome]:
+    """Segment images on the cluster with this address, as `flowmask.runs.executor.Executor`.
+
+    address: as in `flowmask.cluster.address.check_address`. Raises the errors of `over_workers`, and RunError if the
+    cluster cannot be reached.
+    """
+    runtime = options_from(prepare.arguments["options"]).runtime
+    workers = local_workers(address, runtime)
+    with connected(address, workers) as client:
+        if workers:
+            yield from over_workers(client, prepare, jobs, report, workers.threads, workers.count)
+        else:
+            yield from over_workers(client, prepare, jobs, report, runtime.threads)
+
+
+def over_workers(
+    client: Client,
+    prepare: Preparation,
+    jobs: Sequence[Job],
+    report: Report,
+    threads: int = 0,
+    local: int = 0,
+) -> Generator[Outcome]:
+    """Segment images on the workers of a Dask client, as `flowmask.runs.executor.Executor`.
+
+    threads: for each image; 0 for the threads of the worker. local: number of workers of the client's own cluster:
+    lost ones are replaced, and the run ends if there is none for `PATIENCE` seconds. 0: others see to the workers.
+    If a worker ends during an image, Dask gives the image to another one. An image at which several workers ended is
+    tried again when no other image is at work, and fails if that happens again. Raises SettingsError if Dask is not
+    installed, ExecutorLost if the scheduler cannot be reached any more, and the FlowmaskError that a worker raises in
+    ``prepare``.
+    """
+    check_installed()
+    run = _Run(client, report, local)
+    with run.prepared(prepare, threads):
+        yield from run.outcomes(Remaining([job]) for job in jobs)
+        while run.suspects:
+            yield from run.outcomes([run.suspects.popleft()], alone=True)
+
+
+def _absolute(prepare: Preparation) -> Preparation:
+    """Return a preparation whose paths do not depend on the working folder of a worker."""
+    paths = {name: [str(Path(path).absolute()) for path in prepare.arguments[name]] for name in ("models", "targets")}
+    return replace(prepare, arguments={**prepare.arguments, **paths})
+
+
+def _as_given(outcome: Outcome, job: Job) -> Outcome:
+    """Return an outcome with the paths of the job, which may be relative to the working folder of the run."""
+    absolute, given = str(job.path.absolute()), str(job.path)
+    labels, outputs = (
+        tuple(str(job.target.with_name(Path(path).name)) for path in paths)
+        for paths in (outcome.labels, outcome.outputs)
+    )
+    reason = outcome.reason and outcome.reason.replace(absolute, given)
+    return replace(outcome, file=given, reason=reason, labels=labels, outputs=outputs)
+
+
+class _Run:
+    """One run on a cluster: what is at work, and what comes back."""
+
+    def __init__(self, client: Client, report: Report, local: int) -> None:
+        self._client, self._report, self._local = client, report, local
+        self._name = f"flowmask-{uuid4().hex}"
+        self._messages: SimpleQueue[tuple[int, Advanced | Opened | Outcome | Future[None]]] = SimpleQueue()
+        self._at_work: dict[int, Remaining] = {}
+        """The images whose outcomes are not all known, by their numbers."""
+        self._futures: dict[int, Future[None]] = {}
+        """The tasks that have not ended. A task ends after the last outcome of its image."""
+        self._submitted = self._workers = 0
+        self._looked, self._seen = float("-inf"), time.monotonic()
+        self.suspects: deque[Remaining] = deque()
+        """Images that were at work when a worker ended, several times; at least one of them is the reason."""
+
+    @contextmanager
+    def prepared(self, prepare: Preparation, threads: int) -> Iterator[None]:
+        """A context in which each worker can open the network, and after which no image is at work."""
+        from .worker import ImageWorker
+
+        networks = ",".join(digest(Path(path)) for path in prepare.arguments["models"])
+        plugin = ImageWorker(self._name, _absolute(prepare), networks, threads)
+        try:
+            self._client.register_plugin(plugin, self._name)
+        except ImportError as error:
+            raise RunError(
+                f"a worker of the cluster cannot import Flowmask ({one_line(error)}); install it on all machines."
+            ) from error
+        self._client.subscribe_topic(self._name, self._received)
+        try:
+            yield
+        finally:
+            with suppress(ExecutorLost), _reachable():  # without a scheduler, nothing is at work
+                self._client.unsubscribe_topic(self._name)
+                self._client.cancel(list(self._futures.values()), force=True)
+                self._client.unregister_worker_plugin(self._name)
+
+    def outcomes(self, images: Iterable[Remaining], alone: bool = False) -> Iterator[Outcome]:
+        """Yield the outcomes of images; alone: no other image is at work, so one at which a worker ends fails."""
+        waiting = deque(images)
+        while waiting or self._futures:
+            self._look()
+            while waiting and len(self._futures) < max(LEAST, EACH * self._workers):
+                self._submit(waiting.popleft())
+            try:
+                number, message = self._messages.get(timeout=LOOK)
+            except Empty:
+                continue
+            if isinstance(message, Advanced | Opened | Outcome):
+                yield from self._told(number, message)
+            else:
+                yield from self._ended(number, alone)
+
+    def _look(self) -> None:
+        """Count the workers from time to time, and replace lost ones. Raises ExecutorLost if there is none for long."""
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        with _reachable():
+            self._workers = len(self._client.nthreads())
+        self._seen = now if self._workers else self._seen
+        if self._workers < self._local and self._client.cluster is not None:
+            self._client.cluster.scale(self._local)  # Dask gives up a process that ends while it starts
+        if self._local and now - self._seen > PATIENCE:
+            raise ExecutorLost("the workers of the cluster ended and do not start again; use fewer, with more memory.")
+
+    def _submit(self, image: Remaining) -> None:
+        from .worker import segment_on_worker
+
+        number = self._submitted = self._submitted + 1
+        job = image.jobs[0]
+        sent = replace(job, path=job.path.absolute(), target=job.target.absolute())
+        key = f"segment-{self._name.removeprefix('flowmask-')}-{number}"
+        with _reachable():
+            future = self._client.submit(segment_on_worker, self._name, number, sent, key=key, pure=False)
+        self._at_work[number], self._futures[number] = image, future
+        future.add_done_callback(lambda done: self._messages.put((number, done)))
+
+    def _received(self, event: tuple[float, Any]) -> None:
+        """Take a message of a worker; called in a thread of the client with the time and the message."""
+        message = event[1]
+        self._messages.put((message["number"], KINDS[message["kind"]](**message["values"])))
+
+    def _told(self, number: int, message: Advanced | Opened | Outcome) -> Iterator[Outcome]:
+        """Yield the outcome that a worker tells of an image, unless it is known: the image may have been done twice."""
+        image = self._at_work.get(number)
+        if image is None:
+            return
+        if isinstance(message, Opened):
+            image.suffixes = message.suffixes
+        elif isinstance(message, Advanced):
+            if number == next(iter(self._at_work)):  # the bar shows one image: the one that takes longest
+                self._report(replace(message, file=str(image.jobs[0].path)))
+        elif message.frame == image.frame:
+            yield _as_given(message, image.jobs[0])
+            image.advance()
+            if not image.jobs:
+                del self._at_work[number]
+
+    def _ended(self, number: int, alone: bool) -> Iterator[Outcome]:
+        """Yield the outcome of a task that ended before the last outcome of its image was told, if it is known."""
+        future, image = self._futures.pop(number), self._at_work.pop(number, None)
+        if image is None:
+            return
+        reason, trace = _cause(future)
+        if not alone and trace is None:
+            self.suspects.append(image)
+            return
+        yield replace(image.failed(reason), trace=trace)
+        image.advance()
+        if image.jobs:
+            self.suspects.append(image)
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Turn the errors of a connection into ExecutorLost."""
+    from distributed.client import ClosedClientError
+
+    try:
+        yield
+    except (OSError, CancelledError, ClosedClientError) as error:
+        raise ExecutorLost(UNREACHABLE) from error
+
+
+def _cause(future: Future[None]) -> tuple[str, str | None]:
+    """Return why a task ended too early, and the traceback of an unexpected error.
+
+    Raises the FlowmaskError of a worker, and ExecutorLost if the scheduler cannot be reached.
+    """
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        return UNEXPECTED.format("its outcome was lost"), None
+    if future.status != "error":
+        raise ExecutorLost(UNREACHABLE)
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return KILLED, None
+    if isinstance(error, FlowmaskError):
+        raise error
+    return UNEXPECTED.format(one_line(error)), "".join(traceback.format_exception(error))

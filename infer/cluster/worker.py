@@ -1,0 +1,106 @@
+"""What runs in a worker of the cluster: it opens the network once, and segments one image after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from ..errors import Cancelled, RunError
+from ..images.file_type import digest
+from ..runs.jobs import Job
+from ..runs.process import Preparation, Segment, set_up_logging
+from ..runs.record import Advanced, Opened, Outcome
+from ..version import __version__
+from .address import SHARE
+
+INTERVAL = 1.0
+"""Seconds between two messages about the progress of an image."""
+
+
+class ImageWorker(WorkerPlugin):
+    """The open network of a worker, for the images of one run.
+
+    A worker that starts later, or again, gets it from the scheduler. One image is segmented at a time, with all threads
+    and all memory of the worker.
+    """
+
+    def __init__(self, name: str, prepare: Preparation, networks: str, threads: int) -> None:
+        """name: of the run; networks: SHA-256 of the network files; threads: of an image; 0 for those of the worker."""
+        self.name = name
+        self._prepare, self._networks, self._threads, self._version = prepare, networks, threads, __version__
+
+    def setup(self, worker: Worker) -> None:
+        """Called when the worker starts; the network is opened with the first image."""
+        self._worker, self._lock, self._said = worker, Lock(), 0.0
+        self._segment: Segment | None = None
+        self._spoilt = self._ended = False
+
+    def teardown(self, worker: Worker) -> None:
+        """Called when the run ends: an image that is at work is given up."""
+        self._ended, self._segment = True, None
+
+    def segment(self, number: int, job: Job) -> None:
+        """Segment a file and send what happens to it, under its ``number``, to the run.
+
+        Messages go by way of the scheduler, so that an outcome does not get lost with the worker. Raises the
+        FlowmaskError of the preparation.
+        """
+        with self._lock:
+            if self._spoilt:
+                os._exit(1)  # the GPU of this process failed; Dask starts a new one and gives the image to a worker
+            segment = self._segment = self._segment or self._open()
+            for message in segment(job, partial(self._report, number)):
+                self._send(number, message)
+                if isinstance(message, Outcome) and message.last:
+                    self._spoilt = True
+                    return
+
+    def _open(self) -> Segment:
+        """Open the network. Raises RunError if this worker does not have what the run was started with."""
+        set_up_logging()
+        if self._version != __version__:
+            raise RunError(
+                f"the worker {self._worker.address} has Flowmask {__version__}, and this machine has {self._version}; "
+                "install the same version on all machines."
+            )
+        arguments = dict(self._prepare.arguments)
+        if ",".join(digest(Path(path)) for path in arguments["models"]) != self._networks:
+            raise RunError(
+                f"the worker {self._worker.address} has another file at {','.join(arguments['models'])} than this "
+                "machine; copy the network to all machines."
+            )
+        arguments["options"] = {**arguments["options"], "runtime": self._runtime(arguments["options"]["runtime"])}
+        return replace(self._prepare, arguments=arguments)()
+
+    def _runtime(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the options for device, threads and memory, with this worker's share where nothing was given."""
+        limit = self._worker.memory_manager.memory_limit
+        memory = given["memory"] or (str(int(limit * SHARE)) if limit else None)
+        return {**given, "threads": self._threads or self._worker.state.nthreads, "memory": memory}
+
+    def _report(self, number: int, at: Advanced) -> None:
+        """Tell the run how far an image has come, but not too often. Raises Cancelled when the run has ended."""
+        if self._ended:
+            raise Cancelled("the run has ended.")
+        if time.monotonic() - self._said >= INTERVAL:
+            self._said = time.monotonic()
+            self._send(number, at)
+
+    def _send(self, number: int, message: Advanced | Opened | Outcome) -> None:
+        """Send a message to the run, as one of `flowmask.runs.process.KINDS`."""
+        kind, values = type(message).__name__, asdict(message)
+        self._worker.log_event(self.name, {"number": number, "kind": kind, "values": values})
+
+
+def segment_on_worker(run: str, number: int, job: Job) -> None:
+    """Segment a file in the worker that runs this task. run: its name; number: of the file in the run."""
+    plugin = get_worker().plugins[run]
+    assert isinstance(plugin, ImageWorker)
+    plugin.segment(number, job)

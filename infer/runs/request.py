@@ -1,0 +1,133 @@
+"""A request for labels of many files: its jobs, their outcomes as they come, and the table of all their cells."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..options import Options
+from ..system.atomic_write import make_folder
+from .executor import Executor
+from .jobs import Job, find_images, plan
+from .page import NAME as PAGE
+from .page import check_free
+from .process import Preparation, Report
+from .record import Outcome
+from .shard import Shard, in_shard
+from .words import NORMAL
+
+
+@dataclass(frozen=True)
+class Request:
+    """The files and options of a run."""
+
+    inputs: Sequence[Path]
+    """Image files and folders of image files."""
+    output: Path
+    """Folder for the label files."""
+    models: Sequence[Path]
+    """Network files: one, or several whose maps are averaged."""
+    options: Options
+    resume: bool = False
+    """Skip images with finished labels, and continue an interrupted image from its cached maps."""
+    strict: bool = False
+    """Stop at the first image that fails."""
+    words: str = NORMAL
+    """How much is printed: `flowmask.runs.words.QUIET`, `NORMAL` or `VERBOSE`."""
+    shard: Shard | None = None
+    """The part of the images that this run segments; None for all."""
+
+    @property
+    def page(self) -> Path:
+        """The report for readers that ``--save report`` asks for."""
+        return in_shard(self.output / PAGE, self.shard)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a request asks for, once its inputs are listed."""
+
+    jobs: Sequence[Job]
+    """The images to segment."""
+    conflicts: Sequence[Outcome]
+    """Images that would overwrite the label file of another one."""
+    others: Sequence[Path]
+    """Files in folders that are no images."""
+    images: int
+    """Number of images, in all shards."""
+    targets: Sequence[Path]
+    """The label files of all images, in all shards."""
+
+
+def list_work(request: Request) -> Work:
+    """Return what a request asks for, and make its output folder.
+
+    Raises InputError for inputs that cannot be listed, and OutputError if the outputs cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("a.png", "b.png", "c.png"):
+    ...         Path(folder, name).touch()
+    ...     work = list_work(Request([Path(folder)], Path(folder, "out"), [], Options(), shard=Shard(2, 2)))
+    >>> [job.path.name for job in work.jobs], work.images
+    (['b.png'], 3)
+    """
+    paths, others = find_images(request.inputs, request.output)
+    jobs, conflicts = plan(paths, request.output, request.options.output.ids == "challenge")
+    mine = request.shard.of(paths) if request.shard else frozenset(paths)
+    make_folder(request.output)
+    if "report" in request.options.output.save:
+        check_free(request.page)
+    return Work(
+        [job for job in jobs if job.path in mine],
+        [outcome for outcome in conflicts if Path(outcome.file) in mine],
+        others,
+        len(paths),
+        [job.target for job in jobs],
+    )
+
+
+def segmented(request: Request, work: Work, execute: Executor, report: Report) -> Generator[Outcome]:
+    """Yield the outcome of each image, and of each frame of a series, as soon as it is known.
+
+    report: gets the progress. Raises NetworkError and SettingsError if the network cannot be opened with the options.
+    """
+    arguments = {
+        "models": [str(path) for path in request.models],
+        "options": asdict(request.options),
+        "resume": request.resume,
+        "targets": [str(target) for target in work.targets],
+    }
+    yield from work.conflicts
+    prepare = Preparation(f"{__package__}.process_file", "prepare_from", arguments)
+    with closing(execute(prepare, work.jobs, report)) as outcomes:
+        yield from outcomes
+
+
+def in_order(outcomes: Sequence[Outcome], work: Work) -> list[Outcome]:
+    """Return the outcomes in the order of the images; an executor may have finished them in another one.
+
+    >>> work = Work([Job(Path("a.png"), Path("a_label.tiff")), Job(Path("b.png"), Path("b_label.tiff"))], [], [], 2, [])
+    >>> [outcome.file for outcome in in_order([Outcome("b.png", "done"), Outcome("a.png", "done")], work)]
+    ['a.png', 'b.png']
+    """
+    position = {str(job.path): number for number, job in enumerate(work.jobs)}
+    return sorted(outcomes, key=lambda outcome: position.get(outcome.file, -1))
+
+
+def save_folder_table(request: Request, outcomes: Sequence[Outcome]) -> None:
+    """Write one table of the cells of all finished images into the output folder, if ``--save table`` asks for it."""
+    if "table" not in request.options.output.save:
+        return
+    from ..outputs.folder import NAME, write_folder_table
+    from ..outputs.table import ENDING
+
+    tables = [
+        (" ".join(filter(None, (Path(outcome.file).name, outcome.frame))), Path(path))
+        for outcome in outcomes
+        for path in outcome.outputs
+        if path.endswith(ENDING)
+    ]
+    write_folder_table(in_shard(request.output / NAME, request.shard), tables)
