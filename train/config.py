@@ -115,10 +115,6 @@ class Stage:
     """Factor on the weight of single sources; 1 for sources that are not listed."""
     simulated_share: float
     """Factor on the weight of every simulated source that ``shares`` does not list."""
-    teachers: tuple[Checkpoint, ...]
-    """Networks whose mean maps are part of the targets; see `train.teachers`. They may have other shapes."""
-    taught: float
-    """Their part of the targets, from 0 to 1."""
     augmentation: Augmentation
 
 

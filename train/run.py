@@ -23,8 +23,7 @@ from train.data.readers import Item, read_folders, read_item, read_shared
 from train.families import FamilyNetwork, find_architecture, find_family
 from train.families.base import Finished
 from train.loop import fit
-from train.start import files_of, starting_network, teachers_of
-from train.teachers import taught
+from train.start import checkpoints_of, starting_network
 from train.validate import Validation
 
 VALIDATE_EVERY = 400
@@ -69,7 +68,7 @@ def train_recipe(recipe: Recipe, data: Sequence[Path], pool: Path | None, work: 
             print(f"stage {number} of {len(recipe.stages)}, {stage.name}: {len(images)} images", flush=True)
             _run_stage(path, stage, recipe, images, held_out, work, device)
     network = load(path)[0].to(device)
-    settings = settings_of(last_stage, recipe, files_of(last_stage, recipe, work))
+    settings = settings_of(last_stage, recipe, [*checkpoints_of(last_stage.start, recipe, work)])
     save_finished(output, network, finish(network, images, recipe), recipe, settings)
     print(f"{output}: written", flush=True)
     return output
@@ -91,18 +90,14 @@ def train_stage(
     fingerprint: str = "",
     validation: Callable[[torch.nn.Module], str] | None = None,
     device: str = "cpu",
-    teachers: Sequence[FamilyNetwork] = (),
 ) -> float:
     """Train a network by one stage on prepared images, in place; return the seconds spent.
 
-    teachers: the networks that ``stage.teachers`` names. Without ``state`` the training cannot be resumed,
-    without ``validation`` nothing is scored.
+    Without ``state`` the training cannot be resumed, without ``validation`` nothing is scored.
     """
     family = find_family(recipe.family)
     encoder = find_architecture(recipe.family, recipe.architecture).encoder
     make = batch_maker(images, stage, recipe.mean_diameter, family.target(recipe))
-    if teachers:
-        make = taught(make, teachers, stage.taught, family.soft_target)
     with TemporaryDirectory() as folder:
         seconds = fit(
             network,
@@ -190,7 +185,7 @@ def _is_finished(path: Path, stage: Stage, recipe: Recipe, work: Path) -> bool:
         settings = torch.load(path, map_location="cpu", weights_only=True).get("settings")
     except UNREADABLE as error:
         raise SettingsError(f"{path}: this file cannot be read; remove it to train the stage again.") from error
-    if settings != settings_of(stage, recipe, files_of(stage, recipe, work)):
+    if settings != settings_of(stage, recipe, [*checkpoints_of(stage.start, recipe, work)]):
         raise SettingsError(
             f"{path}: this stage was trained with other values of the recipe or from other weights; remove the file to "
             "train the stage again, or choose another --work folder."
@@ -209,7 +204,7 @@ def _run_stage(
 ) -> None:
     """Train one stage and write its checkpoint."""
     torch.manual_seed(stage.seed)
-    start = files_of(stage, recipe, work)
+    start = [*checkpoints_of(stage.start, recipe, work)]
     network = starting_network(stage.start, recipe, work)
     place = device if device != "cpu" else f"{torch.get_num_threads()} threads"
     print(f"{len(held_out)} images held out, {parameters(network):,} parameters, {place}", flush=True)
@@ -217,8 +212,7 @@ def _run_stage(
     validation = Validation(held_out, contract, VALIDATE_IMAGES, recipe.mean_diameter is not None)
     fingerprint = fingerprint_of(stage, recipe, images, start)
     state = path.with_suffix(".state")
-    teachers = teachers_of(stage, recipe, work)
-    seconds = train_stage(network, images, stage, recipe, state, fingerprint, validation, device, teachers)
+    seconds = train_stage(network, images, stage, recipe, state, fingerprint, validation, device)
     _write(path, network.cpu(), settings=settings_of(stage, recipe, start))
     state.unlink(missing_ok=True)
     print(f"{path}: written after {seconds / 60:.0f} min of training", flush=True)

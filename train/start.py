@@ -1,4 +1,4 @@
-"""The networks that a stage needs: the one it starts with (random, a checkpoint, a mean, widened), and its teachers."""
+"""The weights that a stage starts with: random, those of a checkpoint, a mean, or a widened network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from flowmask.errors import SettingsError
 from flowmask.network.contract import CHANNEL_POLICIES
 from train.checkpoint import load
-from train.config import Checkpoint, Fresh, Mean, Recipe, Stage, Start, Widened
+from train.config import Checkpoint, Fresh, Mean, Recipe, Start, Widened
 from train.families import FamilyNetwork, find_architecture
 
 
@@ -47,26 +47,6 @@ def checkpoints_of(start: Start, recipe: Recipe, work: Path) -> Iterator[Path]:
                 yield from checkpoints_of(part, recipe, work)
         case Widened(part):
             yield from checkpoints_of(part, recipe, work)
-
-
-def files_of(stage: Stage, recipe: Recipe, work: Path) -> list[Path]:
-    """Return the checkpoints that a stage needs, those of its start and of its teachers."""
-    return [path for start in (stage.start, *stage.teachers) for path in checkpoints_of(start, recipe, work)]
-
-
-def teachers_of(stage: Stage, recipe: Recipe, work: Path) -> list[FamilyNetwork]:
-    """Return the teachers of a stage in evaluation mode.
-
-    Raises SettingsError if one has another family or other input channels than the recipe.
-    """
-    teachers = [_make(teacher, recipe, work).eval() for teacher in stage.teachers]
-    for teacher in teachers:
-        if (teacher.family, teacher.channels) != (recipe.family, _inputs(recipe)):
-            raise SettingsError(
-                f"{recipe.name}: a teacher of stage {stage.name} is a {teacher.family} network with {teacher.channels} "
-                f"channels, and the recipe asks for {recipe.family} with {_inputs(recipe)}; choose another teacher."
-            )
-    return teachers
 
 
 def _make(start: Start, recipe: Recipe, work: Path) -> FamilyNetwork:

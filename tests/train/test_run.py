@@ -189,34 +189,3 @@ def test_a_network_learns_from_its_images_for_the_steps_of_the_stage():
         states.append(network.state_dict())
     assert [int(state["output.0.num_batches_tracked"]) for state in states] == [1, 1, 2]
     assert not torch.equal(states[0]["output.2.weight"], states[1]["output.2.weight"])
-
-
-def test_a_stage_learns_from_its_teachers_too_and_is_done_again_with_other_ones(data, tmp_path):
-    teacher = tmp_path / "teacher.pt"
-    save(teacher, FlowNetwork(3, (4, 8, 8, 8)))
-    taught = dataclasses.replace(SECOND, teachers=(Checkpoint(str(teacher)),), taught=0.5)
-    recipe, work = dataclasses.replace(SMALL, stages=(FIRST, taught)), tmp_path / "work"
-    alone = weights(train_recipe(SMALL, [data], None, tmp_path / "alone"))
-    assert not same(weights(train_recipe(recipe, [data], None, work)), alone)
-    save(teacher, FlowNetwork(3, (4, 8, 8, 8)))
-    with pytest.raises(SettingsError, match="small.pt: this stage was trained with other values"):
-        train_recipe(recipe, [data], None, work)
-
-
-def test_targets_are_mixed_with_what_the_mean_of_the_teachers_says():
-    image = torch.rand(2, 3, 32, 32)
-    target = torch.rand(2, 3, 32, 32)
-    teachers = [FlowNetwork(3, (4, 4, 8, 8)).eval() for _ in range(2)]
-    crops, mixed = run.taught(lambda step: (image, target), teachers, 0.25, FAMILY.soft_target)(0)
-    with torch.no_grad():
-        maps = (teachers[0](image)[0] + teachers[1](image)[0]) / 2
-    assert torch.equal(crops, image)
-    assert torch.allclose(mixed[:, 0], 0.75 * target[:, 0] + 0.25 * maps[:, 2].sigmoid(), atol=1e-6)
-    assert torch.allclose(mixed[:, 1:], 0.75 * target[:, 1:] + 0.25 * maps[:, :2] / 5, atol=1e-6)
-
-
-def test_a_teacher_with_other_channels_is_refused(data, tmp_path):
-    save(tmp_path / "teacher.pt", FlowNetwork(2, SMALL.widths))
-    stage = dataclasses.replace(FIRST, teachers=(Checkpoint(str(tmp_path / "teacher.pt")),), taught=0.5)
-    with pytest.raises(SettingsError, match="a flow network with 2 channels, and the recipe asks for flow with 3"):
-        train_recipe(dataclasses.replace(SMALL, stages=(stage,)), [data], None, tmp_path / "work")

@@ -70,8 +70,6 @@ class TrainingFamily:
     """Returns the function that makes the target (K, S, S) of a crop."""
     loss: Callable[[Tensor, Tensor], Tensor]
     """(maps (B, K, Y, X), target (B, K, Y, X)) -> the number to minimise."""
-    soft_target: Callable[[Tensor], Tensor]
-    """Maps (B, K, Y, X) of a network in evaluation mode -> the target (B, K, Y, X) for which they would be right."""
     finish: Callable[[FamilyNetwork, Sequence[Prepared], Recipe], Finished]
     """Fits what the exported file needs besides the network, such as a size regression."""
 

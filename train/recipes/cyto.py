@@ -59,8 +59,6 @@ FIRST = Stage(
     source_limit=80,
     shares={"simulated blood_smear": 0.8, "simulated dic": 0.8, "simulated filaments": 0.8},
     simulated_share=0.5,
-    teachers=(),
-    taught=0.0,
     augmentation=AUGMENTATION,
 )
 

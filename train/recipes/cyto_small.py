@@ -63,8 +63,6 @@ FIRST = Stage(
     source_limit=80,
     shares={},
     simulated_share=0.5,
-    teachers=(),
-    taught=0.0,
     augmentation=AUGMENTATION,
 )
 EARLY = replace(FIRST, rate=1e-3)

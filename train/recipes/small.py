@@ -96,8 +96,6 @@ FIRST = Stage(
     source_limit=80,
     shares=SHARES,
     simulated_share=0.5,
-    teachers=(),
-    taught=0.0,
     augmentation=AUGMENTATION,
 )
 LATER = replace(FIRST, warm_up=0.05, cool_down=0.8, decay=1e-2)

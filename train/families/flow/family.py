@@ -11,7 +11,7 @@ from train.config import Recipe
 from train.data.prepared import Prepared
 from train.families.base import Architecture, FamilyNetwork, Finished, TrainingFamily
 from train.families.flow.light import LightNetwork, load_imagenet
-from train.families.flow.loss import flow_loss, soft_target
+from train.families.flow.loss import flow_loss
 from train.families.flow.network import FlowNetwork
 from train.families.flow.size import StyleEncoder, fit_size
 from train.families.flow.targets import flow_field, flow_target
@@ -40,6 +40,5 @@ FAMILY = TrainingFamily(
     field=flow_field,
     target=lambda recipe: flow_target,
     loss=flow_loss,
-    soft_target=soft_target,
     finish=finish,
 )

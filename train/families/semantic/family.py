@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from torch import sigmoid
 
 from flowmask.errors import SettingsError
 from flowmask.network.contract import Head
@@ -50,6 +49,5 @@ FAMILY = TrainingFamily(
     field=no_field,
     target=make_target,
     loss=foreground_loss,
-    soft_target=sigmoid,
     finish=finish,
 )

@@ -40,6 +40,5 @@ FAMILY = TrainingFamily(
     field=no_field,
     target=make_target,
     loss=watershed_loss,
-    soft_target=lambda maps: maps,  # in evaluation mode they are a distance and probabilities already
     finish=finish,
 )
