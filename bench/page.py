@@ -53,7 +53,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "scores": Benchmark("quality.scores", "Accuracy on held-out and simulated images", (*DATA, "--simulated", "4")),
-    "scores_large": Benchmark("quality.scores", "Accuracy of `large`", (*DATA, "--model", "large", "--simulated", "4")),
+    "scores_large": Benchmark("quality.scores", "Accuracy of `large`", (*DATA, "--model", "large")),
     "variations": Benchmark("quality.variations", "Accuracy with other options, images and cell sizes", DATA),
     "verdicts": Benchmark("quality.verdicts", "Verdicts against F1", (*DATA, "--cache", "verdicts.jsonl")),
     "against_cellpose": Benchmark("speed.against_cellpose", "Against cellpose 3.1", (*DATA, "--large")),

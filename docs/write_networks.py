@@ -1,8 +1,8 @@
-"""Write the tables of docs/networks.md from the table of networks and the records: `python docs/write_networks.py`.
+"""Write the tables of docs/networks.md from the table of networks and the records: `python -m docs.write_networks`.
 
 The records are bench/results/scores.json (the default network), scores_NAME.json (every other network: what
 `python -m bench.quality.scores --data DATA --model NAME` writes) and tile.json.
-`python docs/write_networks.py --pictures` also makes the pictures in docs/kinds/ again: simulated images that no
+`python -m docs.write_networks --pictures` also makes the pictures in docs/kinds/ again: simulated images that no
 training used, beside the outlines that the default network finds, with estimated diameters.
 """
 

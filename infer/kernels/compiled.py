@@ -24,7 +24,7 @@ PREFIX = "_ahead_"
 HOMES = (
     "families.flow.targets", "families.flow.follow", "families.flow.masks", "families.watershed.smooth",
     "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "labels.reused_ids",
-    "labels.measure", "labels.intensity", "labels.outlines", "labels.shape",
+    "labels.measure", "labels.numbering", "labels.intensity", "labels.outlines", "labels.shape",
 )  # fmt: skip
 """The modules of this package that contain kernels."""
 SOURCES = (
