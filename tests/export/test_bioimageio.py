@@ -24,6 +24,7 @@ def package(tmp_path_factory):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+@pytest.mark.slow
 @needs_network
 def test_every_file_that_is_described_is_there_with_its_digest(package):
     content = json.loads(package["rdf.yaml"])

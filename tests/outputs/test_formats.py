@@ -172,6 +172,7 @@ def test_anndata_has_intensities_measurements_and_places(tmp_path, labels, pixel
     assert (found.uns["image"], found.uns["pixel_size_um"]) == ("slide µ", 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXTRAS)
 def test_an_image_without_cells(tmp_path, name):
     package = pytest.importorskip({"anndata": "anndata", "parquet": "pyarrow.parquet", "zarr": "zarr"}[name])

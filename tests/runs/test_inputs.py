@@ -16,7 +16,7 @@ from flowmask.runs.jobs import find_images
 from tests.conftest import needs_network
 from train.simulate import simulate
 
-pytestmark = needs_network
+pytestmark = [needs_network, pytest.mark.slow]
 GREY = simulate("fluorescence_nuclei", (110, 100), 5, 18).image
 COLOUR = np.dstack([GREY, GREY // 2, 255 - GREY])
 
@@ -53,7 +53,6 @@ def write_encodings(folder):
         cv2.imwrite(str(folder / f"{suffix}.{suffix}"), COLOUR[..., ::-1])
 
 
-@pytest.mark.slow
 def test_the_same_image_in_twelve_encodings_has_the_same_labels(folder):
     write_encodings(folder)
     assert run(folder) == ALL_DONE
@@ -64,7 +63,6 @@ def test_the_same_image_in_twelve_encodings_has_the_same_labels(folder):
         np.testing.assert_array_equal(other, read[0])
 
 
-@pytest.mark.slow
 def test_names_of_any_kind_and_links(folder, capsys):
     elsewhere = folder.parent / "elsewhere.png"
     cv2.imwrite(str(elsewhere), GREY)
@@ -182,7 +180,6 @@ WORTHLESS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", WORTHLESS)
 def test_values_of_no_use_make_no_cells(network, name):
     result = flowmask.segment(WORTHLESS[name], network)
@@ -190,7 +187,6 @@ def test_values_of_no_use_make_no_cells(network, name):
     assert len(result.cells) == result.labels.max() == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 2), (1, 1, 3)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_images_of_hardly_any_pixel(network, shape, dtype):

@@ -11,7 +11,7 @@ from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from tests.conftest import needs_network
 from tests.reference.page import Page
 
-pytestmark = needs_network
+pytestmark = [needs_network, pytest.mark.slow]
 
 
 def run(folder, *options):
@@ -58,7 +58,6 @@ def test_the_page_agrees_with_the_record_and_the_labels(folder, capsys):
     assert sorted(name for name, *_ in others) == ["a1.tif", "a2.tif"]
 
 
-@pytest.mark.slow
 def test_resume_keeps_the_cards_of_earlier_runs(folder):
     assert run(folder, "--resume") == ALL_DONE
     before = entries(folder)
@@ -71,7 +70,6 @@ def test_resume_keeps_the_cards_of_earlier_runs(folder):
     assert {entry[0]: entry[3] for entry in after} == {"a1.tif": True, "a2.tif": False}
 
 
-@pytest.mark.slow
 def test_a_card_of_other_labels_is_made_again(folder):
     assert run(folder) == ALL_DONE
     before = record(folder)["a1.tif"]["cells"]

@@ -13,7 +13,7 @@ from flowmask.outputs import output_path
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from tests.conftest import needs_network
 
-pytestmark = needs_network
+pytestmark = [needs_network, pytest.mark.slow]
 for needed in ("roifile", "zarr", "pyarrow", "h5py"):
     pytest.importorskip(needed)
 
@@ -66,7 +66,6 @@ def test_the_table_of_the_folder_has_all_cells(folder):
         )
 
 
-@pytest.mark.slow
 def test_resume_makes_a_missing_folder_again_and_removes_a_partial_one(folder, capsys):
     assert run(folder, "--save", "zarr", "--resume") == ALL_DONE
     before = files(folder)
@@ -79,7 +78,6 @@ def test_resume_makes_a_missing_folder_again_and_removes_a_partial_one(folder, c
     assert files(folder) == before
 
 
-@pytest.mark.slow
 def test_outputs_beside_their_images_are_not_segmented(folder):
     words = ["-i", folder / "in", "-o", folder / "in", "--save", "overlay,ome", "--diameter", 26]
     names = []
@@ -89,7 +87,6 @@ def test_outputs_beside_their_images_are_not_segmented(folder):
     assert names[0] == names[1]
 
 
-@pytest.mark.slow
 def test_resume_makes_a_missing_output_again_and_skips_complete_images(folder, capsys):
     assert run(folder, "--save", "overlay,table", "--resume") == ALL_DONE
     before = files(folder)
@@ -101,7 +98,6 @@ def test_resume_makes_a_missing_output_again_and_skips_complete_images(folder, c
     assert files(folder) == before
 
 
-@pytest.mark.slow
 def test_resume_never_takes_an_output_of_other_labels_for_finished(folder):
     """The labels are made again without the table; the old table is then no longer that of the labels."""
     assert run(folder, "--save", "table", "--min-size", "15") == 0
@@ -113,7 +109,6 @@ def test_resume_never_takes_an_output_of_other_labels_for_finished(folder):
     assert made != stale
 
 
-@pytest.mark.slow
 def test_resume_adds_an_output_and_keeps_the_others_and_the_verdict(folder):
     assert run(folder, "--save", "table", "--resume") == 0
     assert run(folder, "--save", "overlay", "--resume", "--report", str(folder / "one.json")) == 0

@@ -13,7 +13,7 @@ from flowmask.runs.batch import ALL_DONE, SOME_FAILED
 from tests.conftest import needs_network
 from train.simulate import simulate
 
-pytestmark = needs_network
+pytestmark = [needs_network, pytest.mark.slow]
 FRAMES = np.stack([simulate("fluorescence_nuclei", (90, 110), seed, 26).image for seed in (3, 4, 5)])
 
 
@@ -83,7 +83,6 @@ def test_positions_and_times(folder, alone):
         np.testing.assert_array_equal(labels(folder, name), expected)
 
 
-@pytest.mark.slow
 def test_planes_of_each_frame_and_a_chosen_frame(folder, alone):
     stack = np.stack([FRAMES // 2, FRAMES], axis=1)
     write(folder / "in" / "z.ome.tif", stack, "TZYX")
@@ -114,7 +113,6 @@ def test_a_frame_that_fails_costs_itself(folder, alone, capsys):
     assert "damaged" in errors
 
 
-@pytest.mark.slow
 def test_resume_covers_each_frame(folder):
     write(folder / "in" / "a.ome.tif")
     assert run(folder, "--resume") == ALL_DONE
@@ -129,7 +127,6 @@ def test_resume_covers_each_frame(folder):
         assert (folder / "out" / name).stat().st_mtime_ns == kept[name]
 
 
-@pytest.mark.slow
 def test_labels_of_another_frame_are_not_taken_for_finished(folder):
     write(folder / "in" / "a.ome.tif")
     assert run(folder, "--resume") == ALL_DONE

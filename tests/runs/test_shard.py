@@ -72,6 +72,7 @@ def test_each_path_is_in_exactly_one_shard_whatever_the_order(names, count, rand
     assert [Shard(number, count).of(paths) for number in range(1, count + 1)] == shards
 
 
+@pytest.mark.slow
 @needs_network
 def test_the_shards_together_are_one_run(images, tmp_path, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -90,6 +91,7 @@ def test_the_shards_together_are_one_run(images, tmp_path, capsys):
     assert json.loads((parts / "run_2of3.json").read_text())["options"]["shard"] == "2/3"
 
 
+@pytest.mark.slow
 @needs_network
 def test_resume_without_a_shard_writes_one_table_and_one_page_of_all(images, tmp_path, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -23,7 +23,7 @@ from flowmask.runs.worker import in_worker
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
 
-pytestmark = needs_network
+pytestmark = [needs_network, pytest.mark.slow]
 SAMPLE = simulate("fluorescence_nuclei", (700, 690), 5, 20)
 
 
@@ -64,7 +64,6 @@ def statuses(folder):
     return [file["status"] for file in json.loads((folder / "run.json").read_text())["files"]]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("fork", [True, False])
 def test_a_signal_ends_the_run_tidily(folder, number, code, fork):
@@ -88,7 +87,6 @@ def worker(running):
     return int(child)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fork", [True, False])
 def test_a_worker_that_dies_costs_one_file(folder, fork):
     running = start(folder, fork=fork)
@@ -103,7 +101,6 @@ def test_a_worker_that_dies_costs_one_file(folder, fork):
     assert statuses(folder) == ["done", "failed", "done"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fork", [True, False])
 def test_a_worker_does_not_outlive_the_run(folder, fork):
     running = start(folder, fork=fork)
@@ -118,7 +115,6 @@ def test_a_worker_does_not_outlive_the_run(folder, fork):
     assert files(folder) == ["a_label.tiff"]
 
 
-@pytest.mark.slow
 def test_the_process_that_minds_the_run_imports_none_of_the_heavy_packages(folder):
     """It is forked, which its threads would not survive, and lives on when memory runs out."""
     code = "import sys; from flowmask.cli import main; main(own_process=True); print(sorted(sys.modules))"
@@ -255,7 +251,6 @@ def test_only_a_named_call_can_be_given_to_a_process_started_afresh(monkeypatch)
         list(in_worker(lambda: None, JOBS))
 
 
-@pytest.mark.slow
 def test_strict_keeps_its_exit_code_where_the_next_file_has_too_long_a_name(folder):
     for path in (folder / "in").iterdir():
         path.write_bytes(b"nothing") if path.stem == "a" else path.unlink()

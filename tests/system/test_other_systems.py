@@ -110,6 +110,7 @@ sys.stdout.buffer.write(slide.picture(0, 0, 0) + slide.layer("fills", 0, 0, 0, F
 """Writes the coarsest tiles of an image, which come from the temporary file of the viewer."""
 
 
+@pytest.mark.slow
 def test_the_viewer_shows_the_same_tiles(tmp_path, elsewhere):
     labels = np.zeros((1100, 600), np.int32)
     cv2.circle(labels, (300, 500), 90, 1, cv2.FILLED)
