@@ -168,7 +168,9 @@ def judge_evidence(found: Evidence, limits: Limits = LIMITS) -> Verdict:
     reasons = ["no cells were found"] if found.cells == 0 else []
     if found.contrast == 0:
         reasons.append("the image has no contrast")
-    reasons += [each.reason.format(getattr(found, each.figure)) for each in COMPARISONS if each.fails(found, limits)]
+    if found.cells:
+        failed = [each for each in COMPARISONS if each.fails(found, limits)]
+        reasons += [each.reason.format(getattr(found, each.figure)) for each in failed]
     if reasons and found.at_end:
         reasons.append("the diameter is at an end of the range that was searched, so give it if you know it")
     return Verdict(GOOD if not reasons else CHECK if len(reasons) < limits.poor else POOR, tuple(reasons))
