@@ -51,7 +51,7 @@ STAGE = replace(
         empty=0.05,
     ),
 )
-"""The values of the training. Its start, split, teachers, average and number format are not used."""
+"""The values of the training. Its start, split, average and number format are not used."""
 
 
 def tune(

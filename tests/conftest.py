@@ -53,15 +53,19 @@ def network():
     return flowmask.load_network(MODEL, device="cpu")
 
 
+def write_nuclei(path, shape, seed):
+    """Write a simulated image (Y, X) of nuclei with a diameter of 26 px as TIFF."""
+    from train.simulate import simulate
+
+    tifffile.imwrite(path, simulate("fluorescence_nuclei", shape, seed, 26).image, photometric="minisblack")
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A folder whose subfolder in/ holds two small images of nuclei, a1.tif and a2.tif."""
-    from train.simulate import simulate
-
     (tmp_path / "in").mkdir()
     for number in (1, 2):
-        image = simulate("fluorescence_nuclei", (90, 110), number, 26).image
-        tifffile.imwrite(tmp_path / "in" / f"a{number}.tif", image, photometric="minisblack")
+        write_nuclei(tmp_path / "in" / f"a{number}.tif", (90, 110), number)
     return tmp_path
 
 

@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import tifffile
 
 import flowmask
 from flowmask.cli import main
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
-from tests.conftest import ROOT, needs_network
-from train.simulate import simulate
+from tests.conftest import ROOT, needs_network, write_nuclei
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 pytestmark = [needs_network, pytest.mark.slow]
@@ -27,8 +25,7 @@ BAD = "d.tif"
 def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     for number, name in enumerate(NAMES):
-        image = simulate("fluorescence_nuclei", (100 + 30 * number, 130), number, 26).image
-        tifffile.imwrite(folder / f"{name}.tif", image, photometric="minisblack")
+        write_nuclei(folder / f"{name}.tif", (100 + 30 * number, 130), number)
     (folder / BAD).write_bytes(b"II*\0 and no more")
     return folder
 

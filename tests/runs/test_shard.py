@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowmask.cli import main
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED
 from flowmask.runs.shard import Shard
-from tests.conftest import ROOT, needs_network
-from train.simulate import simulate
+from tests.conftest import ROOT, needs_network, write_nuclei
 
 NAMES = "abcdefg"
 BAD = "d.tif"
@@ -27,8 +25,7 @@ SHARED = (("cells", "csv"), ("report", "html"), ("run", "json"))
 def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     for number, name in enumerate(NAMES):
-        image = simulate("fluorescence_nuclei", (70 + 10 * number, 90), number, 26).image
-        tifffile.imwrite(folder / f"{name}.tif", image, photometric="minisblack")
+        write_nuclei(folder / f"{name}.tif", (70 + 10 * number, 90), number)
     (folder / BAD).write_bytes(b"II*\0 and no more")
     return folder
 
