@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -144,8 +145,9 @@ def test_a_scheduler_that_ends_ends_the_run_and_keeps_finished_images(images, al
     file = tmp_path / "scheduler.json"
     specification["opts"]["scheduler_file"] = str(file)
     scheduler = subprocess.Popen([*command, "--spec", json.dumps(specification)], stderr=subprocess.DEVNULL)
-    while not file.exists():
+    while not (file.exists() and file.read_text()):
         assert scheduler.poll() is None
+        time.sleep(0.05)
     address = json.loads(file.read_text())["address"]
     specification = {"cls": "dask.distributed.Nanny", "opts": {"nthreads": 1}}
     worker = subprocess.Popen(
