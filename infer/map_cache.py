@@ -147,6 +147,6 @@ def _as_output_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{path}: the map cache for --resume cannot be read or written ({error.strerror}); check the folder "
-            "and the free disk space."
+            f"{path}: the cached maps cannot be read or written ({error.strerror}); check the folder and the free disk "
+            "space."
         ) from error

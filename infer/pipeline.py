@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from .images.image import Image
 from .labels.cell_table import CellTable, CellTableBuilder
 from .labels.labels import Labels
 from .labels.verdict import Verdict, judge
-from .map_cache import MapCache
 from .network.halving import Halving
 from .network.session import Network
 from .network.tta import Mirrored
@@ -87,13 +86,12 @@ def label_rows(
     plan: ImagePlan,
     cells: CellTableBuilder,
     progress: Progress | None = None,
-    cache: MapCache | None = None,
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, as soon as they are final.
 
     Ids are 1, 2, ... in the order of first pixels. Memory holds only a strip of the image. Reading, the network and
     labelling run in separate threads at the same time. cells: an empty table, which is complete after the last rows.
-    cache: maps of an interrupted run; new maps are added to it. Raises the errors of `run_tiles`.
+    Raises the errors of `run_tiles`.
 
     >>> from flowmask.api import load_network
     >>> from flowmask.images.image import as_image
@@ -104,8 +102,21 @@ def label_rows(
     >>> int(np.concatenate(list(label_rows(disk, network, plan, CellTableBuilder()))).max())
     1
     """
-    maps = prefetch(_maps(image, network, plan, progress, cache))
-    return prefetch(family_of(plan.contract).label_rows(maps, plan, cells))
+    return label_maps(_maps(image, network, plan, progress), plan, cells)
+
+
+def label_maps(maps: Iterator[Array], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
+    """Yield the labels (n, X) int32 of an image as `label_rows`, from its maps (channels, n, X) from the top down.
+
+    >>> from flowmask.api import load_network
+    >>> from flowmask.images.image import as_image
+    >>> blank, network = as_image(np.zeros((64, 64))), load_network(device="cpu")
+    >>> plan = plan_image(blank, network, Segmentation(diameter=28), Runtime())
+    >>> maps = iter([np.full((3, *plan.network_shape), -1, np.float32)])
+    >>> int(np.concatenate(list(label_maps(maps, plan, CellTableBuilder()))).max())
+    0
+    """
+    return prefetch(family_of(plan.contract).label_rows(prefetch(maps), plan, cells))
 
 
 def plan_image(
@@ -162,6 +173,22 @@ def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGri
     return rows, columns
 
 
+def fitted(plan: ImagePlan, image: Image, network: Network, runtime: Runtime) -> ImagePlan:
+    """Return the plan of another process with the batch and the threads of this one; the labels are the same.
+
+    Raises SettingsError if there is not enough memory here.
+
+    >>> from flowmask.api import load_network
+    >>> from flowmask.images.image import as_image
+    >>> image, network = as_image(np.eye(60)), load_network()
+    >>> plan = plan_image(image, network, Segmentation(diameter=60), Runtime(threads=4))
+    >>> fitted(plan, image, network, Runtime(threads=1)).threads
+    1
+    """
+    batch = _batch(image, network, (plan.rows, plan.columns), runtime)
+    return replace(plan, batch=batch, threads=runtime.threads)
+
+
 def _batch(image: Image, network: Network, grids: tuple[TileGrid, TileGrid], runtime: Runtime) -> int:
     """Return the number of tiles per run of the network. Raises SettingsError if there is not enough memory."""
     contract, (rows, columns) = network.contract, grids
@@ -204,23 +231,11 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
         yield part
 
 
-def _maps(
-    image: Image, network: Network, plan: ImagePlan, progress: Progress | None, cache: MapCache | None
-) -> Iterator[Array]:
-    """Yield all maps of the image: first the rows in the cache, then new rows, which are added to the cache."""
-    done, height = 0, plan.rows.length  # network rows
-    if cache:
-        if cache.diameter is None:
-            cache.begin(plan.diameter)
-        for part in cache.parts(plan.columns.length, plan.contract.map_channels):
-            yield part
-            done += part.shape[1]
-        if progress:
-            progress(done / height)
-    for part in run_tiles(image, network, plan, (done, height)):
-        if cache:
-            cache.append(part)
+def _maps(image: Image, network: Network, plan: ImagePlan, progress: Progress | None) -> Iterator[Array]:
+    """Yield all maps of the image."""
+    done = 0  # network rows
+    for part in run_tiles(image, network, plan):
         yield part
         done += part.shape[1]
         if progress:
-            progress(done / height)
+            progress(done / plan.rows.length)

@@ -6,6 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from flowmask.bands import Bands
 from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
 from flowmask.labels.cell_table import CellTableBuilder
@@ -13,7 +14,8 @@ from flowmask.labels.paths import maps_path
 from flowmask.labels.provenance import labels_origin, maps_origin
 from flowmask.map_cache import MapCache, discard
 from flowmask.options import Options, Output, Runtime, Segmentation
-from flowmask.pipeline import label_rows, plan_image
+from flowmask.pipeline import label_maps, plan_image
+from flowmask.runs.maps import Sharing, map_rows
 from train.simulate import simulate
 
 ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}
@@ -134,10 +136,10 @@ def test_the_origin_says_what_decides_a_result_and_nothing_else():
 
 
 def test_a_file_that_cannot_be_kept_is_named(tmp_path):
-    with pytest.raises(OutputError, match="maps: the map cache for --resume cannot be read or written"):
+    with pytest.raises(OutputError, match="maps: the cached maps cannot be read or written"):
         MapCache(tmp_path / "absent" / "maps", ORIGIN)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="folder: the map cache for --resume cannot be read or written"):
+    with pytest.raises(OutputError, match="folder: the cached maps cannot be read or written"):
         discard(tmp_path / "folder")
     discard(tmp_path / "absent")
     assert maps_path(tmp_path / "a_label.tiff") == tmp_path / ".a_label.tiff.maps"
@@ -167,9 +169,11 @@ def test_kept_rows_go_through_the_network_no_more(network, tmp_path):
     def labels(kept=None):
         counting = Counting(network)
         plan = plan_image(image, counting, Segmentation(), Runtime(), kept.diameter if kept else None)
+        sharing = Sharing(Bands(tmp_path / "bands", ORIGIN, plan), ORIGIN, 0)
+        rows = map_rows(image, counting, plan, lambda fraction, share: None, kept, sharing)
         return (
             plan.diameter,
-            np.concatenate(list(label_rows(image, counting, plan, CellTableBuilder(), cache=kept))),
+            np.concatenate(list(label_maps(rows, plan, CellTableBuilder()))),
             counting,
         )
 

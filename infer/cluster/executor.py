@@ -42,6 +42,8 @@ PATIENCE = 300.0
 """Seconds without any worker until a run on this machine ends: a new worker takes seconds to start."""
 LOOK = 2.0
 """Seconds between two looks at the number of workers."""
+LEAST_SHARED = 8_000_000
+"""Network pixels of an image that must be left so that other workers help: about ten seconds of one core."""
 
 
 def on_cluster(address: str, prepare: Preparation, jobs: Sequence[Job], report: Report) -> Generator[Outcome]:
@@ -84,10 +86,10 @@ def over_workers(
             yield from run.outcomes([run.suspects.popleft()], alone=True)
 
 
-def _absolute(prepare: Preparation) -> Preparation:
-    """Return a preparation whose paths do not depend on the working folder of a worker."""
+def _for_workers(prepare: Preparation) -> Preparation:
+    """Return a preparation whose paths do not depend on the working folder, and whose large images are shared."""
     paths = {name: [str(Path(path).absolute()) for path in prepare.arguments[name]] for name in ("models", "targets")}
-    return replace(prepare, arguments={**prepare.arguments, **paths})
+    return replace(prepare, arguments={**prepare.arguments, **paths, "least_shared": LEAST_SHARED})
 
 
 def _as_given(outcome: Outcome, job: Job) -> Outcome:
@@ -112,6 +114,10 @@ class _Run:
         """The images whose outcomes are not all known, by their numbers."""
         self._futures: dict[int, Future[None]] = {}
         """The tasks that have not ended. A task ends after the last outcome of its image."""
+        self._shares: dict[int, Job] = {}
+        """The images whose maps other workers can compute, by their numbers, with the jobs for these workers."""
+        self._helpers: dict[int, int] = {}
+        """The tasks that compute maps of an image, with the number of the image."""
         self._submitted = self._workers = 0
         self._looked, self._seen = float("-inf"), time.monotonic()
         self.suspects: deque[Remaining] = deque()
@@ -123,7 +129,7 @@ class _Run:
         from .worker import ImageWorker
 
         networks = ",".join(digest(Path(path)) for path in prepare.arguments["models"])
-        plugin = ImageWorker(self._name, _absolute(prepare), networks, threads)
+        plugin = ImageWorker(self._name, _for_workers(prepare), networks, threads)
         try:
             self._client.register_plugin(plugin, self._name)
         except ImportError as error:
@@ -144,6 +150,8 @@ class _Run:
         waiting = deque(images)
         while waiting or self._futures:
             self._look()
+            if not waiting:
+                self._share_out()
             while waiting and len(self._futures) < max(LEAST, EACH * self._workers):
                 self._submit(waiting.popleft())
             try:
@@ -163,23 +171,44 @@ class _Run:
         self._looked = now
         with _reachable():
             self._workers = len(self._client.nthreads())
+            self._tell_idle()
         self._seen = now if self._workers else self._seen
         if self._workers < self._local and self._client.cluster is not None:
             self._client.cluster.scale(self._local)  # Dask gives up a process that ends while it starts
         if self._local and now - self._seen > PATIENCE:
             raise ExecutorLost("the workers of the cluster ended and do not start again; use fewer, with more memory.")
 
+    def _share_out(self) -> None:
+        """Give the images whose maps can be shared to workers without an image, one image to each."""
+        idle = self._workers - len(self._at_work) - len(self._helpers)
+        for number, job in [*self._shares.items()]:
+            if idle > 0 and list(self._helpers.values()).count(number) < self._workers - 1:
+                self._helpers[self._send("maps", job)] = number
+                idle -= 1
+
+    def _tell_idle(self) -> None:
+        """Tell the workers of unshared images, again and again as workers come and go, that others have no image."""
+        if self._workers > len(self._at_work) > len(self._shares):
+            from .worker import tell_idle
+
+            self._client.run(tell_idle, self._name, wait=False, on_error="ignore")
+
     def _submit(self, image: Remaining) -> None:
+        job = image.jobs[0]
+        self._at_work[self._send("segment", job)] = image
+
+    def _send(self, stage: str, job: Job) -> int:
+        """Submit a job as a task and return its number. stage: what Dask's dashboard calls the task."""
         from .worker import segment_on_worker
 
         number = self._submitted = self._submitted + 1
-        job = image.jobs[0]
         sent = replace(job, path=job.path.absolute(), target=job.target.absolute())
-        key = f"segment-{self._name.removeprefix('flowmask-')}-{number}"
+        key = f"{stage}-{self._name.removeprefix('flowmask-')}-{number}"
         with _reachable():
             future = self._client.submit(segment_on_worker, self._name, number, sent, key=key, pure=False)
-        self._at_work[number], self._futures[number] = image, future
+        self._futures[number] = future
         future.add_done_callback(lambda done: self._messages.put((number, done)))
+        return number
 
     def _received(self, event: tuple[float, Any]) -> None:
         """Take a message of a worker; called in a thread of the client with the time and the message."""
@@ -194,17 +223,22 @@ class _Run:
         if isinstance(message, Opened):
             image.suffixes = message.suffixes
         elif isinstance(message, Advanced):
-            if number == next(iter(self._at_work)):  # the bar shows one image: the one that takes longest
+            if message.share is not None:
+                if message.frame == image.frame:
+                    self._shares[number] = replace(image.jobs[0], target=image.target, share=message.share)
+            elif number == next(iter(self._at_work)):  # the bar shows one image: the one that takes longest
                 self._report(replace(message, file=str(image.jobs[0].path)))
         elif message.frame == image.frame:
             yield _as_given(message, image.jobs[0])
             image.advance()
+            self._shares.pop(number, None)
             if not image.jobs:
                 del self._at_work[number]
 
     def _ended(self, number: int, alone: bool) -> Iterator[Outcome]:
         """Yield the outcome of a task that ended before the last outcome of its image was told, if it is known."""
         future, image = self._futures.pop(number), self._at_work.pop(number, None)
+        self._shares.pop(self._helpers.pop(number, number), None)  # all its maps are computed, or at work
         if image is None:
             return
         reason, trace = _cause(future)

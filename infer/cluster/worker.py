@@ -39,6 +39,7 @@ class ImageWorker(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Called when the worker starts; the network is opened with the first image."""
         self._worker, self._lock, self._said = worker, Lock(), 0.0
+        self.others_idle = False
         self._segment: Segment | None = None
         self._spoilt = self._ended = False
 
@@ -47,7 +48,7 @@ class ImageWorker(WorkerPlugin):
         self._ended, self._segment = True, None
 
     def segment(self, number: int, job: Job) -> None:
-        """Segment a file and send what happens to it, under its ``number``, to the run.
+        """Segment a file, or compute maps of it, and send what happens to it, under its ``number``, to the run.
 
         Messages go by way of the scheduler, so that an outcome does not get lost with the worker. Raises the
         FlowmaskError of the preparation.
@@ -85,13 +86,17 @@ class ImageWorker(WorkerPlugin):
         memory = given["memory"] or (str(int(limit * SHARE)) if limit else None)
         return {**given, "threads": self._threads or self._worker.state.nthreads, "memory": memory}
 
-    def _report(self, number: int, at: Advanced) -> None:
-        """Tell the run how far an image has come, but not too often. Raises Cancelled when the run has ended."""
+    def _report(self, number: int, at: Advanced) -> bool:
+        """Tell the run how far an image has come, but not too often; return whether other workers have time to help.
+
+        Raises Cancelled when the run has ended.
+        """
         if self._ended:
             raise Cancelled("the run has ended.")
-        if time.monotonic() - self._said >= INTERVAL:
+        if at.share is not None or time.monotonic() - self._said >= INTERVAL:
             self._said = time.monotonic()
             self._send(number, at)
+        return self.others_idle
 
     def _send(self, number: int, message: Advanced | Opened | Outcome) -> None:
         """Send a message to the run, as one of `flowmask.runs.process.KINDS`."""
@@ -99,8 +104,15 @@ class ImageWorker(WorkerPlugin):
         self._worker.log_event(self.name, {"number": number, "kind": kind, "values": values})
 
 
+def tell_idle(run: str, dask_worker: Worker) -> None:
+    """Tell the worker that others have time to help it; called in each worker. run: its name."""
+    plugin = dask_worker.plugins.get(run)
+    if isinstance(plugin, ImageWorker):
+        plugin.others_idle = True
+
+
 def segment_on_worker(run: str, number: int, job: Job) -> None:
-    """Segment a file in the worker that runs this task. run: its name; number: of the file in the run."""
+    """Segment a file, or compute maps of it, in the worker that runs this task. run: its name; number: of the task."""
     plugin = get_worker().plugins[run]
     assert isinstance(plugin, ImageWorker)
     plugin.segment(number, job)

@@ -73,6 +73,15 @@ def maps_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.maps")
 
 
+def bands_path(target: Path) -> Path:
+    """Return the hidden folder in which processes share the network's output of the image with this label file.
+
+    >>> bands_path(Path("out/cells_label.tiff")).as_posix()
+    'out/.cells_label.tiff.bands'
+    """
+    return target.with_name(f".{target.name}.bands")
+
+
 def remove_partials(target: Path) -> None:
     """Remove the partial files that an interrupted run left of an image, whose label file is ``target``.
 

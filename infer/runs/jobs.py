@@ -26,6 +26,8 @@ class Job:
     """The label file; of a series, that of a file with one image: each frame adds its suffix."""
     frame: int = 0
     """The first frame to segment, counted from 0."""
+    share: bytes | None = None
+    """If only maps are to be computed, for the process that segments the frame: its `Advanced.share`."""
 
 
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:

@@ -27,8 +27,8 @@ from .jobs import Job
 from .record import Advanced, Opened, Outcome
 from .signals import HEEDED
 
-Report = Callable[[Advanced], object]
-"""Gets the progress of an image from time to time."""
+Report = Callable[[Advanced], bool | None]
+"""Gets the progress of an image from time to time; returns whether others have time to compute maps of it."""
 Segment = Callable[[Job, Report], Iterator[Opened | Outcome]]
 """Segments one file: yields that it was opened, then the outcome of each frame; or one outcome. Raises no errors."""
 KINDS: dict[str, type[Advanced | Opened | Outcome]] = {kind.__name__: kind for kind in (Advanced, Opened, Outcome)}

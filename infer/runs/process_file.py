@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,26 +14,28 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
+from ..bands import Bands, Share, compute
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
 from ..images.image import Image
 from ..images.readers import open_frames, open_image
 from ..labels.cell_table import CellTable, CellTableBuilder
-from ..labels.paths import frame_path, maps_path, may_be_frame, remove_partials
+from ..labels.paths import bands_path, frame_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import Origin, description, finished, is_ours, labels_origin, maps_origin
 from ..labels.store import LabelStore
 from ..labels.verdict import judge
 from ..labels.writers import write_labels
-from ..map_cache import CacheInUse, MapCache, discard
+from ..map_cache import CacheInUse, MapCache
 from ..network.mean import MeanNetwork
 from ..network.session import OnnxNetwork
 from ..options import Options, options_from
-from ..pipeline import Progress, label_rows, plan_image
+from ..pipeline import fitted, label_maps, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from ..tiles.plan import ImagePlan
 from .jobs import Job
+from .maps import Sharing, Told, discard_maps, map_rows
 from .process import Report, Segment
 from .record import DONE, Advanced, Opened, Outcome, failure
 from .resume import output_paths, skipped
@@ -54,6 +57,8 @@ class Setup:
     """As in `flowmask.runs.batch.Request`."""
     targets: Sequence[Path]
     """The label files of all files of the run."""
+    least_shared: int = 0
+    """Network pixels of an image from which on other processes may compute maps of it; 0: they never do."""
 
     @property
     def others(self) -> list[str]:
@@ -75,11 +80,14 @@ class Source:
     """Label files of other files of the run whose names are also those of frames of this file."""
 
 
-def prepare(models: Sequence[Path], options: Options, resume: bool, targets: Iterable[Path] = ()) -> Segment:
+def prepare(
+    models: Sequence[Path], options: Options, resume: bool, targets: Iterable[Path] = (), least_shared: int = 0
+) -> Segment:
     """Open the network and return a function that segments one file and yields its outcomes; it raises no errors.
 
-    targets: the label files of all files of the run, which no frame of a series may replace. Raises NetworkError if the
-    network cannot be used, and SettingsError if the options do not fit the machine or the network.
+    targets: the label files of all files of the run, which no frame of a series may replace. least_shared: as in
+    `Setup`. Raises NetworkError if the network cannot be used, and SettingsError if the options do not fit the machine
+    or the network.
     """
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
         Thread(target=_preload, daemon=True).start()
@@ -87,7 +95,7 @@ def prepare(models: Sequence[Path], options: Options, resume: bool, targets: Ite
     network = open_network(models, runtime)
     check_options(network.contract, options.segmentation)
     check_choice(network.contract.channels, options.segmentation.channels)
-    setup = Setup(network, ",".join(map(digest, models)), options, resume, tuple(targets))
+    setup = Setup(network, ",".join(map(digest, models)), options, resume, tuple(targets), least_shared)
     if setup.others:
         from ..outputs import check_names
 
@@ -95,9 +103,11 @@ def prepare(models: Sequence[Path], options: Options, resume: bool, targets: Ite
     return partial(_outcomes, setup)
 
 
-def prepare_from(models: Sequence[str], options: Mapping[str, Any], resume: bool, targets: Sequence[str]) -> Segment:
+def prepare_from(
+    models: Sequence[str], options: Mapping[str, Any], resume: bool, targets: Sequence[str], least_shared: int = 0
+) -> Segment:
     """Return the result of `prepare` for arguments that JSON can store."""
-    return prepare([*map(Path, models)], options_from(options), resume, map(Path, targets))
+    return prepare([*map(Path, models)], options_from(options), resume, map(Path, targets), least_shared)
 
 
 def _preload() -> None:
@@ -106,8 +116,14 @@ def _preload() -> None:
 
 
 def _outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterator[Opened | Outcome]:
-    """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on."""
+    """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on.
+
+    Of a job with a share, only the outcome, which is about its maps.
+    """
     begun = time.perf_counter()
+    if job.share is not None:
+        yield _measured(setup, job, partial(_helped, setup, job, report), begun)
+        return
     source = _measured(setup, job, lambda: _open(setup, job), begun)
     if isinstance(source, Outcome):
         yield source
@@ -165,13 +181,37 @@ def _open(setup: Setup, job: Job) -> Source | Outcome:
     done = _finished(setup, job, fingerprinted)
     if done:
         return done
+    rivals = [one for one in setup.targets if one != job.target and may_be_frame(one, job.target)]
+    return Source(fingerprinted, *_frames(setup, job), rivals)
+
+
+def _frames(setup: Setup, job: Job) -> tuple[Sequence[str], Callable[[int], Image]]:
+    """Return the suffixes of the frames of a file, and what opens a frame."""
     chosen = setup.options.segmentation
     if setup.options.output.ids == "challenge":
         image = open_image(job.path, chosen.plane, chosen.project)
-        return Source(fingerprinted, ("",), lambda _: image)
+        return ("",), lambda _: image
     frames = open_frames(job.path, chosen.plane, chosen.project)
-    rivals = [one for one in setup.targets if one != job.target and may_be_frame(one, job.target)]
-    return Source(fingerprinted, frames.suffixes, lambda number: frames[number][1], rivals)
+    return frames.suffixes, lambda number: frames[number][1]
+
+
+def _helped(setup: Setup, job: Job, report: Report) -> Outcome:
+    """Compute maps of a frame for the process that segments it, until none is left or that process ended."""
+    assert job.share is not None
+    share: Share = pickle.loads(job.share)  # from a worker of the same run
+    outcome = Outcome(str(job.path), DONE)
+    if share.origin["runtime"] != setup.network.runtime:
+        return replace(outcome, reason="the maps of another device would not be the same.")
+    image = _frames(setup, job)[1](job.frame)
+    plan = fitted(share.plan, image, setup.network, setup.options.runtime)
+    bands = Bands(bands_path(job.target), share.origin, plan, make=False)
+
+    def stopped() -> bool:
+        report(Advanced(str(job.path), None, 0.0))  # raises Cancelled when the run has ended
+        return not bands.begun()
+
+    compute(bands, image, setup.network, share.first, stopped)
+    return outcome
 
 
 def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
@@ -197,16 +237,20 @@ def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: fl
     origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
     maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
 
-    def progress(fraction: float) -> None:
-        report(Advanced(str(job.path), suffix.strip("_") or None, fraction))
+    def told(fraction: float, share: bytes | None = None) -> bool | None:
+        return report(Advanced(str(job.path), suffix.strip("_") or None, fraction, share))
 
-    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, progress, begun)
+    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, maps, told, begun)
     try:
         with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
             outcome = segmented(cache)
     except CacheInUse:  # another run works on this image too; both write complete labels
         return segmented(None)
-    discard(cached_maps)
+    except FlowmaskError:
+        if not setup.resume:
+            discard_maps(job.target)
+        raise
+    discard_maps(job.target)
     return outcome
 
 
@@ -215,19 +259,21 @@ def _segmented(
     job: Job,
     open_one: Callable[[], Image],
     origin: Origin,
-    progress: Progress,
+    maps: Origin,
+    told: Told,
     begun: float,
     cache: MapCache | None,
 ) -> Outcome:
     """Segment one image and write its label files."""
     options = setup.options
-    progress(0.0)
+    told(0.0, None)
     image = open_one()
     with LabelStore(job.target.parent, image.shape[1:]) as store:
         cached_diameter = cache.diameter if cache else None
         plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
         cells = CellTableBuilder()
-        for rows in label_rows(image, setup.network, plan, cells, progress, cache):
+        sharing = Sharing(Bands(bands_path(job.target), maps, plan), maps, setup.least_shared)
+        for rows in label_maps(map_rows(image, setup.network, plan, told, cache, sharing), plan, cells):
             store.append(rows)
         pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
         table = cells.table()

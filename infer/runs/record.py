@@ -44,6 +44,8 @@ class Advanced:
     """Which frame of a series, such as t001; None for a file of one image."""
     fraction: float
     """Finished fraction, 0 to 1."""
+    share: bytes | None = None
+    """From now on others can compute maps of the image: a pickled `flowmask.bands.Share`."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..labels.paths import full_path, maps_path
+from ..labels.paths import full_path
 from ..labels.provenance import Origin, Provenance, finished, has_provenance
-from ..map_cache import discard
 from .jobs import Job
+from .maps import discard_maps
 from .record import SKIPPED, Outcome
 
 
@@ -26,7 +26,7 @@ def skipped(job: Job, origin: Origin, others: Sequence[str]) -> Outcome | None:
     paths = output_paths(others, job.target, provenance.cells)
     if not _are_there(others, paths, provenance):
         return None
-    discard(maps_path(job.target))
+    discard_maps(job.target)
     return Outcome(
         str(job.path),
         SKIPPED,

@@ -45,6 +45,7 @@ WITHOUT = {
     "cluster/executor.py: on_cluster": CLUSTER,
     "cluster/executor.py: over_workers": CLUSTER,
     "cluster/worker.py: segment_on_worker": CLUSTER,
+    "cluster/worker.py: tell_idle": CLUSTER,
     "training.py: run_training": TRAINING,
     "families/__init__.py: preload": TERMINAL,
     "images/tiff_info.py: describe": OBJECT,

@@ -24,7 +24,7 @@ HEAVY = ("torch", "train", "numpy", "numba", "onnxruntime", "cv2", "tifffile", "
 ORDER = """
     errors version options
     system kernels images network tiles labels outputs families
-    budget map_cache pipeline
+    budget map_cache pipeline bands
     runs
     cluster
     viewer
