@@ -176,7 +176,7 @@ def discard_bands(folder: Path) -> None:
     try:
         if old.exists():  # of a run that was interrupted here
             shutil.rmtree(old)
-        if folder.exists():
+        if folder.is_dir():
             os.replace(folder, old)
             shutil.rmtree(old)
     except FileNotFoundError:  # another process removes it too

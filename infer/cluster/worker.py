@@ -104,7 +104,7 @@ class ImageWorker(WorkerPlugin):
         self._worker.log_event(self.name, {"number": number, "kind": kind, "values": values})
 
 
-def tell_idle(run: str, dask_worker: Worker) -> None:
+async def tell_idle(run: str, dask_worker: Worker) -> None:
     """Tell the worker that others have time to help it; called in each worker. run: its name."""
     plugin = dask_worker.plugins.get(run)
     if isinstance(plugin, ImageWorker):

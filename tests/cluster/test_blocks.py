@@ -1,0 +1,177 @@
+"""One large image over several workers of a cluster: the files are those of one machine, whatever is killed or lost."""
+
+import os
+import resource
+import shutil
+import signal
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import flowmask
+from flowmask.labels.paths import bands_path
+from flowmask.runs.executor import ExecutorLost
+from tests.conftest import needs_network, write_nuclei
+
+distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+pytestmark = [needs_network, pytest.mark.slow]
+SHAPE = (2600, 260)
+"""Ten rows of tiles, of one tile each."""
+OUTPUT = flowmask.Output(save=("labels", "table"))
+
+
+def local(workers):
+    return distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, memory_limit="4GiB", dashboard_address=":0", silence_logs=50
+    )
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    write_nuclei(folder / "slide.tif", SHAPE, 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(images, tmp_path_factory):
+    """The output folder of a run on one machine."""
+    out = tmp_path_factory.mktemp("alone")
+    (outcome,) = flowmask.segment_many([images], out, outputs=OUTPUT, diameter=26.0)
+    assert outcome.cells > 200
+    return out
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with local(3) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def _shared(monkeypatch):
+    """Share also images that are too small to make it worth."""
+    monkeypatch.setattr("flowmask.cluster.executor.LEAST_SHARED", 50_000)
+    monkeypatch.setattr("flowmask.cluster.executor.LOOK", 0.2)
+
+
+class Run:
+    """A run on a cluster, in a thread, so that something can happen to it."""
+
+    def __init__(self, images, out, cluster, **more):
+        self.bands = bands_path(out / "slide_label.tiff")
+        self._cluster, self._ended = cluster, []
+        self._thread = threading.Thread(target=self._run, args=([images], out), kwargs=more)
+        self._thread.start()
+
+    def _run(self, *args, **more):
+        try:
+            with distributed.Client(self._cluster, set_as_default=False) as client:
+                self._ended += flowmask.segment_many(*args, client=client, outputs=OUTPUT, diameter=26.0, **more)
+        except Exception as error:
+            self._ended.append(error)
+
+    def wait(self, condition, seconds=300):
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert self._thread.is_alive(), f"the run ended before that: {self._ended}"
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return found
+
+    def done(self):
+        return len([*self.bands.glob("*.maps")])
+
+    def at(self, stage):
+        """The process numbers of the workers that are at a stage."""
+        tasks = {state.address: {*state.processing} for state in [*self._cluster.scheduler.workers.values()]}
+        busy = {address for address, keys in tasks.items() if any(str(one.key).startswith(stage) for one in keys)}
+        return [nanny.pid for nanny in self._cluster.workers.values() if nanny.worker_address in busy]
+
+    def end(self):
+        self._thread.join()
+        (ended,) = self._ended
+        return ended
+
+
+def same(out, alone):
+    found, expected = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in (out, alone))
+    assert found == expected
+
+
+def test_the_workers_share_the_maps_and_the_files_are_those_of_one_machine(images, alone, tmp_path, cluster):
+    run = Run(images, tmp_path, cluster)
+    helpers = run.wait(lambda: run.at("maps"))
+    assert set(helpers).isdisjoint(run.at("segment"))
+    assert run.end().status == "done"
+    same(tmp_path, alone)
+
+
+@pytest.mark.parametrize("stage", ["maps", "segment"])
+def test_a_worker_that_is_killed_costs_nothing(images, alone, tmp_path, cluster, stage):
+    run = Run(images, tmp_path, cluster)
+    run.wait(lambda: run.done() > 2)
+    os.kill(run.wait(lambda: run.at(stage))[0], signal.SIGKILL)
+    assert run.end().status == "done"
+    same(tmp_path, alone)
+
+
+def test_a_helper_without_memory_costs_nothing(images, alone, tmp_path, cluster):
+    run = Run(images, tmp_path, cluster)
+    run.wait(lambda: run.done() > 2)
+    helper = run.wait(lambda: run.at("maps"))[0]
+    size = int(Path(f"/proc/{helper}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(helper, resource.RLIMIT_AS, (size, size))
+    try:
+        assert run.end().status == "done"
+    finally:
+        with suppress(ProcessLookupError):  # it ended, and Dask started another one
+            os.kill(helper, signal.SIGKILL)
+    same(tmp_path, alone)
+
+
+def test_scratch_files_may_be_lost(images, alone, tmp_path, cluster):
+    run = Run(images, tmp_path, cluster)
+    run.wait(lambda: run.done() > 2)
+    max(run.bands.glob("*.maps")).unlink()
+    run.wait(lambda: run.done() > 4)
+    shutil.rmtree(run.bands, ignore_errors=True)
+    assert run.end().status == "done"
+    same(tmp_path, alone)
+
+
+def test_resume_takes_over_what_workers_computed(images, alone, tmp_path, monkeypatch):
+    """The run loses its scheduler, and one machine continues without a cluster."""
+    with local(2) as cluster:
+        run = Run(images, tmp_path, cluster, resume=True)
+        run.wait(lambda: run.done() > 2)
+    assert isinstance(run.end(), ExecutorLost)
+    computed = {path: path.stat().st_ino for path in run.bands.glob("*.maps")}
+    assert len(computed) > 2
+    seen = {}
+
+    def removed(folder):
+        seen.update({path: path.stat().st_ino for path in folder.glob("*.maps")})
+        shutil.rmtree(folder)
+
+    monkeypatch.setattr("flowmask.runs.maps.discard_bands", removed)
+    (outcome,) = flowmask.segment_many([images], tmp_path, resume=True, outputs=OUTPUT, diameter=26.0)
+    assert outcome.status == "done"
+    assert computed.items() <= seen.items()
+    same(tmp_path, alone)
+
+
+def test_a_scratch_folder_that_cannot_be_made_costs_the_image_alone(images, tmp_path, cluster):
+    write_nuclei(tmp_path / "small.tif", (60, 60), 2)
+    write_nuclei(tmp_path / "slide.tif", SHAPE, 1)
+    out = tmp_path / "out"
+    out.mkdir()
+    bands_path(out / "slide_label.tiff").touch()  # a file where the folder belongs
+    with distributed.Client(cluster, set_as_default=False) as client:
+        slide, small = flowmask.segment_many([tmp_path], out, client=client, diameter=26.0)
+    assert slide.reason.startswith(f"{tmp_path}/slide.tif: {out}/.slide_label.tiff.bands/")
+    assert "the cached maps cannot be read or written (Not a directory)" in slide.reason
+    assert small.status == "done"
