@@ -65,10 +65,13 @@ BENCHMARKS = {
         "Time and memory of whole slides",
         ("--size", "5000", "10000", "--diameter", "30", "--memory", "4G"),
     ),
+    "cluster": Benchmark("speed.cluster", "A cluster against one machine"),
+    "schedule": Benchmark("speed.schedule", "Many slides on many workers, simulated"),
     "counts": Benchmark("trust.counts", "More cells than int16 can count"),
     "fuzz": Benchmark("trust.fuzz", "Damaged files"),
     "broken": Benchmark("trust.broken", "A folder in which every third file is broken"),
     "faults": Benchmark("trust.faults", "Interrupted runs"),
+    "kills": Benchmark("trust.kills", "Workers of a cluster that are killed", ("--minutes", "10")),
 }
 """By the name of the record, in the order of the page."""
 

@@ -1,12 +1,14 @@
 """A Dask cluster against one machine: overhead at one worker, gain of a second one, and memory of the scheduler.
 
-    python -m bench.speed.cluster [--images 60] [--side 512] [--tasks 10000] [--repeat 3]
+    python -m bench.speed.cluster [--images 60] [--side 512] [--slide 6000] [--tasks 10000] [--repeat 3]
 
-Simulated images are segmented by `flowmask segment` with one thread: without a cluster on core 0, on a cluster with one
-worker on core 0, and on a cluster with two workers on the cores 0 and 1. Scheduler and workers are processes that run
-already, as on a cluster; the time is that of the command, from its start to its end, the least of --repeat runs. The
-labels of all runs are compared. Then --tasks images that need no work go through the scheduler, and its peak memory is
-that of the kernel (VmHWM). Linux only. Nothing else should run on these cores.
+Three folders are segmented: one small image, many, and one slide, whose maps two workers share. Each is segmented by
+`flowmask segment` with one thread: without a cluster on core 0, on a cluster with one worker on core 0, and on a
+cluster with two workers on the cores 0 and 1. Scheduler and workers are processes that run already, as on a cluster;
+the time is that of the command, from its start to its end, the least of --repeat runs. The labels of all runs are
+compared. Then --tasks images that need no work go through the scheduler, and its peak memory is that of the kernel
+(VmHWM). The figures are also compared with those of the simulator, `bench.speed.schedule`, whose costs come from the
+runs on one worker. Linux only. Nothing else should run on these cores.
 """
 
 from __future__ import annotations
@@ -28,20 +30,24 @@ import tifffile
 
 from bench.record import ROOT, Record, table, write_record
 from bench.resident import peak
+from bench.speed.schedule import comparison
 from flowmask.network.registry import default_network
 from flowmask.options import Options
 from flowmask.runs.jobs import Job
 from flowmask.runs.process import Preparation, Segment
 from flowmask.runs.record import DONE, Outcome
 from train.simulate import simulate
+from train.simulate.slide import write_slide
 
+ONE, MANY, SLIDE = "one image", "many images", "a slide"
+"""The folders."""
 PATIENCE = 120
 """Seconds to wait for a scheduler and its workers."""
 
 
 def make_images(folder: Path, count: int, side: int) -> None:
     """Write simulated images of fluorescent nuclei."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for number in range(count):
         image = simulate("fluorescence_nuclei", (side, side), number, 26).image
         tifffile.imwrite(folder / f"{number:04}.tif", image, photometric="minisblack")
@@ -127,32 +133,56 @@ def same_labels(folders: Sequence[Path]) -> bool:
     return all(content == contents[0] for content in contents)
 
 
-def measure(images: int, side: int, tasks: int, repeat: int) -> Record:
+def share_of_labels(slide: Path) -> float:
+    """Return the share of the processor time that goes into labels; the rest goes into the network."""
+    command = ["taskset", "-c", "0", sys.executable, "-m", "bench.speed.share", str(slide)]
+    return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+
+def times_of(images: Path, folder: Path, repeat: int) -> tuple[dict[str, float], bool]:
+    """Return the seconds of each run on a folder of images, and whether all labels are the same."""
+    outs = [folder / "plain"]
+    seconds(images, outs[0], [], core=0)  # the first run of a machine compiles and reads files
+    times = {"plain": least(images, outs[0], [], repeat, core=0)}
+    for workers in (1, 2) if len(os.sched_getaffinity(0)) > 1 else (1,):
+        with cluster(workers, folder) as (address, _):
+            outs.append(folder / f"of{workers}")
+            times[f"{workers} worker{'s' * (workers > 1)}"] = least(images, outs[-1], ["--cluster", address], repeat)
+    return times, same_labels(outs)
+
+
+def measure(images: int, side: int, slide: int, tasks: int, repeat: int) -> Record:
     """Return the figures."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        make_images(folder / "in", images, side)
-        seconds(folder / "in", folder / "plain", [], core=0)  # the first run of a machine compiles and reads files
-        times = {"plain": least(folder / "in", folder / "plain", [], repeat, core=0)}
-        for workers in (1, 2) if len(os.sched_getaffinity(0)) > 1 else (1,):
-            with cluster(workers, folder) as (address, _):
-                out, options = folder / f"of{workers}", ["--cluster", address]
-                times[f"{workers} worker{'s' * (workers > 1)}"] = least(folder / "in", out, options, repeat)
-        same = same_labels([folder / "plain", *folder.glob("of?")])
-        return {"images": images, "side": side, "repeat": repeat, "times": times, "same": same} | {
-            "scheduler": {"tasks": tasks, **scheduler_memory(tasks, folder)}
-        }
+        make_images(folder / "in" / ONE, 1, side)
+        make_images(folder / "in" / MANY, images, side)
+        (folder / "in" / SLIDE).mkdir()
+        write_slide(folder / "in" / SLIDE / "slide.tif", (slide, slide), 0)
+        figures: Record = {"images": images, "side": side, "slide": slide, "repeat": repeat, "times": {}, "same": True}
+        for name in (ONE, MANY, SLIDE):
+            (folder / name).mkdir()
+            figures["times"][name], same = times_of(folder / "in" / name, folder / name, repeat)
+            figures["same"] &= same
+        figures["share_of_labels"] = share_of_labels(folder / "in" / SLIDE / "slide.tif")
+        return {**figures, "scheduler": {"tasks": tasks, **scheduler_memory(tasks, folder)}}
 
 
 def text(record: Record) -> str:
     """Return the figures as Markdown."""
-    times, scheduler = record["times"], record["scheduler"]
-    rows = [[name, f"{took:.1f}", f"{took / times['plain']:.2f}"] for name, took in times.items()]
-    about = f"{record['images']} images of {record['side']} x {record['side']} px, one thread an image; least of "
-    about += f"{record['repeat']} runs. The labels are {'the same' if record['same'] else 'NOT the same'} in all runs."
+    scheduler, rows = record["scheduler"], []
+    for name, times in record["times"].items():
+        plain, one = times["plain"], times["1 worker"]
+        gain = f"{one / times['2 workers']:.2f}" if "2 workers" in times else None
+        rows.append([name, *(f"{took:.1f}" for took in times.values()), f"{one / plain - 1:.1%}", gain])
+    header = ["folder", *record["times"][MANY], "overhead at 1 worker", "gain of a 2nd"]
+    about = f"{record['images']} images of {record['side']} x {record['side']} px and a slide of {record['slide']:,} x "
+    about += f"{record['slide']:,} px; seconds, one thread an image, least of {record['repeat']} runs. The labels are "
+    about += f"{'the same' if record['same'] else 'NOT the same'} in all runs. Of the processor time of the slide, "
+    about += f"{record['share_of_labels']:.0%} goes into labels and the rest into the network."
     memory = f"Scheduler: {scheduler['before_mb']:.0f} MiB at the start, at most {scheduler['peak_mb']:.0f} MiB while "
     memory += f"{scheduler['done']:,} images without work went through in {scheduler['seconds']:.0f} s."
-    return f"{about}\n\n{table(['run', 'seconds', 'of plain'], rows)}\n\n{memory}"
+    return f"{about}\n\n{table(header, rows)}\n\n{memory}\n\n{comparison(record)}"
 
 
 def main() -> None:
@@ -160,10 +190,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--slide", type=int, default=6000, help="height and width of the slide in px")
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
-    record = measure(args.images, args.side, args.tasks, args.repeat)
+    record = measure(args.images, args.side, args.slide, args.tasks, args.repeat)
     print(text(record))
     print(write_record("cluster", record))
 
