@@ -3,10 +3,10 @@
     python -m bench.trust.kills [--kills 50] [--workers 2] [--minutes 60] [--seed 0]
 
 A cluster on this machine segments a folder of small images and one tall image, whose maps the workers share (they share
-it although it is too small to make that worth). During each run random workers are killed with kill -9, at moments that
-are drawn evenly: on average, two for the time of an undisturbed run. Runs are repeated until there were `--kills` kills
-or `--minutes` have passed. After each run every image must have exactly one outcome, `done`, its label file and its
-table must be those of one machine, byte for byte, and no other file may remain.
+it although it is too small to make that worth). During each run two random workers are killed with kill -9, at moments
+that are drawn evenly from the time of an undisturbed run. Runs are repeated until there were `--kills` kills or
+`--minutes` have passed. After each run every image must have exactly one outcome, `done`, its label file and its table
+must be those of one machine, byte for byte, and no other file may remain.
 """
 
 from __future__ import annotations
@@ -92,13 +92,17 @@ def kill_one(cluster: LocalCluster, random: Random) -> str | None:
 
 
 def disturb(cluster: LocalCluster, ended: threading.Event, length: float, finding: Finding, random: Random) -> None:
-    """Kill workers at random moments until the run has ended. length: seconds of an undisturbed run."""
-    begun = time.monotonic()
-    while not ended.wait(random.uniform(0, 2 * length / KILLS_A_RUN)):
-        stage = kill_one(cluster, random)
-        if stage is not None:
-            finding.at.append(stage)
-            finding.moments.append(time.monotonic() - begun)
+    """Kill workers at random moments, and replace lost ones, until the run ends. length: s of an undisturbed run."""
+    begun, workers = time.monotonic(), len(cluster.worker_spec)
+    moments = sorted(random.uniform(0, length) for _ in range(KILLS_A_RUN))
+    while not ended.wait(min(1.0, max(0.0, moments[0] + begun - time.monotonic())) if moments else 1.0):
+        if moments and time.monotonic() >= begun + moments[0]:
+            stage = kill_one(cluster, random)
+            if stage is not None:
+                finding.at.append(stage)
+                finding.moments.append(time.monotonic() - begun)
+                del moments[0]
+        cluster.scale(workers)  # Dask gives up a process that ends while it starts
 
 
 def run(client: Client, images: Path, length: float, expected: Files, random: Random) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import time
 import traceback
@@ -122,7 +123,10 @@ def _outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterat
     """
     begun = time.perf_counter()
     if job.share is not None:
-        yield _measured(setup, job, partial(_helped, setup, job, report), begun)
+        helped = _measured(setup, job, partial(_helped, setup, job, report), begun)
+        if helped.reason:
+            logging.getLogger(__name__).warning("maps for another worker were not computed: %s", helped.reason)
+        yield helped
         return
     source = _measured(setup, job, lambda: _open(setup, job), begun)
     if isinstance(source, Outcome):
@@ -210,8 +214,12 @@ def _helped(setup: Setup, job: Job, report: Report) -> Outcome:
         report(Advanced(str(job.path), None, 0.0))  # raises Cancelled when the run has ended
         return not bands.begun()
 
-    compute(bands, image, setup.network, share.first, stopped)
-    return outcome
+    try:
+        compute(bands, image, setup.network, share.first, stopped)
+    except OutputError:
+        if bands.begun():
+            raise
+    return outcome  # also without the folder: the image is finished
 
 
 def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
