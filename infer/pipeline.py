@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -200,7 +200,7 @@ def _batch(image: Image, network: Network, grids: tuple[TileGrid, TileGrid], run
     return planned_batch(budget, needed, tile, contract.map_channels, runtime.batch, network.gpu_memory, network.count)
 
 
-def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, int] | None = None) -> Iterator[Array]:
+def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, int] | None = None) -> Generator[Array]:
     """Yield the blended maps (channels, n, X) float32 of the network image from the top down.
 
     rows: first and last row of the network image, the last excluded; None means all rows. A row has the same values in

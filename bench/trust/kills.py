@@ -1,6 +1,6 @@
 """Workers of a cluster that are killed at random moments: the labels must be those of one machine, and nothing twice.
 
-    python -m bench.trust.kills [--kills 50] [--workers 2] [--minutes 60] [--seed 0]
+    python -m bench.trust.kills [--kills 50] [--workers 3] [--minutes 60] [--seed 0]
 
 A cluster on this machine segments a folder of small images and one tall image, whose maps the workers share (they share
 it although it is too small to make that worth). During each run two random workers are killed with kill -9, at moments
@@ -36,7 +36,7 @@ from train.simulate import simulate
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-SHAPES = ((2000, 260), (150, 200), (220, 150), (180, 180), (120, 330))
+SHAPES = ((4000, 260), (150, 200), (220, 150), (180, 180), (120, 330))
 """Height and width in px of each image; the first one is shared."""
 DIAMETER = 26.0
 LEAST_SHARED = 50_000
@@ -107,9 +107,10 @@ def disturb(cluster: LocalCluster, ended: threading.Event, length: float, findin
 
 def run(client: Client, images: Path, length: float, expected: Files, random: Random) -> Finding:
     """Segment the images while workers are killed, and return what was found. length: 0 for an undisturbed run."""
-    finding, ended = Finding(), threading.Event()
+    finding, ended, cluster = Finding(), threading.Event(), client.cluster
+    assert cluster is not None
     with tempfile.TemporaryDirectory() as name:
-        arguments = (client.cluster, ended, length, finding, random)
+        arguments = (cluster, ended, length, finding, random)
         killer = threading.Thread(target=disturb, args=arguments)
         if length:
             killer.start()
@@ -184,7 +185,7 @@ def main() -> int:
     """Kill the workers, print the findings, write the record; return 1 if a run did not pass."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=60.0, help="after these, no further run begins")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -67,7 +67,7 @@ def map_rows(
             done += part.shape[1]
     helped = told(done / height, None)
     if not sharing.bands.begun() and not _worth(helped, sharing, done):
-        with closing(run_tiles(image, network, plan, (done, height))) as parts:  # type: ignore[type-var]
+        with closing(run_tiles(image, network, plan, (done, height))) as parts:
             for part in parts:
                 if cache:
                     cache.append(part)
