@@ -39,7 +39,7 @@ FREE, BUSY, DONE = "free", "busy", "done"
 """The states of a band. Busy: a live process computes it."""
 PART = ".part"
 """The suffix of the file of a band that is not complete."""
-POLL = 0.1
+POLL = 0.2
 """Seconds between two looks for a band that another process computes."""
 PATIENCE = 900.0
 """Seconds in which no band grows until the bands of other processes are computed here: their machine may be gone."""
@@ -119,12 +119,18 @@ class Bands:
                 self.folder.mkdir(exist_ok=True)
         path = self.folder / f"{band:06}.{uuid4().hex}{PART}"
         with self._cache(path, band) as cache:
-            rivals = [one for one in self._files() if one.name[:6] == path.name[:6] and one.name < path.name]
-            taken = any(rival.suffix != PART or _is_locked(rival) for rival in rivals)  # at the same moment
+            rivals = self.folder.glob(f"{band:06}.*{PART}")
+            taken = any(rival.name < path.name and _is_locked(rival) for rival in rivals)  # at the same moment
             claim = Claim(cache)
             yield None if taken else claim
-        with suppress(FileNotFoundError):  # another process took the band over, or the image is finished
+        try:
             os.replace(path, self.path(band)) if claim.complete else path.unlink()
+        except FileNotFoundError:  # another process took the band over, or the image is finished
+            return
+        except OSError as error:
+            raise OutputError(
+                f"{path}: it cannot be renamed or removed ({error.strerror}); check the folder."
+            ) from error
 
     def sizes(self) -> dict[Path, int]:
         """Return the bytes of each file of a band that is being computed, or was when its process ended."""

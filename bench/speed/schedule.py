@@ -176,7 +176,7 @@ def sleeping(seconds: Sequence[float], **_: Any) -> Segment:
     return segment
 
 
-def against_dask(seed: int, cases: Sequence[tuple[int, int]] = ((12, 1), (30, 3), (60, 8), (40, 20))) -> list[Record]:
+def against_dask(seed: int, cases: Sequence[tuple[int, int]] = ((8, 1), (24, 3), (30, 5), (60, 8))) -> list[Record]:
     """Return simulated and measured seconds of images that sleep. cases: number of images, and of workers."""
     from distributed import Client, LocalCluster
 
@@ -185,7 +185,7 @@ def against_dask(seed: int, cases: Sequence[tuple[int, int]] = ((12, 1), (30, 3)
         network = Path(folder, "none.onnx")
         network.touch()
         for images, workers in cases:
-            seconds = [random.choice((0.2, 0.5, 1.5)) for _ in range(images)]
+            seconds = [random.choice((0.5, 1.0, 4.0)) for _ in range(images)]
             arguments = {"models": [str(network)], "targets": [], "options": asdict(Options()), "seconds": seconds}
             jobs = [Job(Path(str(number)), Path(f"{number}_label.tiff")) for number in range(images)]
             with (

@@ -26,9 +26,8 @@ from .address import check_installed, connected, local_workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-EACH, LEAST = 2, 8
-"""Images that are submitted at a time: for each worker, so that it never waits, and at least, so that a cluster that
-adapts to its tasks can grow."""
+EACH = 2
+"""Images that are submitted at a time for each worker, so that it never waits, until few are left."""
 KILLED = (
     "each worker that segmented this image ended, probably because memory ran out; use workers with more memory, or "
     "fewer of them."
@@ -152,7 +151,7 @@ class _Run:
             self._look()
             if not waiting:
                 self._share_out()
-            while waiting and len(self._futures) < max(LEAST, EACH * self._workers):
+            while waiting and len(self._futures) < self._limit(len(waiting)):
                 self._submit(waiting.popleft())
             try:
                 number, message = self._messages.get(timeout=LOOK)
@@ -177,6 +176,14 @@ class _Run:
             self._client.cluster.scale(self._local)  # Dask gives up a process that ends while it starts
         if self._local and now - self._seen > PATIENCE:
             raise ExecutorLost("the workers of the cluster ended and do not start again; use fewer, with more memory.")
+
+    def _limit(self, waiting: int) -> int:
+        """Return how many images are submitted at a time, if so many others wait.
+
+        Dask gives an image to a worker before it is free. When few images are left, it must not wait there while
+        other workers are idle. One more than there are workers lets a cluster grow that adapts to its tasks.
+        """
+        return EACH * self._workers if waiting > EACH * self._workers else self._workers + 1
 
     def _share_out(self) -> None:
         """Give the images whose maps can be shared to workers without an image, one image to each."""

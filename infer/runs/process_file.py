@@ -254,7 +254,7 @@ def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: fl
             outcome = segmented(cache)
     except CacheInUse:  # another run works on this image too; both write complete labels
         return segmented(None)
-    except FlowmaskError:
+    except Exception:
         if not setup.resume:
             discard_maps(job.target)
         raise
