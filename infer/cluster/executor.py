@@ -26,6 +26,8 @@ from .address import check_installed, connected, local_workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+    from .worker import ImageWorker
 EACH = 2
 """Images that are submitted at a time for each worker, so that it never waits, until few are left."""
 KILLED = (
@@ -39,6 +41,8 @@ UNREACHABLE = (
 UNEXPECTED = "the cluster could not run this image ({}); the logs of its workers say more."
 PATIENCE = 300.0
 """Seconds without any worker until a run on this machine ends: a new worker takes seconds to start."""
+TRIES = 5
+"""How often a run tries to reach all workers at its start: a worker may end just then."""
 LOOK = 2.0
 """Seconds between two looks at the number of workers."""
 LEAST_SHARED = 8_000_000
@@ -129,12 +133,7 @@ class _Run:
 
         networks = ",".join(digest(Path(path)) for path in prepare.arguments["models"])
         plugin = ImageWorker(self._name, _for_workers(prepare), networks, threads)
-        try:
-            self._client.register_plugin(plugin, self._name)
-        except ImportError as error:
-            raise RunError(
-                f"a worker of the cluster cannot import Flowmask ({one_line(error)}); install it on all machines."
-            ) from error
+        self._register(plugin)
         self._client.subscribe_topic(self._name, self._received)
         try:
             yield
@@ -143,6 +142,21 @@ class _Run:
                 self._client.unsubscribe_topic(self._name)
                 self._client.cancel(list(self._futures.values()), force=True)
                 self._client.unregister_worker_plugin(self._name)
+
+    def _register(self, plugin: ImageWorker) -> None:
+        """Give the plugin to all workers, again if a worker ends just then."""
+        for left in reversed(range(TRIES)):
+            try:
+                self._client.register_plugin(plugin, self._name)
+                return
+            except ImportError as error:
+                raise RunError(
+                    f"a worker of the cluster cannot import Flowmask ({one_line(error)}); install it on all machines."
+                ) from error
+            except OSError as error:
+                if not left:
+                    raise ExecutorLost(UNREACHABLE) from error
+                time.sleep(LOOK)
 
     def outcomes(self, images: Iterable[Remaining], alone: bool = False) -> Iterator[Outcome]:
         """Yield the outcomes of images; alone: no other image is at work, so one at which a worker ends fails."""

@@ -85,7 +85,7 @@ def functions_without_example():
         f"{path.relative_to(INFER).as_posix()}: {node.name}"
         for path in INFER.rglob("*.py")
         for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
         if ">>> " not in (ast.get_docstring(node) or "")
     }
 
