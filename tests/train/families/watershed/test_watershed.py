@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,10 +200,7 @@ class StandIn:
             strides, widths = (8, 2, 2), (3, 5, 6, 7)
             pairs = zip(widths, widths[1:], strides, strict=False)
             self.layers = torch.nn.ModuleList([torch.nn.Conv2d(i, o, 3, s, 1) for i, o, s in pairs])
-            self.feature_info = self
-
-        def channels(self):
-            return [5, 6, 7]
+            self.feature_info = SimpleNamespace(channels=lambda: [5, 6, 7])
 
         def forward(self, x):
             features = []
