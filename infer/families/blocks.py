@@ -48,7 +48,8 @@ class Block:
     areas: Keys
     """(cells,) int64: pixels of each cell in this block."""
     edges: Keys
-    """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background."""
+    """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background, or a pixel that does not
+    join its cell to that above or below."""
     sums: Sums
     """(cells,) float64: sum of the cell probability over the pixels of each cell in this block; NaN if unknown."""
     links: Keys = field(default_factory=lambda: np.zeros((0, 2), np.int64))
@@ -190,8 +191,8 @@ def label_rows_by_blocks(
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, numbered 1, 2, ... by first pixel.
 
-    parts: the maps (channels, n, X) float32 from the top down; height: image rows of a block. Cells that touch across
-    the border of two blocks become one cell. A cell can be as tall as the image, so the labels of all blocks are
+    parts: the maps (channels, n, X) float32 from the top down; height: image rows of a block. Cells are joined across
+    the borders of blocks: see `gather`. A cell can be as tall as the image, so the labels of all blocks are
     stored in a temporary file before the first ones are final. cells: the table to fill; None if it is not needed.
 
     >>> from types import SimpleNamespace
