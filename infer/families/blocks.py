@@ -48,8 +48,8 @@ class Block:
     areas: Keys
     """(cells,) int64: pixels of each cell in this block."""
     edges: Keys
-    """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background, or a pixel that does not
-    join its cell to that above or below."""
+    """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background, or a pixel
+    that does not join its cell to another block."""
     sums: Sums
     """(cells,) float64: sum of the cell probability over the pixels of each cell in this block; NaN if unknown."""
     links: Keys = field(default_factory=lambda: np.zeros((0, 2), np.int64))
