@@ -60,7 +60,7 @@ BENCHMARKS = {
     "livecell": Benchmark(
         "quality.livecell",
         "Tables of the studies of LIVECell",
-        (*DATA, "--model", "small", "large", "--images", *PHASE, "--each", "8"),
+        (*DATA, "--model", "small", "large", "--images", *PHASE, "--each", "4"),
     ),
     "variations": Benchmark("quality.variations", "Accuracy with other options, images and cell sizes", DATA),
     "verdicts": Benchmark("quality.verdicts", "Verdicts against F1", (*DATA, "--cache", "verdicts.jsonl")),
