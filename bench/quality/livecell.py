@@ -103,7 +103,8 @@ def text(record: Record) -> str:
     networks: dict[str, dict[str, Record]] = record["networks"]
     splits = list(next(iter(networks.values())))
     overall = [
-        [name, own[ALL]["pixel_iou"], own[ALL]["f1"], 1000 * own[ALL]["seconds"]] for name, own in networks.items()
+        [name, own[ALL]["pixel_iou"], own[ALL]["f1"], round(1000 * own[ALL]["seconds"])]
+        for name, own in networks.items()
     ]
     by_type = [
         [split, *(own[split][key] for own in networks.values() for key in ("pixel_iou", "f1"))] for split in splits
