@@ -93,7 +93,7 @@ def pasted(image: Pixels, labels: Labels, count: int, rng: np.random.Generator) 
         raise ImageError("no cell of the image lies off its border; leave the image out.")
     background = np.median(image[labels == 0], axis=0) if (labels == 0).any() else np.median(image, axis=(0, 1))
     canvas = np.broadcast_to(background.astype(np.uint8), image.shape).copy()
-    ids = np.zeros(labels.shape, np.int32)
+    ids: Labels = np.zeros(labels.shape, np.int32)
     for number in range(1, count + 1):
         cell = turned(cells[rng.integers(len(cells))], rng.uniform(0, 360), bool(rng.integers(2)))
         half = len(cell.mask) // 2

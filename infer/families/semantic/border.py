@@ -101,7 +101,7 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     labels = grow(parts, probability > threshold(plan), reach)[inside]
     # Multiples of 2^-24, so that sums in any order are exact.
     exact = np.rint(probability[inside].astype(np.float64) * 2.0**24) / 2.0**24
-    sums = np.bincount(labels.ravel(), exact.ravel(), len(keys) + 1)[1:]
+    sums = np.bincount(labels.ravel(), exact.ravel(), len(keys) + 1)[1:].astype(np.float64)
     offset = top * plan.shape[1]
     block = make_block(core, np.ascontiguousarray(labels), keys + offset, sums)
     return replace(block, edges=np.full_like(block.edges, -1), links=links + offset)
@@ -162,7 +162,8 @@ def _links(parts: Labels, keys: Keys, borders: list[int]) -> Keys:
     """Return the pairs of keys (n, 2) of parts that touch across the border of two slabs."""
     pairs = [np.stack([parts[row - 1], parts[row]], axis=1) for row in borders]
     touching = np.concatenate([np.zeros((0, 2), np.int32), *pairs])
-    return keys[np.unique(touching[(touching > 0).all(axis=1)], axis=0) - 1]
+    linked: Keys = keys[np.unique(touching[(touching > 0).all(axis=1)], axis=0) - 1]
+    return linked
 
 
 def _check(plan: ImagePlan, rows: Span, read: Span) -> None:

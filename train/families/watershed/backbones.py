@@ -39,7 +39,7 @@ def features_of(name: str, pretrained: bool = False) -> Any:
 
 def load_published(network: FamilyNetwork, name: str) -> None:
     """Load timm's weights of a key of `BACKBONES` into the encoder, in place; timm downloads them."""
-    network.encoder.backbone.load_state_dict(features_of(name, pretrained=True).state_dict())  # type: ignore[union-attr,operator]
+    network.encoder.backbone.load_state_dict(features_of(name, pretrained=True).state_dict())  # type: ignore[union-attr]
 
 
 def _timm() -> ModuleType:
