@@ -251,7 +251,7 @@ def test_a_recipe_becomes_a_file_that_the_command_runs(tmp_path, capsys, monkeyp
     for seed in range(5):
         sample = simulate("fluorescence_nuclei", (128, 128), seed, 24)
         write_sample(tmp_path / "data" / "lab", str(seed), sample.image, sample.labels)
-    stage = dataclasses.replace(RECIPE.stages[0], steps=60, batch=4, average=0.8, split=Split(("lab/0",), ()))
+    stage = dataclasses.replace(RECIPE.stages[0], steps=120, batch=4, average=0.8, split=Split(("lab/0",), ()))
     stage = dataclasses.replace(stage, rate=5e-3, augmentation=dataclasses.replace(stage.augmentation, crop=96))
     recipe = dataclasses.replace(RECIPE, widths=(8, 16), stages=(dataclasses.replace(stage, start=Fresh()),))
     output = train_recipe(recipe, [tmp_path / "data"], None, tmp_path / "work")
