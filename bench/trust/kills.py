@@ -80,6 +80,7 @@ def files(folder: Path) -> Files:
 
 def kill_one(cluster: LocalCluster, random: Random) -> str | None:
     """Kill a random worker and return what it was doing; None if no worker is up."""
+    assert cluster.scheduler is not None
     states = {state.address: state for state in [*cluster.scheduler.workers.values()]}
     up = [nanny for nanny in cluster.workers.values() if nanny.worker_address in states and nanny.pid]
     if not up:
