@@ -26,7 +26,7 @@ from .blocks import LabelBlock, Maps
 
 FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family", "watershed": ".watershed.family"}
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
-COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project", "augment"})
+COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project"})
 """Fields of `Segmentation` that every family uses."""
 
 
@@ -69,7 +69,7 @@ def family_of(contract: Contract, path: Path | None = None) -> Family:
 
     >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="semantic")
     >>> sorted(family_of(contract).options)
-    ['cellprob_threshold', 'min_size']
+    ['augment', 'cellprob_threshold', 'min_size']
     """
     if contract.family not in FAMILIES:
         file = f"{path}: " if path else ""
