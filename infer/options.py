@@ -297,6 +297,14 @@ class Segmentation(_Checked):
         LABELS,
         check=watershed_thresholds,
     )
+    score_threshold: float = _option(
+        0.3,
+        "lowest score of a detected cell, 0 to 1: the score of its box times the expected accuracy of its mask",
+        LABELS,
+        float,
+        low=0,
+        high=1,
+    )
     min_size: int = _option(15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px")
     channels: tuple[int | str, ...] | None = _option(
         None,

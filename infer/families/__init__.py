@@ -24,7 +24,12 @@ from ..tiles.normalise import IntensityRanges
 from ..tiles.plan import DiameterEstimate, ImagePlan
 from .blocks import LabelBlock, Maps
 
-FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family", "watershed": ".watershed.family"}
+FAMILIES = {
+    "boxes": ".boxes.family",
+    "flow": ".flow.family",
+    "semantic": ".semantic.family",
+    "watershed": ".watershed.family",
+}
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
 COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project"})
 """Fields of `Segmentation` that every family uses."""

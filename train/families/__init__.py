@@ -8,6 +8,7 @@ from flowmask.errors import SettingsError
 from train.families.base import Architecture, FamilyNetwork, TrainingFamily
 
 FAMILIES = {
+    "boxes": "train.families.boxes.family",
     "flow": "train.families.flow.family",
     "semantic": "train.families.semantic.family",
     "watershed": "train.families.watershed.family",

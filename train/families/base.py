@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,12 @@ class Finished:
     """The size regression, if the family has one: tensors that `train.checkpoint.save` can write."""
 
 
+def maps_of(network: FamilyNetwork, crops: Tensor, target: Tensor) -> Tensor:
+    """Return the maps (B, K, Y, X) float32 of crops (B, C, Y, X): the forward pass of networks that need no target."""
+    maps: Tensor = network(crops)[0]
+    return maps.float()
+
+
 @dataclass(frozen=True)
 class TrainingFamily:
     """How networks of one family are trained."""
@@ -68,10 +75,12 @@ class TrainingFamily:
     """labels (Y, X) -> field (Y, X, K) that the target needs; computed once for each image, before cropping."""
     target: Callable[[Recipe], TargetMaker]
     """Returns the function that makes the target (K, S, S) of a crop."""
-    loss: Callable[[Tensor, Tensor], Tensor]
-    """(maps (B, K, Y, X), target (B, K, Y, X)) -> the number to minimise."""
+    loss: Callable[[Any, Tensor], Tensor]
+    """(what `forward` returns, target (B, K, Y, X)) -> the number to minimise."""
     finish: Callable[[FamilyNetwork, Sequence[Prepared], Recipe], Finished]
     """Fits what the exported file needs besides the network, such as a size regression."""
+    forward: Callable[[FamilyNetwork, Tensor, Tensor], Any] = maps_of
+    """(network, crops (B, C, Y, X), target) -> what the loss needs, float32."""
 
 
 def no_field(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
