@@ -43,10 +43,10 @@ def fit(
 ) -> float:
     """Train the network as the stage says; leave the averaged weights in it and return the seconds spent in all.
 
-    make: step -> batch. loss: of what ``forward`` returns and the target. state: file to which the state of the training
-    is written every ``save_every`` steps, and from which it resumes. fingerprint: of everything that decides the course
-    of the training. validate: scores a network in evaluation mode and returns a line to print. device: PyTorch's name
-    of where to train; the network stays there. encoder: prefix of the names of the parameters to which
+    make: step -> batch. loss: of what ``forward`` returns and the target. state: file to which the state of the
+    training is written every ``save_every`` steps, and from which it resumes. fingerprint: of everything that decides
+    the course of the training. validate: scores a network in evaluation mode and returns a line to print. device:
+    PyTorch's name of where to train; the network stays there. encoder: prefix of the names of the parameters to which
     ``encoder_rate`` applies. forward: see `train.families.base.TrainingFamily`.
 
     The weights that are validated and returned are an exponential average over the last ninth of the steps, or the last

@@ -19,7 +19,7 @@ from train.recipes.held_out import HELD_OUT, HELD_OUT_AT_FIRST  # noqa: E402
 from train.run import check_stages  # noqa: E402
 from train.start import checkpoints_of  # noqa: E402
 
-RECIPES = ("small", "cyto_small", "cyto", "template", "nuclei_semantic", "nuclei_watershed")
+RECIPES = ("small", "cyto_small", "cyto", "template", "nuclei_semantic", "nuclei_watershed", "nuclei_boxes")
 
 
 def test_whole_sources_and_experiments_are_held_out(tmp_path):

@@ -2,7 +2,7 @@
 
 The maps hold the detections of all tiles. Of boxes that overlap too much, the best one stays, whatever tiles they come
 from. What decides about a box can lie in any row, so drawing starts when all maps have arrived. Masks and labels lie in
-temporary files; memory holds 56 bytes per detection, and some rows of maps and labels.
+temporary files; memory holds some 100 bytes per detection, and some rows of maps and labels.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import IO
 
 import numpy as np
@@ -49,12 +49,8 @@ def join(parts: list[Detections]) -> Detections:
     """Return the detections of all parts together."""
     nothing = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
     every = [nothing, *parts]
-    return Detections(
-        *(
-            np.concatenate([getattr(part, name) for part in every])
-            for name in ("boxes", "scores", "cell_scores", "keys")
-        )
-    )
+    names = [field.name for field in fields(Detections)]
+    return Detections(*(np.concatenate([getattr(part, name) for part in every]) for name in names))
 
 
 def detections_in(maps: Maps, top: int) -> tuple[Detections, Masks]:

@@ -34,7 +34,7 @@ def _label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
 
 
 def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
-    """Return the bytes of the rows in work. Masks and labels lie in files, and detections are few: neither is counted."""
+    """Return the bytes of the rows in work. Masks and labels lie in files; detections are few and not counted."""
     maps = min(network_shape[0], 2 * ROWS) * network_shape[1] * ROW_BYTES
     return maps + min(shape[0], STRIP) * shape[1] * LABEL_BYTES
 

@@ -23,10 +23,10 @@ def paste(
 ) -> None:
     """Give background pixels of some rows of labels to the masks that cover them, in place; earlier masks come first.
 
-    labels: (m, X) int32, whose first row is row ``top`` of the image. boxes: (n, 4) float64, top, left, bottom and right
-    in px of the image. masks: (n, s, s) uint8, stretched to the boxes. numbers: (n,) int32, the label of each mask.
-    threshold: a pixel is covered if the mask at its centre is at least this, 0 to 255. Between the middles of its pixels
-    a mask is interpolated linearly, and outside it is 0, as ``paste_masks_in_image`` of detectron2 does.
+    labels: (m, X) int32, whose first row is row ``top`` of the image. boxes: (n, 4) float64, top, left, bottom and
+    right in px of the image. masks: (n, s, s) uint8, stretched to the boxes. numbers: (n,) int32, the label of each
+    mask. threshold: a pixel is covered if the mask at its centre is at least this, 0 to 255. Between the middles of its
+    pixels a mask is interpolated linearly, and outside it is 0, as ``paste_masks_in_image`` of detectron2 does.
 
     >>> labels = np.zeros((1, 4), np.int32)
     >>> paste(labels, 7, np.array([[7.0, 1, 8, 3]]), np.full((1, 2, 2), 255, np.uint8), np.array([5], np.int32), 127.5)

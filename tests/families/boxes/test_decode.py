@@ -12,7 +12,7 @@ from flowmask.families.boxes.decode import label_rows
 from flowmask.families.boxes.family import FAMILY, HALO
 from flowmask.families.boxes.paste import paste
 from flowmask.labels.cell_table import CellTableBuilder
-from flowmask.options import Segmentation
+from flowmask.options import Runtime, Segmentation
 from flowmask.tiles.rescale import network_length
 from tests.reference.detections import boxes_plan, labels_by_definition, mask_by_scipy, numbers_of, to_maps
 from tests.reference.plans import BOXES
@@ -159,7 +159,8 @@ def test_an_image_from_pixels_to_cells_over_the_borders_of_tiles(shape):
     expected = by_first_pixel(truth)
     assert result.labels.max() == expected.max()
     assert (result.labels == expected).mean() > 0.98  # the masks are resized
-    np.testing.assert_array_equal(flowmask.segment(image, Discs(), diameter=30, batch=3).labels, result.labels)
+    in_threes = flowmask.segment(image, Discs(), diameter=30, runtime=Runtime(batch=3)).labels
+    np.testing.assert_array_equal(in_threes, result.labels)
     assert len(flowmask.segment(image, Discs(), diameter=15).cells) == expected.max()
     with pytest.raises(SettingsError, match="`augment` has no effect on a network of the boxes family"):
         flowmask.segment(image, Discs(), augment=True)
