@@ -31,8 +31,8 @@ FAMILIES = {
     "watershed": ".watershed.family",
 }
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
-COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project"})
-"""Fields of `Segmentation` that every family uses."""
+COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project", "augment"})
+"""Fields of `Segmentation` that every family uses; ``augment`` only if its heads can be averaged."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def family_of(contract: Contract, path: Path | None = None) -> Family:
 
     >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="semantic")
     >>> sorted(family_of(contract).options)
-    ['augment', 'cellprob_threshold', 'min_size']
+    ['cellprob_threshold', 'min_size']
     """
     if contract.family not in FAMILIES:
         file = f"{path}: " if path else ""
@@ -116,6 +116,8 @@ def check_options(contract: Contract, options: Segmentation) -> None:
     """
     options.check_pixel_size()
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
+    if contract.record > 1:
+        unused.add("augment")  # records cannot be averaged
     for field in fields(Segmentation):
         if field.name in unused and getattr(options, field.name) != field.default:
             raise SettingsError(

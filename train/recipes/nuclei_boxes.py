@@ -1,4 +1,4 @@
-"""nuclei-boxes: a light CenterMask for fluorescent nuclei, to be trained for some hours on one core.
+"""nuclei-boxes: a light CenterMask for fluorescent nuclei, to be trained for about an hour on one core.
 
     python -m train nuclei_boxes --data DATA
     python -m export checkpoints/nuclei_boxes.pt -o nuclei-boxes.onnx
@@ -29,7 +29,7 @@ RECIPE = Recipe(
         replace(
             WATERSHED.stages[0],
             start=Fresh(),
-            steps=6000,
+            steps=3000,
             batch=2,
             rate=1e-3,
             encoder_rate=1.0,

@@ -96,6 +96,13 @@ def collect(parts: Iterable[Maps], file: IO[bytes]) -> Detections:
     """Return the detections in all rows of maps; write their masks to ``file``, in the same order.
 
     parts: (13, n, X) float32 from the top down, with any n; X is a multiple of 8.
+
+    >>> from io import BytesIO
+    >>> numbers, file = np.zeros((1, 2, 832), np.float32), BytesIO()
+    >>> numbers[0, 1, :6] = 0.75, 0.5, -4, -2, 12, 10
+    >>> maps = to_maps(numbers)
+    >>> collect([maps[:, :3], maps[:, 3:]], file).boxes.tolist(), len(file.getvalue())
+    ([[-4.0, 6.0, 12.0, 18.0]], 784)
     """
     found = []
     for top, maps in _whole_squares(parts):

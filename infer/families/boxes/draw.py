@@ -30,7 +30,13 @@ def image_boxes(boxes: Boxes, plan: ImagePlan) -> Boxes:
 
 
 def by_score(found: Detections, plan: ImagePlan) -> npt.NDArray[np.int64]:
-    """Return the detections that become cells, by falling cell score; of equal ones, the first one first."""
+    """Return the detections that become cells, by falling cell score; of equal ones, the first one first.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(options=SimpleNamespace(score_threshold=0.3))
+    >>> by_score(Detections(np.zeros((3, 4)), np.ones(3), np.array([0.4, 0.1, 0.5]), np.arange(3)), plan)
+    array([2, 0])
+    """
     high = np.flatnonzero(found.cell_scores >= plan.options.score_threshold)
     return high[np.lexsort((found.keys[high], -found.cell_scores[high]))]
 
@@ -61,6 +67,14 @@ def draw(
     """Return the labels of the image rows ``core``: each pixel has the cell of highest score whose mask covers it.
 
     boxes: (n, 4) in px of the image; cells: the n cells by falling score; places: (n,), of their masks in ``masks``.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), options=SimpleNamespace(cellprob_threshold=0.0))
+    >>> boxes, masks = np.array([[0.0, 1, 1, 3]]), np.full((1, 28, 28), 255, np.uint8)
+    >>> cells = Detections(boxes, np.ones(1), np.ones(1), np.array([7]))
+    >>> block = draw(boxes, cells, masks, np.array([0]), plan, (0, 1))
+    >>> block.labels, block.keys
+    (array([[0, 1, 1, 0]], dtype=int32), array([7]))
     """
     labels = np.zeros((core[1] - core[0], plan.shape[1]), np.int32)
     here = np.flatnonzero((boxes[:, 0] < core[1]) & (boxes[:, 2] > core[0]))

@@ -40,7 +40,7 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 
 
 FAMILY = Family(
-    options=frozenset({"augment", "flow_threshold", "cellprob_threshold", "min_size"}),
+    options=frozenset({"flow_threshold", "cellprob_threshold", "min_size"}),
     halo=HALO,
     estimate_diameter=estimate_diameter,
     label_rows=_label_rows,

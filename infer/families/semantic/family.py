@@ -92,7 +92,7 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 
 
 FAMILY = Family(
-    options=frozenset({"augment", "cellprob_threshold", "min_size"}),
+    options=frozenset({"cellprob_threshold", "min_size"}),
     halo=HALO,
     estimate_diameter=training_diameter,
     label_rows=_label_rows,

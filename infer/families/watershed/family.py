@@ -38,7 +38,7 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 
 
 FAMILY = Family(
-    options=frozenset({"augment", "watershed_thresholds", "min_size"}),
+    options=frozenset({"watershed_thresholds", "min_size"}),
     halo=HALO,
     estimate_diameter=training_diameter,
     label_rows=_label_rows,

@@ -19,7 +19,7 @@ from export.onnx_file import to_onnx, write_onnx  # noqa: E402
 from export.parity import TOLERANCE  # noqa: E402
 from export.source import Source  # noqa: E402
 from flowmask.api import load_network, segment  # noqa: E402
-from flowmask.labels.metrics import f1  # noqa: E402
+from flowmask.labels.metrics import dice, f1  # noqa: E402
 from train.checkpoint import save  # noqa: E402
 from train.config import Fresh, Split  # noqa: E402
 from train.data.prepared import write_sample  # noqa: E402
@@ -43,7 +43,6 @@ from train.simulate import simulate  # noqa: E402
 
 THIN = (32, 8)
 ABOUT = {"channels": "rgb", "mean_diameter": 30.0, "train_diameter": 30.0, "licence": "CC0", "data": "none"}
-STEPS = 120
 
 
 def finding_network(channels=3, seed=0):
@@ -110,7 +109,7 @@ def test_nms_is_that_of_onnx_runtime():
         [boxes.numpy(), scores[:, None].numpy(), np.array([1000]), *(np.array([v], np.float32) for v in (0.5, 0))],
     )
     kept = suppress(boxes, scores, 0.5)
-    assert 0 < len(kept) < 300
+    assert 0 < len(kept) < 0.9 * int((scores > 0).sum())
     np.testing.assert_array_equal(kept.numpy(), expected[:, [0, 2]])
     assert len(suppress(boxes, 0 * scores, 0.5)) == 0
 
@@ -334,11 +333,11 @@ def test_a_recipe_becomes_a_file_that_the_command_runs(tmp_path, capsys):
     for seed in range(6):
         sample = simulate("fluorescence_nuclei", (128, 128), seed, 26)
         write_sample(tmp_path / "data" / "lab", str(seed), sample.image, sample.labels)
-    stage = dataclasses.replace(RECIPE.stages[0], start=Fresh(), steps=STEPS, batch=4, average=0.9, rate=2e-3)
+    stage = dataclasses.replace(RECIPE.stages[0], start=Fresh(), steps=120, batch=4, average=0.9, rate=3e-3)
     stage = dataclasses.replace(
         stage,
         split=Split(("lab/0",), ()),
-        augmentation=dataclasses.replace(stage.augmentation, crop=96, scale=(0.9, 1.1)),
+        augmentation=dataclasses.replace(stage.augmentation, crop=64, scale=(0.9, 1.1)),
     )
     recipe = dataclasses.replace(RECIPE, widths=(32, 16), stages=(stage,))
     output = train_recipe(recipe, [tmp_path / "data"], None, tmp_path / "work")
@@ -355,4 +354,5 @@ def test_a_recipe_becomes_a_file_that_the_command_runs(tmp_path, capsys):
     labels = cv2.imread(str(written), cv2.IMREAD_UNCHANGED)
     found = segment(sample.image, load_network(file, "cpu"), score_threshold=0.2).labels
     np.testing.assert_array_equal(labels, found)
-    assert f1(sample.labels, found) > 0.3
+    assert f1(sample.labels, found) > 0.1  # a new network finds nothing
+    assert dice(sample.labels, found) > 0.4
