@@ -463,7 +463,7 @@ def values_that_change(options: Options, changes: tuple[str, ...]) -> dict[str, 
     changes: any of `MAPS` and `LABELS`.
 
     >>> sorted(values_that_change(Options(), (LABELS,)))
-    ['cellprob_threshold', 'flow_threshold', 'ids', 'min_size', 'watershed_thresholds']
+    ['cellprob_threshold', 'flow_threshold', 'ids', 'min_size', 'score_threshold', 'watershed_thresholds']
     """
     selected = {}
     for record in (options.segmentation, options.runtime, options.output):

@@ -79,7 +79,7 @@ def test_networks_that_ship_end_with_the_final_split(name):
 
 
 def test_unknown_families_architectures_and_repeated_stages_are_refused():
-    with pytest.raises(SettingsError, match="no family 'voronoi'; the families are flow, semantic, watershed"):
+    with pytest.raises(SettingsError, match="no family 'voronoi'; the families are boxes, flow, semantic, watershed"):
         find_family("voronoi")
     for family in FAMILIES:
         with pytest.raises(SettingsError, match=f"the family '{family}' has no architecture 'other'"):

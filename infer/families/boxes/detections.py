@@ -46,7 +46,12 @@ class Detections:
 
 
 def join(parts: list[Detections]) -> Detections:
-    """Return the detections of all parts together."""
+    """Return the detections of all parts together.
+
+    >>> one = Detections(np.zeros((1, 4)), np.ones(1), np.ones(1), np.array([5]))
+    >>> len(join([one, one]).keys), len(join([]).keys)
+    (2, 0)
+    """
     nothing = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
     every = [nothing, *parts]
     names = [field.name for field in fields(Detections)]
