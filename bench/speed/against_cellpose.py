@@ -10,7 +10,8 @@ its own.
   time excludes imports and the loading of the network; so does the memory "above idle". Three runs for each size:
   cellpose with the weights of --checkpoint, a half-width network of ours, widened by channels that stay zero, as
   cellpose takes no other width; Flowmask with the same widened weights, which is the like-for-like comparison; and
-  Flowmask with its default network, which cellpose cannot run.
+  Flowmask with its default network, which cellpose cannot run. `python -m infer.kernels.build` beforehand gives the
+  memory of the container, which does not load Numba.
 * labels: agreement of the labels on --images real images, see `bench.speed.agreement`.
 * dynamics: maps of --maps-side px into labels, see `bench.speed.dynamics`.
 """
@@ -29,6 +30,7 @@ from bench.cellpose import CHECKPOINT, cellpose_python, export_same, run_task
 from bench.images import mosaic
 from bench.record import Record, named, table, write_record
 from bench.speed import agreement, dynamics
+from flowmask.kernels.compiled import AHEAD
 from flowmask.network.registry import default_network
 
 SMALL = 300
@@ -88,13 +90,15 @@ def measure_image(args: argparse.Namespace) -> Record:
             cv2.imwrite(str(folder / "image.png"), mosaic(side, side, diameter)[0])
             figures = {label: {"side": side, **measure(engine, folder, diameter)} for label, engine in engines.items()}
             runs += compared(figures)
-    return {"default": named(default_network()), "diameter": diameter, "runs": runs}
+    kernels = "compiled ahead, as in the container" if AHEAD else "compiled by Numba, which stays in memory"
+    return {"default": named(default_network()), "kernels": kernels, "diameter": diameter, "runs": runs}
 
 
 def image_text(figures: Record) -> str:
     """Return the table of `measure_image` as Markdown."""
     rows = [[run[key] for key in COLUMNS] for run in figures["runs"]]
-    return f"{table(list(COLUMNS.values()), rows)}\n\nDefault network: {figures['default']}"
+    notes = f"Default network: {figures['default']}. Flowmask's kernels: {figures['kernels']}."
+    return f"{table(list(COLUMNS.values()), rows)}\n\n{notes}"
 
 
 def measure_labels(args: argparse.Namespace) -> Record:

@@ -35,6 +35,7 @@ def test_every_file_that_is_described_is_there_with_its_digest(package):
     assert [output["id"] for output in content["outputs"]] == ["maps", "diameter", "style"]
 
 
+@pytest.mark.slow
 @needs_network
 def test_the_network_makes_the_test_tensors(package):
     content = json.loads(package["rdf.yaml"])

@@ -35,8 +35,8 @@ LANES = 16
 ARRIVED = 1e-2
 """A path has arrived if `CHECK` steps move it by less than this many network pixels along each axis.
 
-Compared with always taking all `STEPS` steps, 1.4 % of the paths end one pixel away and none further, in a fifth of the
-time.
+Compared with always taking all `STEPS` steps, 0 to 0.8 % of the paths of six real and simulated images end in another
+pixel. Paths that end in a pixel that traps them (`trapping`) end there in any case.
 """
 BAND = 16
 """Source rows that a thread processes at a time."""
@@ -82,6 +82,32 @@ def inner_field(maps: Maps, threshold: float) -> Maps:
     return field
 
 
+@kernel("b1[:,::1](f4[:,:,::1])")
+def trapping(field: Maps) -> npt.NDArray[np.bool_]:
+    """Return the pixels (n, X) bool that no path leaves; the last row and column of the field are left out.
+
+    field: (n, 2, X) float32 from `inner_field`. From a pixel that traps paths, one step from each of its four corners
+    ends inside it. The field between the corners is interpolated bilinearly, so one step from anywhere in the pixel
+    ends in the convex hull of these four ends.
+
+    >>> field = np.zeros((2, 2, 3), np.float32)
+    >>> field[0, 0], field[1, 0] = 0.5, -0.5  # dy: the two rows point to each other
+    >>> field[:, 1] = 0.5, -0.5, -1.5  # dx: columns 0 and 1 point to each other, column 2 beyond column 1
+    >>> trapping(field).tolist()
+    [[True, False, False], [False, False, False]]
+    """
+    traps = np.zeros((field.shape[0], field.shape[2]), np.bool_)
+    for y in range(field.shape[0] - 1):
+        for x in range(field.shape[2] - 1):
+            inside = True
+            for i in range(2):
+                for j in range(2):
+                    v, u = i + field[y + i, 0, x + j], j + field[y + i, 1, x + j]
+                    inside = inside and 0 <= v < 1 and 0 <= u < 1
+            traps[y, x] = inside
+    return traps
+
+
 @part
 def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -> None:
     """Advance all paths, at positions ys and xs (`LANES`,), by `CHECK` steps through the field (n, 2, X), in place.
@@ -121,12 +147,21 @@ def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None
 
 @part
 def _follow_row(
-    maps: Maps, field: Maps, top: int, height: int, row: float, columns: Positions, threshold: float, ends: Ends
+    maps: Maps,
+    field: Maps,
+    traps: npt.NDArray[np.bool_],
+    top: int,
+    height: int,
+    row: float,
+    columns: Positions,
+    threshold: float,
+    ends: Ends,
 ) -> None:
     """Fill ``ends`` (len(columns),) of one source row at network position ``row``; see `follow`.
 
     `LANES` paths advance together, so that the processor can work on several steps at the same time. When a path has
-    arrived, its lane takes the next cell pixel of the row.
+    arrived, its lane takes the next cell pixel of the row. A path has arrived in a pixel that no path leaves, or where
+    it hardly moves any more.
     """
     ys, xs = np.full(LANES, row), np.zeros(LANES)
     column, steps = np.full(LANES, -1), np.full(LANES, STEPS)  # source column of each lane, -1 if it is empty
@@ -153,14 +188,16 @@ def _follow_row(
         _advance(field, ys, xs, top, height)
         for lane in range(LANES):
             steps[lane] += CHECK
-            if abs(ys[lane] - before_y[lane]) < ARRIVED and abs(xs[lane] - before_x[lane]) < ARRIVED:
+            is_still = abs(ys[lane] - before_y[lane]) < ARRIVED and abs(xs[lane] - before_x[lane]) < ARRIVED
+            if is_still or traps[int(ys[lane]) - top, int(xs[lane])]:
                 steps[lane] = STEPS
 
 
-@kernel("void(f4[:,:,::1], f4[:,:,::1], i8, i8, f8[::1], f8[::1], f8, i4[:,::1])")
+@kernel("void(f4[:,:,::1], f4[:,:,::1], b1[:,::1], i8, i8, f8[::1], f8[::1], f8, i4[:,::1])")
 def _follow(
     maps: Maps,
     field: Maps,
+    traps: npt.NDArray[np.bool_],
     top: int,
     height: int,
     rows: Positions,
@@ -170,7 +207,7 @@ def _follow(
 ) -> None:
     """Fill ``ends`` (len(rows), len(columns)); see `follow`."""
     for i in range(len(rows)):
-        _follow_row(maps, field, top, height, rows[i], columns, threshold, ends[i])
+        _follow_row(maps, field, traps, top, height, rows[i], columns, threshold, ends[i])
 
 
 def follow(
@@ -198,9 +235,10 @@ def follow(
     [[2, 2, 2, -2147483648]]
     """
     ends = np.full((len(rows), len(columns)), NOWHERE, np.int32)
+    traps = trapping(field)
 
     def work(first: int, last: int) -> None:
-        _follow(maps, field, top, height, rows[first:last], columns, threshold, ends[first:last])
+        _follow(maps, field, traps, top, height, rows[first:last], columns, threshold, ends[first:last])
 
     in_parallel(len(rows), BAND, threads, work)
     return ends

@@ -54,6 +54,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("strength", [4.0, 25.0])  # of the flows: 5 is what a network is trained for
 def test_blocks_of_any_height_give_the_labels_of_the_strip_engine(case, strength):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from flowmask.families.flow.constants import LONGEST, STEPS
-from flowmask.families.flow.follow import ARRIVED, CHECK, NOWHERE, follow, inner_field, sample
+from flowmask.families.flow.follow import ARRIVED, CHECK, NOWHERE, follow, inner_field, sample, trapping
 
 RNG = np.random.default_rng(6)
 HEIGHT, WIDTH = 60, 71
@@ -45,6 +45,27 @@ def test_paths_end_where_a_plain_euler_loop_ends():
     low, high = np.floor(at[:, followed] - left), np.floor(at[:, followed] + left)
     assert ((low <= found) & (found <= high)).mean() > 0.99
     assert (found == np.floor(at[:, followed])).mean() > 0.97
+
+
+def test_no_path_leaves_a_pixel_that_traps_it():
+    hills = gaussian_filter(RNG.normal(0, 1, (200, 200)), 3)
+    field = np.stack(np.gradient(hills / hills.std()), axis=1).astype(np.float32)  # uphill, as flows to a centre
+    traps = trapping(field)
+    rows, columns = np.nonzero(traps)
+    assert len(rows) > 20
+    start = np.stack([rows, columns])[..., None]
+    at = start + RNG.uniform(0, 1, (2, len(rows), 50))
+    for _ in range(20):
+        step = [map_coordinates(f.astype(np.float64), at, order=1) for f in np.moveaxis(field, 1, 0)]
+        at = at + step
+        np.testing.assert_array_equal(at.astype(int), np.broadcast_to(start, at.shape))
+    others = ~traps[:-1, :-1] & (np.abs(field[:-1, :, :-1]).max(axis=1) > 0)
+    rows, columns = np.nonzero(others)
+    corners = [
+        (i + field[rows + i, 0, columns + j], j + field[rows + i, 1, columns + j]) for i in (0, 1) for j in (0, 1)
+    ]
+    leaves = [(v < 0) | (v >= 1) | (u < 0) | (u >= 1) for v, u in corners]
+    assert np.any(leaves, axis=0).all()
 
 
 def test_more_paths_than_lanes_and_fewer_end_alike():

@@ -44,6 +44,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("modality", "shape", "scale", "noise", "options"), CASES)
 def test_strips_of_any_height_give_the_labels_of_the_whole(modality, shape, scale, noise, options):
     sample = simulate(modality, tuple(max(64, length) for length in shape), 4, 26)
