@@ -16,8 +16,8 @@ STRIDES = (8, 16, 32, 64, 128)
 """Strides of the levels P3 to P7."""
 PRIOR = 0.01
 """Probability of a cell that a new network gives everywhere."""
-GROUPS = 32
-"""Groups of the group norm."""
+GROUPS, IN_GROUP = 32, 4
+"""Most groups of the group norm, and fewest features of a group; published are 32 groups of 8 or 4."""
 
 
 class Dense(NamedTuple):
@@ -64,12 +64,16 @@ def tower(width: int, convolutions: int) -> nn.Sequential:
     """Return convolutions, each with group norm and ReLU."""
     layers: list[nn.Module] = []
     for _ in range(convolutions):
-        layers += [nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(GROUPS, width), nn.ReLU()]
+        layers += [
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(min(GROUPS, width // IN_GROUP), width),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers)
 
 
 class Detector(nn.Module):
-    """Levels (B, width, Y / stride, X / stride) -> `Dense`; width: a multiple of 32.
+    """Levels (B, width, Y / stride, X / stride) -> `Dense`; width: a multiple of 32, or of 4 below 128.
 
     >>> dense = Detector(32, 1).eval()([torch.zeros(2, 32, 4, 6), torch.zeros(2, 32, 2, 3)])
     >>> tuple(dense.logits.shape), tuple(dense.distances.shape), dense.locations[[0, 1, 24]].tolist()

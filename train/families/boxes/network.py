@@ -34,7 +34,7 @@ class CenterMask(FamilyNetwork):
     """(B, 3, Y, X) float32, Y and X multiples of 32 -> in evaluation mode the records of the cells (B, 13, Y, X).
 
     `flowmask.families.boxes.constants` gives the layout of the records. In training, use `dense` and `masks`.
-    widths: features of the pyramid with the detection head, a multiple of 32, and of the masks.
+    widths: features of the pyramid with the detection head (see `Detector`), and of the masks.
 
     >>> (maps,) = SlimCenterMask(3, (32, 8)).eval()(torch.zeros(2, 3, 64, 96))
     >>> tuple(maps.shape), maps.count_nonzero().item()  # a new network finds no cells
