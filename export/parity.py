@@ -38,7 +38,8 @@ def check_parity(
     ``reference`` maps (B, C, Y, X) float32 to the tensors of `output_names`. ``half`` is the module from which a file
     of half precision was made; PyTorch runs it too, on simulated tiles, and its results are compared as well. Returns
     for each output the largest difference (in half precision the relative root mean square). Raises ParityError when
-    one exceeds TOLERANCE (HALF_TOLERANCE; for records see OTHER_RECORDS), or when names, shapes or the contract in the file are not the expected ones.
+    one exceeds TOLERANCE (HALF_TOLERANCE; for records see OTHER_RECORDS), or when names, shapes or the contract in the
+    file are not the expected ones.
     """
     differ, tolerance = (_largest, TOLERANCE) if half is None else (_mean, HALF_TOLERANCE)
     if contract.record > 1:
