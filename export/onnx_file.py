@@ -65,8 +65,8 @@ def to_onnx(module: nn.Module, contract: Contract) -> onnx.ModelProto:
         # The newer exporter needs onnxscript and gives a larger graph for the same network.
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
         # Sizes that are constant in these networks, and code that the file replaces by operators of ONNX.
-        for module in (r"train\.families\.boxes\..*", r"torch\.nn\.functional"):
-            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=module)
+        for traced in (r"train\.families\.boxes\..*", r"torch\.nn\.functional"):
+            warnings.filterwarnings("ignore", category=Warning, module=traced)
         # Indices are not negative; what is not folded is computed at run time.
         warnings.filterwarnings("ignore", "Exporting aten::index operator|Constant folding", UserWarning)
         torch.onnx.export(

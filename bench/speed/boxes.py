@@ -39,7 +39,7 @@ def detections_like(labels: Labels) -> Maps:
     squares = labels.shape[0] // SQUARE, labels.shape[1] // SQUARE
     numbers = np.zeros((*squares, 832), np.float32)
     for cell, (top, left, bottom, right) in enumerate(label_boxes(labels, int(labels.max())), 1):
-        mask = np.float32(labels[top:bottom, left:right] == cell)
+        mask = (labels[top:bottom, left:right] == cell).astype(np.float32)
         pixels = cv2.resize(mask, (MASK, MASK), interpolation=cv2.INTER_AREA).ravel()
         y, x = int(top + bottom) // 2 // SQUARE, int(left + right) // 2 // SQUARE
         box = np.array([top, left, bottom, right])

@@ -26,7 +26,8 @@ def image_boxes(boxes: Boxes, plan: ImagePlan) -> Boxes:
     """
     # The maps have whole squares, so they can be longer than the image in network pixels.
     factors = [length / network_length(length, plan.scale) for length in plan.shape]
-    return boxes * np.array([*factors, *factors])
+    scaled: Boxes = boxes * np.array([*factors, *factors])
+    return scaled
 
 
 def by_score(found: Detections, plan: ImagePlan) -> npt.NDArray[np.int64]:
