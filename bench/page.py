@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,8 @@ PAGE = ROOT / "bench" / "RESULTS.md"
 RECORDS = ROOT / "bench" / "results"
 """The records that the page shows; they are part of the repository."""
 DATA = ("--data", "../shared/data")
+PHASE = ("usiigaci_phase_T98G/set3[3-9]_*", "usiigaci_phase_T98G/set40_*", "yeastvision_phase_yeast_pos13/*")
+"""Phase-contrast images that no network that ships was trained on."""
 HEAD = """# Results
 
 `python -m bench.page` writes this page from the records in `bench/results/`. `python -m bench.page NAME` measures one
@@ -54,6 +57,11 @@ class Benchmark:
 BENCHMARKS = {
     "scores": Benchmark("quality.scores", "Accuracy on held-out and simulated images", (*DATA, "--simulated", "4")),
     "scores_large": Benchmark("quality.scores", "Accuracy of `large`", (*DATA, "--model", "large")),
+    "livecell": Benchmark(
+        "quality.livecell",
+        "Tables of the studies of LIVECell",
+        (*DATA, "--model", "small", "large", "--images", *PHASE, "--each", "4"),
+    ),
     "variations": Benchmark("quality.variations", "Accuracy with other options, images and cell sizes", DATA),
     "verdicts": Benchmark("quality.verdicts", "Verdicts against F1", (*DATA, "--cache", "verdicts.jsonl")),
     "against_cellpose": Benchmark("speed.against_cellpose", "Against cellpose 3.1", (*DATA, "--large")),
@@ -89,7 +97,7 @@ def section(name: str, record: Record, text: str) -> str:
     benchmark = BENCHMARKS[name]
     cores = record["machine"]["cores"]
     machine = f"{cores} core{'s' if cores > 1 else ''}, {record['machine']['processor']}"
-    command = " ".join(["python", *benchmark.command])
+    command = shlex.join(["python", *benchmark.command])
     measured = f"`{command}`, {record['date'][:10]}, commit {record['commit']}, {machine}."
     return f"## {benchmark.title}\n\n{measured}\n\n{text.strip()}\n"
 

@@ -10,7 +10,7 @@ from export.families.flow import SizeRegression, size_regression
 from flowmask.errors import NetworkError
 from flowmask.network.contract import CHANNEL_POLICIES, Contract
 from train.checkpoint import load
-from train.families import FamilyNetwork, find_family
+from train.families import FamilyNetwork, heads_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Source:
             data=self.data,
             multiple=self.network.multiple,
             family=self.network.family,
-            heads=find_family(self.network.family).heads,
+            heads=heads_of(self.network.family, self.network.architecture),
         )
 
 

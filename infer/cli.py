@@ -136,8 +136,8 @@ def build_commands() -> argparse.ArgumentParser:
         help="score label images against true label images",
         description="Print for each pair of label images, and their mean: F1 (IoU 0.5, rules of the NeurIPS 2022 "
         "challenge: cells at the border are left out), AP and AFNR (rules of LIVECell: IoU 0.50 to 0.95, all cells "
-        "count; label images hold no confidence, so AP takes the cells in the order of their ids), and the numbers of "
-        "cells.",
+        "count; label images hold no confidence, so AP takes the cells in the order of their ids), Dice and "
+        "intersection over union of the foregrounds (pixels, whatever the cells), and the numbers of cells.",
     )
     score.add_argument("prediction", type=Path, help="predicted label file, or folder of NAME_label.tiff files")
     score.add_argument("truth", type=Path, help="true label file, or folder with the same file names")

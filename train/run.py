@@ -20,7 +20,7 @@ from train.config import Recipe, Stage
 from train.data.batches import batch_maker
 from train.data.prepared import SIMULATED, Prepared, prepare, prepare_items
 from train.data.readers import Item, read_folders, read_item, read_shared
-from train.families import FamilyNetwork, find_architecture, find_family
+from train.families import FamilyNetwork, find_architecture, find_family, heads_of, loss_of
 from train.families.base import Finished
 from train.loop import fit
 from train.start import checkpoints_of, starting_network
@@ -102,7 +102,7 @@ def train_stage(
         seconds = fit(
             network,
             make,
-            family.loss,
+            loss_of(recipe.family, recipe.architecture),
             stage,
             state or Path(folder) / "state",
             fingerprint,
@@ -129,7 +129,7 @@ def contract_in_training(recipe: Recipe, multiple: int = 8) -> Contract:
         data=recipe.data,
         multiple=multiple,
         family=recipe.family,
-        heads=find_family(recipe.family).heads,
+        heads=heads_of(recipe.family, recipe.architecture),
     )
 
 

@@ -1,4 +1,4 @@
-"""Speed of the watershed decoder (maps to labels) as images grow, and of the flow dynamics and the published functions.
+"""Speed of the decoders (maps to labels) as images grow: watershed, border class, flow, and the published functions.
 
     python -m bench.speed.watershed [--large]
 
@@ -25,11 +25,13 @@ from skimage.segmentation import watershed as skimage_watershed
 from bench.images import mosaic
 from bench.record import table, write_record
 from bench.speed.dynamics import OPTIONS, in_parts, network_like
-from flowmask.families.blocks import Maps
+from flowmask.families.blocks import Maps, label_rows_by_blocks
 from flowmask.families.flow.strip import label_rows as flow_rows
+from flowmask.families.semantic import border
 from flowmask.families.watershed.decode import label_rows as watershed_rows
 from flowmask.labels.labels import Labels
 from flowmask.options import Segmentation
+from train.families.semantic.targets import border_target
 from train.families.watershed.targets import inner_distance, pixelwise
 
 DIAMETER, TEMPLATE, LARGE = 30, 1000, 10_000
@@ -54,6 +56,17 @@ def watershed(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]
     """Yield the labels of the watershed family."""
     plan: Any = SimpleNamespace(shape=shape, network_shape=shape, options=Segmentation())
     return watershed_rows(parts, plan)
+
+
+def bordered_like(labels: Labels) -> Maps:
+    """Return maps (3, Y, X) float32 as a network with a border class might give them for labels (Y, X) int32."""
+    return np.stack([cv2.GaussianBlur(channel, (0, 0), 1.0) for channel in border_target(labels, 2)])
+
+
+def bordered(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:
+    """Yield the labels of the semantic family with a border class."""
+    plan: Any = SimpleNamespace(shape=shape, network_shape=shape, options=Segmentation())
+    return label_rows_by_blocks(parts, plan, border.label_block, border.rows_around(plan))
 
 
 def published(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]:
@@ -82,10 +95,11 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="also 10,000 x 10,000 px")
     large = parser.parse_args().large
     labels = mosaic(TEMPLATE, TEMPLATE, DIAMETER)[1]
-    flows, maps = network_like(labels), panoptic_like(labels)
+    flows, maps, classes = network_like(labels), panoptic_like(labels), bordered_like(labels)
     rows = [timed("published functions", published, maps, TEMPLATE)]
     for side in (TEMPLATE, 2 * TEMPLATE, *((LARGE,) if large else ())):
         rows += [timed("watershed", watershed, maps, side), timed("flow", flow, flows, side)]
+        rows.append(timed("semantic, border class", bordered, classes, side))
     print(table(HEADER, rows))
     print(write_record("watershed", {"runs": [dict(zip(HEADER, row, strict=True)) for row in rows]}))
 

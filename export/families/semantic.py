@@ -8,5 +8,5 @@ from export.families.flow import SizeRegression
 
 
 def make_module(network: nn.Module, size: SizeRegression | None) -> nn.Module:
-    """Return the function that the file holds: (B, C, Y, X) -> foreground (B, 1, Y, X)."""
+    """Return the function that the file holds: (B, C, Y, X) -> a tuple of its one head."""
     return network.eval()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,9 +48,12 @@ class Block:
     areas: Keys
     """(cells,) int64: pixels of each cell in this block."""
     edges: Keys
-    """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background."""
+    """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background, or a pixel
+    that does not join its cell to another block."""
     sums: Sums
     """(cells,) float64: sum of the cell probability over the pixels of each cell in this block; NaN if unknown."""
+    links: Keys = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    """(n, 2) int64: pairs of owner keys, of this block or its neighbours, that are parts of one cell."""
 
 
 def make_block(core: Span, labels: Labels, keys: Keys, sums: Sums | None = None) -> Block:
@@ -101,8 +104,9 @@ class Gathered:
 def gather(blocks: Sequence[Block], min_size: int = 0, join: bool = False) -> Gathered:
     """Return the final ids of all cells: 1, 2, ... in the order of their first pixels.
 
-    Cells of fewer than ``min_size`` px get the id 0. With ``join``, two cells that touch across the border of two
-    blocks, one directly above the other, become one cell. The field ``labels`` of the blocks is not used.
+    Cells of fewer than ``min_size`` px get the id 0. Cells that the ``links`` of blocks connect become one cell. With
+    ``join``, so do cells that touch across the border of two blocks, one directly above the other. The field ``labels``
+    of the blocks is not used.
 
     >>> above = make_block((0, 1), np.array([[1, 0, 2]], "i4"), np.array([7, 9]))
     >>> below = make_block((1, 2), np.array([[0, 0, 1]], "i4"), np.array([5]))
@@ -114,8 +118,9 @@ def gather(blocks: Sequence[Block], min_size: int = 0, join: bool = False) -> Ga
     areas = np.zeros(len(keys), np.int64)
     np.minimum.at(first, indices, np.concatenate([block.first for block in blocks]))
     np.add.at(areas, indices, np.concatenate([block.areas for block in blocks]))
-    links = np.searchsorted(keys, _touching(blocks) if join else np.zeros((0, 2), np.int64))
-    root = _roots(len(keys), links)
+    links = np.concatenate([*(block.links for block in blocks), *([_touching(blocks)] if join else [])])
+    links = links[np.isin(links, keys).all(axis=1)]
+    root = _roots(len(keys), np.searchsorted(keys, links))
     joined_first = np.full(len(keys), np.iinfo(np.int64).max)
     joined_areas, sums = np.zeros(len(keys), np.int64), np.zeros(len(keys))
     np.minimum.at(joined_first, root, first)
@@ -186,8 +191,8 @@ def label_rows_by_blocks(
 ) -> Iterator[Labels]:
     """Yield the labels (n, X) int32 of an image from the top down, numbered 1, 2, ... by first pixel.
 
-    parts: the maps (channels, n, X) float32 from the top down; height: image rows of a block. Cells that touch across
-    the border of two blocks become one cell. A cell can be as tall as the image, so the labels of all blocks are
+    parts: the maps (channels, n, X) float32 from the top down; height: image rows of a block. Cells are joined across
+    the borders of blocks: see `gather`. A cell can be as tall as the image, so the labels of all blocks are
     stored in a temporary file before the first ones are final. cells: the table to fill; None if it is not needed.
 
     >>> from types import SimpleNamespace

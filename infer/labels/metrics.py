@@ -2,7 +2,7 @@
 
 `f1_challenge` is the score of the NeurIPS 2022 cell segmentation challenge. `average_precision` and
 `false_negative_ratio` are those of LIVECell (Edlund et al. 2021, doi:10.1038/s41592-021-01249-6), which uses COCO's
-evaluation. `dice` compares the foregrounds.
+evaluation. `dice` and `pixel_iou` compare the foregrounds.
 """
 
 from __future__ import annotations
@@ -311,10 +311,22 @@ def dice(truth: Labels, prediction: Labels) -> float:
 
     This is also the pixel F1, the harmonic mean of the pixels' precision and recall.
 
-    >>> float(dice(np.array([[1, 1, 2]]), np.array([[7, 7, 0]])))
+    >>> dice(np.array([[1, 1, 2]]), np.array([[7, 7, 0]]))
     0.8
     """
     _check_shapes(truth, prediction)
     true, predicted = truth > 0, prediction > 0
     total = np.count_nonzero(true) + np.count_nonzero(predicted)
-    return 2 * np.count_nonzero(true & predicted) / total if total else 1.0
+    return float(2 * np.count_nonzero(true & predicted) / total) if total else 1.0
+
+
+def pixel_iou(truth: Labels, prediction: Labels) -> float:
+    """Return |A and B| / |A or B| for the foregrounds A and B of two (Y, X) label images; 1.0 if both are empty.
+
+    >>> pixel_iou(np.array([[1, 1, 2]]), np.array([[7, 7, 0]]))
+    0.6666666666666666
+    """
+    _check_shapes(truth, prediction)
+    true, predicted = truth > 0, prediction > 0
+    either = np.count_nonzero(true | predicted)
+    return float(np.count_nonzero(true & predicted) / either) if either else 1.0

@@ -15,20 +15,26 @@ from .metrics import (
     Labels,
     average_precision,
     challenge_counts,
+    dice,
     f1_of_counts,
     false_negative_ratio,
     patches,
+    pixel_iou,
     ranked,
     sequential,
 )
+
+COLUMNS = {"f1": "F1", "ap": "AP", "afnr": "AFNR", "dice": "Dice", "pixel_iou": "pixel-IoU"}
+"""Scores in the table of `table`, and the titles of their columns."""
 
 
 @dataclass(frozen=True)
 class Score:
     """The scores of one pair of label images: F1 by the rules of the NeurIPS 2022 challenge, AP and AFNR by LIVECell's.
 
-    Label images hold no confidence, so AP takes the cells in the order of their ids. Large images are scored in the
-    patches of the challenge. AP and AFNR are NaN if there are no true cells.
+    Dice and pixel IoU compare the foregrounds, whatever the cells; Dice is also called semantic F1 or pixel F1. Label
+    images hold no confidence, so AP takes the cells in the order of their ids. Large images are scored in the patches
+    of the challenge, pixels as a whole. AP and AFNR are NaN if there are no true cells.
     """
 
     name: str
@@ -38,6 +44,10 @@ class Score:
     """Average precision over IoU 0.50:0.95; cells at the border count."""
     afnr: float
     """Average false negative ratio over the same thresholds."""
+    dice: float
+    """Dice coefficient of the foregrounds."""
+    pixel_iou: float
+    """Intersection over union of the foregrounds."""
     true: int
     """Number of true cells that do not touch the border."""
     predicted: int
@@ -57,7 +67,7 @@ def score_pairs(prediction: Path, truth: Path) -> tuple[list[Score], list[str]]:
     >>> with TemporaryDirectory() as folder:
     ...     tifffile.imwrite(f"{folder}/a_label.tif", labels)
     ...     score_pairs(Path(folder), Path(folder))
-    ([Score(name='a_label.tif', f1=1.0, ap=1.0, afnr=0.0, true=1, predicted=1)], [])
+    ([Score(name='a_label.tif', f1=1.0, ap=1.0, afnr=0.0, dice=1.0, pixel_iou=1.0, true=1, predicted=1)], [])
     """
     scores, reasons = [], []
     for name, predicted_path, true_path in _pairs(prediction, truth):
@@ -84,11 +94,20 @@ def score(name: str, true: Labels, predicted: Labels) -> Score:
     >>> found = score("a", true, np.where(true == 1, 1, 0))
     >>> found.f1, found.ap, found.afnr  # one of two cells; the precision is 1 at 51 of the 101 recalls
     (0.6666666666666666, 0.504950495049505, 0.5)
+    >>> found.dice, found.pixel_iou  # one of two pixels
+    (0.6666666666666666, 0.5)
     """
     counts = challenge_counts(true, predicted)
     cells = [ranked(t, p, np.ones(sequential(p).max(initial=0))) for t, p in patches(true, predicted)]
     return Score(
-        name, f1_of_counts(*counts), average_precision(cells), false_negative_ratio(cells), counts[1], counts[2]
+        name=name,
+        f1=f1_of_counts(*counts),
+        ap=average_precision(cells),
+        afnr=false_negative_ratio(cells),
+        dice=dice(true, predicted),
+        pixel_iou=pixel_iou(true, predicted),
+        true=counts[1],
+        predicted=counts[2],
     )
 
 
@@ -97,14 +116,14 @@ def table(scores: Sequence[Score]) -> str:
 
     AP and AFNR of an image without true cells are empty, and their means are those of the other images.
 
-    >>> print(table([Score("a.tif", 0.5, 0.25, 0.75, 4, 3)]).replace("\t", " "))
-    image F1 AP AFNR true predicted
-    a.tif 0.5000 0.2500 0.7500 4 3
+    >>> print(table([Score("a.tif", 0.5, 0.25, 0.75, 0.8, 0.7, 4, 3)]).replace("\t", " "))
+    image F1 AP AFNR Dice pixel-IoU true predicted
+    a.tif 0.5000 0.2500 0.7500 0.8000 0.7000 4 3
     """
-    rows = [[s.name, *map(_number, (s.f1, s.ap, s.afnr)), str(s.true), str(s.predicted)] for s in scores]
+    rows = [[s.name, *(_number(getattr(s, key)) for key in COLUMNS), str(s.true), str(s.predicted)] for s in scores]
     if len(scores) > 1:
-        rows.append(["mean", *(_number(_mean([getattr(s, key) for s in scores])) for key in ("f1", "ap", "afnr"))])
-    return "\n".join("\t".join(row) for row in [["image", "F1", "AP", "AFNR", "true", "predicted"], *rows])
+        rows.append(["mean", *(_number(_mean([getattr(s, key) for s in scores])) for key in COLUMNS)])
+    return "\n".join("\t".join(row) for row in [["image", *COLUMNS.values(), "true", "predicted"], *rows])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ import flowmask
 from flowmask.families.blocks import label_rows_by_blocks
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import labels_to_flows
-from flowmask.families.semantic.family import HALO, label_block, logits
+from flowmask.families.semantic.foreground import HALO, label_block, logits
 from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.options import Segmentation
 from tests.conftest import needs_network

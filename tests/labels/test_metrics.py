@@ -23,6 +23,7 @@ from flowmask.labels.metrics import (
     false_negative_ratio,
     iou_matrix,
     matches,
+    pixel_iou,
     ranked,
     sequential,
 )
@@ -90,6 +91,14 @@ def test_dice_is_scipys_and_the_pixels_f1(seed):
     assert dice(truth, guess) == pytest.approx(2 * precision * recall / (precision + recall))
     assert dice(truth, 0 * truth) == 0
     assert dice(0 * truth, 0 * truth) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pixel_iou_is_scipys(seed):
+    truth, guess = found(seed)
+    assert pixel_iou(truth, guess) == pytest.approx(1 - distance.jaccard(truth.ravel() > 0, guess.ravel() > 0))
+    assert pixel_iou(truth, 0 * truth) == 0
+    assert pixel_iou(0 * truth, 0 * truth) == 1
 
 
 def coco_by_definition(images, threshold):
@@ -245,7 +254,7 @@ def test_an_id_below_0_is_refused():
         sequential(np.array([[0, -32768], [3, 7]], np.int16))
 
 
-@pytest.mark.parametrize("score", [f1, f1_challenge, dice, iou_matrix])
+@pytest.mark.parametrize("score", [f1, f1_challenge, dice, pixel_iou, iou_matrix])
 @pytest.mark.parametrize("shape", [(6, 4), (1, 6), (4, 5)])
 def test_shapes_must_agree(score, shape):
     with pytest.raises(ValueError, match="differ in shape"):

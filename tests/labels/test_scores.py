@@ -1,11 +1,11 @@
-"""`flowmask score`: the challenge's F1, LIVECell's AP and AFNR, a line for each image and the mean."""
+"""`flowmask score`: F1, AP, AFNR and the scores of the pixels, a line for each image and the mean."""
 
 import numpy as np
 import pytest
 import tifffile
 
 from flowmask.cli import flowmask
-from flowmask.labels.metrics import average_precision, f1_challenge, false_negative_ratio, ranked
+from flowmask.labels.metrics import average_precision, dice, f1_challenge, false_negative_ratio, pixel_iou, ranked
 from flowmask.labels.scores import score
 from flowmask.runs.batch import WRONG_USAGE
 from train.simulate import simulate
@@ -37,16 +37,17 @@ def lines(capsys):
 def test_a_line_for_each_image_and_the_mean(folders, capsys):
     assert flowmask(["score", *map(str, folders)]) == 0
     header, *rows, mean = lines(capsys)
-    assert header == ["image", "F1", "AP", "AFNR", "true", "predicted"]
+    assert header == ["image", "F1", "AP", "AFNR", "Dice", "pixel-IoU", "true", "predicted"]
     assert [row[0] for row in rows] == ["a_label.tiff", "b_label.tiff"]
     for row in rows:
         found, truth = (tifffile.imread(folder / row[0]) for folder in folders)
         cells = [ranked(truth, found, np.ones(len(np.unique(found)) - 1))]
         expected = f1_challenge(truth, found), average_precision(cells), false_negative_ratio(cells)
-        assert row[1:4] == [f"{value:.4f}" for value in expected]
+        pixels = dice(truth, found), pixel_iou(truth, found)
+        assert row[1:6] == [f"{value:.4f}" for value in (*expected, *pixels)]
         assert 0.3 < expected[0] < 1
         assert 0.1 < expected[1] < 0.9
-    for column in (1, 2, 3):
+    for column in (1, 2, 3, 4, 5):
         assert float(mean[column]) == pytest.approx(np.mean([float(row[column]) for row in rows]), abs=1e-4)
 
 
@@ -56,7 +57,7 @@ def test_an_image_without_true_cells_has_no_ap_and_does_not_count_in_its_mean(fo
         tifffile.imwrite(folder / "c_label.tiff", empty)
     assert flowmask(["score", *map(str, folders)]) == 0
     _, one, two, three, mean = lines(capsys)
-    assert three[1:] == ["0.0000", "", "", "0", "0"]
+    assert three[1:] == ["0.0000", "", "", "1.0000", "1.0000", "0", "0"]
     assert float(mean[2]) == pytest.approx((float(one[2]) + float(two[2])) / 2, abs=1e-4)
     assert float(mean[1]) == pytest.approx((float(one[1]) + float(two[1])) / 3, abs=1e-4)
 

@@ -13,6 +13,17 @@ SEMANTIC = Contract(
 )
 
 PIXELWISE = (Head("inner_distance", 1), Head("pixelwise", 3))
+BORDERED = Contract(
+    "fake",
+    "rgb",
+    30.0,
+    25.0,
+    False,
+    "BSD-3-Clause",
+    "nothing",
+    family="semantic",
+    heads=(Head("pixelwise", 3),),
+)
 WATERSHED = Contract("fake", "rgb", 30.0, 25.0, False, "BSD-3-Clause", "nothing", family="watershed", heads=PIXELWISE)
 
 BOXES = Contract(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 
 from flowmask.errors import SettingsError
-from train.families.base import Architecture, FamilyNetwork, TrainingFamily
+from flowmask.network.contract import Head
+from train.families.base import Architecture, FamilyNetwork, Loss, TrainingFamily
 
 FAMILIES = {
     "boxes": "train.families.boxes.family",
@@ -32,4 +33,27 @@ def find_architecture(family: str, name: str) -> Architecture:
     return table[name]
 
 
-__all__ = ["FAMILIES", "Architecture", "FamilyNetwork", "TrainingFamily", "find_architecture", "find_family"]
+def heads_of(family: str, architecture: str) -> tuple[Head, ...]:
+    """Return the heads of the contract of networks of an architecture.
+
+    >>> [head.name for head in heads_of("semantic", "unet")]
+    ['foreground']
+    """
+    return find_architecture(family, architecture).heads or find_family(family).heads
+
+
+def loss_of(family: str, architecture: str) -> Loss:
+    """Return the loss with which networks of an architecture are trained."""
+    return find_architecture(family, architecture).loss or find_family(family).loss
+
+
+__all__ = [
+    "FAMILIES",
+    "Architecture",
+    "FamilyNetwork",
+    "TrainingFamily",
+    "find_architecture",
+    "find_family",
+    "heads_of",
+    "loss_of",
+]

@@ -15,6 +15,10 @@ from train.config import Recipe
 from train.data.batches import TargetMaker
 from train.data.prepared import FieldMaker, Prepared
 
+Loss = Callable[[Any, Tensor], Tensor]
+"""(maps (B, K, Y, X) in training mode, or what `TrainingFamily.forward` returns; target (B, K, Y, X)) -> the number to
+minimise."""
+
 
 class FamilyNetwork(nn.Module):
     """A network: (B, C, Y, X) float32 -> a tuple whose first entry is the maps (B, K, Y, X).
@@ -42,6 +46,10 @@ class Architecture:
     """Loads published weights into the encoder, in place."""
     widen: Callable[[FamilyNetwork], FamilyNetwork] | None = None
     """Returns a network of twice the width with the same output."""
+    heads: tuple[Head, ...] | None = None
+    """The heads of the contract where they differ from those of the family."""
+    loss: Loss | None = None
+    """The loss where it differs from that of the family."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +77,13 @@ class TrainingFamily:
     name: str
     """The name of the same family in `flowmask.families.FAMILIES`."""
     heads: tuple[Head, ...]
-    """The heads of the contract; the network's maps are their channels in this order."""
+    """The heads of the contract; in evaluation mode the network's maps are their channels in this order."""
     architectures: Mapping[str, Architecture]
     field: FieldMaker
     """labels (Y, X) -> field (Y, X, K) that the target needs; computed once for each image, before cropping."""
     target: Callable[[Recipe], TargetMaker]
     """Returns the function that makes the target (K, S, S) of a crop."""
-    loss: Callable[[Any, Tensor], Tensor]
-    """(what `forward` returns, target (B, K, Y, X)) -> the number to minimise."""
+    loss: Loss
     finish: Callable[[FamilyNetwork, Sequence[Prepared], Recipe], Finished]
     """Fits what the exported file needs besides the network, such as a size regression."""
     forward: Callable[[FamilyNetwork, Tensor, Tensor], Any] = maps_of

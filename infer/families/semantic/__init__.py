@@ -1,1 +1,1 @@
-"""The semantic family: the cells are the connected components of one foreground map."""
+"""The semantic family: the cells are connected components of the foreground or of the interior."""

@@ -1,99 +1,58 @@
-"""The semantic family: from the foreground logit to cells, which are connected components of the foreground.
+"""The entry of the semantic family in `flowmask.families.FAMILIES`.
 
-A pixel is foreground if its logit exceeds the threshold. Two pixels are connected if they share a side. A component can
-be as large as the image, so the image is labelled in blocks, and `flowmask.families.blocks.gather` joins components
-that touch across the border of two blocks.
+The number of channels of the maps says which of the two forms a network has: one foreground logit
+(`flowmask.families.semantic.foreground`), or the probabilities of interior, border and background
+(`flowmask.families.semantic.border`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-import numpy.typing as npt
-
+from ...errors import NetworkError
 from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
-from ...tiles.rescale import interpolate, positions
 from .. import Family, training_diameter
-from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks, make_block
+from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks
+from . import border, foreground
 
-HALO = 0
-"""A pixel depends only on the two network rows between which it is interpolated; these are always read."""
-BLOCK_BYTES = 4 * 6
-"""Bytes per image pixel of a block, for logits, foreground, components and labels."""
-
-
-def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.float32]:
-    """Return the interpolated logits (n, X) float32 of the image rows ``core``.
-
-    maps: (1, m, x) float32, the rows ``read`` of the network image.
-
-    >>> from types import SimpleNamespace
-    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2))
-    >>> logits(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))
-    array([[-2., -1.,  1.,  2.]], dtype=float32)
-    """
-    height, width = plan.network_shape
-    rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
-    columns = positions(0, plan.shape[1], plan.shape[1], width)
-    resized: npt.NDArray[np.float32] = interpolate(interpolate(maps, rows, 1), columns, 2)[0]
-    return resized
-
-
-def foreground(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[np.bool_]:
-    """Return the foreground (n, X) bool of the image rows ``core``: logit > cellprob_threshold; see `logits`.
-
-    >>> from types import SimpleNamespace
-    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2), options=SimpleNamespace(cellprob_threshold=1.5))
-    >>> foreground(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))  # logits -2, -1, 1 and 2
-    array([[False, False, False,  True]])
-    """
-    return logits(maps, plan, core, read) > np.float32(plan.options.cellprob_threshold)
+BLOCK_BYTES = 4 * 15
+"""Bytes per image pixel of a block and the rows around it, for maps, classes, components and labels."""
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
-    """Return the connected components of the image rows ``core``.
+    """Return the cells of the image rows ``core``, by the form of the network.
 
-    maps: (1, m, x) float32, the rows ``read`` of the network image. The owner key of a component is its first pixel in
-    the block, as row * X + column in the whole image.
+    maps: (1 or 3, m, x) float32, the rows ``read`` of the network image. Raises NetworkError for other maps.
 
+    >>> import numpy as np
     >>> from types import SimpleNamespace
     >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 4), options=SimpleNamespace(cellprob_threshold=0.0))
-    >>> block = label_block(np.array([[[3, 3, -3, 3]]], np.float32), plan, (0, 1), (0, 1))
-    >>> block.labels, block.keys
-    (array([[1, 1, 0, 2]], dtype=int32), array([0, 3]))
+    >>> label_block(np.array([[[3, 3, -3, 3]]], np.float32), plan, (0, 1), (0, 1)).labels
+    array([[1, 1, 0, 2]], dtype=int32)
     """
-    import cv2  # imported here because OpenCV takes longer to load than an image to open
-
-    values = logits(maps, plan, core, read)
-    mask = values > np.float32(plan.options.cellprob_threshold)
-    count, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-    first = np.zeros(count, np.int64)
-    ids, pixels = np.unique(components, return_index=True)
-    first[ids] = pixels + core[0] * plan.shape[1]
-    sums = np.bincount(components[mask], _probabilities(values[mask]), count).astype(np.float64)
-    return make_block(core, np.asarray(components, np.int32), first[1:], sums[1:])
-
-
-def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the logistic function of logits, rounded to multiples of 2^-24 so that sums in any order are exact."""
-    probabilities: npt.NDArray[np.float64] = np.rint(2.0**24 / (1 + np.exp(-logits.astype(np.float64)))) / 2.0**24
-    return probabilities
+    if len(maps) not in (1, 3):
+        raise NetworkError(
+            f"a network of the semantic family has 1 or 3 map channels and this one has {len(maps)}; export it again."
+        )
+    form = foreground.label_block if len(maps) == 1 else border.label_block
+    return form(maps, plan, core, read)
 
 
 def _label_rows(parts: Iterable[Maps], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
-    return label_rows_by_blocks(parts, plan, label_block, HALO, cells=cells)
+    halo = foreground.HALO if plan.contract.map_channels == 1 else border.rows_around(plan)
+    return label_rows_by_blocks(parts, plan, label_block, halo, cells=cells)
 
 
 def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
-    return min(shape[0], BLOCK) * shape[1] * BLOCK_BYTES
+    around = -(-border.HALO * shape[0] // network_shape[0])
+    return min(shape[0], BLOCK + 2 * around) * shape[1] * BLOCK_BYTES
 
 
 FAMILY = Family(
     options=frozenset({"cellprob_threshold", "min_size"}),
-    halo=HALO,
+    halo=border.HALO,
     estimate_diameter=training_diameter,
     label_rows=_label_rows,
     label_block=label_block,

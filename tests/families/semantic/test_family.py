@@ -9,7 +9,8 @@ import flowmask
 from flowmask.errors import SettingsError
 from flowmask.families import family_of
 from flowmask.families.blocks import gather, label_rows_by_blocks, rows_to_read
-from flowmask.families.semantic.family import FAMILY, HALO, foreground, label_block
+from flowmask.families.semantic.family import FAMILY
+from flowmask.families.semantic.foreground import HALO, foreground, label_block
 from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.options import Segmentation
 from flowmask.tiles.rescale import positions

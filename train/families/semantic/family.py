@@ -1,4 +1,8 @@
-"""The record of the semantic family. Its recipes have one option, ``border``: see `foreground_target`."""
+"""The record of the semantic family. Its recipes have one option, ``border``, the width of borders in px.
+
+The architecture ``unet`` has one foreground logit: see `foreground_target`. ``unet-border`` has the classes interior,
+border and background: see `border_target`.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,23 @@ from train.data.augment import Array
 from train.data.batches import TargetMaker
 from train.data.prepared import Prepared
 from train.families.base import Architecture, FamilyNetwork, Finished, TrainingFamily, no_field
-from train.families.semantic.loss import foreground_loss
-from train.families.semantic.network import UNet
-from train.families.semantic.targets import foreground_target
+from train.families.semantic.loss import border_loss, foreground_loss
+from train.families.semantic.network import BorderUNet, UNet
+from train.families.semantic.targets import border_target, foreground_target
 
 
 def make_target(recipe: Recipe) -> TargetMaker:
-    """Return the function that makes the target (1, S, S) of a crop."""
-    border = int(recipe.options.get("border", 0))
+    """Return the function that makes the target of a crop: (1, S, S), or (3, S, S) with a border class.
+
+    Raises SettingsError if a border class would have no pixels.
+    """
+    border, has_class = int(recipe.options.get("border", 0)), recipe.architecture == BorderUNet.architecture
+    if has_class and border < 1:
+        raise SettingsError(f'{recipe.name}: architecture {recipe.architecture} needs the option "border", 1 or more.')
+    make = border_target if has_class else foreground_target
 
     def target(labels: npt.NDArray[np.int32], field: Array, matrix: Array) -> Array:
-        return foreground_target(labels, border)
+        return make(labels, border)
 
     return target
 
@@ -45,7 +55,12 @@ def finish(network: FamilyNetwork, images: Sequence[Prepared], recipe: Recipe) -
 FAMILY = TrainingFamily(
     name="semantic",
     heads=(Head("foreground", 1),),
-    architectures={"unet": Architecture(build=UNet, encoder="encoder.")},
+    architectures={
+        "unet": Architecture(build=UNet, encoder="encoder."),
+        "unet-border": Architecture(
+            build=BorderUNet, encoder="encoder.", heads=(Head("pixelwise", 3),), loss=border_loss
+        ),
+    },
     field=no_field,
     target=make_target,
     loss=foreground_loss,

@@ -1,4 +1,4 @@
-"""The target of semantic networks: foreground, with gaps between cells that touch."""
+"""The targets of semantic networks: foreground with gaps between cells that touch, or a border class there."""
 
 from __future__ import annotations
 
@@ -27,3 +27,16 @@ def foreground_target(labels: npt.NDArray[np.int32], border: int) -> Array:
         smallest = cv2.erode(np.where(cells, ids, np.float32(np.inf)), window)
         cells = cells & (largest == ids) & (smallest == ids)
     return np.asarray(cells[None], np.float32)
+
+
+def border_target(labels: npt.NDArray[np.int32], border: int) -> Array:
+    """Return the classes (3, Y, X), 1 where a pixel is interior, border or background, otherwise 0.
+
+    A pixel of a cell is border if another cell is at most ``border`` px away, diagonals included, otherwise interior.
+    So only cells that touch have a border; it is their side of the gap of `foreground_target`.
+
+    >>> border_target(np.array([[1, 1, 2, 2, 0, 3]], np.int32), border=1).astype(int).tolist()
+    [[[1, 0, 0, 1, 0, 1]], [[0, 1, 1, 0, 0, 0]], [[0, 0, 0, 0, 1, 0]]]
+    """
+    interior, background = foreground_target(labels, border)[0], (labels == 0).astype(np.float32)
+    return np.stack([interior, 1 - interior - background, background])

@@ -1,6 +1,11 @@
-"""The record of the watershed family. Options of its recipes: ``squared`` and ``beta``, see `inner_distance`."""
+"""The record of the watershed family. Options of its recipes: ``squared`` and ``beta``, see `inner_distance`.
+
+The name of an architecture says backbone, pyramid and heads: see `train.families.watershed.network.Design`.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,31 +17,47 @@ from train.data.batches import TargetMaker
 from train.families.base import Architecture, TrainingFamily, no_field
 from train.families.flow.light import load_imagenet
 from train.families.semantic.family import finish
-from train.families.watershed.loss import watershed_loss
-from train.families.watershed.network import LocatedNetwork, PanopticNetwork
-from train.families.watershed.targets import inner_distance, pixelwise
+from train.families.watershed.backbones import load_published
+from train.families.watershed.loss import auxiliary_loss, watershed_loss
+from train.families.watershed.network import LIGHT, Design, PanopticNetwork, designs
+from train.families.watershed.targets import inner_distance, outer_distance, pixelwise
 
 HEADS = (Head("inner_distance", 1), Head("pixelwise", 3))
 """Inner distance; probabilities of interior, border and background."""
+DESIGNS = designs()
 
 
 def make_target(recipe: Recipe) -> TargetMaker:
-    """Return the function that makes the target (4, S, S) of a crop: inner distance and classes."""
+    """Return the function that makes the target (K, S, S) of a crop: inner distance, classes, further heads."""
     squared, beta = bool(recipe.options.get("squared", 0)), float(recipe.options.get("beta", 1))
+    design = DESIGNS[recipe.architecture]
 
     def target(labels: npt.NDArray[np.int32], field: Array, matrix: Array) -> Array:
-        return np.concatenate([inner_distance(labels, beta, squared)[None], pixelwise(labels)])
+        parts = [inner_distance(labels, beta, squared)[None], pixelwise(labels)]
+        if design.outer_distance:
+            parts.append(outer_distance(labels)[None])
+        if design.foreground:
+            parts.append(np.stack([labels > 0, labels == 0]).astype(np.float32))
+        return np.concatenate(parts)
 
     return target
+
+
+def _architecture(design: Design) -> Architecture:
+    pretrain = load_imagenet if design.backbone == LIGHT else partial(load_published, name=design.backbone)
+    loss = partial(auxiliary_loss, outer_distance=design.outer_distance, foreground=design.foreground)
+    return Architecture(
+        build=partial(PanopticNetwork, design=design),
+        encoder="encoder.",
+        pretrain=pretrain,
+        loss=loss if design.outer_distance or design.foreground else None,
+    )
 
 
 FAMILY = TrainingFamily(
     name="watershed",
     heads=HEADS,
-    architectures={
-        "light": Architecture(build=PanopticNetwork, encoder="encoder.", pretrain=load_imagenet),
-        "light-coordinates": Architecture(build=LocatedNetwork, encoder="encoder.", pretrain=load_imagenet),
-    },
+    architectures={name: _architecture(design) for name, design in DESIGNS.items()},
     field=no_field,
     target=make_target,
     loss=watershed_loss,

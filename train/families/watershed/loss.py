@@ -1,4 +1,4 @@
-"""The loss of watershed networks."""
+"""The losses of watershed networks."""
 
 from __future__ import annotations
 
@@ -22,3 +22,22 @@ def watershed_loss(maps: Tensor, target: Tensor) -> Tensor:
     return functional.mse_loss(maps[:, :1], target[:, :1]) + PIXELWISE * functional.cross_entropy(
         maps[:, 1:], target[:, 1:]
     )
+
+
+def auxiliary_loss(maps: Tensor, target: Tensor, outer_distance: bool, foreground: bool) -> Tensor:
+    """Return the loss of a network with the heads outer distance, or foreground and background, or both.
+
+    maps and target: (B, K, Y, X), first what `watershed_loss` expects, then one channel and two channels. To its loss
+    are added the mean squared error of the outer distance, and 0.01 times the cross entropy of the softmax.
+
+    >>> import torch
+    >>> target = torch.tensor([0.5, 1, 0, 0, 0.5, 1, 0]).reshape(1, 7, 1, 1)
+    >>> round(auxiliary_loss(torch.zeros(1, 7, 1, 1), target, True, True).item(), 4)  # 0.261 + 0.25 + 0.01 log 2
+    0.5179
+    """
+    loss = watershed_loss(maps[:, :4], target[:, :4])
+    if outer_distance:
+        loss = loss + functional.mse_loss(maps[:, 4], target[:, 4])
+    if foreground:
+        loss = loss + PIXELWISE * functional.cross_entropy(maps[:, -2:], target[:, -2:])
+    return loss

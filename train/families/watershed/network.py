@@ -1,11 +1,15 @@
-"""A light PanopticNet: an encoder that was pretrained on ImageNet, a feature pyramid, and two semantic heads.
+"""PanopticNet: an encoder that was pretrained on ImageNet, a feature pyramid, and semantic heads.
 
 PanopticNet: Greenwald et al. 2022, doi:10.1038/s41587-021-01094-0 (``deepcell/model_zoo/panopticnet.py``). Feature
-pyramid: Lin et al. 2017, arXiv:1612.03144. Here the encoder is EfficientNet-Lite0, and the coarsest levels P6 and P7
-are left out, because the semantic heads use the finest level alone, P3.
+pyramid: Lin et al. 2017, arXiv:1612.03144. The encoder is EfficientNet-Lite0 or a backbone of timm. The semantic heads
+use the finest level alone, P3. The coarsest levels P6 and P7 are left out: nothing leads from them to P3, so that they
+do not change any output.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +17,49 @@ from torch.nn import functional
 
 from train.families.base import FamilyNetwork
 from train.families.flow.light import SKIPS, Encoder, conv_norm
+from train.families.watershed.backbones import BACKBONES, TimmEncoder
 
 WIDTHS = (32, 64)
 """Features of the semantic heads and of the pyramid. Published: 64 and 256."""
 LEVELS = 3
 """Levels of the pyramid: C3, C4 and C5, at an 8th, a 16th and a 32nd of the resolution."""
+
+
+PUBLISHED = (64, 256)
+"""Features of the published network: of the semantic heads and of the pyramid."""
+LIGHT = "light"
+"""The backbone EfficientNet-Lite0."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """What distinguishes one PanopticNet from another, besides its widths."""
+
+    backbone: str = LIGHT
+    """`LIGHT` or a key of `train.families.watershed.backbones.BACKBONES`."""
+    coordinates: bool = False
+    """Whether the network gets the position of each pixel in the tile, from 0 to 1, as two more channels."""
+    depthwise: bool = True
+    """Whether the convolution of the pyramid is depthwise, as in both papers; otherwise it is a full one."""
+    outer_distance: bool = False
+    """Whether a head for the outer distance is trained too. Only the training uses this head and the next."""
+    foreground: bool = False
+    """Whether a head for foreground and background is trained too."""
+
+    @property
+    def name(self) -> str:
+        """The name of the architecture; those with a backbone of timm always have coordinates, as published.
+
+        >>> Design().name, Design(coordinates=True).name, Design("resnet50", True, outer_distance=True).name
+        ('light', 'light-coordinates', 'resnet50-outer')
+        """
+        parts = {
+            "coordinates": self.coordinates and self.backbone == LIGHT,
+            "full": not self.depthwise,
+            "outer": self.outer_distance,
+            "foreground": self.foreground,
+        }
+        return "-".join([self.backbone, *(part for part, is_in in parts.items() if is_in)])
 
 
 def separable(channels: int) -> nn.Sequential:
@@ -28,10 +70,10 @@ def separable(channels: int) -> nn.Sequential:
 class Pyramid(nn.Module):
     """Features at strides 8, 16 and 32 -> the finest level of a feature pyramid, (B, width, Y / 8, X / 8)."""
 
-    def __init__(self, inputs: tuple[int, ...], width: int) -> None:
+    def __init__(self, inputs: tuple[int, ...], width: int, depthwise: bool = True) -> None:
         super().__init__()
         self.lateral = nn.ModuleList([nn.Conv2d(channels, width, 1) for channels in inputs])
-        self.finest = separable(width)
+        self.finest = separable(width) if depthwise else nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         x = self.lateral[-1](features[-1])
@@ -57,29 +99,35 @@ class SemanticHead(nn.Module):
 
 
 class PanopticNetwork(FamilyNetwork):
-    """(B, 3, Y, X) float32, Y and X multiples of 32 -> a tuple of the maps (B, 4, Y, X).
+    """(B, C, Y, X) float32, Y and X multiples of 32 -> a tuple of the maps (B, K, Y, X); C is 3 without coordinates.
 
-    The maps are the inner distance, then interior, border and background: in training any number and three logits, in
-    evaluation mode what the decoder needs, at least 0 and three probabilities.
+    In evaluation mode the maps are what the decoder needs: the inner distance, at least 0, and the probabilities of
+    interior, border and background. In training they are any number and three logits, then the outer distance and two
+    logits of foreground and background if the design has these heads.
 
     >>> (maps,) = PanopticNetwork(3, (4, 8)).eval()(torch.zeros(2, 3, 64, 96))
     >>> tuple(maps.shape), round(maps[0, 1:, 0, 0].sum().item(), 3)
     ((2, 4, 64, 96), 1.0)
     """
 
-    family, architecture = "watershed", "light"
-    multiple = 32
-    located = False
-    """Whether the network gets the position of each pixel in the tile, from 0 to 1, as two more channels."""
+    family, multiple = "watershed", 32
 
-    def __init__(self, channels: int = 3, widths: tuple[int, ...] = WIDTHS) -> None:
+    def __init__(
+        self,
+        channels: int = 3,
+        widths: tuple[int, ...] = WIDTHS,
+        design: Design = Design(),  # noqa: B008 (frozen)
+    ) -> None:
         super().__init__()
-        self.channels, self.widths = channels, tuple(widths)
+        self.channels, self.widths, self.architecture = channels, tuple(widths), design.name
         head, pyramid = widths
-        self.entry = nn.Conv2d(channels + 2, 3, 1) if self.located else None
-        self.encoder = Encoder()
-        self.pyramid = Pyramid(tuple(SKIPS.values())[-LEVELS:], pyramid)
+        self.entry = nn.Conv2d(channels + 2, 3, 1) if design.coordinates else None
+        self.encoder = TimmEncoder(design.backbone) if design.backbone in BACKBONES else Encoder()
+        inputs = self.encoder.widths if isinstance(self.encoder, TimmEncoder) else tuple(SKIPS.values())[-LEVELS:]
+        self.pyramid = Pyramid(inputs, pyramid, design.depthwise)
         self.inner_distance, self.pixelwise = SemanticHead(pyramid, head, 1), SemanticHead(pyramid, head, 3)
+        outputs = [1] * design.outer_distance + [2] * design.foreground
+        self.auxiliary = nn.ModuleList([SemanticHead(pyramid, head, count) for count in outputs])
 
     def forward(self, image: Tensor) -> tuple[Tensor]:
         x = 2 * image - 1  # the published weights expect -1 to 1
@@ -88,14 +136,20 @@ class PanopticNetwork(FamilyNetwork):
         finest = self.pyramid(self.encoder(x)[-LEVELS:])
         distance, classes = self.inner_distance(finest), self.pixelwise(finest)
         if not self.training:
-            distance, classes = functional.relu(distance), classes.softmax(dim=1)
-        return (torch.cat([distance, classes], dim=1),)
+            return (torch.cat([functional.relu(distance), classes.softmax(dim=1)], dim=1),)
+        return (torch.cat([distance, classes, *(head(finest) for head in self.auxiliary)], dim=1),)
 
 
-class LocatedNetwork(PanopticNetwork):
-    """The same network with coordinates, as published; its input may have any number of channels."""
+def designs() -> dict[str, Design]:
+    """Return all designs by the names of their architectures.
 
-    architecture, located = "light-coordinates", True
+    >>> found = designs()
+    >>> len(found), found["densenet201-full"]
+    (40, Design(backbone='densenet201', coordinates=True, depthwise=False, outer_distance=False, foreground=False))
+    """
+    entries = [partial(Design, LIGHT, False), *(partial(Design, name, True) for name in (LIGHT, *BACKBONES))]
+    options = [(not full, outer, fore) for full in (False, True) for outer in (False, True) for fore in (False, True)]
+    return {design.name: design for entry in entries for design in (entry(*own) for own in options)}
 
 
 def coordinates(image: Tensor) -> tuple[Tensor, Tensor]:

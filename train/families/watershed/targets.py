@@ -1,4 +1,4 @@
-"""The targets of watershed networks: the inner distance, and the classes interior, border and background."""
+"""The targets of watershed networks: inner and outer distance, and the classes interior, border and background."""
 
 from __future__ import annotations
 
@@ -50,3 +50,21 @@ def pixelwise(labels: npt.NDArray[np.int32]) -> Array:
     around = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
     border = (labels > 0) & np.any([other != labels for other in around], axis=0)
     return np.stack([(labels > 0) & ~border, border, labels == 0]).astype(np.float32)
+
+
+def outer_distance(labels: npt.NDArray[np.int32]) -> Array:
+    """Return the outer distance (Y, X) float32: 1 where a cell is deepest, less towards the background, 0 outside.
+
+    It is the distance from the background, divided by its largest value in the cell. Method:
+    ``outer_distance_transform_2d`` of deepcell, without its erosion.
+
+    >>> outer_distance(np.array([[0, 1, 1, 1, 2, 0]], np.int32))[0]
+    array([0. , 0.5, 1. , 1. , 1. , 0. ], dtype=float32)
+    """
+    cells = labels > 0
+    if cells.all():
+        return np.ones(labels.shape, np.float32)  # no background: its distance is not known
+    depth = cv2.distanceTransform(cells.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    deepest = np.zeros(int(labels.max()) + 1, np.float32)
+    np.maximum.at(deepest, labels, depth)
+    return np.where(cells, depth / np.maximum(deepest[labels], 1), 0).astype(np.float32)
