@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.source import Source
 from flowmask.errors import NetworkError
-from train.families import FamilyNetwork
+from train.families import FamilyNetwork, find_family
 
 
 class MeanNetwork(FamilyNetwork):
@@ -33,11 +33,16 @@ class MeanNetwork(FamilyNetwork):
 def mean_of(sources: Sequence[Source]) -> Source:
     """Return the mean of several trained networks; style and size regression are those of the first.
 
-    Raises NetworkError when they differ in family, channels or mean diameter.
+    Raises NetworkError when they differ in family, channels or mean diameter, or when their outputs are detections.
     """
     first = sources[0]
     if len(sources) == 1:
         return first
+    if find_family(first.network.family).heads[0].record > 1:
+        raise NetworkError(
+            f"networks of the {first.network.family} family cannot be averaged, because their outputs are detections; "
+            "give one checkpoint."
+        )
     for other in sources[1:]:
         one, two = (_input(source) for source in (first, other))
         if one != two:

@@ -17,7 +17,7 @@ from export.fold import folded
 from export.parity import check_parity
 from export.precision import HalfPrecision
 from export.source import Source
-from flowmask.errors import OutputError
+from flowmask.errors import NetworkError, OutputError
 from flowmask.network.contract import Contract
 
 OPSET = 17
@@ -33,6 +33,11 @@ def write_onnx(path: str, source: Source, name: str, precision: str = "fp32") ->
     OutputError when it cannot be written.
     """
     contract = source.contract(name)
+    if precision == "fp16" and contract.record > 1:
+        raise NetworkError(
+            f"{name}: half precision is too coarse for the positions of boxes; export networks of the "
+            f"{contract.family} family with --precision fp32."
+        )
     make_module = find_family(contract.family).module
     reference = make_module(source.network, source.size)
     network = folded(source.network)
@@ -59,6 +64,11 @@ def to_onnx(module: nn.Module, contract: Contract) -> onnx.ModelProto:
     with warnings.catch_warnings():
         # The newer exporter needs onnxscript and gives a larger graph for the same network.
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
+        # Sizes that are constant in these networks, and code that the file replaces by operators of ONNX.
+        for traced in (r"train\.families\.boxes\..*", r"torch\.nn\.functional"):
+            warnings.filterwarnings("ignore", category=Warning, module=traced)
+        # Indices are not negative; what is not folded is computed at run time.
+        warnings.filterwarnings("ignore", "Exporting aten::index operator|Constant folding", UserWarning)
         torch.onnx.export(
             module,
             (example,),

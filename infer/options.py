@@ -297,6 +297,14 @@ class Segmentation(_Checked):
         LABELS,
         check=watershed_thresholds,
     )
+    score_threshold: float = _option(
+        0.3,
+        "lowest score of a detected cell, 0 to 1: the score of its box times the expected accuracy of its mask",
+        LABELS,
+        float,
+        low=0,
+        high=1,
+    )
     min_size: int = _option(15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px")
     channels: tuple[int | str, ...] | None = _option(
         None,
@@ -455,7 +463,7 @@ def values_that_change(options: Options, changes: tuple[str, ...]) -> dict[str, 
     changes: any of `MAPS` and `LABELS`.
 
     >>> sorted(values_that_change(Options(), (LABELS,)))
-    ['cellprob_threshold', 'flow_threshold', 'ids', 'min_size', 'watershed_thresholds']
+    ['cellprob_threshold', 'flow_threshold', 'ids', 'min_size', 'score_threshold', 'watershed_thresholds']
     """
     selected = {}
     for record in (options.segmentation, options.runtime, options.output):

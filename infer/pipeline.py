@@ -167,7 +167,9 @@ def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGri
     """
     contract = network.contract
     rows, columns = (
-        tile_grid(network_length(length, contract.mean_diameter / diameter), contract.tile, contract.grain)
+        tile_grid(
+            network_length(length, contract.mean_diameter / diameter), contract.tile, contract.grain, contract.record
+        )
         for length in image.shape[1:]
     )
     return rows, columns
@@ -221,8 +223,9 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
     run = (Mirrored(halving) if plan.options.augment else halving).maps
     contract = plan.contract
     parts = finished_rows(
-        view, run, contract.map_channels, plan.rows, plan.columns, contract.tile, plan.batch, first, last
-    )
+        view, run, contract.map_channels, plan.rows, plan.columns, contract.tile, plan.batch, first, last,
+        contract.record,
+    )  # fmt: skip
     for _, part in parts:
         if not np.isfinite(part).all():
             raise RunError(

@@ -41,7 +41,7 @@ each_range = pytest.mark.parametrize(
 CHANGES = {
     "diameter": MAPS, "pixel_size": MAPS, "channels": MAPS, "augment": MAPS, "plane": MAPS, "project": MAPS,
     "flow_threshold": LABELS, "cellprob_threshold": LABELS, "min_size": LABELS, "ids": LABELS,
-    "watershed_thresholds": LABELS,
+    "watershed_thresholds": LABELS, "score_threshold": LABELS,
     "save": NOTHING, "batch": NOTHING, "memory": NOTHING, "threads": NOTHING, "device": NOTHING, "gpu_memory": NOTHING,
 }  # fmt: skip
 OTHER = {
@@ -49,7 +49,7 @@ OTHER = {
     "min_size": ("3", 3), "channels": ("3,1,0", (3, 1, 0)), "augment": (None, True), "batch": ("4", 4),
     "memory": ("4G", "4G"), "threads": ("2", 2), "device": ("cuda:1", "cuda:1"), "gpu_memory": ("10G", "10G"),
     "ids": ("challenge", "challenge"), "save": ("table,rois", ("table", "rois")),
-    "watershed_thresholds": ("0.05,0.5", "0.05,0.5"),
+    "watershed_thresholds": ("0.05,0.5", "0.05,0.5"), "score_threshold": ("0.5", 0.5),
     "pixel_size": ("0.5", 0.5), "plane": ("3", 3), "project": ("max", "max"),
 }  # fmt: skip
 """For each option the text of another value than the default, and that value."""
@@ -70,7 +70,8 @@ def test_every_number_has_a_range():
     assert "pixel_size" in numbers
     assert numbers | {"diameter"} == ranges
     assert ranges == {
-        "diameter", "pixel_size", "flow_threshold", "cellprob_threshold", "min_size", "batch", "plane", "threads",
+        "diameter", "pixel_size", "flow_threshold", "cellprob_threshold", "score_threshold", "min_size", "batch",
+        "plane", "threads",
     }  # fmt: skip
 
 

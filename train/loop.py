@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +18,13 @@ from flowmask.errors import SettingsError
 from train.checkpoint import UNREADABLE
 from train.config import Stage
 from train.data.batches import Batch, in_advance
+from train.families.base import maps_of
 from train.optimise import make_optimiser, take_step
 
 REPORT = 20
 """Steps between two lines of progress."""
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Tensor], Tensor]
+Forward = Callable[[Any, Tensor, Tensor], Any]
 
 
 def fit(
@@ -36,13 +39,15 @@ def fit(
     save_every: int = 100,
     device: str = "cpu",
     encoder: str = "",
+    forward: Forward = maps_of,
 ) -> float:
     """Train the network as the stage says; leave the averaged weights in it and return the seconds spent in all.
 
-    make: step -> batch. loss: of maps and target. state: file to which the state of the training is written every
-    ``save_every`` steps, and from which it resumes. fingerprint: of everything that decides the course of the training.
-    validate: scores a network in evaluation mode and returns a line to print. device: PyTorch's name of where to train;
-    the network stays there. encoder: prefix of the names of the parameters to which ``encoder_rate`` applies.
+    make: step -> batch. loss: of what ``forward`` returns and the target. state: file to which the state of the
+    training is written every ``save_every`` steps, and from which it resumes. fingerprint: of everything that decides
+    the course of the training. validate: scores a network in evaluation mode and returns a line to print. device:
+    PyTorch's name of where to train; the network stays there. encoder: prefix of the names of the parameters to which
+    ``encoder_rate`` applies. forward: see `train.families.base.TrainingFamily`.
 
     The weights that are validated and returned are an exponential average over the last ninth of the steps, or the last
     1 / (1 - ``stage.average``) steps if these are fewer. On the CPU the weights are reproducible with the same number
@@ -59,8 +64,8 @@ def fit(
     for step, (crops, target) in enumerate(in_advance(make, start, steps), start):
         network.train()
         with torch.autocast(kind, torch.bfloat16, enabled=stage.bfloat16):
-            maps = network(crops.to(device, memory_format=torch.channels_last))[0]
-        cost = loss(maps.float(), target.to(device))
+            outputs = forward(network, crops.to(device, memory_format=torch.channels_last), target.to(device))
+        cost = loss(outputs, target.to(device))
         take_step(network, cost, stage.clip, optimiser, schedule)
         average.update_parameters(network)
         losses.append(cost.item())

@@ -110,6 +110,7 @@ def train_stage(
             VALIDATE_EVERY,
             device=device,
             encoder=encoder,
+            forward=family.forward,
         )
     network.eval()
     return seconds

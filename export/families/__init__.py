@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from export.families import flow, semantic, watershed
+from export.families import boxes, flow, semantic, watershed
 from export.families.flow import SizeRegression
 from flowmask.errors import NetworkError
 from flowmask.network.contract import Contract
@@ -25,6 +25,7 @@ class ExportFamily:
 
 
 FAMILIES = {
+    "boxes": ExportFamily(boxes.make_module),
     "flow": ExportFamily(flow.make_module, extra_outputs=("style",)),
     "semantic": ExportFamily(semantic.make_module),
     "watershed": ExportFamily(watershed.make_module),

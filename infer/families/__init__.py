@@ -24,10 +24,15 @@ from ..tiles.normalise import IntensityRanges
 from ..tiles.plan import DiameterEstimate, ImagePlan
 from .blocks import LabelBlock, Maps
 
-FAMILIES = {"flow": ".flow.family", "semantic": ".semantic.family", "watershed": ".watershed.family"}
+FAMILIES = {
+    "boxes": ".boxes.family",
+    "flow": ".flow.family",
+    "semantic": ".semantic.family",
+    "watershed": ".watershed.family",
+}
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
 COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project", "augment"})
-"""Fields of `Segmentation` that every family uses."""
+"""Fields of `Segmentation` that every family uses; ``augment`` only if its heads can be averaged."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ def check_options(contract: Contract, options: Segmentation) -> None:
     """
     options.check_pixel_size()
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
+    if contract.record > 1:
+        unused.add("augment")  # records cannot be averaged
     for field in fields(Segmentation):
         if field.name in unused and getattr(options, field.name) != field.default:
             raise SettingsError(

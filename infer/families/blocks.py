@@ -204,14 +204,30 @@ def label_rows_by_blocks(
     [[0, 1], [0, 1], [0, 1]]
     """
     cells = CellTableBuilder() if cells is None else cells
+    return number_blocks(_blocks(parts, plan, label_block, halo, height), plan, cells, join=True)
+
+
+def number_blocks(
+    blocks: Iterable[Block], plan: ImagePlan, cells: CellTableBuilder, join: bool = False
+) -> Iterator[Labels]:
+    """Yield the final labels (n, X) int32 of blocks from the top down; they are stored in a temporary file until then.
+
+    blocks: from the top down. cells: the table to fill. join: see `gather`.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 2), options=SimpleNamespace(min_size=0))
+    >>> block = make_block((0, 1), np.array([[0, 2]], np.int32), np.array([40, 41]))
+    >>> list(number_blocks([block], plan, CellTableBuilder()))
+    [array([[0, 1]], dtype=int32)]
+    """
     tables: list[Block] = []
     sizes: list[int] = []
     with tempfile.TemporaryFile() as file:
-        for block in _blocks(parts, plan, label_block, halo, height):
+        for block in blocks:
             sizes.append(file.write(zlib.compress(block.labels.tobytes(), LEVEL)))
             tables.append(replace(block, labels=np.zeros((0, 0), np.int32)))
         file.seek(0)
-        gathered = gather(tables, plan.options.min_size, join=True)
+        gathered = gather(tables, plan.options.min_size, join)
         cells.candidates, cells.too_small = len(gathered.probabilities) + gathered.too_small, gathered.too_small
         cells.add_cells(gathered.probabilities, np.full(len(gathered.probabilities), np.nan))
         for table, size in zip(tables, sizes, strict=True):

@@ -23,8 +23,9 @@ PREFIX = "_ahead_"
 """First part of the file name of a module that was compiled ahead of time."""
 HOMES = (
     "families.flow.targets", "families.flow.follow", "families.flow.masks", "families.watershed.smooth",
-    "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "labels.reused_ids",
-    "labels.measure", "labels.numbering", "labels.intensity", "labels.outlines", "labels.shape",
+    "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "families.boxes.suppress",
+    "families.boxes.paste", "labels.reused_ids", "labels.measure", "labels.numbering", "labels.intensity",
+    "labels.outlines", "labels.shape",
 )  # fmt: skip
 """The modules of this package that contain kernels."""
 SOURCES = (
@@ -34,7 +35,7 @@ SOURCES = (
 """The modules whose source decides what the kernels compute."""
 PACKAGE = __name__.split(".")[0]
 """The name under which this package was imported: flowmask, or infer in a checkout."""
-ARRAY = re.compile(r"(?P<dtype>[bif]\d)\[(?P<axes>[:,]*)::1\]|[^\s,()]+\([^)]*\)|[^\s,()]+")
+ARRAY = re.compile(r"(?P<dtype>[bifu]\d)\[(?P<axes>[:,]*)::1\]|[^\s,()]+\([^)]*\)|[^\s,()]+")
 """One argument of a signature: a C-contiguous array, or anything else."""
 KERNELS: list[tuple[str, Callable[..., Any]]] = []
 """Signature and Python function of every kernel that has been imported."""

@@ -22,6 +22,8 @@ IOUS = np.linspace(0.5, 0.95, 10)
 """LIVECell's thresholds of the intersection over union (IoU)."""
 RECALLS = np.linspace(0, 1, 101)
 """The recalls at which COCO's evaluation takes the precision."""
+AREAS = {"all": (0, np.inf), "small": (0, 18**2), "medium": (18**2, 31**2), "large": (31**2, np.inf)}
+"""LIVECell's ranges of the area of a cell in px, both ends included."""
 MOST = 2000
 """Most predicted cells of one image that LIVECell's evaluation uses: those with the highest confidence."""
 
@@ -208,11 +210,15 @@ class Ranked:
     """(m,), falling."""
     hits: npt.NDArray[np.bool_]
     """(10, m): whether each predicted cell matches a true cell at each threshold of `IOUS`."""
+    counted: npt.NDArray[np.bool_]
+    """(10, m): whether each predicted cell counts: all hits, and the others unless their area is out of range."""
     cells: int
-    """Number of true cells."""
+    """Number of true cells with an area in range."""
 
 
-def ranked(truth: Labels, prediction: Labels, confidence: npt.ArrayLike) -> Ranked:
+def ranked(
+    truth: Labels, prediction: Labels, confidence: npt.ArrayLike, area: tuple[float, float] = AREAS["all"]
+) -> Ranked:
     """Match the predicted cells of one image with its true cells, as COCO's evaluation does.
 
     In the order of falling confidence, each predicted cell takes the true cell of highest IoU that is still free.
@@ -221,7 +227,9 @@ def ranked(truth: Labels, prediction: Labels, confidence: npt.ArrayLike) -> Rank
     confidence is a detector's score. A label image has no such score, so publish with the result which value was used:
     the average precision depends on it (`bench.quality.scores` uses the mean cell probability of the cell's pixels).
     Cells with equal confidence stay in the order of their ids. Cells at the border count. Only the `MOST` most
-    confident cells are used. Raises ValueError if the number of confidences or a shape does not fit.
+    confident cells are used. area: only true cells with an area in this range count, in px, see `AREAS`; a predicted
+    cell counts if it matches one of these, or if it matches none and its own area is in range. Raises ValueError if the
+    number of confidences or a shape does not fit.
 
     >>> cells = ranked(np.array([[1, 1, 0, 2]]), np.array([[1, 0, 0, 2]]), [0.7, 0.9])
     >>> cells.hits[[0, 1]]  # the more confident cell first; the other one has an IoU of 1/2
@@ -235,15 +243,32 @@ def ranked(truth: Labels, prediction: Labels, confidence: npt.ArrayLike) -> Rank
             f"confidence has shape {confidence.shape}; give one value for each of {iou.shape[1]} predicted cells."
         )
     order = np.argsort(-confidence, kind="stable")[:MOST]
-    hits = np.zeros((len(IOUS), len(order)), np.bool_)
+    true_inside, inside = (_areas_in(labels, area) for labels in (truth, prediction))
+    hits, counted = (np.zeros((len(IOUS), len(order)), np.bool_) for _ in range(2))
     for level, threshold in enumerate(IOUS):
         free = iou.copy()
-        for place, cell in enumerate(order if len(iou) else ()):
-            best = int(np.argmax(free[:, cell]))
-            if free[best, cell] >= threshold:
-                hits[level, place] = True
+        for place, cell in enumerate(order):
+            # Cells that count are taken first, whatever their IoU.
+            best = _highest(np.where(true_inside, free[:, cell], 0), threshold)
+            hits[level, place] = best is not None
+            if best is None:
+                best = _highest(free[:, cell], threshold)
+            counted[level, place] = hits[level, place] or (best is None and inside[cell])
+            if best is not None:
                 free[best] = 0
-    return Ranked(confidence[order], hits, len(iou))
+    return Ranked(confidence[order], hits, counted, int(true_inside.sum()))
+
+
+def _areas_in(labels: Labels, area: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """Return (n,) whether the area of each cell of a label image, in the order of ids, is in the range."""
+    areas = np.bincount(sequential(labels).ravel())[1:]
+    return (areas >= area[0]) & (areas <= area[1])
+
+
+def _highest(iou: npt.NDArray[np.float64], threshold: float) -> int | None:
+    """Return the index of the highest IoU of at least the threshold; None if there is none."""
+    best = int(np.argmax(iou)) if len(iou) else 0
+    return best if len(iou) and iou[best] >= threshold else None
 
 
 def average_precision(images: Sequence[Ranked]) -> float:
@@ -260,8 +285,11 @@ def average_precision(images: Sequence[Ranked]) -> float:
     if cells == 0:
         return float("nan")
     order = np.argsort(-np.concatenate([image.confidence for image in images]), kind="stable")
-    found = np.cumsum(np.concatenate([image.hits for image in images], axis=1)[:, order], axis=1)
-    precision = np.maximum.accumulate((found / np.arange(1, len(order) + 1))[:, ::-1], axis=1)[:, ::-1]
+    found, counted = (
+        np.cumsum(np.concatenate([getattr(image, name) for image in images], axis=1)[:, order], axis=1)
+        for name in ("hits", "counted")
+    )
+    precision = np.maximum.accumulate((found / np.maximum(counted, 1))[:, ::-1], axis=1)[:, ::-1]
     reached = [np.searchsorted(recall, RECALLS) for recall in found / cells]
     return float(np.mean([np.append(p, 0)[at] for p, at in zip(precision, reached, strict=True)]))
 

@@ -37,6 +37,13 @@ class Head:
     """Input pixels per output pixel. This version runs heads of stride 1."""
     mirror: tuple[str, ...] = ()
     """The axes ("y", "x", "yx" or "") whose reversal changes the sign, for each channel; () if there are none."""
+    record: int = 1
+    """Side in px of the squares whose values belong together, counted from the top left of the image.
+
+    1: each pixel has its own values, which are averaged where tiles overlap. More: the values of a square are one
+    record, such as a detected box with its mask, and each square gets them from a single tile. Such heads can neither
+    be mirrored nor averaged.
+    """
 
     def signs(self, axis: str) -> tuple[int, ...]:
         """Return for each channel -1 if reversing ``axis`` changes the sign of its values, otherwise 1."""
@@ -108,13 +115,22 @@ class Contract:
         """Height and width of tiles are multiples of this number of network pixels."""
         return math.lcm(GRAIN, self.multiple)
 
+    @property
+    def record(self) -> int:
+        """Side in px of the squares of a record; 1 if values are averaged where tiles overlap. See `Head.record`."""
+        return self.heads[0].record
+
     def mirror_signs(self, axis: str) -> tuple[int, ...]:
         """Return for each channel of the maps -1 if reversing ``axis``, "y" or "x", changes the sign, otherwise 1."""
         return tuple(sign for head in self.heads for sign in head.signs(axis))
 
     def to_metadata(self) -> dict[str, str]:
         """Return the record as ONNX metadata: the key `KEY` with a JSON text."""
-        return {KEY: json.dumps(asdict(self), sort_keys=True)}
+        values = asdict(self)
+        for head in values["heads"]:
+            if head["record"] == 1:
+                del head["record"]  # so that earlier releases, which do not know the field, read the file
+        return {KEY: json.dumps(values, sort_keys=True)}
 
 
 def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
@@ -182,7 +198,10 @@ def _check(contract: Contract) -> None:
         "percentiles": 0 <= low < high <= 100,
         "multiple": multiple,
         "tile": tile and (not multiple or contract.tile % contract.grain == 0),
-        "heads": bool(contract.heads) and all(map(_is_supported, contract.heads)),
+        "heads": bool(contract.heads)
+        and all(map(_is_supported, contract.heads))
+        and len({head.record for head in contract.heads}) == 1
+        and (not multiple or contract.multiple % contract.record == 0),
     }
     wrong = [name for name, is_valid in checks.items() if not is_valid]
     if wrong:
@@ -190,5 +209,11 @@ def _check(contract: Contract) -> None:
 
 
 def _is_supported(head: Head) -> bool:
-    """Return whether this version can run a head: stride 1, and signs for all channels or none."""
-    return head.channels > 0 and head.stride == 1 and len(head.mirror) in (0, head.channels)
+    """Return whether this version can run a head: stride 1, signs for all channels or none, records of 1 to 32 px."""
+    return (
+        head.channels > 0
+        and head.stride == 1
+        and len(head.mirror) in (0, head.channels)
+        and isinstance(head.record, int)
+        and head.record in MULTIPLES
+    )

@@ -52,7 +52,7 @@ class MeanNetwork:
 def common_contract(contracts: Sequence[Contract]) -> Contract:
     """Return the contract of the mean of several networks.
 
-    Raises NetworkError if family, channels, mean diameter, percentiles or heads differ.
+    Raises NetworkError if family, channels, mean diameter, percentiles or heads differ, or if the heads hold records.
 
     >>> small = Contract("small", "rgb", 30.0, 30.0, False, "CC0-1.0", "cells", multiple=32)
     >>> both = common_contract([small, replace(small, name="other", multiple=8)])
@@ -60,6 +60,11 @@ def common_contract(contracts: Sequence[Contract]) -> Contract:
     ('small,other', 32, 224)
     """
     first = contracts[0]
+    if first.record > 1:
+        raise NetworkError(
+            f"{first.name}: networks of the {first.family} family cannot be averaged, because their outputs are "
+            "detections; use one network."
+        )
     for other in contracts[1:]:
         for field in ("family", "channels", "mean_diameter", "percentiles", "heads"):
             one, two = getattr(first, field), getattr(other, field)

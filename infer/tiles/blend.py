@@ -33,6 +33,26 @@ def blend_weights(size: int, tile: int) -> Array:
     return weight
 
 
+def tile_weights(grid: TileGrid, tile: int, record: int) -> list[Array]:
+    """Return the weights (tile,) float32 of each tile along one axis.
+
+    Where tiles overlap, pixels are averaged with the weights of `blend_weights`. Records are not averaged: they come
+    from the tile that owns them (`TileGrid.cores`), whose weight is 1. tile: the network's tile size in px; record:
+    side of the squares of a record, 1 without records.
+
+    >>> from flowmask.tiles.grid import tile_grid
+    >>> [int(weights.sum()) for weights in tile_weights(tile_grid(400, 224, 16, 8), 224, 8)]  # of 256 px
+    [208, 208]
+    """
+    if record == 1:
+        return [blend_weights(grid.tile, tile)] * len(grid.starts)
+    weights = []
+    for start, (first, last) in zip(grid.starts, grid.cores(record), strict=True):
+        weights.append(np.zeros(grid.tile, np.float32))
+        weights[-1][first - start : last - start] = 1
+    return weights
+
+
 def finished_rows(
     view: NormalisedView,
     run: Run,
@@ -43,12 +63,13 @@ def finished_rows(
     batch: int,
     first_row: int = 0,
     last_row: int | None = None,
+    record: int = 1,
 ) -> Iterator[tuple[int, Array]]:
     """Yield (top, maps (channels, n, X) float32): the blended rows ``first_row``..``last_row``, the last excluded.
 
     ``top`` is the first row of each part, and n is at most `ROWS`. rows, columns: the tiles along both axes; tile: the
     network's tile size in px; batch: most tiles per run of the network. ``last_row`` None means the last row of the
-    image.
+    image. record: side of the squares of a record, see `flowmask.network.contract.Head.record`.
 
     Memory holds one row of tiles. Tiles that do not touch the requested rows are not computed. Tiles are added in the
     order of the grid, so the result does not depend on the batch size or on the range of rows.
@@ -62,11 +83,10 @@ def finished_rows(
     [(0, (1, 64, 100), 2.0), (64, (1, 36, 100), 2.0)]
     """
     width = columns.length
-    weight_y, weight_x = blend_weights(rows.tile, tile), blend_weights(columns.tile, tile)
-    weight = weight_y[:, None] * weight_x
+    weights_y, weights_x = tile_weights(rows, tile, record), tile_weights(columns, tile, record)
     weighted = np.empty((channels, rows.tile, columns.tile), np.float32)
     total_x = np.zeros(width, np.float32)  # sum of the weights of all tiles, for each column
-    for left in columns.starts:
+    for left, weight_x in zip(columns.starts, weights_x, strict=True):
         _add(total_x, weight_x, left)
     total = np.zeros((channels, rows.tile, width), np.float32)  # sum of the weighted maps, from row ``top`` on
     total_y = np.zeros(rows.tile, np.float32)  # sum of the weights, for each row of ``total``
@@ -81,10 +101,12 @@ def finished_rows(
     tiles = _tiles(view, [rows.starts[index] for index in tile_rows], batches, (rows.tile, columns.tile))
     batch_maps = prefetch(_run_all(run, prefetch(tiles)))
     for index in tile_rows:
-        top = rows.starts[index]
+        top, weight_y = rows.starts[index], weights_y[index]
         total_y += weight_y
+        column_weights = iter(weights_x)
         for lefts in batches:
             for left, maps in zip(lefts, next(batch_maps), strict=True):
+                weight = weight_y[:, None] * next(column_weights)
                 _add(total, np.multiply(maps, weight, out=weighted), left)
         final = rows.advance(index) - top  # rows of ``total`` that no later tile touches
         end = min(final, last_row - top)

@@ -11,9 +11,9 @@ from flowmask.errors import NetworkError, SettingsError
 from flowmask.families import COMMON, FAMILIES, Family, check_options, family_of, preload
 from flowmask.network.contract import from_metadata
 from flowmask.options import Segmentation
-from tests.reference.plans import FLOW, SEMANTIC, WATERSHED
+from tests.reference.plans import BOXES, FLOW, SEMANTIC, WATERSHED
 
-CONTRACTS = {"flow": FLOW, "semantic": SEMANTIC, "watershed": WATERSHED}
+CONTRACTS = {"boxes": BOXES, "flow": FLOW, "semantic": SEMANTIC, "watershed": WATERSHED}
 OTHER = {
     "diameter": 25.0,
     "pixel_size": 0.5,
@@ -24,6 +24,7 @@ OTHER = {
     "flow_threshold": 0.2,
     "cellprob_threshold": 1.0,
     "watershed_thresholds": "release",
+    "score_threshold": 0.5,
     "min_size": 3,
 }
 
@@ -46,7 +47,8 @@ def test_a_family_that_this_version_does_not_know_is_refused():
         count = 1
 
     with pytest.raises(
-        NetworkError, match=r"the network 'fake' has the family 'other' but .* only flow, semantic, watershed; install"
+        NetworkError,
+        match=r"the network 'fake' has the family 'other' but .* only boxes, flow, semantic, watershed; install",
     ):
         family_of(other)
     with pytest.raises(NetworkError, match=r"^/a/n.onnx: the network 'fake' has the family 'other'"):
@@ -69,10 +71,16 @@ def test_every_option_is_one_of_all_families_or_of_some(family):
 def test_options_that_a_family_does_not_use_are_refused(family, name):
     micrometres = {"diameter": "12um"} if name == "pixel_size" else {}
     options = Segmentation(**micrometres, **{name: OTHER[name]})
-    if name in COMMON | family_of(CONTRACTS[family]).options:
+    if name in COMMON | family_of(CONTRACTS[family]).options and (family, name) != ("boxes", "augment"):
         check_options(CONTRACTS[family], options)
         return
     assert (family, name) in {
+        ("boxes", "augment"),
+        ("boxes", "flow_threshold"),
+        ("boxes", "watershed_thresholds"),
+        ("flow", "score_threshold"),
+        ("semantic", "score_threshold"),
+        ("watershed", "score_threshold"),
         ("flow", "watershed_thresholds"),
         ("semantic", "flow_threshold"),
         ("semantic", "watershed_thresholds"),

@@ -12,6 +12,7 @@ from skimage.metrics import contingency_table
 from skimage.segmentation import clear_border
 
 from flowmask.labels.metrics import (
+    AREAS,
     IOUS,
     LARGE,
     average_precision,
@@ -258,3 +259,53 @@ def test_an_id_below_0_is_refused():
 def test_shapes_must_agree(score, shape):
     with pytest.raises(ValueError, match="differ in shape"):
         score(np.zeros((4, 6), int), np.zeros(shape, int))
+
+
+def coco_by_pycocotools(images, area):
+    """AP and the mean recall of LIVECell's evaluation, by the reference implementation of COCO's."""
+    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
+    from pycocotools import mask
+    from pycocotools.cocoeval import COCOeval
+
+    true, found, number = [], [], 0
+    for image, (truth, guess, confidence) in enumerate(images, 1):
+        for cells, labels, scores in ((true, truth, None), (found, guess, confidence)):
+            for cell in range(1, labels.max() + 1):
+                number += 1
+                code = mask.encode(np.asfortranarray(labels == cell, np.uint8))
+                place = {"id": number, "image_id": image, "category_id": 1, "iscrowd": 0, "segmentation": code}
+                place |= {"area": float(mask.area(code)), "bbox": mask.toBbox(code).tolist()}
+                cells.append(place | ({} if scores is None else {"score": float(scores[cell - 1])}))
+    truth_set = coco.COCO()
+    pictures = [{"id": image, "height": t.shape[0], "width": t.shape[1]} for image, (t, _, _) in enumerate(images, 1)]
+    truth_set.dataset = {"images": pictures, "annotations": true, "categories": [{"id": 1, "name": "cell"}]}
+    truth_set.createIndex()
+    found_set = coco.COCO()
+    found_set.dataset = {**truth_set.dataset, "annotations": found}
+    found_set.createIndex()
+    judge = COCOeval(truth_set, found_set, "segm")
+    judge.params.useCats, judge.params.maxDets = 0, [100, 500, 2000]
+    judge.params.areaRng, judge.params.areaRngLbl = [[area[0], min(area[1], 1e10)]], ["all"]
+    judge.evaluate()
+    judge.accumulate()
+    return judge.eval["precision"][:, :, 0, 0, -1].mean(), judge.eval["recall"][:, 0, 0, -1].mean()
+
+
+@pytest.mark.parametrize("name", AREAS)
+def test_livecells_scores_are_those_of_pycocotools(name):
+    images = [found(seed) for seed in range(4)]
+    zooms = (slice(None, None, 2), 1, 1, 2)
+    images = [
+        tuple(
+            part[zoom, zoom] if isinstance(zoom, slice) else np.kron(part, np.ones((zoom, zoom), int)) for part in pair
+        )
+        for pair, zoom in zip(images, zooms, strict=True)
+    ]
+    images = [(truth, sequential(guess)) for truth, guess in images]
+    rng = np.random.default_rng(0)
+    images = [(truth, guess, rng.integers(0, 40, guess.max()) / 40) for truth, guess in images]
+    ours = [ranked(*image, AREAS[name]) for image in images]
+    assert sum(cells.cells for cells in ours) > 10
+    precision, recall = coco_by_pycocotools(images, AREAS[name])
+    assert average_precision(ours) == pytest.approx(precision)
+    assert false_negative_ratio(ours) == pytest.approx(1 - recall)

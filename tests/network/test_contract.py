@@ -100,12 +100,29 @@ def test_heads_survive_and_say_what_mirroring_does():
 
 @pytest.mark.parametrize(
     "heads",
-    [(), (Head("a", 0),), (Head("a", 1, stride=2),), (Head("a", 2, mirror=("y",)),), (HEADS[0], Head("b", -1))],
+    [
+        (),
+        (Head("a", 0),),
+        (Head("a", 1, stride=2),),
+        (Head("a", 2, mirror=("y",)),),
+        (HEADS[0], Head("b", -1)),
+        (Head("a", 1, record=3),),
+        (Head("a", 1, record=16),),  # the tiles of this contract are multiples of 8
+        (Head("a", 1, record=8), Head("b", 1)),
+    ],
 )
 def test_heads_that_this_version_cannot_run_are_refused(heads):
     contract = dataclasses.replace(CONTRACT, heads=heads)
     with pytest.raises(NetworkError, match=r"n.onnx: .*\(heads has a value that is not valid or not supported\)"):
         from_metadata(contract.to_metadata(), "n.onnx")
+
+
+def test_a_head_of_records_is_read_again_and_other_heads_do_not_mention_records():
+    contract = dataclasses.replace(CONTRACT, heads=(Head("a", 2, record=8),))
+    assert from_metadata(contract.to_metadata(), "n.onnx") == contract
+    assert contract.record == 8
+    assert CONTRACT.record == 1
+    assert "record" not in CONTRACT.to_metadata()[KEY]
 
 
 @pytest.mark.parametrize("heads", [None, 3, [{"name": "a"}], [{"name": "a", "channels": 1, "mirror": 5}]])

@@ -10,10 +10,12 @@ import pytest
 import flowmask
 from flowmask.cli import main
 from flowmask.errors import NetworkError
+from flowmask.network.contract import Head
 from flowmask.network.mean import MeanNetwork, common_contract
 from flowmask.network.registry import find_networks
 from flowmask.network.session import OnnxNetwork
 from tests.conftest import needs_network
+from tests.reference.plans import FLOW
 from train.simulate.modalities import simulate
 
 
@@ -64,3 +66,9 @@ def test_networks_that_expect_another_input_are_refused(field, value):
     one = flowmask.load_network("small", device="cpu").contract
     with pytest.raises(NetworkError, match=f"cannot be averaged, because their {field.replace('_', ' ')} differ"):
         common_contract([one, replace(one, **{field: value})])
+
+
+def test_networks_that_detect_are_not_averaged():
+    contract = replace(FLOW, heads=(Head("records", 2, record=8),))
+    with pytest.raises(NetworkError, match=r"flow family cannot be averaged, because their outputs are detections"):
+        common_contract([contract, contract])

@@ -26,10 +26,15 @@ BORDERED = Contract(
 )
 WATERSHED = Contract("fake", "rgb", 30.0, 25.0, False, "BSD-3-Clause", "nothing", family="watershed", heads=PIXELWISE)
 
+BOXES = Contract(
+    "fake", "rgb", 30.0, 25.0, False, "BSD-3-Clause", "nothing", multiple=32, family="boxes",
+    heads=(Head("detections", 13, record=8),),
+)  # fmt: skip
+
 
 def plan_of(network_shape, shape, options=Segmentation(), contract=FLOW, threads=1):  # noqa: B008 (frozen)
     """Return the plan of an image of ``shape`` that has ``network_shape`` in network pixels."""
-    rows, columns = (tile_grid(length, contract.tile) for length in network_shape)
+    rows, columns = (tile_grid(length, contract.tile, contract.grain, contract.record) for length in network_shape)
     diameter = contract.mean_diameter * shape[0] / network_shape[0]
     channels, ranges = ((0,), (0,), (0,)), np.array([[0, 1]] * 3, float)
     return ImagePlan(contract, options, shape, diameter, channels, ranges, rows, columns, 1, threads)

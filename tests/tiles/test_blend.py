@@ -111,3 +111,27 @@ def test_groups_of_tiles_of_one_value_go_through_the_network_once(batch, share):
     pixels += np.random.default_rng(4).normal(0, 1e-7, pixels.shape).astype(np.float32)
     noisy = np.concatenate([part for _, part in finished_rows(view, blurred, 3, rows, columns, 64, batch)], axis=1)
     np.testing.assert_allclose(maps, noisy, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(20, 300), (203, 331)])
+def test_a_record_comes_from_one_tile_bit_for_bit(shape):
+    """The network numbers the tiles; each square has the number of the tile that owns it, in any range of rows."""
+    numbers = []
+
+    def number(tiles):
+        new = len(numbers) + 1 + np.arange(len(tiles))
+        numbers.extend(new)
+        return 0.1 * new[:, None, None, None].astype(np.float32) * np.ones((1, 1, *tiles.shape[2:]), np.float32)
+
+    pixels = np.random.default_rng(7).random((1, *shape)).astype(np.float32)
+    view = NormalisedView(ArrayImage(pixels), PLAN, LEVEL, 1.0)
+    rows, columns = (tile_grid(length, 64, 16, 8) for length in shape)
+    parts = finished_rows(view, number, 1, rows, columns, 64, 2, record=8)
+    maps = np.concatenate([part for _, part in parts], axis=1)[0]
+    assert maps.shape == (rows.length, columns.length)
+    expected = np.zeros(maps.shape, np.float32)
+    values = iter(0.1 * np.arange(1, len(rows.starts) * len(columns.starts) + 1).astype(np.float32))
+    for top, bottom in rows.cores(8):
+        for left, right in columns.cores(8):
+            expected[max(0, top) : bottom, max(0, left) : right] = next(values)
+    np.testing.assert_array_equal(maps, expected)

@@ -39,3 +39,19 @@ def test_rows_are_finished_in_order_up_to_the_end():
     ends = [axis.advance(i) for i in range(len(axis.starts))]
     assert ends == sorted(ends)
     assert ends[-1] == 1000
+
+
+@given(length=st.integers(1, 20_000), record=st.sampled_from([1, 8, 16]))
+def test_each_record_has_one_tile_that_shows_what_is_around_it(length, record):
+    axis = tile_grid(length, 224, 32, record)
+    assert axis.length == -(-length // record) * record
+    cores = axis.cores(record)
+    assert cores[0][0] == axis.starts[0] <= -MARGIN
+    assert cores[-1][1] == axis.starts[-1] + axis.tile >= length + MARGIN
+    assert all(first[1] == second[0] for first, second in zip(cores, cores[1:], strict=False))
+    assert all(position % record == 0 for position in (*axis.starts, *(end for core in cores for end in core)))
+    least = (0.1 if record == 1 else 0.25) * axis.tile / 2 - record
+    for start, (_, end) in zip(axis.starts, cores[:-1], strict=False):
+        assert start + axis.tile - end >= least
+    for start, (first, _) in zip(axis.starts[1:], cores[1:], strict=True):
+        assert first - start >= least

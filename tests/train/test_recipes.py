@@ -19,7 +19,7 @@ from train.recipes.held_out import HELD_OUT, HELD_OUT_AT_FIRST  # noqa: E402
 from train.run import check_stages  # noqa: E402
 from train.start import checkpoints_of  # noqa: E402
 
-RECIPES = ("small", "cyto_small", "cyto", "template", "nuclei_semantic", "nuclei_watershed")
+RECIPES = ("small", "cyto_small", "cyto", "template", "nuclei_semantic", "nuclei_watershed", "nuclei_boxes")
 
 
 def test_whole_sources_and_experiments_are_held_out(tmp_path):
@@ -79,7 +79,7 @@ def test_networks_that_ship_end_with_the_final_split(name):
 
 
 def test_unknown_families_architectures_and_repeated_stages_are_refused():
-    with pytest.raises(SettingsError, match="no family 'voronoi'; the families are flow, semantic, watershed"):
+    with pytest.raises(SettingsError, match="no family 'voronoi'; the families are boxes, flow, semantic, watershed"):
         find_family("voronoi")
     for family in FAMILIES:
         with pytest.raises(SettingsError, match=f"the family '{family}' has no architecture 'other'"):

@@ -9,6 +9,7 @@ from flowmask.network.contract import Head
 from train.families.base import Architecture, FamilyNetwork, Loss, TrainingFamily
 
 FAMILIES = {
+    "boxes": "train.families.boxes.family",
     "flow": "train.families.flow.family",
     "semantic": "train.families.semantic.family",
     "watershed": "train.families.watershed.family",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,9 @@ from train.config import Recipe
 from train.data.batches import TargetMaker
 from train.data.prepared import FieldMaker, Prepared
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(maps (B, K, Y, X) in training mode, target (B, K, Y, X)) -> the number to minimise."""
+Loss = Callable[[Any, Tensor], Tensor]
+"""(maps (B, K, Y, X) in training mode, or what `TrainingFamily.forward` returns; target (B, K, Y, X)) -> the number to
+minimise."""
 
 
 class FamilyNetwork(nn.Module):
@@ -62,6 +64,12 @@ class Finished:
     """The size regression, if the family has one: tensors that `train.checkpoint.save` can write."""
 
 
+def maps_of(network: FamilyNetwork, crops: Tensor, target: Tensor) -> Tensor:
+    """Return the maps (B, K, Y, X) float32 of crops (B, C, Y, X): the forward pass of networks that need no target."""
+    maps: Tensor = network(crops)[0]
+    return maps.float()
+
+
 @dataclass(frozen=True)
 class TrainingFamily:
     """How networks of one family are trained."""
@@ -78,6 +86,8 @@ class TrainingFamily:
     loss: Loss
     finish: Callable[[FamilyNetwork, Sequence[Prepared], Recipe], Finished]
     """Fits what the exported file needs besides the network, such as a size regression."""
+    forward: Callable[[FamilyNetwork, Tensor, Tensor], Any] = maps_of
+    """(network, crops (B, C, Y, X), target) -> what the loss needs, float32."""
 
 
 def no_field(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:

@@ -1,0 +1,1 @@
+"""The boxes family (CenterMask): detected boxes with a mask each become labels."""

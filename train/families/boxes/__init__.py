@@ -1,0 +1,1 @@
+"""The boxes family (CenterMask): networks that detect boxes and predict a mask in each."""
