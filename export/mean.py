@@ -5,35 +5,42 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 from torch import Tensor, nn
 
 from export.source import Source
 from flowmask.errors import NetworkError
-from train.families import FamilyNetwork, find_family
+from train.families import FamilyNetwork, find_family, heads_of
 
 
 class MeanNetwork(FamilyNetwork):
-    """(B, C, Y, X) -> the mean of the maps (B, K, Y, X) of all networks, and the other outputs of the first."""
+    """(B, C, Y, X) -> for each head the mean of the maps (B, K, Y, X) of all networks, then the rest of the first."""
 
     def __init__(self, networks: Sequence[FamilyNetwork]) -> None:
         super().__init__()
         first = networks[0]
-        self.family, self.channels, self.architecture, self.widths = first.family, first.channels, "mean", ()
+        self.family, self.architecture, self.channels, self.widths = (
+            first.family,
+            first.architecture,
+            first.channels,
+            (),
+        )
         self.multiple = math.lcm(*(network.multiple for network in networks))
         self.networks = nn.ModuleList(networks)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        maps, *rest = self.networks[0](image)
-        for network in self.networks[1:]:
-            maps = maps + network(image)[0]
-        return maps * (1 / len(self.networks)), *rest
+        outputs = [network(image) for network in self.networks]
+        heads = len(heads_of(self.family, self.architecture))
+        sums = (reduce(add, maps) for maps in zip(*(output[:heads] for output in outputs), strict=True))
+        return *(maps * (1 / len(outputs)) for maps in sums), *outputs[0][heads:]
 
 
 def mean_of(sources: Sequence[Source]) -> Source:
     """Return the mean of several trained networks; style and size regression are those of the first.
 
-    Raises NetworkError when they differ in family, channels or mean diameter, or when their outputs are detections.
+    Raises NetworkError when they differ in family, heads, channels or mean diameter, or when their outputs are detections.
     """
     first = sources[0]
     if len(sources) == 1:
@@ -47,7 +54,7 @@ def mean_of(sources: Sequence[Source]) -> Source:
         one, two = (_input(source) for source in (first, other))
         if one != two:
             raise NetworkError(
-                f"the networks cannot be averaged: one is {one} and another {two} (family, channels, mean diameter in "
+                f"the networks cannot be averaged: one is {one} and another {two} (family, heads, channels, mean diameter in "
                 "px); choose networks in which these are the same."
             )
     network = MeanNetwork([source.network for source in sources]).eval()
@@ -59,5 +66,6 @@ def mean_of(sources: Sequence[Source]) -> Source:
     )
 
 
-def _input(source: Source) -> tuple[str, str, float]:
-    return source.network.family, source.channels, source.mean_diameter
+def _input(source: Source) -> tuple[str, str, str, float]:
+    heads = " and ".join(head.name for head in heads_of(source.network.family, source.network.architecture))
+    return source.network.family, heads, source.channels, source.mean_diameter

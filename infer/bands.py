@@ -73,7 +73,7 @@ class Bands:
 
     def begun(self) -> bool:
         """Return whether the folder exists: a process began to share the maps."""
-        return self.folder.is_dir()
+        return os.path.isdir(self.folder)  # False also for a name that is too long
 
     def at(self, row: int) -> int:
         """Return the band of a network row."""
@@ -178,11 +178,11 @@ def discard_bands(folder: Path) -> None:
 
     >>> discard_bands(Path(".missing_label.tiff.bands"))
     """
-    old = folder.with_name(f"{folder.name}.old")
+    old = folder.with_suffix(".old")
     try:
-        if old.exists():  # of a run that was interrupted here
+        if os.path.exists(old):  # of a run that was interrupted here
             shutil.rmtree(old)
-        if folder.is_dir():
+        if os.path.isdir(folder):
             os.replace(folder, old)
             shutil.rmtree(old)
     except FileNotFoundError:  # another process removes it too

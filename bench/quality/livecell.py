@@ -69,7 +69,7 @@ def score(image: Image, truth: Labels, network: Network) -> Scored:
 def figures(images: Sequence[Scored]) -> Record:
     """Return the figures of one network for one split; AP and AFNR are None without true cells.
 
-    >>> cells = Ranked(np.array([0.9]), np.ones((10, 1), bool), 2)
+    >>> cells = Ranked(np.array([0.9]), np.ones((10, 1), bool), np.ones((10, 1), bool), 2)
     >>> found = figures([Scored(0.5, 0.6, (1, 2, 1), cells, 2.0)])
     >>> found["images"], found["pixel_iou"], round(found["f1"], 3), found["afnr"]
     (1, 0.5, 0.667, 0.5)

@@ -233,8 +233,13 @@ class _Run:
 
     def _received(self, event: tuple[float, Any]) -> None:
         """Take a message of a worker; called in a thread of the client with the time and the message."""
-        message = event[1]
-        self._messages.put((message["number"], KINDS[message["kind"]](**message["values"])))
+        from distributed.protocol.pickle import loads
+
+        told = event[1]
+        message = KINDS[told["kind"]](**told["values"])
+        if told["share"] is not None:
+            message = replace(message, share=loads(told["share"]))
+        self._messages.put((told["number"], message))
 
     def _told(self, number: int, message: Advanced | Opened | Outcome) -> Iterator[Outcome]:
         """Yield the outcome that a worker tells of an image, unless it is known: the image may have been done twice."""

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any
 
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.protocol.pickle import dumps
 
 from ..errors import Cancelled, RunError
 from ..images.file_type import digest
@@ -100,8 +101,11 @@ class ImageWorker(WorkerPlugin):
 
     def _send(self, number: int, message: Advanced | Opened | Outcome) -> None:
         """Send a message to the run, as one of `flowmask.runs.process.KINDS`."""
-        kind, values = type(message).__name__, asdict(message)
-        self._worker.log_event(self.name, {"number": number, "kind": kind, "values": values})
+        share = message.share if isinstance(message, Advanced) else None
+        values = asdict(message if share is None else replace(message, share=None))
+        packed = None if share is None else dumps(share)
+        event = {"number": number, "kind": type(message).__name__, "values": values, "share": packed}
+        self._worker.log_event(self.name, event)
 
 
 async def tell_idle(run: str, dask_worker: Worker) -> None:

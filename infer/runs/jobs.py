@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..images.file_type import FORMATS, is_meant_as_image, read_kind
 from ..labels.paths import ENDINGS, label_path
 from .record import FAILED, Outcome
+
+if TYPE_CHECKING:
+    from ..bands import Share
 
 SIDE_FILES = ("thumbs.db", "desktop.ini")
 """Names, in lower case, of files that file managers write into folders."""
@@ -26,7 +30,7 @@ class Job:
     """The label file; of a series, that of a file with one image: each frame adds its suffix."""
     frame: int = 0
     """The first frame to segment, counted from 0."""
-    share: bytes | None = None
+    share: Share | None = None
     """If only maps are to be computed, for the process that segments the frame: its `Advanced.share`."""
 
 

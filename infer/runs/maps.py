@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from ..pipeline import run_tiles
 from ..tiles.blend import Array
 from ..tiles.plan import ImagePlan
 
-Told = Callable[[float, bytes | None], bool | None]
+Told = Callable[[float, Share | None], bool | None]
 """(finished fraction of the image, what others need to help or None) -> whether others have time to help."""
 
 
@@ -76,7 +75,7 @@ def map_rows(
                 if _worth(told(done / height, None), sharing, done):
                     break
     if done < height:
-        told(done / height, pickle.dumps(Share(plan, sharing.origin, sharing.bands.at(done))))
+        told(done / height, Share(plan, sharing.origin, sharing.bands.at(done)))
         for part in read_rows(sharing.bands, image, network, done):
             yield part
             done += part.shape[1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
-from ..bands import Bands, Share, compute
+from ..bands import Bands, Share, compute, discard_bands
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
 from ..families import check_options, open_network, preload
 from ..images.file_type import digest, fingerprint
@@ -201,8 +200,8 @@ def _frames(setup: Setup, job: Job) -> tuple[Sequence[str], Callable[[int], Imag
 
 def _helped(setup: Setup, job: Job, report: Report) -> Outcome:
     """Compute maps of a frame for the process that segments it, until none is left or that process ended."""
-    assert job.share is not None
-    share: Share = pickle.loads(job.share)  # from a worker of the same run
+    share = job.share
+    assert share is not None
     outcome = Outcome(str(job.path), DONE)
     if share.origin["runtime"] != setup.network.runtime:
         return replace(outcome, reason="the maps of another device would not be the same.")
@@ -245,7 +244,7 @@ def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: fl
     origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
     maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
 
-    def told(fraction: float, share: bytes | None = None) -> bool | None:
+    def told(fraction: float, share: Share | None = None) -> bool | None:
         return report(Advanced(str(job.path), suffix.strip("_") or None, fraction, share))
 
     segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, maps, told, begun)
@@ -256,7 +255,7 @@ def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: fl
         return segmented(None)
     except Exception:
         if not setup.resume:
-            discard_maps(job.target)
+            discard_bands(bands_path(job.target))
         raise
     discard_maps(job.target)
     return outcome

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, OutputError
 from ..images.file_type import digest
 from ..system.atomic_write import atomic_write
 from ..version import __version__
+
+if TYPE_CHECKING:
+    from ..bands import Share
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 INTERRUPTED, NOT_REACHED = "interrupted", "not reached"
@@ -44,8 +47,8 @@ class Advanced:
     """Which frame of a series, such as t001; None for a file of one image."""
     fraction: float
     """Finished fraction, 0 to 1."""
-    share: bytes | None = None
-    """From now on others can compute maps of the image: a pickled `flowmask.bands.Share`."""
+    share: Share | None = None
+    """From now on others can compute maps of the image, with this."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,13 @@ pytest.importorskip("onnx")
 import onnxruntime  # noqa: E402
 
 from export.cli import main  # noqa: E402
+from export.mean import MeanNetwork  # noqa: E402
 from flowmask.api import load_network  # noqa: E402
 from train.checkpoint import save  # noqa: E402
 from train.families.flow.light import LightNetwork  # noqa: E402
 from train.families.flow.network import FlowNetwork  # noqa: E402
+from train.families.semantic.network import BorderUNet, UNet  # noqa: E402
+from train.families.watershed.network import PanopticNetwork  # noqa: E402
 
 ABOUT = {"channels": "rgb", "mean_diameter": 30.0, "train_diameter": 30.0, "licence": "CC0", "data": "nothing"}
 
@@ -45,5 +48,23 @@ def test_networks_of_another_input_are_refused(checkpoints, tmp_path, capsys):
     networks, paths = checkpoints
     save(paths[1], networks[1], about={**ABOUT, "mean_diameter": 17.0}, size=None)
     assert main([*paths, "-o", str(tmp_path / "mean.onnx")]) == 1
-    assert "30.0) and another ('flow', 'rgb', 17.0)" in capsys.readouterr().err
+    assert "30.0) and another ('flow', 'maps', 'rgb', 17.0)" in capsys.readouterr().err
     assert not (tmp_path / "mean.onnx").exists()
+
+
+def test_all_heads_are_averaged():
+    networks = [PanopticNetwork(3, (8, 16)).eval() for _ in range(2)]
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        outputs, mean = [network(image) for network in networks], MeanNetwork(networks)(image)
+    for one, other, both in zip(*outputs, mean, strict=True):
+        torch.testing.assert_close(both, (one + other) / 2)
+
+
+def test_networks_with_other_heads_are_refused(tmp_path, capsys):
+    networks = UNet(3, (4, 8)), BorderUNet(3, (4, 8))
+    paths = [str(tmp_path / "a.pt"), str(tmp_path / "b.pt")]
+    for path, network in zip(paths, networks, strict=True):
+        save(path, network, about=ABOUT, size=None)
+    assert main([*paths, "-o", str(tmp_path / "mean.onnx")]) == 1
+    assert "one is ('semantic', 'foreground', " in capsys.readouterr().err

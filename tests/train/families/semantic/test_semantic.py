@@ -143,7 +143,7 @@ def test_a_network_with_a_border_class_parts_cells_that_touch(tmp_path):
             labels[y : y + height, x + width // 2 : x + width] = 2 * cell + 2
         image = np.where(labels == 0, 20, np.where(labels % 2 == 0, 220, 120)).astype(np.uint8)
         write_sample(tmp_path / "data" / "lab", str(number), image, labels)
-    stage = dataclasses.replace(RECIPE.stages[0], steps=60, batch=4, average=0.9, split=Split(("lab/0",), ()))
+    stage = dataclasses.replace(RECIPE.stages[0], steps=150, batch=4, average=0.9, split=Split(("lab/0",), ()))
     simple = dataclasses.replace(stage.augmentation, crop=64, gain=(1, 1), offset=0, gamma=(1, 1), blur=0, noise=0)
     simple = dataclasses.replace(simple, illumination=0, specks=0, jpeg=0, scale=(0.9, 1.1))
     stage = dataclasses.replace(stage, rate=1e-2, augmentation=simple)
