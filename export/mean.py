@@ -40,7 +40,8 @@ class MeanNetwork(FamilyNetwork):
 def mean_of(sources: Sequence[Source]) -> Source:
     """Return the mean of several trained networks; style and size regression are those of the first.
 
-    Raises NetworkError when they differ in family, heads, channels or mean diameter, or when their outputs are detections.
+    Raises NetworkError when they differ in family, heads, channels or mean diameter, or when their outputs are
+    detections.
     """
     first = sources[0]
     if len(sources) == 1:
@@ -54,8 +55,8 @@ def mean_of(sources: Sequence[Source]) -> Source:
         one, two = (_input(source) for source in (first, other))
         if one != two:
             raise NetworkError(
-                f"the networks cannot be averaged: one is {one} and another {two} (family, heads, channels, mean diameter in "
-                "px); choose networks in which these are the same."
+                f"the networks cannot be averaged: one is {one} and another {two} (family, heads, channels, mean "
+                "diameter in px); choose networks in which these are the same."
             )
     network = MeanNetwork([source.network for source in sources]).eval()
     return replace(

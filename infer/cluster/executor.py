@@ -284,7 +284,7 @@ def _reachable() -> Iterator[None]:
 
     try:
         yield
-    except (OSError, CancelledError, ClosedClientError) as error:
+    except (OSError, RuntimeError, CancelledError, ClosedClientError) as error:  # RuntimeError: its pool is closed
         raise ExecutorLost(UNREACHABLE) from error
 
 
