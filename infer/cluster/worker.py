@@ -101,10 +101,11 @@ class ImageWorker(WorkerPlugin):
 
     def _send(self, number: int, message: Advanced | Opened | Outcome) -> None:
         """Send a message to the run, as one of `flowmask.runs.process.KINDS`."""
-        share = message.share if isinstance(message, Advanced) else None
-        values = asdict(message if share is None else replace(message, share=None))
+        share = None
+        if isinstance(message, Advanced):
+            share, message = message.share, replace(message, share=None)
         packed = None if share is None else dumps(share)
-        event = {"number": number, "kind": type(message).__name__, "values": values, "share": packed}
+        event = {"number": number, "kind": type(message).__name__, "values": asdict(message), "share": packed}
         self._worker.log_event(self.name, event)
 
 
