@@ -119,8 +119,8 @@ def _process(request: Request, work: Work, outcomes: list[Outcome], execute: Exe
     try:
         with words, closing(segmented(request, work, execute, words.progress)) as found:
             for outcome in map(_in_command_words, found):
+                outcomes.append(outcome)  # first, so that it counts if a signal comes while its line is printed
                 words.outcome(outcome)
-                outcomes.append(outcome)
                 if outcome.status == FAILED:
                     code = SOME_FAILED
                     if request.strict:
