@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..labels.cell_table import CellTableBuilder
 from ..labels.labels import Labels
 from ..tiles.plan import ImagePlan
-from ..tiles.rescale import positions
+from ..tiles.rescale import interpolate, positions
 
 BLOCK = 256
 """Image rows of a block in `label_rows_by_blocks`."""
@@ -54,6 +54,32 @@ class Block:
     """(cells,) float64: sum of the cell probability over the pixels of each cell in this block; NaN if unknown."""
     links: Keys = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     """(n, 2) int64: pairs of owner keys, of this block or its neighbours, that are parts of one cell."""
+
+
+def image_maps(maps: Maps, plan: ImagePlan, rows: Span, read: Span) -> Maps:
+    """Return the maps (channels, n, X) float32 of some rows of the image, interpolated bilinearly.
+
+    maps: (channels, m, x) float32, the rows ``read`` of the network image, with those next to ``rows``.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(1, 4), network_shape=(1, 2))
+    >>> image_maps(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))
+    array([[[-2., -1.,  1.,  2.]]], dtype=float32)
+    """
+    height, width = plan.network_shape
+    down = positions(rows[0], rows[1], plan.shape[0], height) - read[0]
+    across = positions(0, plan.shape[1], plan.shape[1], width)
+    return interpolate(interpolate(maps, down, 1), across, 2)
+
+
+def summable(values: npt.NDArray[np.floating]) -> Sums:
+    """Return values float64, rounded to multiples of 2^-24, so that sums of them in any order are exact.
+
+    >>> summable(np.array([0.5, 1e-9]))
+    array([0.5, 0. ])
+    """
+    exact: Sums = np.rint(values.astype(np.float64) * 2.0**24) / 2.0**24
+    return exact
 
 
 def make_block(core: Span, labels: Labels, keys: Keys, sums: Sums | None = None) -> Block:

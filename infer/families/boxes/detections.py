@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...system.rolling import Rolling
-from ..blocks import Maps
+from ..blocks import Maps, summable
 from .constants import BOX, CELL_SCORE, CHANNELS, LARGEST, MASK, PIXELS, SCORE, SQUARE
 from .paste import Masks
 from .suppress import Boxes
@@ -80,7 +80,7 @@ def detections_in(maps: Maps, top: int) -> tuple[Detections, Masks]:
     valid = ((sides > 0) & (sides <= LARGEST)).all(axis=1)
     y, x, numbers, boxes = y[valid], x[valid], numbers[valid], boxes[valid]
     corners = np.stack([y, x, y, x], axis=1) * SQUARE + np.array([top, 0, top, 0])
-    cell_scores = np.rint(numbers[:, CELL_SCORE].astype(np.float64) * 2.0**24) / 2.0**24
+    cell_scores = summable(numbers[:, CELL_SCORE])
     keys = (y + top // SQUARE) * columns + x
     masks = np.rint(numbers[:, PIXELS] * 255).astype(np.uint8).reshape(-1, MASK, MASK)
     return Detections(boxes + corners, numbers[:, SCORE].astype(np.float64), cell_scores, keys.astype(np.int64)), masks

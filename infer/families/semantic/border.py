@@ -23,8 +23,8 @@ import numpy.typing as npt
 from ...errors import RunError
 from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
-from ...tiles.rescale import interpolate, positions
-from ..blocks import Block, Keys, Maps, Span, make_block
+from ...tiles.rescale import positions
+from ..blocks import Block, Keys, Maps, Span, image_maps, make_block, summable
 
 INTERIOR, BORDER = 0, 1
 """Channels of the maps: probabilities of interior and border. That of the background follows."""
@@ -58,10 +58,7 @@ def classes(maps: Maps, plan: ImagePlan, rows: Span, read: Span) -> tuple[npt.ND
     >>> classes(maps, plan, (0, 1), (0, 1))
     (array([[0.875, 0.75 , 0.375]], dtype=float32), array([[ True, False, False]]))
     """
-    height, width = plan.network_shape
-    down = positions(rows[0], rows[1], plan.shape[0], height) - read[0]
-    across = positions(0, plan.shape[1], plan.shape[1], width)
-    interior, border = interpolate(interpolate(maps[: BORDER + 1], down, 1), across, 2)
+    interior, border = image_maps(maps[: BORDER + 1], plan, rows, read)
     probability = interior + border
     return probability, (probability > threshold(plan)) & (interior > border)
 
@@ -99,9 +96,7 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     links = _links(parts, keys, [row - top for row in slabs[1:-1]])
     inside = np.s_[core[0] - top : core[1] - top]
     labels = grow(parts, probability > threshold(plan), reach)[inside]
-    # Multiples of 2^-24, so that sums in any order are exact.
-    exact = np.rint(probability[inside].astype(np.float64) * 2.0**24) / 2.0**24
-    sums = np.bincount(labels.ravel(), exact.ravel(), len(keys) + 1)[1:].astype(np.float64)
+    sums = np.bincount(labels.ravel(), summable(probability[inside]).ravel(), len(keys) + 1)[1:].astype(np.float64)
     offset = top * plan.shape[1]
     block = make_block(core, np.ascontiguousarray(labels), keys + offset, sums)
     return replace(block, edges=np.full_like(block.edges, -1), links=links + offset)

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...tiles.plan import ImagePlan
-from ...tiles.rescale import interpolate, positions
-from ..blocks import Block, Maps, Span, make_block
+from ..blocks import Block, Maps, Span, image_maps, make_block, summable
 
 HALO = 0
 """A pixel depends only on the two network rows between which it is interpolated; these are always read."""
@@ -28,10 +27,7 @@ def logits(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> npt.NDArray[n
     >>> logits(np.array([[[-2, 2]]], np.float32), plan, (0, 1), (0, 1))
     array([[-2., -1.,  1.,  2.]], dtype=float32)
     """
-    height, width = plan.network_shape
-    rows = positions(core[0], core[1], plan.shape[0], height) - read[0]
-    columns = positions(0, plan.shape[1], plan.shape[1], width)
-    resized: npt.NDArray[np.float32] = interpolate(interpolate(maps, rows, 1), columns, 2)[0]
+    resized: npt.NDArray[np.float32] = image_maps(maps, plan, core, read)[0]
     return resized
 
 
@@ -66,11 +62,6 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     first = np.zeros(count, np.int64)
     ids, pixels = np.unique(components, return_index=True)
     first[ids] = pixels + core[0] * plan.shape[1]
-    sums = np.bincount(components[mask], _probabilities(values[mask]), count).astype(np.float64)
+    probabilities = 1 / (1 + np.exp(-values[mask].astype(np.float64)))
+    sums = np.bincount(components[mask], summable(probabilities), count).astype(np.float64)
     return make_block(core, np.asarray(components, np.int32), first[1:], sums[1:])
-
-
-def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the logistic function of logits, rounded to multiples of 2^-24 so that sums in any order are exact."""
-    probabilities: npt.NDArray[np.float64] = np.rint(2.0**24 / (1 + np.exp(-logits.astype(np.float64)))) / 2.0**24
-    return probabilities
