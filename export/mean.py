@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from export.source import Source
 from flowmask.errors import NetworkError
-from train.families import FamilyNetwork, find_family, heads_of
+from train.families import FamilyNetwork, heads_of
 
 
 class MeanNetwork(FamilyNetwork):
@@ -46,7 +46,7 @@ def mean_of(sources: Sequence[Source]) -> Source:
     first = sources[0]
     if len(sources) == 1:
         return first
-    if find_family(first.network.family).heads[0].record > 1:
+    if heads_of(first.network.family, first.network.architecture)[0].record > 1:
         raise NetworkError(
             f"networks of the {first.network.family} family cannot be averaged, because their outputs are detections; "
             "give one checkpoint."

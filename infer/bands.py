@@ -79,6 +79,10 @@ class Bands:
         """Return the band of a network row."""
         return int(np.searchsorted(self.edges, row, side="right")) - 1
 
+    def share(self, row: int) -> Share:
+        """Return what another process must know to compute the bands from a network row on."""
+        return Share(self.plan, self._origin, self.at(row))
+
     def path(self, band: int) -> Path:
         """Return the file of a band, which exists once the band is computed."""
         return self.folder / f"{band:06}.maps"

@@ -169,7 +169,7 @@ def test_kept_rows_go_through_the_network_no_more(network, tmp_path):
     def labels(kept=None):
         counting = Counting(network)
         plan = plan_image(image, counting, Segmentation(), Runtime(), kept.diameter if kept else None)
-        sharing = Sharing(Bands(tmp_path / "bands", ORIGIN, plan), ORIGIN, 0)
+        sharing = Sharing(Bands(tmp_path / "bands", ORIGIN, plan), 0)
         rows = map_rows(image, counting, plan, lambda fraction, share: None, kept, sharing)
         return (
             plan.diameter,

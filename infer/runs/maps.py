@@ -10,7 +10,6 @@ from pathlib import Path
 from ..bands import Bands, Share, discard_bands, read_rows
 from ..images.image import Image
 from ..labels.paths import bands_path, maps_path
-from ..labels.provenance import Origin
 from ..map_cache import MapCache, discard
 from ..network.session import Network
 from ..pipeline import run_tiles
@@ -26,8 +25,6 @@ class Sharing:
     """How the maps of an image may be shared with other processes."""
 
     bands: Bands
-    origin: Origin
-    """Everything that decides the maps."""
     least: int
     """Network pixels that must be left, so that help is worth its cost; 0: never ask for it."""
 
@@ -50,7 +47,7 @@ def map_rows(
     >>> image, network = as_image(np.eye(600, 64)), load_network(device="cpu")
     >>> plan = plan_image(image, network, Segmentation(diameter=30), Runtime())
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     sharing = Sharing(Bands(Path(folder, "bands"), {}, plan), {}, least=1000)
+    ...     sharing = Sharing(Bands(Path(folder, "bands"), {}, plan), least=1000)
     ...     parts = list(map_rows(image, network, plan, lambda fraction, share: True, None, sharing))
     ...     len(list(Path(folder, "bands").iterdir()))  # files, one for each row of tiles
     3
@@ -75,7 +72,7 @@ def map_rows(
                 if _worth(told(done / height, None), sharing, done):
                     break
     if done < height:
-        told(done / height, Share(plan, sharing.origin, sharing.bands.at(done)))
+        told(done / height, sharing.bands.share(done))
         for part in read_rows(sharing.bands, image, network, done):
             yield part
             done += part.shape[1]

@@ -279,7 +279,7 @@ def _segmented(
         cached_diameter = cache.diameter if cache else None
         plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
         cells = CellTableBuilder()
-        sharing = Sharing(Bands(bands_path(job.target), maps, plan), maps, setup.least_shared)
+        sharing = Sharing(Bands(bands_path(job.target), maps, plan), setup.least_shared)
         for rows in label_maps(map_rows(image, setup.network, plan, told, cache, sharing), plan, cells):
             store.append(rows)
         pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
