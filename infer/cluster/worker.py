@@ -18,6 +18,7 @@ from ..images.file_type import digest
 from ..runs.jobs import Job
 from ..runs.process import Preparation, Segment, set_up_logging
 from ..runs.record import Advanced, Opened, Outcome
+from ..system.memory import keep_freed_memory
 from ..version import __version__
 from .address import SHARE
 
@@ -67,6 +68,7 @@ class ImageWorker(WorkerPlugin):
     def _open(self) -> Segment:
         """Open the network. Raises RunError if this worker does not have what the run was started with."""
         set_up_logging()
+        keep_freed_memory()
         if self._version != __version__:
             raise RunError(
                 f"the worker {self._worker.address} has Flowmask {__version__}, and this machine has {self._version}; "

@@ -11,6 +11,7 @@ from flowmask.errors import NetworkError, SettingsError  # noqa: E402
 from train.checkpoint import save  # noqa: E402
 from train.config import Checkpoint, Fresh, Mean, Widened  # noqa: E402
 from train.families.flow.family import ARCHITECTURES  # noqa: E402
+from train.families.flow.light import LightNetwork  # noqa: E402
 from train.families.flow.network import FlowNetwork  # noqa: E402
 from train.families.flow.widen import doubled  # noqa: E402
 from train.recipes.template import RECIPE  # noqa: E402
@@ -74,6 +75,20 @@ def test_a_widened_network_gives_the_same_maps_and_its_copies_differ():
     assert (kernel[:, :half] - kernel[:, half:]).abs().mean() > 0.1 * kernel.abs().mean()
     again = doubled(narrow).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in wide.state_dict().items())
+
+
+def test_a_widened_light_network_keeps_its_encoder_and_its_maps():
+    torch.manual_seed(0)
+    narrow = LightNetwork(3, (4, 4, 4, 8, 8, 8)).eval()
+    wide = doubled(narrow)
+    assert wide.widths == (8, 8, 8, 16, 16, 16)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected, found = narrow(image)[0], wide(image)[0]
+    assert expected.std() > 0.01
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    narrow_encoder, wide_encoder = narrow.encoder.state_dict(), wide.encoder.state_dict()
+    assert all(torch.equal(value, wide_encoder[name]) for name, value in narrow_encoder.items())
 
 
 def test_starts_can_be_nested(tmp_path):

@@ -19,7 +19,7 @@ from train.families.flow.widen import doubled
 
 ARCHITECTURES = {
     "cpnet": Architecture(build=FlowNetwork, encoder="down.", widen=doubled),
-    "light": Architecture(build=LightNetwork, encoder="encoder.", pretrain=load_imagenet),
+    "light": Architecture(build=LightNetwork, encoder="encoder.", pretrain=load_imagenet, widen=doubled),
 }
 """The network of each architecture. It has a method ``encode`` that returns features and style."""
 

@@ -10,19 +10,19 @@ import math
 import torch
 
 from train.families.base import FamilyNetwork
-from train.families.flow.network import FlowNetwork
 
 SPREAD = 0.5
 
 
-def doubled(network: FamilyNetwork, spread: float = SPREAD) -> FlowNetwork:
+def doubled(network: FamilyNetwork, spread: float = SPREAD) -> FamilyNetwork:
     """Return a network of twice the width with the same maps. The result is always the same for the same weights.
 
     The two copies of an input get random weights that differ in opposite directions, by about ``spread`` times the
-    standard deviation of the kernel: their sum and so the maps stay the same, but in training the copies diverge. The
-    style has unit length, so each of its two halves is shorter than the style was by the square root of 2.
+    standard deviation of the kernel: their sum and so the maps stay the same, but in training the copies diverge. A
+    pretrained encoder keeps its width. Where the style is doubled, each half of it is shorter than the style was by the
+    square root of 2, because the style has unit length.
     """
-    wide = FlowNetwork(network.channels, tuple(2 * width for width in network.widths))
+    wide = type(network)(network.channels, tuple(2 * width for width in network.widths))
     generator = torch.Generator().manual_seed(0)
     state = wide.state_dict()
     for key, value in network.state_dict().items():
