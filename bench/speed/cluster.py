@@ -1,6 +1,6 @@
 """A Dask cluster against one machine: overhead at one worker, gain of a second one, and memory of the scheduler.
 
-    python -m bench.speed.cluster [--images 60] [--side 512] [--slide 6000] [--tasks 10000] [--repeat 3]
+    python -m bench.speed.cluster [--images 40] [--side 512] [--slide 5000] [--tasks 10000] [--repeat 2]
 
 Three folders are segmented: one small image, many, and one slide, whose maps two workers share. Each is segmented by
 `flowmask segment` with one thread: without a cluster on core 0, on a cluster with one worker on core 0, and on a
@@ -188,11 +188,11 @@ def text(record: Record) -> str:
 def main() -> None:
     """Measure, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--slide", type=int, default=6000, help="height and width of the slide in px")
+    parser.add_argument("--slide", type=int, default=5000, help="height and width of the slide in px")
     parser.add_argument("--tasks", type=int, default=10_000)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=2)
     args = parser.parse_args()
     record = measure(args.images, args.side, args.slide, args.tasks, args.repeat)
     print(text(record))
