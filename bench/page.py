@@ -74,12 +74,14 @@ BENCHMARKS = {
         ("--size", "5000", "10000", "--diameter", "30", "--memory", "4G"),
     ),
     "cluster": Benchmark("speed.cluster", "A cluster against one machine"),
+    "facility": Benchmark("speed.facility", "Many images and two slides on two workers"),
     "schedule": Benchmark("speed.schedule", "Many slides on many workers, simulated"),
     "counts": Benchmark("trust.counts", "More cells than int16 can count"),
     "fuzz": Benchmark("trust.fuzz", "Damaged files"),
     "broken": Benchmark("trust.broken", "A folder in which every third file is broken"),
     "faults": Benchmark("trust.faults", "Interrupted runs"),
-    "kills": Benchmark("trust.kills", "Workers of a cluster that are killed", ("--minutes", "8")),
+    "kills": Benchmark("trust.kills", "Workers of a cluster that are killed"),
+    "networks": Benchmark("trust.networks", "Workers in networks of their own"),
 }
 """By the name of the record, in the order of the page."""
 

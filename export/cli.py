@@ -36,7 +36,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "checkpoint",
         nargs="*",
         metavar="CHECKPOINT",
-        help="a checkpoint that `python -m train` wrote; of several, the file gives the mean of the maps",
+        help="a checkpoint that `python -m train` wrote; of several, the file gives the average of the maps",
     )
     parser.add_argument("--cellpose", metavar="WEIGHTS", help="a checkpoint of cellpose 2.x or 3.x instead")
     parser.add_argument("--size", metavar="SIZE.npy", help="the size file that belongs to the cellpose checkpoint")

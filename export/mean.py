@@ -1,22 +1,20 @@
-"""Several networks in one file: the file's maps are the mean of theirs."""
+"""Several networks in one file: the file's maps are the average of theirs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import add
 
 from torch import Tensor, nn
 
 from export.source import Source
 from flowmask.errors import NetworkError
-from train.families import FamilyNetwork, heads_of
+from train.families import FamilyNetwork, find_family, heads_of
 
 
 class MeanNetwork(FamilyNetwork):
-    """(B, C, Y, X) -> for each head the mean of the maps (B, K, Y, X) of all networks, then the rest of the first."""
+    """(B, C, Y, X) -> for each head the average of the maps (B, K, Y, X) of all networks; the rest of the first."""
 
     def __init__(self, networks: Sequence[FamilyNetwork]) -> None:
         super().__init__()
@@ -33,12 +31,12 @@ class MeanNetwork(FamilyNetwork):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = [network(image) for network in self.networks]
         heads = len(heads_of(self.family, self.architecture))
-        sums = (reduce(add, maps) for maps in zip(*(output[:heads] for output in outputs), strict=True))
-        return *(maps * (1 / len(outputs)) for maps in sums), *outputs[0][heads:]
+        average = find_family(self.family).average
+        return *map(average, zip(*(output[:heads] for output in outputs), strict=True)), *outputs[0][heads:]
 
 
 def mean_of(sources: Sequence[Source]) -> Source:
-    """Return the mean of several trained networks; style and size regression are those of the first.
+    """Return the average of several trained networks; style and size regression are those of the first.
 
     Raises NetworkError when they differ in family, heads, channels or mean diameter, or when their outputs are
     detections.

@@ -1,13 +1,13 @@
 """A Dask cluster against one machine: overhead at one worker, gain of a second one, and memory of the scheduler.
 
-    python -m bench.speed.cluster [--images 40] [--side 512] [--slide 5000] [--tasks 10000] [--repeat 2]
+    python -m bench.speed.cluster [--images 40] [--side 512] [--slide 4000] [--tasks 10000] [--repeat 3]
 
 Three folders are segmented: one small image, many, and one slide, whose maps two workers share. Each is segmented by
 `flowmask segment` with one thread: without a cluster on core 0, on a cluster with one worker on core 0, and on a
 cluster with two workers on the cores 0 and 1. Scheduler and workers are processes that run already, as on a cluster;
-the time is that of the command, from its start to its end, the least of --repeat runs. The labels of all runs are
-compared. Then --tasks images that need no work go through the scheduler, and its peak memory is that of the kernel
-(VmHWM). The figures are also compared with those of the simulator, `bench.speed.schedule`, whose costs come from the
+the time is that of the command, from its start to its end. The three take turns, --repeat times. The labels of all
+runs are compared. Then --tasks images that need no work go through the scheduler, and its peak memory is that of the
+kernel (VmHWM). The figures are also compared with those of the simulator, `bench.speed.schedule`, whose costs come from the
 runs on one worker. Linux only. Nothing else should run on these cores.
 """
 
@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -41,6 +42,8 @@ from train.simulate.slide import write_slide
 
 ONE, MANY, SLIDE = "one image", "many images", "a slide"
 """The folders."""
+PLAIN, ONE_WORKER, TWO_WORKERS = "plain", "1 worker", "2 workers"
+"""The kinds of runs."""
 PATIENCE = 120
 """Seconds to wait for a scheduler and its workers."""
 
@@ -95,11 +98,6 @@ def seconds(images: Path, out: Path, options: Sequence[str], core: int | None = 
     return time.perf_counter() - begun
 
 
-def least(images: Path, out: Path, options: Sequence[str], repeat: int, core: int | None = None) -> float:
-    """Return the least time of some runs."""
-    return min(seconds(images, out, options, core) for _ in range(repeat))
-
-
 def do_nothing(**_: Any) -> Segment:
     """Return a function that segments an image at once."""
 
@@ -139,16 +137,33 @@ def share_of_labels(slide: Path) -> float:
     return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
-def times_of(images: Path, folder: Path, repeat: int) -> tuple[dict[str, float], bool]:
-    """Return the seconds of each run on a folder of images, and whether all labels are the same."""
-    outs = [folder / "plain"]
-    seconds(images, outs[0], [], core=0)  # the first run of a machine compiles and reads files
-    times = {"plain": least(images, outs[0], [], repeat, core=0)}
-    for workers in (1, 2) if len(os.sched_getaffinity(0)) > 1 else (1,):
-        with cluster(workers, folder) as (address, _):
-            outs.append(folder / f"of{workers}")
-            times[f"{workers} worker{'s' * (workers > 1)}"] = least(images, outs[-1], ["--cluster", address], repeat)
-    return times, same_labels(outs)
+def times_of(images: Path, folder: Path, repeat: int) -> tuple[dict[str, list[float]], bool]:
+    """Return the seconds of each run on a folder of images, and whether all labels are the same.
+
+    The kinds of runs take turns, because the speed of a shared machine drifts.
+    """
+    plain = folder / PLAIN
+    seconds(images, plain, [], core=0)  # the first run of a machine compiles and reads files
+    with ExitStack() as stack:
+        runs: dict[str, tuple[Path, list[str], int | None]] = {PLAIN: (plain, [], 0)}
+        for workers, name in enumerate((ONE_WORKER, TWO_WORKERS)[: len(os.sched_getaffinity(0))], 1):
+            (folder / name).mkdir()
+            address = stack.enter_context(cluster(workers, folder / name))[0]
+            runs[name] = (folder / f"of {name}", ["--cluster", address], None)
+            seconds(images, folder / f"of {name}", ["--cluster", address])  # its workers open the network
+        times = [{name: seconds(images, *run) for name, run in runs.items()} for _ in range(repeat)]
+        return {name: [each[name] for each in times] for name in runs}, same_labels(
+            [out for out, _, _ in runs.values()]
+        )
+
+
+def ratio(times: dict[str, list[float]], one: str, other: str) -> float:
+    """Return the median of the ratios of the times of two kinds of runs, in the same turn.
+
+    >>> ratio({"plain": [10, 20, 30], "1 worker": [11, 22, 36]}, "1 worker", "plain")
+    1.1
+    """
+    return float(median(a / b for a, b in zip(times[one], times[other], strict=True)))
 
 
 def measure(images: int, side: int, slide: int, tasks: int, repeat: int) -> Record:
@@ -172,12 +187,15 @@ def text(record: Record) -> str:
     """Return the figures as Markdown."""
     scheduler, rows = record["scheduler"], []
     for name, times in record["times"].items():
-        plain, one = times["plain"], times["1 worker"]
-        gain = f"{one / times['2 workers']:.2f}" if "2 workers" in times else None
-        rows.append([name, *(f"{took:.1f}" for took in times.values()), f"{one / plain - 1:.1%}", gain])
+        gain = f"{ratio(times, ONE_WORKER, TWO_WORKERS):.2f}" if TWO_WORKERS in times else None
+        overhead = f"{ratio(times, ONE_WORKER, PLAIN) - 1:.1%}"
+        rows.append([name, *(f"{min(took):.1f}" for took in times.values()), overhead, gain])
     header = ["folder", *record["times"][MANY], "overhead at 1 worker", "gain of a 2nd"]
     about = f"{record['images']} images of {record['side']} x {record['side']} px and a slide of {record['slide']:,} x "
-    about += f"{record['slide']:,} px; seconds, one thread an image, least of {record['repeat']} runs. The labels are "
+    about += (
+        f"{record['slide']:,} px; seconds, one thread an image, least of {record['repeat']} runs. The last columns "
+    )
+    about += "are medians over the runs, which took turns. The labels are "
     about += f"{'the same' if record['same'] else 'NOT the same'} in all runs. Of the processor time of the slide, "
     about += f"{record['share_of_labels']:.0%} goes into labels and the rest into the network."
     memory = f"Scheduler: {scheduler['before_mb']:.0f} MiB at the start, at most {scheduler['peak_mb']:.0f} MiB while "
@@ -190,9 +208,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--slide", type=int, default=5000, help="height and width of the slide in px")
+    parser.add_argument("--slide", type=int, default=4000, help="height and width of the slide in px")
     parser.add_argument("--tasks", type=int, default=10_000)
-    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
     record = measure(args.images, args.side, args.slide, args.tasks, args.repeat)
     print(text(record))

@@ -45,6 +45,8 @@ TRIES = 5
 """How often a run tries to reach all workers at its start: a worker may end just then."""
 LOOK = 2.0
 """Seconds between two looks at the number of workers."""
+GPU = "GPU"
+"""The name under which a Dask worker offers its GPU: `dask worker --resources GPU=1`."""
 LEAST_SHARED = 8_000_000
 """Network pixels of an image that must be left so that other workers help: about ten seconds of one core."""
 
@@ -77,12 +79,12 @@ def over_workers(
     threads: for each image; 0 for the threads of the worker. local: number of workers of the client's own cluster:
     lost ones are replaced, and the run ends if there is none for `PATIENCE` seconds. 0: others see to the workers.
     If a worker ends during an image, Dask gives the image to another one. An image at which several workers ended is
-    tried again when no other image is at work, and fails if that happens again. Raises SettingsError if Dask is not
-    installed, ExecutorLost if the scheduler cannot be reached any more, and the FlowmaskError that a worker raises in
-    ``prepare``.
+    tried again when no other image is at work, and fails if that happens again. If the run asks for a GPU and some
+    workers offer the resource `GPU`, only these workers get images. Raises SettingsError if Dask is not installed,
+    ExecutorLost if the scheduler cannot be reached any more, and the FlowmaskError that a worker raises in ``prepare``.
     """
     check_installed()
-    run = _Run(client, report, local)
+    run = _Run(client, report, local, _resources(client, prepare))
     with run.prepared(prepare, threads):
         yield from run.outcomes(Remaining([job]) for job in jobs)
         while run.suspects:
@@ -93,6 +95,13 @@ def _for_workers(prepare: Preparation) -> Preparation:
     """Return a preparation whose paths do not depend on the working folder, and whose large images are shared."""
     paths = {name: [str(Path(path).absolute()) for path in prepare.arguments[name]] for name in ("models", "targets")}
     return replace(prepare, arguments={**prepare.arguments, **paths, "least_shared": LEAST_SHARED})
+
+
+def _resources(client: Client, prepare: Preparation) -> dict[str, float]:
+    """Return what each task asks of its worker: one GPU, if the run asks for GPUs and workers offer them."""
+    device = options_from(prepare.arguments["options"]).runtime.device
+    offered = any(GPU in worker["resources"] for worker in client.scheduler_info()["workers"].values())
+    return {GPU: 1} if offered and device not in ("auto", "cpu") else {}
 
 
 def _as_given(outcome: Outcome, job: Job) -> Outcome:
@@ -109,8 +118,8 @@ def _as_given(outcome: Outcome, job: Job) -> Outcome:
 class _Run:
     """One run on a cluster: what is at work, and what comes back."""
 
-    def __init__(self, client: Client, report: Report, local: int) -> None:
-        self._client, self._report, self._local = client, report, local
+    def __init__(self, client: Client, report: Report, local: int, resources: dict[str, float]) -> None:
+        self._client, self._report, self._local, self._resources = client, report, local, resources
         self._name = f"flowmask-{uuid4().hex}"
         self._messages: SimpleQueue[tuple[int, Advanced | Opened | Outcome | Future[None]]] = SimpleQueue()
         self._at_work: dict[int, Remaining] = {}
@@ -183,7 +192,8 @@ class _Run:
             return
         self._looked = now
         with _reachable():
-            self._workers = len(self._client.nthreads())
+            workers = self._client.scheduler_info()["workers"].values()
+            self._workers = sum(worker["resources"].keys() >= self._resources.keys() for worker in workers)
             self._tell_idle()
         self._seen = now if self._workers else self._seen
         if self._workers < self._local and self._client.cluster is not None:
@@ -226,7 +236,9 @@ class _Run:
         sent = replace(job, path=job.path.absolute(), target=job.target.absolute())
         key = f"{stage}-{self._name.removeprefix('flowmask-')}-{number}"
         with _reachable():
-            future = self._client.submit(segment_on_worker, self._name, number, sent, key=key, pure=False)
+            future = self._client.submit(
+                segment_on_worker, self._name, number, sent, key=key, pure=False, resources=self._resources
+            )
         self._futures[number] = future
         future.add_done_callback(lambda done: self._messages.put((number, done)))
         return number

@@ -16,7 +16,7 @@ from ..images.image import Image
 from ..labels.cell_table import CellTableBuilder
 from ..labels.labels import Labels
 from ..network.contract import Contract
-from ..network.mean import MeanNetwork
+from ..network.mean import MeanNetwork, mean_maps
 from ..network.session import Network, OnnxNetwork
 from ..options import Runtime, Segmentation, named
 from ..tiles.channels import ChannelMap
@@ -52,6 +52,8 @@ class Family:
     """The labels of one block; see `flowmask.families.blocks.LabelBlock`."""
     row_bytes: Callable[[tuple[int, int], tuple[int, int]], int]
     """(shape of the image, shape of the network image) -> most bytes of memory that `label_rows` uses."""
+    average: Callable[[Sequence[Maps]], Maps] = mean_maps
+    """The maps (B, K, Y, X) of several networks -> their average, with which `label_rows` works best."""
 
 
 def training_diameter(
@@ -101,7 +103,9 @@ def open_network(paths: Sequence[Path], runtime: Runtime) -> OnnxNetwork | MeanN
         network = OnnxNetwork(path, runtime.device, runtime.threads, runtime.gpu_memory, share=len(paths))
         family_of(network.contract, path)
         networks.append(network)
-    return networks[0] if len(networks) == 1 else MeanNetwork(networks)
+    if len(networks) == 1:
+        return networks[0]
+    return MeanNetwork(networks, family_of(networks[0].contract).average)
 
 
 def check_options(contract: Contract, options: Segmentation) -> None:

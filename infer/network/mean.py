@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,16 +16,33 @@ from .session import OnnxNetwork
 Array = npt.NDArray[np.float32]
 
 
+def mean_maps(maps: Sequence[Array]) -> Array:
+    """Return the mean of the maps (B, K, Y, X) float32 of several networks; the order of the sum is that of the maps.
+
+    >>> mean_maps([np.zeros((1, 1, 1, 2), np.float32), np.ones((1, 1, 1, 2), np.float32)]).tolist()
+    [[[[0.5, 0.5]]]]
+    """
+    total = maps[0]
+    for other in maps[1:]:
+        total = total + other
+    return total / np.float32(len(maps))
+
+
 class MeanNetwork:
-    """Several open networks as one: its maps are the mean of theirs, and its diameters are those of the first.
+    """Several open networks as one: its maps are the average of theirs, and its diameters are those of the first.
 
     The networks run one after the other, so the time is the sum of theirs; the order of the sum does not depend on the
     batch.
     """
 
-    def __init__(self, networks: Sequence[OnnxNetwork]) -> None:
-        """Raises NetworkError if the networks do not expect the same input or do not have the same outputs."""
-        self._networks = networks
+    def __init__(
+        self, networks: Sequence[OnnxNetwork], average: Callable[[Sequence[Array]], Array] = mean_maps
+    ) -> None:
+        """average: the maps of all networks -> those of this one, each value from the values at the same place.
+
+        Raises NetworkError if the networks do not expect the same input or do not have the same outputs.
+        """
+        self._networks, self._average = networks, average
         self.contract = common_contract([network.contract for network in networks])
         first = networks[0]
         self.device, self.fallback, self.runtime = first.device, first.fallback, first.runtime
@@ -34,11 +51,8 @@ class MeanNetwork:
         self.count = len(networks)
 
     def maps(self, tiles: Array) -> Array:
-        """Return the mean values of all heads; see `flowmask.network.session.Network.maps`."""
-        mean = self._networks[0].maps(tiles)
-        for network in self._networks[1:]:
-            mean = mean + network.maps(tiles)
-        return mean / np.float32(len(self._networks))
+        """Return the average values of all heads; see `flowmask.network.session.Network.maps`."""
+        return self._average([network.maps(tiles) for network in self._networks])
 
     def diameters(self, tiles: Array) -> Array:
         """Return the cell diameters of the first network; see `flowmask.network.session.Network.diameters`."""

@@ -39,7 +39,7 @@ def test_costs_are_those_of_the_runs_they_come_from():
         "a slide": simulate([25], 1, COSTS),
     }
     record = {"side": side, "slide": slide, "images": images, "share_of_labels": 0.25}
-    found = costs_from({**record, "times": {name: {"1 worker": took} for name, took in times.items()}})
+    found = costs_from({**record, "times": {name: {"1 worker": [took, took + 1]} for name, took in times.items()}})
     assert (found.start, found.image, found.network, found.labels) == pytest.approx((2.0, 0.5, 1.2, 0.4))
 
 

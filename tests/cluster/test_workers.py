@@ -156,6 +156,22 @@ def test_few_images_are_submitted_at_a_time(client, network, tmp_path, monkeypat
     assert len(most) == 60
 
 
+@pytest.mark.parametrize(("device", "expected"), [("cuda", {"gpu"}), ("auto", {"cpu", "gpu"})])
+def test_a_run_on_gpus_uses_the_workers_that_offer_them(network, device, expected):
+    workers = {
+        name: {"cls": distributed.Worker, "options": {"nthreads": 1, "name": name, "resources": resources}}
+        for name, resources in {"cpu": {}, "gpu": {"GPU": 1}}.items()
+    }
+    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": ":0", "port": 0}}
+    with (
+        distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=50) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        outcomes = run(client, network, "named", [f"i{number}" for number in range(12)], Runtime(device=device))
+    assert {outcome.reason for outcome in outcomes} == expected
+    assert len(outcomes) == 12
+
+
 def test_nothing_is_left_on_the_cluster(client, network, tmp_path):
     before = set(client.futures)
     run(client, network, "counting", "abc", marks=str(tmp_path))

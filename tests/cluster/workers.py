@@ -51,6 +51,16 @@ def asked(options, **_):
     return segment
 
 
+def named(**_):
+    """Tell the name of the worker."""
+    from distributed import get_worker
+
+    def segment(job, report):
+        yield Outcome(str(job.path), DONE, reason=get_worker().name)
+
+    return segment
+
+
 def counting(marks, **_):
     """Tell in a file how often the network is opened, and whether two images are at work at once in a process."""
     Path(marks, f"opened-{os.getpid()}-{time.monotonic_ns()}").touch()

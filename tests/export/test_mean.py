@@ -11,7 +11,9 @@ import onnxruntime  # noqa: E402
 from export.cli import main  # noqa: E402
 from export.mean import MeanNetwork  # noqa: E402
 from flowmask.api import load_network  # noqa: E402
+from flowmask.families.flow.average import average  # noqa: E402
 from train.checkpoint import save  # noqa: E402
+from train.families.flow.average import average as average_tensors  # noqa: E402
 from train.families.flow.light import LightNetwork  # noqa: E402
 from train.families.flow.network import FlowNetwork  # noqa: E402
 from train.families.semantic.network import BorderUNet, UNet  # noqa: E402
@@ -30,7 +32,7 @@ def checkpoints(tmp_path):
     return networks, [str(tmp_path / "a.pt"), str(tmp_path / "b.pt")]
 
 
-def test_the_file_gives_the_mean_of_the_maps_and_the_style_of_the_first(checkpoints, tmp_path):
+def test_the_file_gives_the_average_of_the_maps_and_the_style_of_the_first(checkpoints, tmp_path):
     networks, paths = checkpoints
     file = tmp_path / "mean.onnx"
     assert main([*paths, "-o", str(file)]) == 0
@@ -38,10 +40,18 @@ def test_the_file_gives_the_mean_of_the_maps_and_the_style_of_the_first(checkpoi
     maps, style = onnxruntime.InferenceSession(file).run(["maps", "style"], {"image": image})
     with torch.no_grad():
         one, other = (network(torch.from_numpy(image)) for network in networks)
-    np.testing.assert_allclose(maps, (one[0] + other[0]) / 2, atol=1e-4)
+    np.testing.assert_allclose(maps, average([one[0].numpy(), other[0].numpy()]), atol=1e-4)
     np.testing.assert_allclose(style, one[1], atol=1e-4)
     contract = load_network(file).contract
     assert (contract.multiple, contract.licence) == (32, "licence a; licence b")
+
+
+@pytest.mark.parametrize("spread", [3, 200])
+def test_pytorch_and_numpy_average_flows_alike(spread):
+    maps = [spread * torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    found = average_tensors(maps)
+    assert found.isfinite().all()
+    np.testing.assert_allclose(found, average([each.numpy() for each in maps]), rtol=1e-5, atol=1e-5)
 
 
 def test_networks_of_another_input_are_refused(checkpoints, tmp_path, capsys):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,11 @@ def maps_of(network: FamilyNetwork, crops: Tensor, target: Tensor) -> Tensor:
     return maps.float()
 
 
+def mean_of_maps(maps: Sequence[Tensor]) -> Tensor:
+    """Return the mean of the maps (B, K, Y, X) of several networks."""
+    return reduce(add, maps) * (1 / len(maps))
+
+
 @dataclass(frozen=True)
 class TrainingFamily:
     """How networks of one family are trained."""
@@ -88,6 +95,8 @@ class TrainingFamily:
     """Fits what the exported file needs besides the network, such as a size regression."""
     forward: Callable[[FamilyNetwork, Tensor, Tensor], Any] = maps_of
     """(network, crops (B, C, Y, X), target) -> what the loss needs, float32."""
+    average: Callable[[Sequence[Tensor]], Tensor] = mean_of_maps
+    """The maps (B, K, Y, X) of one head from several networks -> their average, as in `flowmask.families.Family`."""
 
 
 def no_field(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:

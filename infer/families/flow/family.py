@@ -9,6 +9,7 @@ from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
 from .. import Family
 from ..blocks import Block, Maps, Span
+from .average import average
 from .constants import HALO, REACH
 from .diameter import estimate_diameter
 
@@ -46,4 +47,5 @@ FAMILY = Family(
     label_rows=_label_rows,
     label_block=_label_block,
     row_bytes=_row_bytes,
+    average=average,
 )

@@ -10,6 +10,7 @@ from flowmask.network.contract import FLOW_HEADS
 from train.config import Recipe
 from train.data.prepared import Prepared
 from train.families.base import Architecture, FamilyNetwork, Finished, TrainingFamily
+from train.families.flow.average import average
 from train.families.flow.light import LightNetwork, load_imagenet
 from train.families.flow.loss import flow_loss
 from train.families.flow.network import FlowNetwork
@@ -41,4 +42,5 @@ FAMILY = TrainingFamily(
     target=lambda recipe: flow_target,
     loss=flow_loss,
     finish=finish,
+    average=average,
 )
