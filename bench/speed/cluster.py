@@ -7,8 +7,8 @@ Three folders are segmented: one small image, many, and one slide, whose maps tw
 cluster with two workers on the cores 0 and 1. Scheduler and workers are processes that run already, as on a cluster;
 the time is that of the command, from its start to its end. The three take turns, --repeat times. The labels of all
 runs are compared. Then --tasks images that need no work go through the scheduler, and its peak memory is that of the
-kernel (VmHWM). The figures are also compared with those of the simulator, `bench.speed.schedule`, whose costs come from the
-runs on one worker. Linux only. Nothing else should run on these cores.
+kernel (VmHWM). The figures are also compared with those of the simulator, `bench.speed.schedule`, whose costs come
+from the runs on one worker. Linux only. Nothing else should run on these cores.
 """
 
 from __future__ import annotations
