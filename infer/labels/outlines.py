@@ -106,11 +106,34 @@ def _first_outline(mask: npt.NDArray[np.bool_]) -> Points:
 def enclosed_area(outline: Points) -> int:
     """Return the area in px that an outline encloses.
 
-    >>> enclosed_area(np.array([[0, 0], [0, 3], [2, 3], [2, 0]]))
+    >>> enclosed_area(np.array([[0, 0], [0, 3], [2, 3], [2, 0]], np.int32))
     6
     """
-    y, x = outline.T.astype(np.int64)
-    return abs(int(x @ np.roll(y, -1) - y @ np.roll(x, -1))) // 2
+    return round(cv2.contourArea(outline))
+
+
+@kernel("f4[:,::1](i4[:,::1])")
+def edge_middles(outline: Points) -> npt.NDArray[np.float32]:
+    """Return the middles (n, 2) float32 of the edges of pixels along an outline (m, 2) int32.
+
+    >>> edge_middles(np.array([[0, 0], [0, 2], [1, 2], [1, 0]], np.int32)).tolist()
+    [[0.0, 0.5], [0.0, 1.5], [0.5, 2.0], [1.0, 1.5], [1.0, 0.5], [0.5, 0.0]]
+    """
+    count, corners = 0, len(outline)
+    for corner in range(corners):
+        after = (corner + 1) % corners
+        count += abs(outline[after, 0] - outline[corner, 0]) + abs(outline[after, 1] - outline[corner, 1])
+    middles = np.empty((count, 2), np.float32)
+    filled = 0
+    for corner in range(corners):
+        after = (corner + 1) % corners
+        down, right = outline[after, 0] - outline[corner, 0], outline[after, 1] - outline[corner, 1]
+        length = abs(down) + abs(right)
+        for edge in range(length):
+            middles[filled, 0] = outline[corner, 0] + (edge + 0.5) * down / length
+            middles[filled, 1] = outline[corner, 1] + (edge + 0.5) * right / length
+            filled += 1
+    return middles
 
 
 def simplified(outline: Points) -> npt.NDArray[np.float32]:
@@ -118,13 +141,8 @@ def simplified(outline: Points) -> npt.NDArray[np.float32]:
 
     It goes through the middles of the pixels' edges and is then simplified by the method of Douglas and Peucker.
 
-    >>> simplified(np.array([[0, 0], [0, 1], [1, 1], [1, 0]])).tolist()
+    >>> simplified(np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.int32)).tolist()
     [[0.0, 0.5], [0.5, 1.0], [1.0, 0.5], [0.5, 0.0]]
     """
-    steps = np.roll(outline, -1, axis=0) - outline
-    lengths = np.abs(steps).sum(axis=1)
-    sides = np.repeat(np.arange(len(outline)), lengths)
-    along = np.arange(len(sides)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 0.5
-    middles = outline[sides] + np.sign(steps)[sides] * along[:, None]
-    points: npt.NDArray[np.float32] = cv2.approxPolyDP(middles.astype(np.float32), TOLERANCE, True).reshape(-1, 2)
+    points: npt.NDArray[np.float32] = cv2.approxPolyDP(edge_middles(outline), TOLERANCE, True).reshape(-1, 2)
     return points
