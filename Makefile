@@ -45,7 +45,7 @@ demo: .venv/.ready
 	.venv/bin/python -m bench.demo --output demo
 
 quick: .venv-dev/.ready
-	.venv-dev/bin/python -m pytest -n auto --dist loadfile \
+	.venv-dev/bin/python -m pytest -n auto --dist worksteal \
 	    -m "not slow and not cellpose and not gpu and not container and not torch"
 
 test: .venv/.ready .venv-dev/.ready .venv-cellpose/.ready

@@ -17,6 +17,7 @@ from flowmask.map_cache import MapCache
 from flowmask.pipeline import plan_image, run_tiles
 from tests.test_pipeline import Lopsided
 
+pytestmark = pytest.mark.slow
 IMAGE = ArrayImage(np.random.default_rng(3).integers(0, 255, (1, 1900, 70)).astype(np.uint8))
 NETWORK = Lopsided()
 PLAN = plan_image(IMAGE, NETWORK, flowmask.Segmentation(diameter=30), flowmask.Runtime(batch=2))

@@ -72,6 +72,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_blocks_of_any_height_give_the_cells_of_the_whole(case):
     network_shape, shape, options = CASES[case]

@@ -68,6 +68,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_rows_of_any_number_give_the_cells_of_the_whole(case, sparse):
