@@ -56,7 +56,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "scores": Benchmark("quality.scores", "Accuracy on held-out and simulated images", (*DATA, "--simulated", "4")),
-    "scores_large": Benchmark("quality.scores", "Accuracy of `large`", (*DATA, "--model", "large")),
+    "scores_large": Benchmark("quality.scores", "Accuracy of `large`", (*DATA, "--model", "large", "--simulated", "2")),
     "livecell": Benchmark(
         "quality.livecell",
         "Tables of the studies of LIVECell",

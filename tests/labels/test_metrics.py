@@ -291,6 +291,7 @@ def coco_by_pycocotools(images, area):
     return judge.eval["precision"][:, :, 0, 0, -1].mean(), judge.eval["recall"][:, 0, 0, -1].mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AREAS)
 def test_livecells_scores_are_those_of_pycocotools(name):
     images = [found(seed) for seed in range(4)]

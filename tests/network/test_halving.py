@@ -69,6 +69,7 @@ def test_another_error_is_not_tried_again():
     assert network.asked == [5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", [False, True])
 def test_an_image_has_the_same_labels_whatever_there_is_room_for(augment, caplog):
     y, x = np.mgrid[:500, :900]
