@@ -73,6 +73,7 @@ BENCHMARKS = {
         "Time and memory of whole slides",
         ("--size", "5000", "10000", "--diameter", "30", "--memory", "4G"),
     ),
+    "outputs": Benchmark("speed.outputs", "Time and memory of the outputs of a slide", ("--size", "4000")),
     "cluster": Benchmark("speed.cluster", "A cluster against one machine"),
     "facility": Benchmark("speed.facility", "Many images and two slides on two workers"),
     "schedule": Benchmark("speed.schedule", "Many slides on many workers, simulated"),

@@ -34,6 +34,7 @@ import numpy.typing as npt
 from bench.cellpose import CHECKPOINT, cellpose_python, write_cellpose_weights
 from bench.record import ROOT, Record, table, write_record
 from flowmask.api import load_network
+from flowmask.kernels.compiled import AHEAD
 from flowmask.network.registry import default_network
 from flowmask.tiles.grid import tile_grid
 from train.simulate import simulate
@@ -147,6 +148,7 @@ def compared(place: Place, args: argparse.Namespace, folder: Path) -> Record:
     figures = {"size": args.size, "commands": list(commands), "container": args.image, "times_s": times.tolist()}
     figures |= {"ratio": float(np.median(ratios[1:])), "first_ratio": float(ratios[0])}
     if not args.image:
+        figures["kernels_compiled_ahead"] = AHEAD is not None
         figures["faster"] = float(np.median(times[1:, 2] / times[1:, 1]))
     return figures
 
@@ -155,7 +157,10 @@ def text(record: Record) -> str:
     """Return the table of a record as Markdown."""
     rows = [[index or "first", *run, run[1] / run[0]] for index, run in enumerate(record["times_s"])]
     header = ["run", *(f"s, {name}" for name in record["commands"]), "predict.sh / shortest"]
-    where = f"In {record['container']}" if record["container"] else "Outside a container, without precompiled kernels,"
+    kernels = "with" if record.get("kernels_compiled_ahead") else "without"
+    where = (
+        f"In {record['container']}" if record["container"] else f"Outside a container, {kernels} precompiled kernels,"
+    )
     lines = [
         f"{where} predict.sh takes {record['ratio']:.2f} times as long as the shortest script "
         f"({record['first_ratio']:.2f} in the first run)."
