@@ -12,6 +12,7 @@ be computed too. At a band that is taken it starts again in the middle of the la
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -35,6 +36,7 @@ from .system.atomic_write import lock
 from .tiles.blend import Array
 from .tiles.plan import ImagePlan
 
+log = logging.getLogger(__name__)
 FREE, BUSY, DONE = "free", "busy", "done"
 """The states of a band. Busy: a live process computes it."""
 PART = ".part"
@@ -178,7 +180,8 @@ def _is_locked(path: Path) -> bool:
 def discard_bands(folder: Path) -> None:
     """Remove the folder of bands if it exists. Processes that still compute bands find no folder and end.
 
-    Raises OutputError when that fails.
+    If that fails, the labels are no worse: the rest stays, with a warning. NFS, for example, keeps the files that a
+    process of the same machine still has open.
 
     >>> discard_bands(Path(".missing_label.tiff.bands"))
     """
@@ -192,7 +195,7 @@ def discard_bands(folder: Path) -> None:
     except FileNotFoundError:  # another process removes it too
         return
     except OSError as error:
-        raise OutputError(f"{old}: it cannot be removed ({error.strerror}); remove it.") from error
+        log.warning("%s: it cannot be removed (%s); remove it when no run uses it", old, error.strerror)
 
 
 def compute(bands: Bands, image: Image, network: Network, first: int, stopped: Callable[[], bool]) -> None:
@@ -303,8 +306,8 @@ def _keep_computing(bands: Bands, image: Image, network: Network, first: int, st
 
 def _read_band(bands: Bands, band: int, row: int, computing: Future[None]) -> Iterator[Array]:
     """Yield the maps of a band from a network row on. ``computing``: computes what is missing."""
-    end, path = bands.edges[band + 1], bands.path(band)
-    for _ in range(TRIES):
+    end, path, tries = bands.edges[band + 1], bands.path(band), 0
+    while tries < TRIES:
         while not path.exists():
             if computing.done():
                 computing.result()  # raises its error
@@ -317,10 +320,15 @@ def _read_band(bands: Bands, band: int, row: int, computing: Future[None]) -> It
                     if at > row:
                         yield np.ascontiguousarray(part[:, row - at :])
                         row = at
-        except CacheInUse:  # another process reads it, because Dask gave the image to two workers
+        except CacheInUse:  # another process reads it, because Dask gave the image to two workers: wait
             continue
+        except OutputError:
+            if bands.folder.exists():
+                raise
+            continue  # that process has finished the image and removed the folder
         if row == end:
             return
+        tries += 1
         with suppress(OSError):  # lost or damaged: it is computed again
             path.unlink()
-    raise OutputError(f"{path}: the file is damaged or in use again and again; check the disk, and run again.")
+    raise OutputError(f"{path}: the file is damaged again and again; check the disk, and run again.")

@@ -193,9 +193,42 @@ def test_the_folder_may_be_lost_while_it_is_read(bands):
     np.testing.assert_array_equal(np.concatenate([first, *parts], axis=1), WHOLE)
 
 
+def test_a_band_that_another_process_reads_for_long_is_waited_for(bands, monkeypatch):
+    compute(bands, IMAGE, NETWORK, 0, never)
+    monkeypatch.setattr("flowmask.map_cache.PATIENCE", 0.01)
+    reading = bands.open(1)
+    threading.Timer(1.0, reading.__exit__).start()
+    np.testing.assert_array_equal(read(bands), WHOLE)
+
+
+def test_a_folder_that_vanishes_before_a_band_is_opened_is_computed_again(bands, monkeypatch):
+    compute(bands, IMAGE, NETWORK, 0, never)
+    opened = bands.open
+
+    def open_late(band):
+        if band == 1:
+            monkeypatch.undo()
+            discard_bands(bands.folder)
+        return opened(band)
+
+    monkeypatch.setattr(bands, "open", open_late)
+    np.testing.assert_array_equal(read(bands), WHOLE)
+
+
+def test_what_cannot_be_removed_is_a_warning(bands, monkeypatch, caplog):
+    compute(bands, IMAGE, NETWORK, 0, never)
+
+    def refused(path):
+        raise OSError(39, "Directory not empty")
+
+    monkeypatch.setattr("flowmask.bands.shutil.rmtree", refused)
+    discard_bands(bands.folder)
+    assert "bands.old: it cannot be removed (Directory not empty); remove it when no run uses it" in caplog.text
+
+
 def test_files_that_are_damaged_each_time_are_one_sentence(bands, monkeypatch):
     monkeypatch.setattr(MapCache, "parts", lambda *_: iter(()))
-    with pytest.raises(OutputError, match=r"000000.maps: the file is damaged or in use again and again; check the "):
+    with pytest.raises(OutputError, match=r"000000.maps: the file is damaged again and again; check the "):
         read(bands)
 
 

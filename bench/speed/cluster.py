@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -68,6 +68,17 @@ def started(module: str, *words: str, core: int | None = None) -> Iterator[int]:
             process.terminate()
 
 
+def address_in(file: Path) -> str:
+    """Return the address of a scheduler from the file that it writes at its start."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(OSError, json.JSONDecodeError):  # it is not there yet, or not complete
+            address: str = json.loads(file.read_text())["address"]
+            return address
+        time.sleep(0.1)
+    raise TimeoutError(f"{file}: the scheduler does not start")
+
+
 @contextmanager
 def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
     """Run a scheduler and workers, each on a core; the value is its address and the number of its process."""
@@ -78,10 +89,7 @@ def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
     with ExitStack() as stack:
         options = ("--port", "0", "--no-dashboard", "--scheduler-file", str(file))
         scheduler = stack.enter_context(started("dask_scheduler", *options))
-        end = time.monotonic() + PATIENCE
-        while not file.exists() and time.monotonic() < end:
-            time.sleep(0.1)
-        address: str = json.loads(file.read_text())["address"]
+        address = address_in(file)
         for core in range(workers):
             stack.enter_context(started("dask_worker", address, "--nthreads", "1", "--no-dashboard", core=core))
         with Client(address, set_as_default=False) as client:
@@ -203,8 +211,8 @@ def text(record: Record) -> str:
     return f"{about}\n\n{table(header, rows)}\n\n{memory}\n\n{comparison(record)}"
 
 
-def main() -> None:
-    """Measure, print the table and write the record."""
+def main() -> int:
+    """Measure, print the table and write the record; return 1 if the labels differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--side", type=int, default=512)
@@ -215,7 +223,8 @@ def main() -> None:
     record = measure(args.images, args.side, args.slide, args.tasks, args.repeat)
     print(text(record))
     print(write_record("cluster", record))
+    return int(not record["same"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,8 +61,8 @@ def text(record: Record) -> str:
     return f"{about}\n{labels}"
 
 
-def main() -> None:
-    """Measure, print the sentences and write the record."""
+def main() -> int:
+    """Measure, print the sentences and write the record; return 1 if the labels differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--side", type=int, default=512)
@@ -72,7 +73,8 @@ def main() -> None:
     record = measure(args.images, args.side, args.slides, args.slide, args.memory)
     print(text(record))
     print(write_record("facility", record))
+    return int(not record["same"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

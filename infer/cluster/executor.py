@@ -84,7 +84,7 @@ def over_workers(
     ExecutorLost if the scheduler cannot be reached any more, and the FlowmaskError that a worker raises in ``prepare``.
     """
     check_installed()
-    run = _Run(client, report, local, _resources(client, prepare))
+    run = _Run(client, report, local, options_from(prepare.arguments["options"]).runtime.device)
     with run.prepared(prepare, threads):
         yield from run.outcomes(Remaining([job]) for job in jobs)
         while run.suspects:
@@ -95,13 +95,6 @@ def _for_workers(prepare: Preparation) -> Preparation:
     """Return a preparation whose paths do not depend on the working folder, and whose large images are shared."""
     paths = {name: [str(Path(path).absolute()) for path in prepare.arguments[name]] for name in ("models", "targets")}
     return replace(prepare, arguments={**prepare.arguments, **paths, "least_shared": LEAST_SHARED})
-
-
-def _resources(client: Client, prepare: Preparation) -> dict[str, float]:
-    """Return what each task asks of its worker: one GPU, if the run asks for GPUs and workers offer them."""
-    device = options_from(prepare.arguments["options"]).runtime.device
-    offered = any(GPU in worker["resources"] for worker in client.scheduler_info()["workers"].values())
-    return {GPU: 1} if offered and device not in ("auto", "cpu") else {}
 
 
 def _as_given(outcome: Outcome, job: Job) -> Outcome:
@@ -118,8 +111,11 @@ def _as_given(outcome: Outcome, job: Job) -> Outcome:
 class _Run:
     """One run on a cluster: what is at work, and what comes back."""
 
-    def __init__(self, client: Client, report: Report, local: int, resources: dict[str, float]) -> None:
-        self._client, self._report, self._local, self._resources = client, report, local, resources
+    def __init__(self, client: Client, report: Report, local: int, device: str) -> None:
+        self._client, self._report, self._local = client, report, local
+        self._on_gpu = device not in ("auto", "cpu")
+        self._resources: dict[str, float] = {}
+        """What each task asks of its worker: one GPU, if the run asks for GPUs and workers offer them."""
         self._name = f"flowmask-{uuid4().hex}"
         self._messages: SimpleQueue[tuple[int, Advanced | Opened | Outcome | Future[None]]] = SimpleQueue()
         self._at_work: dict[int, Remaining] = {}
@@ -131,7 +127,7 @@ class _Run:
         self._helpers: dict[int, int] = {}
         """The tasks that compute maps of an image, with the number of the image."""
         self._submitted = self._workers = 0
-        self._looked, self._seen = float("-inf"), time.monotonic()
+        self._looked, self._told_idle, self._seen = float("-inf"), float("-inf"), time.monotonic()
         self.suspects: deque[Remaining] = deque()
         """Images that were at work when a worker ended, several times; at least one of them is the reason."""
 
@@ -174,6 +170,7 @@ class _Run:
             self._look()
             if not waiting:
                 self._share_out()
+                self._tell_idle()
             while waiting and len(self._futures) < self._limit(len(waiting)):
                 self._submit(waiting.popleft())
             try:
@@ -192,22 +189,31 @@ class _Run:
             return
         self._looked = now
         with _reachable():
-            workers = self._client.scheduler_info()["workers"].values()
-            self._workers = sum(worker["resources"].keys() >= self._resources.keys() for worker in workers)
-            self._tell_idle()
+            self._workers = self._count_workers()
         self._seen = now if self._workers else self._seen
         if self._workers < self._local and self._client.cluster is not None:
             self._client.cluster.scale(self._local)  # Dask gives up a process that ends while it starts
         if self._local and now - self._seen > PATIENCE:
             raise ExecutorLost("the workers of the cluster ended and do not start again; use fewer, with more memory.")
 
+    def _count_workers(self) -> int:
+        """Return how many workers can get tasks. Once some of them offer a GPU, a run on GPUs uses only these."""
+        if not self._on_gpu:
+            return len(self._client.nthreads())
+        known = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"].values()
+        offering = sum(GPU in worker["resources"] for worker in known)
+        if offering:
+            self._resources = {GPU: 1}
+        return offering if self._resources else len(known)
+
     def _limit(self, waiting: int) -> int:
         """Return how many images are submitted at a time, if so many others wait.
 
         Dask gives an image to a worker before it is free. When few images are left, it must not wait there while
-        other workers are idle. One more than there are workers lets a cluster grow that adapts to its tasks.
+        other workers are idle. One more than there are workers lets a cluster grow that adapts to its tasks, also if
+        it has none at the start.
         """
-        return EACH * self._workers if waiting > EACH * self._workers else self._workers + 1
+        return max(1, EACH * self._workers) if waiting > EACH * self._workers else self._workers + 1
 
     def _share_out(self) -> None:
         """Give the images whose maps can be shared to workers without an image, one image to each."""
@@ -219,10 +225,13 @@ class _Run:
 
     def _tell_idle(self) -> None:
         """Tell the workers of unshared images, again and again as workers come and go, that others have no image."""
-        if self._workers > len(self._at_work) > len(self._shares):
+        now = time.monotonic()
+        if now - self._told_idle >= LOOK and self._workers > len(self._at_work) > len(self._shares):
             from .worker import tell_idle
 
-            self._client.run(tell_idle, self._name, wait=False, on_error="ignore")
+            self._told_idle = now
+            with _reachable():
+                self._client.run(tell_idle, self._name, wait=False, on_error="ignore")
 
     def _submit(self, image: Remaining) -> None:
         job = image.jobs[0]

@@ -59,6 +59,7 @@ class ImageWorker(WorkerPlugin):
             if self._spoilt:
                 os._exit(1)  # the GPU of this process failed; Dask starts a new one and gives the image to a worker
             segment = self._segment = self._segment or self._open()
+            self.others_idle = False  # the run tells again, if it is still so
             for message in segment(job, partial(self._report, number)):
                 self._send(number, message)
                 if isinstance(message, Outcome) and message.last:

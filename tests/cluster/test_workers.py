@@ -172,6 +172,23 @@ def test_a_run_on_gpus_uses_the_workers_that_offer_them(network, device, expecte
     assert len(outcomes) == 12
 
 
+def test_a_cluster_that_adapts_to_its_tasks_starts_without_workers(network):
+    from flowmask.cluster.executor import over_workers
+
+    arguments = {"models": [str(network)], "targets": [], "options": asdict(Options())}
+    prepare = Preparation("tests.cluster.workers", "named", arguments)
+    jobs = [Job(Path(f"i{number}"), Path(f"out/i{number}_label.tiff")) for number in range(5)]
+    with (
+        distributed.LocalCluster(
+            n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        cluster.adapt(minimum=0, maximum=2, interval="100ms", wait_count=50)
+        outcomes = list(over_workers(client, prepare, jobs, lambda _: None))
+    assert sorted(outcome.file for outcome in outcomes) == [f"i{number}" for number in range(5)]
+
+
 def test_nothing_is_left_on_the_cluster(client, network, tmp_path):
     before = set(client.futures)
     run(client, network, "counting", "abc", marks=str(tmp_path))

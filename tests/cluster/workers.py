@@ -56,7 +56,7 @@ def named(**_):
     from distributed import get_worker
 
     def segment(job, report):
-        yield Outcome(str(job.path), DONE, reason=get_worker().name)
+        yield Outcome(str(job.path), DONE, reason=str(get_worker().name))
 
     return segment
 
