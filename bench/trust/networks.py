@@ -89,8 +89,8 @@ def cluster(names: Sequence[str], folder: Path) -> Iterator[str]:
         stack.enter_context(started(words))
         address = address_in(file)
         for number, name in enumerate(names):
-            host = ("--host", f"{ADDRESS}{number + 2}")
-            words = ["distributed.cli.dask_worker", address, *host, "--nthreads", "1", "--no-dashboard"]
+            own = f"{ADDRESS}{number + 2}"
+            words = ["distributed.cli.dask_worker", address, "--host", own, "--nthreads", "1", "--no-dashboard"]
             stack.enter_context(started(words, name))
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(len(names), timeout=PATIENCE)

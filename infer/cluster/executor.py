@@ -200,7 +200,8 @@ class _Run:
         """Return how many workers can get tasks. Once some of them offer a GPU, a run on GPUs uses only these."""
         if not self._on_gpu:
             return len(self._client.nthreads())
-        known = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"].values()
+        scheduler: Any = self._client.scheduler
+        known = self._client.sync(scheduler.identity, n_workers=-1)["workers"].values()
         offering = sum(GPU in worker["resources"] for worker in known)
         if offering:
             self._resources = {GPU: 1}

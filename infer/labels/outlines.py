@@ -144,5 +144,5 @@ def simplified(outline: Points) -> npt.NDArray[np.float32]:
     >>> simplified(np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.int32)).tolist()
     [[0.0, 0.5], [0.5, 1.0], [1.0, 0.5], [0.5, 0.0]]
     """
-    points: npt.NDArray[np.float32] = cv2.approxPolyDP(edge_middles(outline), TOLERANCE, True).reshape(-1, 2)
-    return points
+    points = cv2.approxPolyDP(edge_middles(outline), TOLERANCE, True)
+    return points.reshape(-1, 2).astype(np.float32, copy=False)
