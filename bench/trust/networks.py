@@ -31,7 +31,7 @@ ADDRESS = "10.213.7."
 """The network of the bridge; the scheduler has the number 1, and the workers have 2, 3, ..."""
 DIAMETER = 26.0
 SETTINGS = {
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "10s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "20s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "10s",
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s",
 }
