@@ -82,7 +82,7 @@ BENCHMARKS = {
     "broken": Benchmark("trust.broken", "A folder in which every third file is broken"),
     "faults": Benchmark("trust.faults", "Interrupted runs"),
     "kills": Benchmark("trust.kills", "Workers of a cluster that are killed"),
-    "networks": Benchmark("trust.networks", "Workers in networks of their own"),
+    "networks": Benchmark("trust.networks", "Workers in networks of their own", ("--images", "8", "--slide", "2500")),
 }
 """By the name of the record, in the order of the page."""
 
