@@ -243,7 +243,17 @@ def test_the_published_backbones_are_the_same_in_their_files(tmp_path, name):
     check_export(network, "rgb", tmp_path / "net.onnx")
 
 
+@pytest.fixture
+def one_thread():
+    """One thread for PyTorch, because a short training gives another network with each number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_a_recipe_becomes_a_file_that_the_command_runs(tmp_path, capsys, monkeypatch):
     """After some steps on a few simulated images, it sees where the nuclei of a new one are."""
     # Without published weights, the statistics of the encoder must follow in fewer steps.
