@@ -14,6 +14,7 @@ from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
 from typing import Any, TypeVar
 from zlib import crc32
@@ -39,6 +40,9 @@ ARRAY = re.compile(r"(?P<dtype>[bifu]\d)\[(?P<axes>[:,]*)::1\]|[^\s,()]+\([^)]*\
 """One argument of a signature: a C-contiguous array, or anything else."""
 KERNELS: list[tuple[str, Callable[..., Any]]] = []
 """Signature and Python function of every kernel that has been imported."""
+CACHE_LOCK = RLock()
+"""Held while Numba's cache folder is set, because modules with kernels are imported in several threads. Without it,
+Numba could take the folder of another thread away, and write its cache into the working folder."""
 log = logging.getLogger(__name__)
 
 
@@ -122,13 +126,14 @@ def _checked(signature: str, function: Function) -> Function:
 def _jitted(function: Function, *signature: str, **options: object) -> Function:
     """Compile a function with Numba, which caches the code if it can write to a cache folder."""
     numba: Any = import_module("numba")
-    before = numba.config.CACHE_DIR
-    # Numba checks the file of the function alone, but the function may call others in other files: hence the digest.
-    numba.config.CACHE_DIR = before or str(Path(__file__).parent / "__pycache__" / f"{PACKAGE}-{DIGEST}")
-    try:
-        jitted: Function = numba.njit(*signature, cache=True, **options)(function)
-    except RuntimeError:  # no folder for the cache can be written
-        jitted = numba.njit(*signature, **options)(function)
-    finally:
-        numba.config.CACHE_DIR = before
+    with CACHE_LOCK:
+        before = numba.config.CACHE_DIR
+        # Numba checks the file of the function alone, but the function may call others in other files: the digest.
+        numba.config.CACHE_DIR = before or str(Path(__file__).parent / "__pycache__" / f"{PACKAGE}-{DIGEST}")
+        try:
+            jitted: Function = numba.njit(*signature, cache=True, **options)(function)
+        except RuntimeError:  # no folder for the cache can be written
+            jitted = numba.njit(*signature, **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
     return jitted
