@@ -57,10 +57,12 @@ def make_images(folder: Path, count: int, side: int) -> None:
 
 
 @contextmanager
-def started(module: str, *words: str, core: int | None = None) -> Iterator[int]:
-    """Run a module of Dask's command line in a process, on one core if that is given; the value is its number."""
-    pin = ["taskset", "-c", str(core)] if core is not None else []
-    command = [*pin, sys.executable, "-m", f"distributed.cli.{module}", *words]
+def started(module: str, *words: str, before: Sequence[str] = ()) -> Iterator[int]:
+    """Run a module of Dask's command line in a process; the value is its number.
+
+    before: a command that runs it in another place, such as ``taskset`` on one core.
+    """
+    command = [*before, sys.executable, "-m", f"distributed.cli.{module}", *words]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield process.pid
@@ -91,7 +93,8 @@ def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
         scheduler = stack.enter_context(started("dask_scheduler", *options))
         address = address_in(file)
         for core in range(workers):
-            stack.enter_context(started("dask_worker", address, "--nthreads", "1", "--no-dashboard", core=core))
+            words = (address, "--nthreads", "1", "--no-dashboard")
+            stack.enter_context(started("dask_worker", *words, before=["taskset", "-c", str(core)]))
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(workers, timeout=PATIENCE)
         yield address, scheduler

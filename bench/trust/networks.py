@@ -11,7 +11,6 @@ run took. All label files must be the same, byte for byte, and each image must b
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,8 +21,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import flowmask
-from bench.record import ROOT, Record, table, write_record
-from bench.speed.cluster import PATIENCE, address_in, make_images, same_labels
+from bench.record import Record, table, write_record
+from bench.speed.cluster import PATIENCE, address_in, make_images, same_labels, started
 from train.simulate.slide import write_slide
 
 BRIDGE = "flowmask0"
@@ -65,33 +64,19 @@ def namespaces(count: int) -> Iterator[list[str]]:
 
 
 @contextmanager
-def started(words: Sequence[str], namespace: str | None = None) -> Iterator[None]:
-    """Run a module of Dask's command line in a process, in a network namespace if one is given."""
-    before = ["ip", "netns", "exec", namespace] if namespace else []
-    command = [*before, sys.executable, "-m", *words]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **SETTINGS}, stdout=quiet, stderr=quiet) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-
-
-@contextmanager
 def cluster(names: Sequence[str], folder: Path) -> Iterator[str]:
     """A scheduler on the bridge and a worker in each namespace; the value is the address of the scheduler."""
     from distributed import Client
 
     file = folder / "scheduler.json"
+    dask = ["env", *(f"{name}={value}" for name, value in SETTINGS.items())]
     with ExitStack() as stack:
-        host = ("--host", f"{ADDRESS}1", "--port", "0")
-        words = ["distributed.cli.dask_scheduler", *host, "--no-dashboard", "--scheduler-file", str(file)]
-        stack.enter_context(started(words))
+        words = ["--host", f"{ADDRESS}1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+        stack.enter_context(started("dask_scheduler", *words, before=dask))
         address = address_in(file)
         for number, name in enumerate(names):
-            own = f"{ADDRESS}{number + 2}"
-            words = ["distributed.cli.dask_worker", address, "--host", own, "--nthreads", "1", "--no-dashboard"]
-            stack.enter_context(started(words, name))
+            words = [address, "--host", f"{ADDRESS}{number + 2}", "--nthreads", "1", "--no-dashboard"]
+            stack.enter_context(started("dask_worker", *words, before=["ip", "netns", "exec", name, *dask]))
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(len(names), timeout=PATIENCE)
         yield address
