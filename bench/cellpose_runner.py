@@ -66,6 +66,25 @@ def dynamics(job: Job) -> None:
     (output / "seconds.json").write_text(json.dumps(seconds))
 
 
+def tile(job: Job) -> None:
+    """Time cellpose's network on one tile of noise.
+
+    Job: ``weights``, ``side`` in px, ``threads``, ``repeats``. Writes seconds.json: the fastest run.
+    """
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    model = load_cellpose(job["weights"], "cpu")
+    crop = np.random.default_rng(0).normal(0.5, 0.3, (1, model.nchan, job["side"], job["side"])).astype(np.float32)
+    seconds = []
+    for _ in range(job["repeats"] + 1):
+        begun = time.perf_counter()
+        with torch.no_grad():
+            model.net(torch.from_numpy(crop))
+        seconds.append(time.perf_counter() - begun)
+    (Path(job["output"]) / "seconds.json").write_text(json.dumps(min(seconds[1:])))
+
+
 def measure(job: Job) -> None:
     """Measure one engine on one image, from the path to the labels.
 
@@ -95,6 +114,17 @@ def our_engine(network: str, device: str) -> Engine:
 
 def cellpose_engine(weights: str, device: str) -> Engine:
     """Return cellpose with loaded weights. Ends the program where ``device`` is a GPU that PyTorch does not see."""
+    model = load_cellpose(weights, device)
+
+    def run(path: str, diameter: float) -> Array:
+        labels: Array = model.eval(read(path, model.nchan), channels=None, channel_axis=-1, diameter=diameter)[0]
+        return labels
+
+    return run
+
+
+def load_cellpose(weights: str, device: str) -> Any:
+    """Return cellpose's model with loaded weights; see `cellpose_engine`."""
     import torch
     from cellpose import models
 
@@ -102,12 +132,7 @@ def cellpose_engine(weights: str, device: str) -> Engine:
     model = models.CellposeModel(gpu=device != "cpu", pretrained_model=weights, nchan=channels)
     if device != "cpu" and model.device.type != "cuda":
         raise SystemExit("cellpose runs on the CPU: its PyTorch sees no GPU")
-
-    def run(path: str, diameter: float) -> Array:
-        labels: Array = model.eval(read(path, channels), channels=None, channel_axis=-1, diameter=diameter)[0]
-        return labels
-
-    return run
+    return model
 
 
 def read(path: str, channels: int) -> Array:
@@ -120,7 +145,7 @@ def read(path: str, channels: int) -> Array:
     )
 
 
-TASKS = {"segment": segment, "dynamics": dynamics, "measure": measure}
+TASKS = {"segment": segment, "dynamics": dynamics, "measure": measure, "tile": tile}
 
 if __name__ == "__main__":
     TASKS[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))

@@ -26,6 +26,7 @@ PAGE = ROOT / "bench" / "RESULTS.md"
 RECORDS = ROOT / "bench" / "results"
 """The records that the page shows; they are part of the repository."""
 DATA = ("--data", "../shared/data")
+CYTO = ("models/cyto-small.pt", "models/cyto.pt")
 PHASE = ("usiigaci_phase_T98G/set3[3-9]_*", "usiigaci_phase_T98G/set40_*", "yeastvision_phase_yeast_pos13/*")
 """Phase-contrast images that no network that ships was trained on."""
 HEAD = """# Results
@@ -57,6 +58,11 @@ class Benchmark:
 BENCHMARKS = {
     "scores": Benchmark("quality.scores", "Accuracy on held-out and simulated images", (*DATA, "--simulated", "4")),
     "scores_large": Benchmark("quality.scores", "Accuracy of `large`", (*DATA, "--model", "large", "--simulated", "2")),
+    "frontier": Benchmark(
+        "quality.frontier",
+        "Accuracy against time",
+        ("small", "large", *CYTO, *DATA, "--cellpose", CYTO[1], "--threads", "1", "--plot", "docs/frontier.svg"),
+    ),
     "livecell": Benchmark(
         "quality.livecell",
         "Tables of the studies of LIVECell",
