@@ -94,7 +94,8 @@ def draw(points: Sequence[Record], path: Path) -> None:
     axes = figure.subplots()
     for point in points:
         axes.plot(point["ms"], point["f1"], "s" if point["name"].startswith("cellpose") else "o", color="C0")
-        axes.annotate(point["name"].split(" (")[0], (point["ms"], point["f1"]), (6, 4), textcoords="offset points")
+        at = (point["ms"], point["f1"])
+        axes.annotate(point["name"].split(" (")[0], at, (0, 8), textcoords="offset points", ha="center")
     axes.set(xscale="log", xlabel=f"ms for a tile of {TILE} x {TILE} px", ylabel="F1, mean over held-out sources")
     axes.margins(x=0.25, y=0.15)
     axes.grid(alpha=0.3, which="both")

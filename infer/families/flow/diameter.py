@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -37,7 +38,9 @@ class DiameterSearch:
     style_windows: int = 4
     """Most windows for the size regression, which gives the first estimate."""
     search_windows: int = 2
-    """Most windows that the network processes for each candidate diameter."""
+    """Most windows in which diameters are searched."""
+    two_sizes: float = 1.6
+    """Ratio of the regression's diameters in two windows from which these two are searched."""
     step: float = 1.5
     """Ratio of two neighbouring candidate diameters."""
     pull: float = 0.2
@@ -57,6 +60,8 @@ class DiameterSearch:
 SEARCH = DiameterSearch()
 Place = tuple[float, float]
 """A position as fractions (y, x) of the image's height and width."""
+Window = tuple[int, int, int, int]
+"""Top, left, bottom and right in px of a view; the last two are excluded."""
 
 
 def estimate_diameter(
@@ -66,11 +71,11 @@ def estimate_diameter(
 
     1. The network's size regression (style vector to log diameter, Stringer et al. 2021) gives a first estimate from
        windows of the image at its own resolution. It is biased towards the mean diameter of the training images.
-    2. Larger and smaller diameters are tried, in steps of `DiameterSearch.step`, as long as the result improves. The
-       network's flows are longest if the rescaled cells have the size of its training cells. A parabola through the
-       best diameter and its two neighbours gives the diameter of longest flow.
-    3. The windows are labelled at the best diameter. The result is a weighted geometric mean of the median diameter
-       of these cells and the diameter of longest flow.
+    2. In each of two windows, larger and smaller diameters are tried, in steps of `DiameterSearch.step`, as long as
+       the result improves. The network's flows are longest if the rescaled cells have the size of its training cells.
+       A parabola through the best diameter and its two neighbours gives the diameter of longest flow.
+    3. The window is labelled at the best diameter. Its estimate is a weighted geometric mean of the median diameter
+       of these cells and the diameter of longest flow. The estimates of the windows count by their density of cells.
 
     The labels in step 3 use the default thresholds, so the thresholds of the user do not change the maps. ``threads``
     as in `flowmask.options.Runtime`. A network without a size regression gives the contract's training diameter. If
@@ -86,38 +91,108 @@ def estimate_diameter(
         return DiameterEstimate(contract.train_diameter)
     view = NormalisedView(image, channels, ranges, 1.0)
     places = _places(view)
-    first = _regression_diameter(network, _windows(view, places, contract.grain))
-    if first is None:
+    sizes = _sizes(network, view, places)
+    known = np.array([size for size in sizes if math.isfinite(size)])
+    if not known.size:
         return DiameterEstimate(contract.mean_diameter)
+    first = float(np.clip(math.exp(np.median(np.log(known))), SEARCH.smallest, SEARCH.largest))
+
+    @cache
+    def maps(scale: float, window: Window) -> Array:
+        (seen,) = network.maps(NormalisedView(image, channels, ranges, scale).read(*window)[None])
+        return seen
+
+    def search(place: Place) -> _Found:
+        """Search the diameter of the cells in the window around a place."""
+
+        @cache
+        def at(step: int) -> Array:
+            scale = contract.mean_diameter / (first * SEARCH.step**step)
+            window = _window(NormalisedView(image, channels, ranges, scale), place, contract.grain)
+            return maps(scale, window)
+
+        return _search(at, first, contract.mean_diameter, threads)
+
+    return _together([search(place) for place in _different(places, sizes)], first)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the search found in one window."""
+
+    diameter: float
+    """Estimate in image pixels."""
+    density: float
+    """Number of cells for each image pixel, at the best of the diameters that were tried."""
+    measured: float
+    """Their median diameter in image pixels; 0 if there are none."""
+    flow_length: float
+    """At the best diameter."""
+    at_end: bool
+    """Whether the best diameter is the last one of the wider search."""
+
+
+def _search(maps: Callable[[int], Array], first: float, mean_diameter: float, threads: int) -> _Found:
+    """Search the diameter in px at which the flows in a window are longest, and measure the cells found there.
+
+    maps: number of steps from the first estimate ``first`` -> maps (3, Y, X) of the window at that diameter.
+    """
 
     def diameter(step: float) -> float:
         return float(first * SEARCH.step**step)
 
-    @cache
-    def window_maps(step: int) -> list[Array]:
-        view = NormalisedView(image, channels, ranges, contract.mean_diameter / diameter(step))
-        windows = _windows(view, places[: SEARCH.search_windows], contract.grain)
-        return [network.maps(window[None])[0] for window in windows]
-
     def quality(step: int, pull: float = SEARCH.pull) -> float:
         if not SEARCH.smallest <= diameter(step) <= SEARCH.largest:
             return -math.inf
-        return _flow_length(window_maps(step)) - pull * (step * math.log(SEARCH.step)) ** 2
+        return _flow_length(maps(step)) - pull * (step * math.log(SEARCH.step)) ** 2
 
     best = 0
     while (better := max(best, best - 1, best + 1, key=quality)) != best:
         best = better
-    if _flow_length(window_maps(best)) < SEARCH.unclear:
+    if _flow_length(maps(best)) < SEARCH.unclear:
         best = max(range(-SEARCH.far, SEARCH.far + 1), key=partial(quality, pull=SEARCH.pull / 2))
     estimate = diameter(best + _vertex(*map(quality, (best - 1, best, best + 1))))
-    cells = [_labels(maps, threads) for maps in window_maps(best)]
-    measured = None
-    if median := median_diameter(*cells):
-        measured = diameter(best) * median / contract.mean_diameter
+    labels = _labels(maps(best), threads)
+    pixel = diameter(best) / mean_diameter  # side of a network pixel in image pixels
+    measured = pixel * median_diameter(labels)
+    if measured:
         estimate *= (measured / estimate) ** SEARCH.measured
-    final = float(np.clip(estimate, SEARCH.smallest, SEARCH.largest))
-    at_end = abs(best) == SEARCH.far or final in (SEARCH.smallest, SEARCH.largest)
-    return DiameterEstimate(final, first, measured, _flow_length(window_maps(best)), at_end)
+    density = int(labels.max()) / (labels.size * pixel**2)
+    return _Found(estimate, density, measured, _flow_length(maps(best)), abs(best) == SEARCH.far)
+
+
+def _together(found: list[_Found], first: float) -> DiameterEstimate:
+    """Return the estimate from all windows: the geometric mean, in which each window counts by its density of cells.
+
+    So where cells are of two sizes, the size that most cells have decides. Without cells all windows count alike.
+    """
+    seen = [one for one in found if one.density]
+    counted = seen or found
+    weights = np.array([one.density or 1 for one in counted])
+
+    def mean(values: list[float]) -> float:
+        return values[0] * float(np.exp(np.average(np.log(np.array(values) / values[0]), weights=weights)))
+
+    final = float(np.clip(mean([one.diameter for one in counted]), SEARCH.smallest, SEARCH.largest))
+    measured = mean([one.measured for one in seen]) if seen else None
+    flow_length = float(np.average([one.flow_length for one in counted], weights=weights))
+    at_end = any(one.at_end for one in counted) or final in (SEARCH.smallest, SEARCH.largest)
+    return DiameterEstimate(final, first, measured, flow_length, at_end)
+
+
+def _different(places: list[Place], sizes: list[float]) -> list[Place]:
+    """Return the places to search: those of the smallest and largest size, if these differ, otherwise the first ones.
+
+    sizes: for each place the diameter in px by the size regression; NaN if it saw no cells.
+
+    >>> _different([(0, 0), (0, 1), (1, 0)], [30.0, 33.0, 70.0]), _different([(0, 0), (0, 1), (1, 0)], [30, 33, 31])
+    ([(0, 0), (1, 0)], [(0, 0), (0, 1)])
+    """
+    known = [index for index, size in enumerate(sizes) if math.isfinite(size)]
+    smallest, largest = min(known, key=sizes.__getitem__), max(known, key=sizes.__getitem__)
+    if sizes[largest] > SEARCH.two_sizes * sizes[smallest]:
+        return [places[index] for index in sorted((smallest, largest))]
+    return places[: SEARCH.search_windows]
 
 
 def _vertex(before: float, here: float, after: float) -> float:
@@ -133,21 +208,16 @@ def _vertex(before: float, here: float, after: float) -> float:
     return float(np.clip(0.5 * (before - after) / curvature, -1, 1)) if has_maximum else 0.0
 
 
-def _regression_diameter(network: Network, windows: list[Array]) -> float | None:
-    """Return the median diameter in px by the size regression, from windows (C, Y, X) of the image at scale 1.
-
-    None if no window has a style.
-    """
-    diameters = np.array([network.diameters(window[None])[0] for window in windows])
-    diameters = diameters[np.isfinite(diameters)]
-    if not diameters.size:
-        return None
-    return float(np.clip(math.exp(np.median(np.log(diameters))), SEARCH.smallest, SEARCH.largest))
+def _sizes(network: Network, view: NormalisedView, places: list[Place]) -> list[float]:
+    """Return the diameter in px by the size regression in the window around each place; NaN where it sees no cells."""
+    windows = [_window(view, place, network.contract.grain) for place in places]
+    sizes = {window: float(network.diameters(view.read(*window)[None])[0]) for window in dict.fromkeys(windows)}
+    return [sizes[window] for window in windows]
 
 
-def _flow_length(window_maps: list[Array]) -> float:
+def _flow_length(maps: Array) -> float:
     """Return the mean flow length over the cell pixels of maps (3, Y, X); 1 is ideal, and 0 means no cell pixels."""
-    inside = np.concatenate([maps[:2, maps[2] > 0] for maps in window_maps], axis=1)
+    inside = maps[:2, maps[2] > 0]
     return float(np.hypot(*inside).mean()) / FLOW_SCALE if inside.size else 0.0
 
 
@@ -187,12 +257,10 @@ def _probes(length: int) -> tuple[list[int], int]:
     return [round(i * (length - SEARCH.probe) / (count - 1)) for i in range(count)], SEARCH.probe
 
 
-def _windows(view: NormalisedView, places: list[Place], grain: int) -> list[Array]:
-    """Return the windows (C, Y, X) around the places, shifted into the view; equal windows are returned once."""
-    spans = dict.fromkeys(
-        tuple(_span(length, at, grain) for length, at in zip(view.shape, place, strict=True)) for place in places
-    )
-    return [view.read(top, left, top + height, left + width) for (top, height), (left, width) in spans]
+def _window(view: NormalisedView, place: Place, grain: int) -> Window:
+    """Return the window around a place, shifted into the view: its first row and column, and those after its last."""
+    (top, height), (left, width) = (_span(n, at, grain) for n, at in zip(view.shape, place, strict=True))
+    return top, left, top + height, left + width
 
 
 def _span(length: int, at: float, grain: int) -> tuple[int, int]:

@@ -79,6 +79,22 @@ def test_a_style_that_is_right_is_kept():
     assert estimate(discs(40), Drawn(40.0)) == pytest.approx(40, rel=0.08)
 
 
+class Measuring(Drawn):
+    """A network whose style says the median diameter of the discs in a window."""
+
+    def diameters(self, tiles):
+        from scipy.ndimage import label
+
+        return np.array([median_diameter(label(tile[0] > 0.5)[0]) for tile in tiles], np.float32)
+
+
+def test_where_cells_are_of_two_sizes_the_size_that_most_have_decides():
+    shape = (640, 320)
+    small, large = (image.read(0, 0, *shape) for image in (discs(20, shape, every=2.2), discs(64, shape, every=1.2)))
+    for image in (np.concatenate([small, large], 2), np.concatenate([large, small], 2)):
+        assert 15 < estimate(ArrayImage(image), Measuring()) < 27
+
+
 def test_without_cells_the_style_stands_and_without_a_style_the_mean_diameter():
     empty = ArrayImage(np.zeros((1, 100, 90), np.uint8))
     assert estimate(empty, Drawn(20.0)) == pytest.approx(20)
