@@ -99,7 +99,7 @@ def estimate_diameter(
 
     @cache
     def maps(scale: float, window: Window) -> Array:
-        (seen,) = network.maps(NormalisedView(image, channels, ranges, scale).read(*window)[None])
+        seen: Array = network.maps(NormalisedView(image, channels, ranges, scale).read(*window)[None])[0]
         return seen
 
     def search(place: Place) -> _Found:
