@@ -2,8 +2,8 @@
 
 PanopticNet: Greenwald et al. 2022, doi:10.1038/s41587-021-01094-0 (``deepcell/model_zoo/panopticnet.py``). Feature
 pyramid: Lin et al. 2017, arXiv:1612.03144. The encoder is EfficientNet-Lite0 or a backbone of timm. The semantic heads
-use the finest level alone, P3. The coarsest levels P6 and P7 are left out: nothing leads from them to P3, so that they
-do not change any output.
+use the finest level alone, P3. The coarsest levels P6 and P7 are left out: the published code computes P6 from C5 and
+P7 from P6, and nothing leads from them to P3, so that they do not change any output.
 """
 
 from __future__ import annotations
