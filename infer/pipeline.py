@@ -24,8 +24,9 @@ from .tiles.blend import Array, finished_rows
 from .tiles.grid import TileGrid, tile_grid
 from .tiles.inputs import chosen_channels, find_inputs
 from .tiles.plan import ImagePlan
-from .tiles.rescale import NormalisedView, network_length
+from .tiles.rescale import network_length
 from .tiles.survey import without_fill
+from .tiles.view import equalisation_bytes, find_equalisations, network_view
 
 Progress = Callable[[float], object]
 """Called from time to time, also in another thread, with the finished fraction of the image, from 0 to 1.
@@ -218,7 +219,8 @@ def run_tiles(image: Image, network: Network, plan: ImagePlan, rows: tuple[int, 
     (3, 20)
     """
     first, last = rows or (0, plan.rows.length)
-    view = NormalisedView(without_fill(image, plan.fills), plan.channels, plan.ranges, plan.scale)
+    seen = without_fill(image, plan.fills)
+    view = network_view(seen, plan.channels, plan.ranges, plan.scale, plan.equalisations)
     halving = Halving(network)
     run = (Mirrored(halving) if plan.options.augment else halving).maps
     contract = plan.contract

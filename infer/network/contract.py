@@ -12,6 +12,9 @@ from ..errors import NetworkError
 
 VERSION = 2
 """The version that is written. Version 1, which had no heads and only the flow family, can still be read."""
+PREPROCESSED = 3
+"""The version that is written if the contract has `Contract.clahe` or `Contract.pixel_size`. Earlier releases do not
+know these fields, and would run the network on other values, so they must refuse the file."""
 KEY = "flowmask"
 """The key of the contract in the metadata."""
 GRAIN = 16
@@ -51,6 +54,19 @@ class Head:
         return tuple(-1 if axis in axes else 1 for axes in mirror)
 
 
+@dataclass(frozen=True)
+class Clahe:
+    """The preprocessing of Mesmer: values are clipped, scaled to 0 to 1, and treated with CLAHE.
+
+    CLAHE is contrast limited adaptive histogram equalisation. The defaults are those of Mesmer.
+    """
+
+    percentile: float = 99.9
+    """Larger values than this percentile of the pixels that are not 0 are clipped to it."""
+    kernel: int = 128
+    """Side in network pixels of the regions whose histograms are equalised."""
+
+
 FLOW_HEADS = (Head("maps", 3, mirror=("y", "x", "")),)
 """The head of flow networks: flow dy * 5, flow dx * 5, cell logit."""
 FAMILY_1 = "flowmask-flow"
@@ -86,6 +102,12 @@ class Contract:
     """The training data, in one sentence."""
     percentiles: tuple[float, float] = (1.0, 99.0)
     """The percentiles of each channel that normalisation maps to 0 and 1."""
+    clahe: Clahe | None = None
+    """How the input is equalised instead; None: it is not. The percentiles then only tell whether a channel is empty.
+    A network with a size regression cannot have it."""
+    pixel_size: float | None = None
+    """Images are rescaled to this number of micrometres per network pixel if no diameter is given and the size of their
+    pixels is known. None: the diameter alone decides."""
     tile: int = 224
     """The smallest height and width of a tile in network pixels."""
     multiple: int = 8
@@ -130,6 +152,9 @@ class Contract:
         for head in values["heads"]:
             if head["record"] == 1:
                 del head["record"]  # so that earlier releases, which do not know the field, read the file
+        preprocessing = {name: values.pop(name) for name in ("clahe", "pixel_size")}
+        if any(value is not None for value in preprocessing.values()):
+            values |= preprocessing | {"version": PREPROCESSED}
         return {KEY: json.dumps(values, sort_keys=True)}
 
 
@@ -151,10 +176,10 @@ def from_metadata(metadata: Mapping[str, str], path: str) -> Contract:
         raise NetworkError(
             f"{path}: its Flowmask contract cannot be read ({error}); export the network again."
         ) from error
-    if version not in (1, VERSION):
+    if version not in (1, VERSION, PREPROCESSED):
         raise NetworkError(
-            f"{path}: its contract has version {version!r}, and this release reads versions up to {VERSION}; install "
-            "the release that exported the network, or export it again."
+            f"{path}: its contract has version {version!r}, and this release reads versions up to {PREPROCESSED}; "
+            "install the release that exported the network, or export it again."
         )
     try:
         contract = _contract(_from_version_1(record) if version == 1 else record)
@@ -177,6 +202,8 @@ def _contract(record: Mapping[str, Any]) -> Contract:
     known = {field.name for field in fields(Contract)}
     values = {key: value for key, value in record.items() if key in known} | {"version": VERSION}
     values["percentiles"] = tuple(values["percentiles"])
+    if values.get("clahe") is not None:
+        values["clahe"] = Clahe(**values["clahe"])
     values["heads"] = tuple(head if isinstance(head, Head) else _head(head) for head in values["heads"])
     return Contract(**values)
 
@@ -196,6 +223,8 @@ def _check(contract: Contract) -> None:
         "sized": isinstance(contract.sized, bool),
         "mean_diameter, train_diameter": all(isinstance(d, int | float) and 0 < d < math.inf for d in sizes),
         "percentiles": 0 <= low < high <= 100,
+        "clahe": contract.clahe is None or (not contract.sized and _is_valid(contract.clahe)),
+        "pixel_size": contract.pixel_size is None or 0 < contract.pixel_size < math.inf,
         "multiple": multiple,
         "tile": tile and (not multiple or contract.tile % contract.grain == 0),
         "heads": bool(contract.heads)
@@ -217,3 +246,8 @@ def _is_supported(head: Head) -> bool:
         and isinstance(head.record, int)
         and head.record in MULTIPLES
     )
+
+
+def _is_valid(clahe: Clahe) -> bool:
+    """Return whether the values are possible; in smaller regions than 16 px a histogram of 256 bins says nothing."""
+    return 0 < clahe.percentile <= 100 and isinstance(clahe.kernel, int) and 16 <= clahe.kernel <= 4096

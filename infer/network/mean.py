@@ -66,7 +66,7 @@ class MeanNetwork:
 def common_contract(contracts: Sequence[Contract]) -> Contract:
     """Return the contract of the mean of several networks.
 
-    Raises NetworkError if family, channels, mean diameter, percentiles or heads differ, or if the heads hold records.
+    Raises NetworkError if family, channels, scale, normalisation or heads differ, or if the heads hold records.
 
     >>> small = Contract("small", "rgb", 30.0, 30.0, False, "CC0-1.0", "cells", multiple=32)
     >>> both = common_contract([small, replace(small, name="other", multiple=8)])
@@ -80,7 +80,7 @@ def common_contract(contracts: Sequence[Contract]) -> Contract:
             "detections; use one network."
         )
     for other in contracts[1:]:
-        for field in ("family", "channels", "mean_diameter", "percentiles", "heads"):
+        for field in ("family", "channels", "mean_diameter", "percentiles", "clahe", "pixel_size", "heads"):
             one, two = getattr(first, field), getattr(other, field)
             if one != two:
                 raise NetworkError(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..system.prefetch import prefetch
 from .grid import TileGrid
-from .rescale import NormalisedView
+from .rescale import View
 
 Array = npt.NDArray[np.float32]
 Run = Callable[[Array], Array]
@@ -54,7 +54,7 @@ def tile_weights(grid: TileGrid, tile: int, record: int) -> list[Array]:
 
 
 def finished_rows(
-    view: NormalisedView,
+    view: View,
     run: Run,
     channels: int,
     rows: TileGrid,
@@ -134,7 +134,7 @@ def groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
 
 
 def _tiles(
-    view: NormalisedView, tops: list[int], batches: list[tuple[int, ...]], shape: tuple[int, int]
+    view: View, tops: list[int], batches: list[tuple[int, ...]], shape: tuple[int, int]
 ) -> Iterator[Array]:
     """Yield the tiles (B, C, Y, X) of each batch: for each row of tiles, all its batches from left to right."""
     for top in tops:

@@ -10,6 +10,7 @@ from ..options import Segmentation
 from .channels import ChannelMap
 from .grid import TileGrid
 from .normalise import IntensityRanges
+from .view import Equalisation
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class ImagePlan:
     """Number of CPU threads, as in `flowmask.options.Runtime`; it does not change the labels."""
     estimate: DiameterEstimate | None = None
     """How the diameter was estimated; None if it was given, or known from an interrupted run."""
+    equalisations: tuple[Equalisation | None, ...] = ()
+    """How each of the distinct network inputs is equalised; () without `Contract.clahe`."""
     fills: tuple[float | None, ...] = ()
     """For each channel the value of missing pixels that the file does not declare; None, or (), without such pixels."""
     notes: tuple[str, ...] = ()

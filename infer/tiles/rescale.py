@@ -8,6 +8,8 @@ same values, bit for bit, as that part of the whole rescaled image.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
@@ -37,6 +39,17 @@ def positions(start: int, stop: int, length: int, other: int) -> npt.NDArray[np.
     at = (np.arange(start, stop) + 0.5) * (other / length) - 0.5
     clamped: npt.NDArray[np.float64] = np.clip(at, 0, other - 1)
     return clamped
+
+
+class View(Protocol):
+    """The image as the network gets it, at network resolution."""
+
+    shape: tuple[int, int]
+    """(Y, X) in network pixels."""
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> Array:
+        """Return the window (inputs, bottom - top, right - left) float32, in network pixels; 0 outside the image."""
+        ...
 
 
 class NormalisedView:
