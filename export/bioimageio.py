@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowmask.errors import FlowmaskError, one_line
+from flowmask.errors import FlowmaskError, NetworkError, one_line
 from flowmask.network.contract import Contract
 from flowmask.network.registry import find_network
 from flowmask.network.session import OnnxNetwork
@@ -44,9 +44,11 @@ Tensor = npt.NDArray[np.float32]
 def pack(model: Path, target: Path) -> None:
     """Write the package of a network file to the zip file ``target``.
 
-    Raises NetworkError if the file is not a network of Flowmask.
+    Raises NetworkError if the file is not a network of Flowmask, or needs CLAHE, which the format does not have.
     """
     network = OnnxNetwork(model, "cpu")
+    if network.contract.clahe:
+        raise NetworkError(f"{model}: its images are treated with CLAHE, which bioimage.io cannot express.")
     image = test_image(network.contract)
     names = [output.name for output in network.session.get_outputs()]
     outputs = dict(zip(names, network.session.run(names, {"image": normalised(image, network.contract)}), strict=True))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from export.source import Source
 from flowmask.errors import NetworkError
+from flowmask.network.contract import Clahe
 from train.families import FamilyNetwork, find_family, heads_of
 
 
@@ -38,8 +39,8 @@ class MeanNetwork(FamilyNetwork):
 def mean_of(sources: Sequence[Source]) -> Source:
     """Return the average of several trained networks; style and size regression are those of the first.
 
-    Raises NetworkError when they differ in family, heads, channels or mean diameter, or when their outputs are
-    detections.
+    Raises NetworkError when they differ in family, heads, channels, mean diameter, CLAHE or pixel size, or when their
+    outputs are detections.
     """
     first = sources[0]
     if len(sources) == 1:
@@ -54,7 +55,7 @@ def mean_of(sources: Sequence[Source]) -> Source:
         if one != two:
             raise NetworkError(
                 f"the networks cannot be averaged: one is {one} and another {two} (family, heads, channels, mean "
-                "diameter in px); choose networks in which these are the same."
+                "diameter in px, CLAHE, micrometres per px); choose networks in which these are the same."
             )
     network = MeanNetwork([source.network for source in sources]).eval()
     return replace(
@@ -65,6 +66,7 @@ def mean_of(sources: Sequence[Source]) -> Source:
     )
 
 
-def _input(source: Source) -> tuple[str, str, str, float]:
+def _input(source: Source) -> tuple[str, str, str, float, Clahe | None, float | None]:
     heads = " and ".join(head.name for head in heads_of(source.network.family, source.network.architecture))
-    return source.network.family, heads, source.channels, source.mean_diameter
+    family, preprocessing = source.network.family, (source.clahe, source.pixel_size)
+    return family, heads, source.channels, source.mean_diameter, *preprocessing

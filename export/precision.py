@@ -13,7 +13,7 @@ from flowmask.images.image import as_image
 from flowmask.network.contract import Contract
 from flowmask.tiles.channels import channel_map
 from flowmask.tiles.normalise import intensity_ranges
-from flowmask.tiles.rescale import NormalisedView
+from flowmask.tiles.view import find_equalisations, network_view
 from train.simulate import simulate
 
 PRECISIONS = ("fp32", "fp16")
@@ -39,7 +39,9 @@ def simulated_tiles(contract: Contract) -> np.ndarray:
     for seed, modality in enumerate(MODALITIES):
         image = as_image(simulate(modality, (TILE, TILE), seed, contract.mean_diameter).image)
         channels = channel_map(contract.channels, image.shape[0])
-        view = NormalisedView(image, channels, intensity_ranges(image, channels, contract.percentiles), 1.0)
+        ranges = intensity_ranges(image, channels, contract.percentiles)
+        equalisations = find_equalisations(image, channels, ranges, 1.0, contract.clahe)
+        view = network_view(image, channels, ranges, 1.0, equalisations)
         tiles.append(view.read(0, 0, TILE, TILE))
     return np.stack(tiles)
 

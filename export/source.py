@@ -8,7 +8,7 @@ from typing import Any
 
 from export.families.flow import SizeRegression, size_regression
 from flowmask.errors import NetworkError
-from flowmask.network.contract import CHANNEL_POLICIES, Contract
+from flowmask.network.contract import CHANNEL_POLICIES, Clahe, Contract
 from train.checkpoint import load
 from train.families import FamilyNetwork, heads_of
 
@@ -24,6 +24,8 @@ class Source:
     train_diameter: float
     licence: str
     data: str
+    clahe: Clahe | None = None
+    pixel_size: float | None = None
 
     def contract(self, name: str) -> Contract:
         """Return the contract of this network under ``name``.
@@ -52,6 +54,8 @@ class Source:
             multiple=self.network.multiple,
             family=self.network.family,
             heads=heads_of(self.network.family, self.network.architecture),
+            clahe=self.clahe,
+            pixel_size=self.pixel_size,
         )
 
 
@@ -76,6 +80,8 @@ def read_checkpoint(path: str) -> Source:
             train_diameter=float(about["train_diameter"]),
             licence=str(about["licence"]),
             data=str(about["data"]),
+            clahe=Clahe(**about["clahe"]) if about.get("clahe") else None,
+            pixel_size=about.get("pixel_size"),
         )
     except KeyError as error:
         raise NetworkError(f"{path}: the checkpoint does not record {error}; save it with that entry.") from error

@@ -278,7 +278,8 @@ class Segmentation(_Checked):
     )
     pixel_size: float | None = _option(
         None,
-        "micrometres per px, for a diameter in micrometres; by default the pixel size in the image file",
+        "micrometres per px, for a diameter in micrometres and for networks made for one pixel size; by default the "
+        "pixel size in the image file",
         MAPS,
         float,
         low=1e-4,
@@ -332,27 +333,29 @@ class Segmentation(_Checked):
         MAPS,
     )
 
-    def diameter_in_pixels(self, pixel_size: float | None) -> float | None:
+    def diameter_in_pixels(self, pixel_size: float | None, usual: float | None = None) -> float | None:
         """Return the diameter in px of an image; None if it is to be estimated.
 
-        pixel_size: micrometres per px in the image file, or None; the option ``pixel_size`` replaces it. Raises
-        SettingsError if the diameter is in micrometres and the pixel size is unknown or gives a diameter out of range.
+        pixel_size: micrometres per px in the image file, or None; the option ``pixel_size`` replaces it. usual: the
+        diameter in micrometres if none is given and the pixel size is known. Raises SettingsError if the diameter is in
+        micrometres and the pixel size is unknown or gives a diameter out of range.
 
-        >>> Segmentation(diameter="12um").diameter_in_pixels(0.5)
-        24.0
+        >>> Segmentation(diameter="12um").diameter_in_pixels(0.5), Segmentation().diameter_in_pixels(0.5, usual=15)
+        (24.0, 30.0)
         """
-        length = micrometres(self.diameter)
+        size = self.pixel_size or pixel_size
+        length = usual if self.diameter is None and size else micrometres(self.diameter)
         if length is None:
             return None if self.diameter is None else float(self.diameter)
-        size = self.pixel_size or pixel_size
         if size is None:
             raise SettingsError(
                 f"the diameter {self.diameter} needs a pixel size, and the image has none; give it in micrometres per "
                 f"px as {named('pixel_size')}, or give the diameter in px."
             )
         if not 1 <= length / size <= 10_000:
+            given = self.diameter or f"{length:g}um"
             raise SettingsError(
-                f"the diameter {self.diameter} is {length / size:g} px at {size:g} micrometres per px; it must be from "
+                f"the diameter {given} is {length / size:g} px at {size:g} micrometres per px; it must be from "
                 "1 to 10,000 px."
             )
         return length / size

@@ -14,10 +14,11 @@ from .images.image import Image
 from .labels.cell_table import CellTable, CellTableBuilder
 from .labels.labels import Labels
 from .labels.verdict import Verdict, judge
+from .network.contract import Contract
 from .network.halving import Halving
 from .network.session import Network
 from .network.tta import Mirrored
-from .options import Runtime, Segmentation, parse_memory
+from .options import Runtime, Segmentation, named, parse_memory
 from .system.memory import available_memory
 from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
@@ -138,7 +139,8 @@ def plan_image(
     contract = network.contract
     check_options(contract, options)
     chosen_channels(image, contract, options)
-    diameter, estimate = diameter or options.diameter_in_pixels(image.info.pixel_size_um), None
+    usual = contract.mean_diameter * contract.pixel_size if contract.pixel_size else None
+    diameter, estimate = diameter or options.diameter_in_pixels(image.info.pixel_size_um, usual), None
     if diameter is not None:
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
@@ -150,11 +152,25 @@ def plan_image(
         diameter = estimate.diameter
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
-    shape = image.shape[1], image.shape[2]
-    return ImagePlan(
-        contract, options, shape, diameter, inputs.channels, inputs.ranges, *grids, batch, runtime.threads,
-        fills=inputs.fills, estimate=estimate, notes=inputs.notes, warnings=inputs.warnings, unused=inputs.unused,
+    plan = ImagePlan(
+        contract, options, (image.shape[1], image.shape[2]), diameter, inputs.channels, inputs.ranges, *grids, batch,
+        runtime.threads, fills=inputs.fills, estimate=estimate, notes=inputs.notes,
+        warnings=(*inputs.warnings, *_scale_warnings(image, contract, options)), unused=inputs.unused,
     )  # fmt: skip
+    seen = without_fill(image, plan.fills)
+    equalisations = find_equalisations(seen, plan.channels, plan.ranges, plan.scale, contract.clahe)
+    return replace(plan, equalisations=equalisations)
+
+
+def _scale_warnings(image: Image, contract: Contract, options: Segmentation) -> tuple[str, ...]:
+    """Return a warning if the network is made for one pixel size and that of the image is not known."""
+    known = options.diameter or options.pixel_size or image.info.pixel_size_um
+    if contract.pixel_size is None or known:
+        return ()
+    return (
+        f"The network is made for {contract.pixel_size:g} micrometres per px and the image has no pixel size; give it "
+        f"as {named('pixel_size')}.",
+    )
 
 
 def tile_grids(image: Image, network: Network, diameter: float) -> tuple[TileGrid, TileGrid]:
@@ -198,6 +214,7 @@ def _batch(image: Image, network: Network, grids: tuple[TileGrid, TileGrid], run
     shape, network_shape = (image.shape[1], image.shape[2]), (rows.length, columns.length)
     family_bytes = family_of(contract).row_bytes(shape, network_shape)
     needed = needed_memory(shape, network_shape, rows.tile, contract.map_channels, family_bytes)
+    needed += equalisation_bytes(network_shape, contract.inputs, contract.clahe)
     budget = parse_memory(runtime.memory) if runtime.memory else available_memory()
     tile = rows.tile, columns.tile
     return planned_batch(budget, needed, tile, contract.map_channels, runtime.batch, network.gpu_memory, network.count)

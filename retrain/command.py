@@ -59,8 +59,8 @@ def train(request: Request) -> list[Change]:
     with _work_folder(request.output) as folder:
         draft = Path(folder, request.output.name)
         training, scored = _split(request)
-        simulated = replay(source.channels, flow_field)
-        images = [*prepared(training, source.channels, flow_field), *simulated]
+        simulated = replay(source.channels, flow_field, source.clahe)
+        images = [*prepared(training, source.channels, flow_field, source.clahe), *simulated]
         write_onnx(str(draft), source, request.output.stem)
         diameter = usual_diameter(training)
         before = scores_of(draft, scored, "scoring before", diameter)

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from flowmask.errors import ImageError, InputError, SettingsError
 from flowmask.images.image import Image, as_image
+from flowmask.network.contract import Clahe
 from retrain.progress import bar
 from train.data.pairs import find_pairs
 from train.data.prepared import SIMULATED, FieldMaker, Prepared, prepare
@@ -89,15 +90,17 @@ def spread(length: int, count: int) -> list[int]:
     return [(2 * number + 1) * length // (2 * count) for number in range(count)]
 
 
-def prepared(images: Sequence[Labelled], channels: str, field: FieldMaker) -> list[Prepared]:
+def prepared(
+    images: Sequence[Labelled], channels: str, field: FieldMaker, clahe: Clahe | None = None
+) -> list[Prepared]:
     """Return the images ready for training."""
     return [
-        prepare(one.image, one.labels, f"own {one.item.source}", channels, field)
+        prepare(one.image, one.labels, f"own {one.item.source}", channels, field, clahe)
         for one in bar(images, "preparing", "image")
     ]
 
 
-def replay(channels: str, field: FieldMaker) -> list[Prepared]:
+def replay(channels: str, field: FieldMaker, clahe: Clahe | None = None) -> list[Prepared]:
     """Return simulated images, the same at every call, so that the network does not forget other kinds of images.
 
     The modalities take turns. Method: rehearsal of old examples, Robins 1995, doi:10.1080/09540099550039318.
@@ -106,5 +109,6 @@ def replay(channels: str, field: FieldMaker) -> list[Prepared]:
     for number in bar(range(REPLAY), "simulating", "image"):
         seed, modality = divmod(number, len(MODALITIES))
         sample = simulate(MODALITIES[modality], seed=REPLAY_SEED + seed)
-        images.append(prepare(as_image(sample.image), sample.labels, SIMULATED + sample.modality, channels, field))
+        source = SIMULATED + sample.modality
+        images.append(prepare(as_image(sample.image), sample.labels, source, channels, field, clahe))
     return images

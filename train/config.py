@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
+from flowmask.network.contract import Clahe
 from train.data.augment import Augmentation
 from train.data.readers import Item
 
@@ -140,3 +141,7 @@ class Recipe:
     data: str
     """One sentence for the contract: what the network was trained on."""
     stages: tuple[Stage, ...]
+    clahe: Clahe | None = None
+    """How images are equalised, as the contract will say. None: the percentiles 1 and 99 become 0 and 1."""
+    pixel_size: float | None = None
+    """Micrometres per px of the training images, if the contract is to say that images are rescaled to it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -62,7 +63,8 @@ def train_recipe(recipe: Recipe, data: Sequence[Path], pool: Path | None, work: 
             print(f"stage {number} of {len(recipe.stages)}, {stage.name}: {path} exists", flush=True)
             continue
         if simulated is None:
-            simulated = prepare_items(read_shared(pool), recipe.channels, field, SIMULATED) if pool else []
+            drawn = read_shared(pool) if pool else []
+            simulated = prepare_items(drawn, recipe.channels, field, SIMULATED, recipe.clahe)
         images = [prepare_item(item) for item in training] + simulated
         if not finished:
             print(f"stage {number} of {len(recipe.stages)}, {stage.name}: {len(images)} images", flush=True)
@@ -130,6 +132,8 @@ def contract_in_training(recipe: Recipe, multiple: int = 8) -> Contract:
         multiple=multiple,
         family=recipe.family,
         heads=heads_of(recipe.family, recipe.architecture),
+        clahe=recipe.clahe,
+        pixel_size=recipe.pixel_size,
     )
 
 
@@ -146,6 +150,8 @@ def save_finished(path: Path, network: FamilyNetwork, finished: Finished, recipe
         "train_diameter": finished.train_diameter,
         "licence": recipe.licence,
         "data": recipe.data,
+        "clahe": recipe.clahe and asdict(recipe.clahe),
+        "pixel_size": recipe.pixel_size,
     }
     _write(path, network.cpu(), half=True, about=about, size=finished.size, settings=settings)
 
@@ -161,6 +167,9 @@ def fingerprint_of(stage: Stage, recipe: Recipe, images: Sequence[Prepared], sta
 def settings_of(stage: Stage, recipe: Recipe, start: Sequence[Path]) -> str:
     """Return everything but the images that decides the weights of a stage, as text."""
     shape = (recipe.family, recipe.architecture, recipe.channels, recipe.widths, recipe.mean_diameter, recipe.options)
+    preprocessing = (recipe.clahe, recipe.pixel_size)
+    if preprocessing != (None, None):
+        shape += preprocessing
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in start if path.exists()]
     return repr((shape, stage, digests))
 
@@ -172,7 +181,7 @@ def _preparer(recipe: Recipe) -> Callable[[Item], Prepared]:
 
     def prepare_item(item: Item) -> Prepared:
         if item.image not in images:
-            images[item.image] = prepare(*read_item(item), item.source, recipe.channels, field)
+            images[item.image] = prepare(*read_item(item), item.source, recipe.channels, field, recipe.clahe)
         return images[item.image]
 
     return prepare_item

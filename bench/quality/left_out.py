@@ -109,8 +109,9 @@ def main() -> None:
     if unknown := [pattern for pattern, group in groups.items() if not group]:
         parser.error(f"{args.data} has no source {', '.join(unknown)}; choose from {', '.join(sources)}")
     field = find_family(recipe.family).field
-    real = prepare_items(items, recipe.channels, field)
-    simulated = prepare_items(read_shared(args.pool), recipe.channels, field, SIMULATED) if args.pool else []
+    real = prepare_items(items, recipe.channels, field, clahe=recipe.clahe)
+    drawn = read_shared(args.pool) if args.pool else []
+    simulated = prepare_items(drawn, recipe.channels, field, SIMULATED, recipe.clahe)
     about = {
         "recipe": recipe.name,
         "settings": repr((replace(recipe, stages=()), stage)),

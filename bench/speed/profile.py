@@ -54,7 +54,8 @@ from flowmask.tiles.blend import finished_rows, groups
 from flowmask.tiles.grid import tile_grid
 from flowmask.tiles.normalise import intensity_ranges
 from flowmask.tiles.plan import ImagePlan
-from flowmask.tiles.rescale import NormalisedView
+from flowmask.tiles.rescale import View
+from flowmask.tiles.view import network_view
 
 Array = npt.NDArray[np.float32]
 Seconds = dict[str, float]
@@ -78,8 +79,8 @@ def plan_at_scale_1(image: Image, network: Network, batch: int) -> ImagePlan:
     return plan_image(image, network, options, Runtime(batch=batch))
 
 
-def _view(image: Image, plan: ImagePlan) -> NormalisedView:
-    return NormalisedView(image, plan.channels, plan.ranges, plan.scale)
+def _view(image: Image, plan: ImagePlan) -> View:
+    return network_view(image, plan.channels, plan.ranges, plan.scale, plan.equalisations)
 
 
 # whole

@@ -118,7 +118,8 @@ def check_options(contract: Contract, options: Segmentation) -> None:
     ...
     flowmask.errors.SettingsError: `flow_threshold` has no effect on a network of the semantic family; leave it out.
     """
-    options.check_pixel_size()
+    if contract.pixel_size is None or options.diameter is not None:
+        options.check_pixel_size()
     unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
     if contract.record > 1:
         unused.add("augment")  # records cannot be averaged

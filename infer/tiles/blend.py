@@ -133,9 +133,7 @@ def groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
     return [starts[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
 
 
-def _tiles(
-    view: View, tops: list[int], batches: list[tuple[int, ...]], shape: tuple[int, int]
-) -> Iterator[Array]:
+def _tiles(view: View, tops: list[int], batches: list[tuple[int, ...]], shape: tuple[int, int]) -> Iterator[Array]:
     """Yield the tiles (B, C, Y, X) of each batch: for each row of tiles, all its batches from left to right."""
     for top in tops:
         for lefts in batches:

@@ -1,4 +1,4 @@
-"""Contrast limited adaptive histogram equalisation (CLAHE): the histograms of square regions, and what follows from them.
+"""Contrast limited adaptive histogram equalisation (CLAHE): histograms of square regions, and what follows.
 
 Method: Zuiderveld 1994, Graphics Gems IV, as in ``skimage.exposure.equalize_adapthist`` for float32 images. The image
 is divided into square regions from its top left, and mirrored where the last ones exceed it. The clipped and cumulated
@@ -146,7 +146,7 @@ def equalise(
     """Write the equalised levels of a window into ``out``.
 
     values and out: (Y, X), whose first pixel has the position (top, left) in the image; bins, low, span: as in
-    `count_bins`; mappings: (rows of regions, columns of regions, `BINS`) of the whole image, each region side x side px.
+    `count_bins`; mappings: (rows of regions, columns of regions, `BINS`) of the whole image; side: of a region, in px.
 
     >>> mappings = np.zeros((1, 2, BINS), np.uint16)
     >>> mappings[0, 1] = 100

@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ pytest.importorskip("onnx", reason="the package onnx is missing, as in a run-tim
 
 import onnxruntime  # noqa: E402
 
+from export import bioimageio  # noqa: E402
 from export.bioimageio import main  # noqa: E402
+from flowmask.network.contract import Clahe  # noqa: E402
 from tests.conftest import needs_network  # noqa: E402
+from tests.reference.plans import FLOW  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,13 @@ def test_the_network_makes_the_test_tensors(package):
         np.testing.assert_allclose(values, expected, atol=1e-4)
     logit = made[0][0, 2]
     assert 0.2 < (logit > 0).mean() < 0.5  # the discs of the test image cover 31 % of it
+
+
+def test_a_network_whose_images_are_equalised_is_refused(tmp_path, monkeypatch, capsys):
+    network = SimpleNamespace(contract=replace(FLOW, clahe=Clahe()))
+    monkeypatch.setattr(bioimageio, "OnnxNetwork", lambda *_: network)
+    assert main(["small", "-o", str(tmp_path / "a.zip")]) == 1
+    assert "which bioimage.io cannot express" in capsys.readouterr().err
 
 
 def test_a_network_that_is_not_there_is_one_sentence(tmp_path, capsys):

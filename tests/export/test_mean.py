@@ -58,8 +58,10 @@ def test_networks_of_another_input_are_refused(checkpoints, tmp_path, capsys):
     networks, paths = checkpoints
     save(paths[1], networks[1], about={**ABOUT, "mean_diameter": 17.0}, size=None)
     assert main([*paths, "-o", str(tmp_path / "mean.onnx")]) == 1
-    assert "30.0) and another ('flow', 'maps', 'rgb', 17.0)" in capsys.readouterr().err
+    assert "30.0, None, None) and another ('flow', 'maps', 'rgb', 17.0, None, None)" in capsys.readouterr().err
     assert not (tmp_path / "mean.onnx").exists()
+    save(paths[1], networks[1], about={**ABOUT, "pixel_size": 0.5}, size=None)
+    assert main([*paths, "-o", str(tmp_path / "mean.onnx")]) == 1
 
 
 def test_all_heads_are_averaged():

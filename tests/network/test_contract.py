@@ -6,7 +6,7 @@ import json
 import pytest
 
 from flowmask.errors import Cancelled, FlowmaskError, NetworkError
-from flowmask.network.contract import FLOW_HEADS, KEY, Contract, Head, from_metadata
+from flowmask.network.contract import FLOW_HEADS, KEY, Clahe, Contract, Head, from_metadata
 
 CONTRACT = Contract("n", "green-blue", 30.0, 27.5, True, "CC0", "nothing")
 
@@ -123,6 +123,39 @@ def test_a_head_of_records_is_read_again_and_other_heads_do_not_mention_records(
     assert contract.record == 8
     assert CONTRACT.record == 1
     assert "record" not in CONTRACT.to_metadata()[KEY]
+
+
+@pytest.mark.parametrize("change", [{"clahe": Clahe(99.5, 64)}, {"pixel_size": 0.5}])
+def test_preprocessing_is_read_again_and_refused_by_releases_that_do_not_know_it(change):
+    contract = dataclasses.replace(CONTRACT, sized=False, **change)
+    metadata = contract.to_metadata()
+    assert from_metadata(metadata, "n.onnx") == contract
+    assert json.loads(metadata[KEY])["version"] == 3
+
+
+def test_a_network_without_preprocessing_does_not_mention_it():
+    record = json.loads(CONTRACT.to_metadata()[KEY])
+    assert record["version"] == 2
+    assert not {"clahe", "pixel_size"} & record.keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"clahe": {"percentile": 0, "kernel": 128}}, "clahe"),
+        ({"clahe": {"percentile": 99.9, "kernel": 8}}, "clahe"),
+        ({"clahe": {"percentile": 99.9, "kernel": 64.5}}, "clahe"),
+        ({"clahe": {"percentile": 99.9, "kernel": 128}, "sized": True}, "clahe"),
+        ({"clahe": {"sigma": 3}}, "not complete"),
+        ({"clahe": 5}, "not complete"),
+        ({"pixel_size": 0}, "pixel_size"),
+        ({"pixel_size": "0.5"}, "not complete"),
+    ],
+)
+def test_preprocessing_that_is_not_valid_is_refused(change, name):
+    record = dataclasses.asdict(CONTRACT) | {"sized": False} | change
+    with pytest.raises(NetworkError, match=f"n.onnx: its Flowmask contract is not complete.*{name}"):
+        from_metadata({KEY: json.dumps(record)}, "n.onnx")
 
 
 @pytest.mark.parametrize("heads", [None, 3, [{"name": "a"}], [{"name": "a", "channels": 1, "mirror": 5}]])

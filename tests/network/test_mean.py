@@ -12,7 +12,7 @@ import flowmask
 from flowmask.cli import main
 from flowmask.errors import NetworkError
 from flowmask.families.flow.average import average
-from flowmask.network.contract import Head
+from flowmask.network.contract import Clahe, Head
 from flowmask.network.mean import MeanNetwork, common_contract
 from flowmask.network.registry import find_networks
 from flowmask.network.session import OnnxNetwork
@@ -99,7 +99,14 @@ def test_the_command_averages_and_its_record_names_both(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("channels", "cellpose"), ("mean_diameter", 17.0), ("family", "semantic")]
+    ("field", "value"),
+    [
+        ("channels", "cellpose"),
+        ("mean_diameter", 17.0),
+        ("family", "semantic"),
+        ("clahe", Clahe()),
+        ("pixel_size", 0.5),
+    ],
 )
 def test_networks_that_expect_another_input_are_refused(field, value):
     one = flowmask.load_network("small", device="cpu").contract

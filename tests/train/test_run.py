@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from export.source import read_checkpoint  # noqa: E402
 from flowmask.errors import NetworkError, SettingsError  # noqa: E402
 from flowmask.images.image import ArrayImage  # noqa: E402
+from flowmask.network.contract import Clahe  # noqa: E402
 from train import run  # noqa: E402
 from train.__main__ import main  # noqa: E402
 from train.checkpoint import load, save  # noqa: E402
@@ -88,6 +89,11 @@ def test_every_stage_starts_with_the_one_before_and_the_last_can_be_exported(dat
     assert (source.channels, source.mean_diameter, source.licence) == ("rgb", 30.0, "BSD-3-Clause")
     with pytest.raises(NetworkError, match="first.pt: .* it belongs to one stage"):
         read_checkpoint(str(tmp_path / "work" / "small" / "first.pt"))
+
+
+def test_a_flow_network_of_equalised_images_has_no_size_regression():
+    finished = run.finish(FlowNetwork(3, SMALL.widths), [], dataclasses.replace(SMALL, clahe=Clahe()))
+    assert (finished.size, finished.train_diameter) == (None, 30.0)
 
 
 def test_finished_stages_are_skipped_and_an_interrupted_one_ends_with_the_same_weights(data, tmp_path, monkeypatch):
@@ -170,12 +176,14 @@ def test_the_fingerprint_changes_with_everything_that_decides_the_weights(tmp_pa
         fingerprint_of(FIRST, SMALL, images, []),
         fingerprint_of(dataclasses.replace(FIRST, decay=0.1), SMALL, images, []),
         fingerprint_of(FIRST, dataclasses.replace(SMALL, mean_diameter=20.0), images, []),
+        fingerprint_of(FIRST, dataclasses.replace(SMALL, clahe=Clahe()), images, []),
+        fingerprint_of(FIRST, dataclasses.replace(SMALL, pixel_size=0.5), images, []),
         fingerprint_of(FIRST, SMALL, images[:1], []),
         fingerprint_of(FIRST, SMALL, images, [start]),
     ]
     start.write_bytes(b"other weights")
     marks.append(fingerprint_of(FIRST, SMALL, images, [start]))
-    assert len(set(marks)) == 6
+    assert len(set(marks)) == 8
     assert fingerprint_of(FIRST, SMALL, [prepared(seed) for seed in range(2)], []) == marks[0]
 
 

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from flowmask.images.image import Image
 from flowmask.labels.labels import median_diameter
 from flowmask.labels.metrics import sequential
+from flowmask.network.contract import Clahe
 from flowmask.tiles.channels import channel_map
-from flowmask.tiles.normalise import intensity_ranges, mix, normalise
+from flowmask.tiles.normalise import intensity_ranges
+from flowmask.tiles.view import find_equalisations, network_view
 from train.data.readers import Item, read_item
 
 MIN_CELL = 12
@@ -43,18 +45,29 @@ class Prepared:
     """Median equivalent diameter of the cells in px; 0 for an image without cells."""
 
 
-def network_input(image: Image, channels: str, percentiles: tuple[float, float]) -> npt.NDArray[np.float32]:
+def network_input(
+    image: Image, channels: str, percentiles: tuple[float, float], clahe: Clahe | None = None
+) -> npt.NDArray[np.float32]:
     """Return the whole image (C, Y, X) as a network with this channel policy gets it, at its own resolution."""
     count, height, width = image.shape
     plan = channel_map(channels, count)
-    return normalise(mix(image.read(0, 0, height, width), plan), intensity_ranges(image, plan, percentiles))
+    ranges = intensity_ranges(image, plan, percentiles)
+    equalisations = find_equalisations(image, plan, ranges, 1.0, clahe)
+    return network_view(image, plan, ranges, 1.0, equalisations).read(0, 0, height, width)
 
 
-def prepare(image: Image, labels: npt.NDArray[np.int32], source: str, channels: str, field: FieldMaker) -> Prepared:
-    """Normalise an image, remove labels that are too small and compute the family's field."""
+def prepare(
+    image: Image,
+    labels: npt.NDArray[np.int32],
+    source: str,
+    channels: str,
+    field: FieldMaker,
+    clahe: Clahe | None = None,
+) -> Prepared:
+    """Normalise or equalise an image, remove labels that are too small and compute the family's field."""
     areas = np.bincount(labels.ravel())
     labels = sequential(np.where(areas[labels] >= MIN_CELL, labels, 0))
-    pixels = network_input(image, channels, PERCENTILES)
+    pixels = network_input(image, channels, PERCENTILES, clahe)
     return Prepared(
         source,
         np.ascontiguousarray(pixels.transpose(1, 2, 0).clip(-LIMIT, LIMIT).astype(np.float16)),
@@ -64,9 +77,11 @@ def prepare(image: Image, labels: npt.NDArray[np.int32], source: str, channels: 
     )
 
 
-def prepare_items(items: Iterable[Item], channels: str, field: FieldMaker, prefix: str = "") -> list[Prepared]:
+def prepare_items(
+    items: Iterable[Item], channels: str, field: FieldMaker, prefix: str = "", clahe: Clahe | None = None
+) -> list[Prepared]:
     """Read and prepare images from disk; ``prefix`` is put before the names of their sources."""
-    return [prepare(*read_item(item), prefix + item.source, channels, field) for item in items]
+    return [prepare(*read_item(item), prefix + item.source, channels, field, clahe) for item in items]
 
 
 def weights_by_source(

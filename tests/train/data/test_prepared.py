@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from flowmask.images.image import ArrayImage  # noqa: E402
+from flowmask.network.contract import Clahe  # noqa: E402
+from tests.reference.mesmer import preprocessed  # noqa: E402
 from train.data.augment import augmented  # noqa: E402
 from train.data.prepared import prepare, weights_by_source  # noqa: E402
 from train.families.flow.family import FAMILY  # noqa: E402
@@ -19,6 +21,13 @@ from train.simulate import simulate  # noqa: E402
 def prepared(source="a", seed=0):
     sample = simulate("fluorescence_nuclei", (120, 140), seed, 24)
     return prepare(ArrayImage(sample.image[None]), sample.labels, source, "rgb", FAMILY.field)
+
+
+def test_equalised_images_are_those_of_mesmer():
+    sample = simulate("fluorescence_nuclei", (120, 140), 1, 24)
+    image = prepare(ArrayImage(sample.image[None]), sample.labels, "a", "green-blue", FAMILY.field, Clahe()).image
+    np.testing.assert_array_equal(image[..., 0], preprocessed(sample.image).astype(np.float16))
+    assert not image[..., 1].any()
 
 
 def test_a_crop_is_reproducible_and_has_the_targets_size():

@@ -26,9 +26,11 @@ ARCHITECTURES = {
 
 
 def finish(network: FamilyNetwork, images: Sequence[Prepared], recipe: Recipe) -> Finished:
-    """Fit the size regression to the images and augmentation of the last stage."""
+    """Fit the size regression to the images and augmentation of the last stage; equalised images have none."""
     if recipe.mean_diameter is None:
         raise SettingsError(f"{recipe.name}: the flow family rescales images; give the recipe a `mean_diameter`.")
+    if recipe.clahe:
+        return Finished(recipe.mean_diameter, recipe.mean_diameter, None)
     device = next(network.parameters()).device
     size = fit_size(cast(StyleEncoder, network), images, recipe.stages[-1], recipe.mean_diameter, device)
     return Finished(recipe.mean_diameter, recipe.mean_diameter, size)

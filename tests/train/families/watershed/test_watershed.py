@@ -19,13 +19,15 @@ import cv2  # noqa: E402
 from export.cli import main as export  # noqa: E402
 from export.onnx_file import write_onnx  # noqa: E402
 from export.parity import TOLERANCE  # noqa: E402
-from export.source import Source  # noqa: E402
+from export.source import Source, read_checkpoint  # noqa: E402
 from flowmask.api import load_network, segment  # noqa: E402
 from flowmask.errors import SettingsError  # noqa: E402
+from flowmask.network.contract import Clahe  # noqa: E402
 from train.checkpoint import load, save  # noqa: E402
 from train.config import Fresh, Split  # noqa: E402
 from train.data.prepared import write_sample  # noqa: E402
 from train.families import find_architecture, loss_of  # noqa: E402
+from train.families.base import Finished  # noqa: E402
 from train.families.flow import light  # noqa: E402
 from train.families.watershed import backbones  # noqa: E402
 from train.families.watershed.family import DESIGNS, FAMILY, make_target  # noqa: E402
@@ -33,7 +35,7 @@ from train.families.watershed.loss import watershed_loss  # noqa: E402
 from train.families.watershed.network import PUBLISHED, Design, PanopticNetwork, coordinates  # noqa: E402
 from train.families.watershed.targets import inner_distance, outer_distance, pixelwise  # noqa: E402
 from train.recipes.nuclei_watershed import RECIPE  # noqa: E402
-from train.run import train_recipe  # noqa: E402
+from train.run import contract_in_training, save_finished, train_recipe  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 
 THIN = (4, 8)
@@ -140,6 +142,17 @@ def test_the_file_computes_what_torch_does(tmp_path, design, policy):
     torch.manual_seed(0)
     network = PanopticNetwork({"rgb": 3, "green-blue": 2}[policy], THIN, design)
     check_export(network, policy, tmp_path / "net.onnx")
+
+
+def test_mesmers_preprocessing_goes_from_the_recipe_into_the_file(tmp_path):
+    recipe = dataclasses.replace(RECIPE, channels="green-blue", widths=THIN, clahe=Clahe(kernel=64), pixel_size=0.5)
+    network = find_architecture("watershed", "light-coordinates").build(2, THIN)
+    save_finished(tmp_path / "net.pt", network, Finished(30.0, 30.0, None), recipe)
+    source = read_checkpoint(str(tmp_path / "net.pt"))
+    assert all(difference <= TOLERANCE for difference in write_onnx(str(tmp_path / "net.onnx"), source, "n").values())
+    contract = load_network(tmp_path / "net.onnx", "cpu").contract
+    assert (contract.clahe, contract.pixel_size) == (Clahe(kernel=64), 0.5)
+    assert (contract_in_training(recipe).clahe, contract_in_training(recipe).pixel_size) == (Clahe(kernel=64), 0.5)
 
 
 def test_the_name_of_an_architecture_says_its_design(tmp_path):
