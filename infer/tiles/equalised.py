@@ -36,7 +36,10 @@ class EqualisedView:
         self._inputs = [distinct.index(sources) for sources in channels]
         """For each network input its index in `_views`."""
         self._views = [_original(image, sources, scale) for sources in distinct]
-        self._equalisations = equalisations
+        # Arrays that come from another process can be read-only, which the kernels refuse.
+        self._equalisations = [
+            found and replace(found, mappings=np.require(found.mappings, requirements="CW")) for found in equalisations
+        ]
         self.shape = self._views[0].shape
         """(Y, X) in network pixels."""
 

@@ -146,10 +146,10 @@ def test_a_network_without_preprocessing_does_not_mention_it():
         ({"clahe": {"percentile": 99.9, "kernel": 8}}, "clahe"),
         ({"clahe": {"percentile": 99.9, "kernel": 64.5}}, "clahe"),
         ({"clahe": {"percentile": 99.9, "kernel": 128}, "sized": True}, "clahe"),
-        ({"clahe": {"sigma": 3}}, "not complete"),
-        ({"clahe": 5}, "not complete"),
+        ({"clahe": {"sigma": 3}}, "sigma"),
+        ({"clahe": 5}, "mapping"),
         ({"pixel_size": 0}, "pixel_size"),
-        ({"pixel_size": "0.5"}, "not complete"),
+        ({"pixel_size": "0.5"}, "str"),
     ],
 )
 def test_preprocessing_that_is_not_valid_is_refused(change, name):
