@@ -129,9 +129,9 @@ def mappings_of(counts: Counts, side: int) -> Levels:
     counts: (n, `BINS`) of regions of side x side px.
 
     >>> counts = np.zeros((1, BINS), np.int64)
-    >>> counts[0, [0, 252]] = 8192  # at most 163 stay; the others are spread evenly
-    >>> mappings_of(counts, 128)[0, [0, 1, 252, 255]].tolist()
-    [163, 227, 16192, 16383]
+    >>> counts[0, [0, 252]] = 8192  # of which 163 stay, and the others are spread over the other bins
+    >>> mappings_of(counts, 128)[0, [0, 255]].tolist()  # 163 * 16383 / 16384, truncated, and the largest level
+    [162, 16383]
     """
     pixels = side * side
     clip_counts(counts, max(1, int(LIMIT * pixels)))
