@@ -166,10 +166,10 @@ def fingerprint_of(stage: Stage, recipe: Recipe, images: Sequence[Prepared], sta
 
 def settings_of(stage: Stage, recipe: Recipe, start: Sequence[Path]) -> str:
     """Return everything but the images that decides the weights of a stage, as text."""
+    shape: tuple[object, ...]
     shape = (recipe.family, recipe.architecture, recipe.channels, recipe.widths, recipe.mean_diameter, recipe.options)
-    preprocessing = (recipe.clahe, recipe.pixel_size)
-    if preprocessing != (None, None):
-        shape += preprocessing
+    if recipe.clahe or recipe.pixel_size:  # checkpoints of other recipes keep the settings of earlier releases
+        shape += (recipe.clahe, recipe.pixel_size)
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in start if path.exists()]
     return repr((shape, stage, digests))
 

@@ -234,7 +234,7 @@ def _blend(plan: ImagePlan, tile: Array, maps: Array) -> None:
     view = _SameTile(plan.network_shape, tile)
     contract = plan.contract
     blended = finished_rows(
-        view,  # type: ignore[arg-type]
+        view,
         lambda tiles: maps[: len(tiles)],
         contract.map_channels,
         plan.rows,

@@ -136,7 +136,8 @@ def mappings_of(counts: Counts, side: int) -> Levels:
     pixels = side * side
     clip_counts(counts, max(1, int(LIMIT * pixels)))
     mapped = np.cumsum(counts, axis=1) * ((GREYS - 1) / pixels)
-    return np.minimum(mapped, GREYS - 1).astype(np.uint16)
+    levels: Levels = np.minimum(mapped, GREYS - 1).astype(np.uint16)
+    return levels
 
 
 @kernel("void(f4[:,::1], u1[::1], f8, f8, u2[:,:,::1], i8, i8, i8, u2[:,::1])")
