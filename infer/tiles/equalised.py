@@ -38,7 +38,8 @@ class EqualisedView:
         self._views = [_original(image, sources, scale) for sources in distinct]
         # Arrays that come from another process can be read-only, which the kernels refuse.
         self._equalisations = [
-            found and replace(found, mappings=np.require(found.mappings, requirements=["C", "W"])) for found in equalisations
+            found and replace(found, mappings=np.require(found.mappings, requirements=["C", "W"]))
+            for found in equalisations
         ]
         self.shape = self._views[0].shape
         """(Y, X) in network pixels."""
