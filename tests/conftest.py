@@ -32,9 +32,19 @@ class WithoutTorch:
 
 
 def pytest_configure(config):
-    """Hide PyTorch from a run that leaves its tests out."""
+    """Hide PyTorch from a run that leaves its tests out, and share the cores between the processes of `pytest -n`."""
     if "not torch" in config.option.markexpr:
         sys.meta_path.insert(0, WithoutTorch)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        number, count = (os.environ[f"PYTEST_XDIST_WORKER{suffix}"] for suffix in ("", "_COUNT"))
+        take_share_of_cores(int(number.removeprefix("gw")), int(count))
+
+
+def take_share_of_cores(number, count):
+    """Let this process use only its share of the cores, so that several do not start a thread on every core each."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[number % len(cores) :: count])
 
 
 @pytest.hookimpl(tryfirst=True)

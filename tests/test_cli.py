@@ -215,14 +215,11 @@ def test_a_finished_run_leaves_no_kept_maps(folders):
         assert [p.name for p in folders[1].iterdir()] == ["a_label.tiff"]
 
 
-LARGE = simulate("fluorescence_nuclei", (700, 690), 5, 20)
-
-
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """An image, the labels of an uninterrupted run, and the size of its maps at 1.5 times its own scale."""
     folder = tmp_path_factory.mktemp("large")
-    cv2.imwrite(str(folder / "a.png"), LARGE.image)
+    cv2.imwrite(str(folder / "a.png"), simulate("fluorescence_nuclei", (700, 690), 5, 20).image)
     assert main(["-i", str(folder / "a.png"), "-o", str(folder), "--diameter", "20"]) == ALL_DONE
     return folder / "a.png", (folder / "a_label.tiff").read_bytes(), 12 * 1050 * 1035
 

@@ -15,8 +15,9 @@ import flowmask
 from flowmask.labels.paths import bands_path
 from flowmask.runs.executor import ExecutorLost
 from tests.conftest import needs_network, write_nuclei
+from tests.reference.later import later
 
-distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+distributed = later("distributed", "the extra `cluster` is not installed")
 pytestmark = [needs_network, pytest.mark.slow]
 SHAPE = (2600, 260)
 """Ten rows of tiles, of one tile each."""
@@ -24,7 +25,7 @@ OUTPUT = flowmask.Output(save=("labels", "table"))
 
 
 def local(workers):
-    return distributed.LocalCluster(
+    return distributed().LocalCluster(
         n_workers=workers, threads_per_worker=1, memory_limit="4GiB", dashboard_address=":0", silence_logs=50
     )
 
@@ -69,7 +70,7 @@ class Run:
 
     def _run(self, *args, **more):
         try:
-            with distributed.Client(self._cluster, set_as_default=False) as client:
+            with distributed().Client(self._cluster, set_as_default=False) as client:
                 self._ended += flowmask.segment_many(*args, client=client, outputs=OUTPUT, diameter=26.0, **more)
         except Exception as error:
             self._ended.append(error)
@@ -170,7 +171,7 @@ def test_a_scratch_folder_that_cannot_be_made_costs_the_image_alone(images, tmp_
     out = tmp_path / "out"
     out.mkdir()
     bands_path(out / "slide_label.tiff").touch()  # a file where the folder belongs
-    with distributed.Client(cluster, set_as_default=False) as client:
+    with distributed().Client(cluster, set_as_default=False) as client:
         slide, small = flowmask.segment_many([tmp_path], out, client=client, diameter=26.0)
     assert slide.reason.startswith(f"{tmp_path}/slide.tif: {out}/.slide_label.tiff.bands/")
     assert "the cached maps cannot be read or written (Not a directory)" in slide.reason

@@ -15,8 +15,9 @@ import flowmask
 from flowmask.cli import main
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from tests.conftest import ROOT, needs_network, write_nuclei
+from tests.reference.later import later
 
-distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+distributed = later("distributed", "the extra `cluster` is not installed")
 pytestmark = [needs_network, pytest.mark.slow]
 NAMES = "abcdefgh"
 BAD = "d.tif"
@@ -41,7 +42,7 @@ def alone(images, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(
+    with distributed().LocalCluster(
         n_workers=2, threads_per_worker=1, memory_limit="4GiB", dashboard_address=":0", silence_logs=50
     ) as cluster:
         yield cluster
@@ -185,7 +186,7 @@ def rows(path):
 @pytest.mark.parametrize("on_cluster", [False, True])
 def test_python_segments_many_files_here_and_on_a_client(images, alone, tmp_path, cluster, on_cluster):
     seen = []
-    with distributed.Client(cluster, set_as_default=False) as client:
+    with distributed().Client(cluster, set_as_default=False) as client:
         outcomes = flowmask.segment_many(
             [images],
             tmp_path / "out",

@@ -13,8 +13,9 @@ from flowmask.runs.executor import ExecutorLost
 from flowmask.runs.jobs import Job
 from flowmask.runs.process import Preparation
 from flowmask.runs.record import DONE, FAILED
+from tests.reference.later import later
 
-distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+distributed = later("distributed", "the extra `cluster` is not installed")
 pytestmark = pytest.mark.slow
 
 LIMIT = 2**30
@@ -26,10 +27,10 @@ def client():
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.deploy.lost-worker-timeout": "60s"}),
-        distributed.LocalCluster(
+        distributed().LocalCluster(
             n_workers=2, threads_per_worker=2, memory_limit=LIMIT, dashboard_address=":0", silence_logs=50
         ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
+        distributed().Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -93,8 +94,8 @@ def test_workers_that_do_not_start_again_end_the_run(network, monkeypatch):
 
     prepare = Preparation("tests.cluster.workers", "raising", {"models": [network], "targets": [], "options": {}})
     with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
+        distributed().LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as cluster,
+        distributed().Client(cluster, set_as_default=False) as client,
         pytest.raises(ExecutorLost, match="the workers of the cluster ended and do not start again"),
     ):
         list(over_workers(client, prepare, [Job(Path("a"), Path("a_label.tiff"))], lambda _: None, local=2))
@@ -144,13 +145,13 @@ def test_the_network_is_opened_once_a_worker_and_images_do_not_share_a_process(c
 
 def test_few_images_are_submitted_at_a_time(client, network, tmp_path, monkeypatch):
     most = []
-    submit = distributed.Client.submit
+    submit = distributed().Client.submit
 
     def counted(self, *args, **kwargs):
         most.append(sum(state.status == "pending" for state in self.futures.values()))
         return submit(self, *args, **kwargs)
 
-    monkeypatch.setattr(distributed.Client, "submit", counted)
+    monkeypatch.setattr(distributed().Client, "submit", counted)
     assert len(run(client, network, "counting", [f"i{number}" for number in range(60)], marks=str(tmp_path))) == 60
     assert max(most) < 8
     assert len(most) == 60
@@ -159,13 +160,13 @@ def test_few_images_are_submitted_at_a_time(client, network, tmp_path, monkeypat
 @pytest.mark.parametrize(("device", "expected"), [("cuda", {"gpu"}), ("auto", {"cpu", "gpu"})])
 def test_a_run_on_gpus_uses_the_workers_that_offer_them(network, device, expected):
     workers = {
-        name: {"cls": distributed.Worker, "options": {"nthreads": 1, "name": name, "resources": resources}}
+        name: {"cls": distributed().Worker, "options": {"nthreads": 1, "name": name, "resources": resources}}
         for name, resources in {"cpu": {}, "gpu": {"GPU": 1}}.items()
     }
-    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": ":0", "port": 0}}
+    scheduler = {"cls": distributed().Scheduler, "options": {"dashboard_address": ":0", "port": 0}}
     with (
-        distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=50) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
+        distributed().SpecCluster(workers=workers, scheduler=scheduler, silence_logs=50) as cluster,
+        distributed().Client(cluster, set_as_default=False) as client,
     ):
         outcomes = run(client, network, "named", [f"i{number}" for number in range(12)], Runtime(device=device))
     assert {outcome.reason for outcome in outcomes} == expected
@@ -179,10 +180,10 @@ def test_a_cluster_that_adapts_to_its_tasks_starts_without_workers(network):
     prepare = Preparation("tests.cluster.workers", "named", arguments)
     jobs = [Job(Path(f"i{number}"), Path(f"out/i{number}_label.tiff")) for number in range(5)]
     with (
-        distributed.LocalCluster(
+        distributed().LocalCluster(
             n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=50
         ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
+        distributed().Client(cluster, set_as_default=False) as client,
     ):
         cluster.adapt(minimum=0, maximum=2, interval="100ms", wait_count=50)
         outcomes = list(over_workers(client, prepare, jobs, lambda _: None))

@@ -11,11 +11,10 @@ import tifffile
 
 import flowmask
 from tests.conftest import ROOT, needs_network
+from tests.reference.later import later
 from train.simulate.modalities import simulate
 
-pytest.importorskip("fastapi", reason="the example of a server needs FastAPI")
-from fastapi.testclient import TestClient  # noqa: E402
-
+testclient = later("fastapi.testclient", "the example of a server needs FastAPI")
 pytestmark = needs_network
 
 
@@ -24,7 +23,7 @@ def client():
     spec = importlib.util.spec_from_file_location("server_app", ROOT / "plugins/server/app.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return TestClient(module.app)
+    return testclient().TestClient(module.app)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,25 @@
 """What a source file imports, read from its text without running it."""
 
 import ast
+from functools import cache
 
 
 def imported(path, root):
-    """Yield every module that a file below ``root`` imports, inside functions too, by its full dotted name.
+    """Return every module that a file below ``root`` imports, inside functions too, by its full dotted name.
 
     Relative imports are resolved. What is imported from a package and is a module of it counts as that module.
     """
-    parts = path.relative_to(root).parent.parts
-    for node in ast.walk(ast.parse(path.read_text())):
+    return _imported(path.relative_to(root).parent.parts, root, path.read_text())
+
+
+@cache
+def _imported(parts, root, text):
+    """Return what a file in the folder ``parts`` below ``root`` imports; each text is parsed once."""
+    return tuple(_imports(parts, root, text))
+
+
+def _imports(parts, root, text):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -24,14 +25,19 @@ from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
 
 pytestmark = [needs_network, pytest.mark.slow]
-SAMPLE = simulate("fluorescence_nuclei", (700, 690), 5, 20)
+
+
+@cache
+def large():
+    """An image (700, 690) of nuclei."""
+    return simulate("fluorescence_nuclei", (700, 690), 5, 20).image
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "in").mkdir()
     small = simulate("fluorescence_nuclei", (90, 110), 3, 20).image
-    for name, image in (("a", small), ("b", SAMPLE.image), ("c", small)):
+    for name, image in (("a", small), ("b", large()), ("c", small)):
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), image)
     return tmp_path
 
@@ -136,7 +142,7 @@ def test_strict_stops_at_the_first_failure(folder, capsys, options):
 
 
 def test_strict_stops_at_two_names_for_one_label_file_before_any_work(folder):
-    cv2.imwrite(str(folder / "in" / "b.x.png"), SAMPLE.image)
+    cv2.imwrite(str(folder / "in" / "b.x.png"), large())
     words = [
         "-i",
         folder / "in",

@@ -8,16 +8,18 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy import ndimage, stats
+from scipy import ndimage
 from skimage.measure import regionprops
 
 from tests.conftest import ROOT
+from tests.reference.later import later
 from train.simulate import MODALITIES, Sample, fields, floating_cells, simulate, traced
 from train.simulate.trace import trace, whole_cells
 
 pytestmark = pytest.mark.slow
 
 SHAPE = (160, 160)
+stats = later("scipy.stats", "SciPy is not installed")
 
 
 def uncut_diameters(sample: Sample) -> np.ndarray:
@@ -49,7 +51,7 @@ def separation(image: np.ndarray, labels: np.ndarray) -> float:
     for plane in np.moveaxis(np.atleast_3d(image).astype(float), -1, 0):
         soft = ndimage.gaussian_filter(plane, 1)
         for values in (soft, np.abs(soft - np.median(soft)), ndimage.gaussian_gradient_magnitude(plane, 1)):
-            ranks = stats.rankdata(values).reshape(labels.shape) / labels.size
+            ranks = stats().rankdata(values).reshape(labels.shape) / labels.size
             found = max(found, *(abs(ranks[inside].mean() - ranks[~inside].mean()) for inside in regions))
     return found
 
