@@ -102,7 +102,7 @@ def kinds() -> str:
 def scores() -> str:
     """Return the table of F1 on held-out images: sources, their means, and the mean of the simulated images."""
     networks = [network for network in shipped_networks() if record(network)]
-    counts = {source: len(images) for source, images in _scored("images").items()}
+    counts = {source: len(found) for source, found in _scored("images").items()}
     titles = {kind.source: kind.title for kind in KINDS}
     rows = [(f"{titles.get(source, '')} ({source})", (source,), "images") for source in counts]
     rows.append(("**mean over the sources**", tuple(counts), "images"))
@@ -110,9 +110,13 @@ def scores() -> str:
     rows.append(("simulated, new seeds", tuple(_scored("simulated images")), "simulated images"))
     lines = []
     for title, sources, group in rows:
-        count = sum(len(_scored(group)[source]) for source in sources)
-        figures = [mean_f1(network, group, sources, score) for network in networks for score in SCORES]
-        lines.append([title, str(count), *map(_figure, figures)])
+        count = images(_default(), group, sources)
+        figures = []
+        for network in networks:
+            own = images(network, group, sources)
+            suffix = "" if own in (0, count) else f" ({own} images)"
+            figures += [_figure(mean_f1(network, group, sources, score)) + suffix for score in SCORES]
+        lines.append([title, str(count), *figures])
     head = [f"`{network.name}`, {diameter}" for network in networks for diameter in SCORES.values()]
     return _table(["source", "images", *head], lines)
 
@@ -124,6 +128,12 @@ def f1(network: ShippedNetwork, group: str, source: str, score: str = "f1_estima
     """Return the mean score of the images of a source; None if it was not measured."""
     found = (record(network) or {}).get(group)
     return None if found is None else float(found["sources"][source]["mean"][score])
+
+
+def images(network: ShippedNetwork, group: str, sources: Sequence[str]) -> int:
+    """Return on how many images of the sources a network was scored."""
+    scored = (record(network) or {}).get(group, {}).get("images", {})
+    return sum(len(scored.get(source, ())) for source in sources)
 
 
 def mean_f1(network: ShippedNetwork, group: str, sources: Sequence[str], score: str) -> float | None:

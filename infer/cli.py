@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from .cluster.address import check_address
 from .errors import FlowmaskError
@@ -29,11 +29,13 @@ from .training import add_train_arguments, run_training
 from .version import __version__
 
 T = TypeVar("T")
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""The commands of the parser of ``flowmask``."""
 RECORDS = {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
 TITLES = {
     "segmentation": "segmentation (these options change the labels)",
     "runtime": "device, threads and memory (on the CPU these options do not change the labels)",
-    "output": "label files",
+    "output": "what is written",
 }
 EXIT_CODES = (
     "Exit code: 0 all images done; 1 some images failed (stderr lists them); 2 the run\n"
@@ -111,6 +113,12 @@ def build_commands() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"flowmask {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_segment, _add_models, _add_info, _add_score, _add_view, _add_train):
+        add(commands)
+    return parser
+
+
+def _add_segment(commands: Commands) -> None:
     segment = commands.add_parser(
         "segment",
         help="segment images",
@@ -121,8 +129,19 @@ def build_commands() -> argparse.ArgumentParser:
     segment.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="images or folders of images")
     _add_segment_arguments(segment)
     segment.set_defaults(command=_segment)
-    models = commands.add_parser("models", help="list the networks that are part of Flowmask")
+
+
+def _add_models(commands: Commands) -> None:
+    models = commands.add_parser(
+        "models",
+        help="list the networks that are part of Flowmask",
+        description="Print a line for each network that is part of Flowmask: its name for --model, what it is for, "
+        "its mean F1 on held-out images, its licence and its file.",
+    )
     models.set_defaults(command=_list_models)
+
+
+def _add_info(commands: Commands) -> None:
     info = commands.add_parser(
         "info",
         help="show size, type, axes, channels and pixel size of image files",
@@ -131,6 +150,9 @@ def build_commands() -> argparse.ArgumentParser:
     info.add_argument("files", type=Path, nargs="+", metavar="FILE", help="image files")
     info.add_argument("--json", action="store_true", help="print one JSON object for each file, one per line")
     info.set_defaults(command=_info)
+
+
+def _add_score(commands: Commands) -> None:
     score = commands.add_parser(
         "score",
         help="score label images against true label images",
@@ -139,30 +161,20 @@ def build_commands() -> argparse.ArgumentParser:
         "count; label images hold no confidence, so AP takes the cells in the order of their ids), Dice and "
         "intersection over union of the foregrounds (pixels, whatever the cells), and the numbers of cells.",
     )
-    score.add_argument("prediction", type=Path, help="predicted label file, or folder of NAME_label.tiff files")
-    score.add_argument("truth", type=Path, help="true label file, or folder with the same file names")
-    score.set_defaults(command=_score)
-    _add_view(commands)
-    train = commands.add_parser(
-        "train",
-        help="continue the training of a network with your corrected images",
-        description="Continue the training of a network with a few images and their corrected labels. Some images are "
-        "held back, and the network is scored on them before and after. Needs PyTorch.",
-        epilog="Example: flowmask train corrected/ -o my_cells.onnx",
+    score.add_argument(
+        "prediction", type=Path, metavar="PRED", help="predicted label file, or folder of NAME_label.tiff files"
     )
-    add_train_arguments(train)
-    train.set_defaults(command=_train)
-    return parser
+    score.add_argument("truth", type=Path, metavar="TRUTH", help="true label file, or folder with the same file names")
+    score.set_defaults(command=_score)
 
 
-def _add_view(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_view(commands: Commands) -> None:
     view = commands.add_parser(
         "view",
         help="look at labels on their images in the browser",
-        description="Show the labels of a run on their images: a page with deep zoom, for crops and for slides. The "
-        "page is served on this computer alone, until Ctrl-C.",
+        description="Show the labels of a run on their images in the browser, for crops and for slides. Only this "
+        "computer can open the page. Ctrl-C ends it.",
         epilog="Example: flowmask view labels/ images/",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     view.add_argument("folder", type=Path, metavar="OUT", help="the folder of the label files")
     view.add_argument(
@@ -188,15 +200,30 @@ def _add_view(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     view.set_defaults(command=_view)
 
 
+def _add_train(commands: Commands) -> None:
+    train = commands.add_parser(
+        "train",
+        help="continue the training of a network with your corrected images",
+        description="Continue the training of a network with a few images and their corrected labels. Some images are "
+        "held back, and the network is scored on them before and after. Needs PyTorch.",
+        epilog="Example: flowmask train corrected/ -o my_cells.onnx",
+    )
+    add_train_arguments(train)
+    train.set_defaults(command=_train)
+
+
 def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_run_arguments(parser)
+    _add_files(parser)
+    _add_run(parser)
     _add_records(parser)
 
 
-def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options about files, and those about the run as a whole."""
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the output folder and the network."""
     files = parser.add_argument_group("output folder and network")
-    files.add_argument("-o", "--output", type=Path, required=True, help="folder for the label files; created if needed")
+    files.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the label files; created if needed"
+    )
     names = ", ".join(network.name for network in shipped_networks())
     files.add_argument(
         "-m",
@@ -205,6 +232,10 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"network: a name ({names}) or an .onnx file; several, separated by commas, are averaged",
     )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the run as a whole."""
     the_run = parser.add_argument_group("the run as a whole")
     the_run.add_argument("--report", type=Path, metavar="FILE", help="write a record of the run to this JSON file")
     the_run.add_argument("--strict", action="store_true", help="stop at the first image that fails")
@@ -229,6 +260,11 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="segment only a part of the images, such as 3/20: every 20th of the images sorted by path, from the third "
         "one on; cells.csv, report.html and the file of --report get the shard into their names",
     )
+    _add_verbosity(the_run)
+
+
+def _add_verbosity(the_run: argparse._ArgumentGroup) -> None:
+    """Add --quiet and --verbose, which exclude each other."""
     words = the_run.add_mutually_exclusive_group()
     words.add_argument(
         "--quiet",

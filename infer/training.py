@@ -32,7 +32,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE.onnx",
-        help="network file to write; a card is beside it",
+        help="network file to write; its card, FILE.txt, and its checkpoint, FILE.pt, are written beside it",
     )
     parser.add_argument(
         "--start", default="small", metavar="NAME|FILE.pt", help="network to continue with (default small)"
