@@ -69,7 +69,7 @@ BENCHMARKS = {
         (*DATA, "--model", "small", "large", "--images", *PHASE, "--each", "4"),
     ),
     "variations": Benchmark("quality.variations", "Accuracy with other options, images and cell sizes", DATA),
-    "verdicts": Benchmark("quality.verdicts", "Verdicts against F1", (*DATA, "--cache", "verdicts.jsonl")),
+    "verdicts": Benchmark("quality.verdicts", "Verdicts against F1", (*DATA, "--cache", "results/verdicts.jsonl")),
     "against_cellpose": Benchmark("speed.against_cellpose", "Against cellpose 3.1", (*DATA, "--large")),
     "profile": Benchmark("speed.profile", "Where the time of one image goes"),
     "startup": Benchmark("speed.startup", "Start-up time"),

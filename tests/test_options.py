@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from flowmask.cli import RECORDS, build_commands, build_parser
+from flowmask.arguments import RECORDS, build_commands, build_parser
 from flowmask.errors import SettingsError
 from flowmask.options import (
     LABELS,

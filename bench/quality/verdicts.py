@@ -90,6 +90,7 @@ def measured(case: Case, network: Network) -> Row | None:
 
 def rows(found: Iterator[Case], network: Network, model: str, cache: Path) -> Iterator[Row]:
     """Yield the rows of all cases; those that the cache has for this network are not computed again."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
     known = [json.loads(line) for line in cache.read_text().splitlines()] if cache.exists() else []
     done = {tuple(row["case"]): row for row in known if row["model"] == model}
     for case in found:

@@ -257,11 +257,11 @@ class _Run:
         """Take a message of a worker; called in a thread of the client with the time and the message."""
         from distributed.protocol.pickle import loads
 
-        told = event[1]
-        message = KINDS[told["kind"]](**told["values"])
-        if told["share"] is not None:
-            message = replace(message, share=loads(told["share"]))
-        self._messages.put((told["number"], message))
+        sent = event[1]
+        message = KINDS[sent["kind"]](**sent["values"])
+        if sent["share"] is not None:
+            message = replace(message, share=loads(sent["share"]))
+        self._messages.put((sent["number"], message))
 
     def _told(self, number: int, message: Advanced | Opened | Outcome) -> Iterator[Outcome]:
         """Yield the outcome that a worker tells of an image, unless it is known: the image may have been done twice."""
@@ -284,7 +284,7 @@ class _Run:
                 del self._at_work[number]
 
     def _ended(self, number: int, alone: bool) -> Iterator[Outcome]:
-        """Yield the outcome of a task that ended before the last outcome of its image was told, if it is known."""
+        """Yield the outcome of a task that ended before the last outcome of its image was sent, if it is known."""
         future, image = self._futures.pop(number), self._at_work.pop(number, None)
         self._shares.pop(self._helpers.pop(number, number), None)  # all its maps are computed, or at work
         if image is None:

@@ -40,7 +40,7 @@ class ImageWorker(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Called when the worker starts; the network is opened with the first image."""
-        self._worker, self._lock, self._said = worker, Lock(), 0.0
+        self._worker, self._lock, self._sent = worker, Lock(), 0.0
         self.others_idle = False
         self._segment: Segment | None = None
         self._spoilt = self._ended = False
@@ -97,8 +97,8 @@ class ImageWorker(WorkerPlugin):
         """
         if self._ended:
             raise Cancelled("the run has ended.")
-        if at.share is not None or time.monotonic() - self._said >= INTERVAL:
-            self._said = time.monotonic()
+        if at.share is not None or time.monotonic() - self._sent >= INTERVAL:
+            self._sent = time.monotonic()
             self._send(number, at)
         return self.others_idle
 

@@ -15,6 +15,7 @@ from ..errors import FlowmaskError
 from ..options import in_command_words
 from .executor import Executor, ExecutorLost
 from .jobs import Job
+from .messages import QUIET, Messages
 from .page import NAME as PAGE
 from .page import write_report
 from .process import set_up_logging
@@ -23,7 +24,6 @@ from .request import Request, Work, in_order, list_work, save_folder_table, segm
 from .screen import complain, say
 from .shard import Shard, in_shard
 from .signals import Stopped, stoppable
-from .words import QUIET, Words
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 """Exit codes."""
@@ -75,7 +75,7 @@ def _write_about_the_run(
     try:
         if report:
             write_report(page, record)
-            if arguments["words"] != QUIET:
+            if arguments["verbosity"] != QUIET:
                 say(f"the report is {page}", sys.stderr)
     except FlowmaskError as error:
         complain(str(error))
@@ -92,7 +92,7 @@ def _write_about_the_run(
 def _in_command_words(outcome: Outcome) -> Outcome:
     """Return an outcome whose messages are in the words of the command line."""
     reason, fallback = (text and in_command_words(text) for text in (outcome.reason, outcome.fallback))
-    notes, warnings = (tuple(map(in_command_words, said)) for said in (outcome.notes, outcome.warnings))
+    notes, warnings = (tuple(map(in_command_words, sentences)) for sentences in (outcome.notes, outcome.warnings))
     return replace(outcome, reason=reason, fallback=fallback, notes=notes, warnings=warnings)
 
 
@@ -114,13 +114,13 @@ def _process(request: Request, work: Work, outcomes: list[Outcome], execute: Exe
 
     Returns the exit code, and the reason if the run ended before all images were processed, otherwise None.
     """
-    words = _words(request, work)
+    messages = _messages(request, work)
     code, ending = ALL_DONE, None
     try:
-        with words, closing(segmented(request, work, execute, words.progress)) as found:
+        with messages, closing(segmented(request, work, execute, messages.progress)) as found:
             for outcome in map(_in_command_words, found):
                 outcomes.append(outcome)  # first, so that it counts if a signal comes while its line is printed
-                words.outcome(outcome)
+                messages.outcome(outcome)
                 if outcome.status == FAILED:
                     code = SOME_FAILED
                     if request.strict:
@@ -135,14 +135,14 @@ def _process(request: Request, work: Work, outcomes: list[Outcome], execute: Exe
     if ending:
         outcomes += _unprocessed(work.jobs, outcomes, INTERRUPTED if code != SOME_FAILED else NOT_REACHED)
     save_folder_table(request, outcomes)
-    words.summary(outcomes, ending)
+    messages.summary(outcomes, ending)
     return code, ending
 
 
-def _words(request: Request, work: Work) -> Words:
+def _messages(request: Request, work: Work) -> Messages:
     """Return what prints the lines of a run."""
     whole = f"shard {request.shard} of {work.images} images" if request.shard else None
-    return Words(request.words, request.output, [job.path for job in work.jobs], work.others, whole)
+    return Messages(request.verbosity, request.output, [job.path for job in work.jobs], work.others, whole)
 
 
 def _unprocessed(jobs: Sequence[Job], outcomes: list[Outcome], first: str) -> list[Outcome]:

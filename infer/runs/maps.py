@@ -16,7 +16,7 @@ from ..pipeline import run_tiles
 from ..tiles.blend import Array
 from ..tiles.plan import ImagePlan
 
-Told = Callable[[float, Share | None], bool | None]
+SharedProgress = Callable[[float, Share | None], bool | None]
 """(finished fraction of the image, what others need to help or None) -> whether others have time to help."""
 
 
@@ -30,7 +30,7 @@ class Sharing:
 
 
 def map_rows(
-    image: Image, network: Network, plan: ImagePlan, told: Told, cache: MapCache | None, sharing: Sharing
+    image: Image, network: Network, plan: ImagePlan, progress: SharedProgress, cache: MapCache | None, sharing: Sharing
 ) -> Iterator[Array]:
     """Yield all maps (channels, n, X) float32 of an image from the top down.
 
@@ -61,7 +61,7 @@ def map_rows(
         for part in cache.parts(plan.columns.length, plan.contract.map_channels):
             yield part
             done += part.shape[1]
-    helped = told(done / height, None)
+    helped = progress(done / height, None)
     if not sharing.bands.begun() and not _worth(helped, sharing, done):
         with closing(run_tiles(image, network, plan, (done, height))) as parts:
             for part in parts:
@@ -69,14 +69,14 @@ def map_rows(
                     cache.append(part)
                 yield part
                 done += part.shape[1]
-                if _worth(told(done / height, None), sharing, done):
+                if _worth(progress(done / height, None), sharing, done):
                     break
     if done < height:
-        told(done / height, sharing.bands.share(done))
+        progress(done / height, sharing.bands.share(done))
         for part in read_rows(sharing.bands, image, network, done):
             yield part
             done += part.shape[1]
-            told(done / height, None)
+            progress(done / height, None)
 
 
 def discard_maps(target: Path) -> None:

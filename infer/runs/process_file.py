@@ -35,7 +35,7 @@ from ..system.memory import forget_peak, peak_memory
 from ..tiles.channels import check_choice
 from ..tiles.plan import ImagePlan
 from .jobs import Job
-from .maps import Sharing, Told, discard_maps, map_rows
+from .maps import SharedProgress, Sharing, discard_maps, map_rows
 from .process import Report, Segment
 from .record import DONE, Advanced, Opened, Outcome, failure
 from .resume import output_paths, skipped
@@ -64,6 +64,14 @@ class Setup:
     def others(self) -> list[str]:
         """The names of the outputs beside the labels."""
         return [name for name in self.options.output.save if name != "labels"]
+
+    def labels_origin(self, image: str) -> Origin:
+        """Return everything that determines the labels of the image with this fingerprint."""
+        return labels_origin(image, self.digest, self.network.runtime, self.options)
+
+    def maps_origin(self, image: str) -> Origin:
+        """Return everything that determines the maps of the image with this fingerprint."""
+        return maps_origin(image, self.digest, self.network.runtime, self.options)
 
 
 @dataclass(frozen=True)
@@ -225,8 +233,7 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     """Return the outcome of an image whose labels are finished, with --resume, otherwise None."""
     if not setup.resume:
         return None
-    origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
-    return skipped(job, origin, setup.others)
+    return skipped(job, setup.labels_origin(identity), setup.others)
 
 
 def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: float) -> Outcome:
@@ -240,16 +247,14 @@ def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: fl
         if done:
             return done
     _check_overwrite(setup, job)
-    cached_maps = maps_path(job.target)
-    origin = labels_origin(identity, setup.digest, setup.network.runtime, setup.options)
-    maps = maps_origin(identity, setup.digest, setup.network.runtime, setup.options)
+    origin, maps = setup.labels_origin(identity), setup.maps_origin(identity)
 
-    def told(fraction: float, share: Share | None = None) -> bool | None:
+    def progress(fraction: float, share: Share | None = None) -> bool | None:
         return report(Advanced(str(job.path), suffix.strip("_") or None, fraction, share))
 
-    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, maps, told, begun)
+    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, maps, progress, begun)
     try:
-        with MapCache(cached_maps, maps) if setup.resume else nullcontext() as cache:
+        with MapCache(maps_path(job.target), maps) if setup.resume else nullcontext() as cache:
             outcome = segmented(cache)
     except CacheInUse:  # another run works on this image too; both write complete labels
         return segmented(None)
@@ -267,25 +272,25 @@ def _segmented(
     open_one: Callable[[], Image],
     origin: Origin,
     maps: Origin,
-    told: Told,
+    progress: SharedProgress,
     begun: float,
     cache: MapCache | None,
 ) -> Outcome:
     """Segment one image and write its label files."""
     options = setup.options
-    told(0.0, None)
+    progress(0.0, None)
     image = open_one()
     with LabelStore(job.target.parent, image.shape[1:]) as store:
         cached_diameter = cache.diameter if cache else None
         plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
         cells = CellTableBuilder()
         sharing = Sharing(Bands(bands_path(job.target), maps, plan), setup.least_shared)
-        for rows in label_maps(map_rows(image, setup.network, plan, told, cache, sharing), plan, cells):
+        for rows in label_maps(map_rows(image, setup.network, plan, progress, cache, sharing), plan, cells):
             store.append(rows)
         pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
         table = cells.table()
         outcome = _judged(job, image, plan, table)
-        before = finished(job.target, origin)
+        before = finished(job.target, origin)  # read again: another run may have finished the image meanwhile
         outputs = tuple(dict.fromkeys([*setup.others, *(before.outputs if before else ())]))
         judged = {"verdict": outcome.verdict, "reasons": outcome.reasons, "outputs": outputs}
         about = description(origin, store.cells, plan.diameter, **judged)

@@ -47,7 +47,7 @@ class ProgressDisplay:
         self._terminal = bool(self._stream and self._stream.isatty())
         self._bar: tqdm[None] | None = None
         self._title = ""
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
         self._draw("opening the network", 0.0)
 
     def __call__(self, at: Advanced) -> None:
@@ -56,8 +56,8 @@ class ProgressDisplay:
         title = f"[{self._numbers[at.file]}/{len(self._numbers)}] {name}"
         if self._terminal:
             self._draw(title, at.fraction)
-        elif time.monotonic() - self._said >= INTERVAL:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._printed >= INTERVAL:
+            self._printed = time.monotonic()
             say(f"{title}: {at.fraction:.0%}", self._stream)
 
     def clear(self) -> None:

@@ -167,10 +167,10 @@ def run_record(
 ) -> dict[str, Any]:
     """Return the record of a run, as values that JSON can store.
 
-    begun: start of the run; options: the options of the command line with their values; code: exit code; ending: the
-    reason if the run ended before all files were processed, otherwise None.
+    begun: start of the run. options: the options of the command line with their values; "model" is the list of the
+    network files. code: exit code. ending: the reason if the run ended before all files were processed, otherwise None.
 
-    >>> options = {"model": "small.onnx", "device": "cpu"}
+    >>> options = {"model": ["small.onnx"], "device": "cpu"}
     >>> run_record(datetime.now(UTC), options, [Outcome("a.png", DONE)], 0, None)["files"][0]["status"]
     'done'
     """
@@ -204,7 +204,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "run.json")
-    ...     write_record(path, run_record(datetime.now(UTC), {"model": "small.onnx", "device": "cpu"}, [], 0, None))
+    ...     write_record(path, run_record(datetime.now(UTC), {"model": ["a.onnx"], "device": "cpu"}, [], 0, None))
     ...     json.loads(path.read_text())["files"]
     []
     """

@@ -11,12 +11,12 @@ from ..options import Options
 from ..system.atomic_write import make_folder
 from .executor import Executor
 from .jobs import Job, find_images, plan
+from .messages import NORMAL
 from .page import NAME as PAGE
 from .page import check_free
 from .process import Preparation, Report
 from .record import Outcome
 from .shard import Shard, in_shard
-from .words import NORMAL
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Request:
     """Skip images with finished labels, and continue an interrupted image from its cached maps."""
     strict: bool = False
     """Stop at the first image that fails."""
-    words: str = NORMAL
-    """How much is printed: `flowmask.runs.words.QUIET`, `NORMAL` or `VERBOSE`."""
+    verbosity: str = NORMAL
+    """How much is printed: `flowmask.runs.messages.QUIET`, `NORMAL` or `VERBOSE`."""
     shard: Shard | None = None
     """The part of the images that this run segments; None for all."""
 

@@ -28,7 +28,7 @@ ORDER = """
     runs
     cluster
     viewer
-    api many training cli __init__ __main__
+    api many training arguments cli __init__ __main__
 """.split()  # noqa: SIM905
 """A module imports its own package, and those before it."""
 FILES = sorted(INFER.rglob("*.py"))

@@ -7,6 +7,7 @@ from tests.conftest import ROOT
 
 INFER = ROOT / "infer"
 COMMAND_LINE = (
+    "arguments.py",
     "cli.py",
     "training.py",
     "map_cache.py",

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 import flowmask  # noqa: E402
-from flowmask.cli import build_commands  # noqa: E402
+from flowmask.arguments import build_commands  # noqa: E402
 from flowmask.cli import flowmask as command  # noqa: E402
 from flowmask.errors import ImageError, InputError, SettingsError  # noqa: E402
 from flowmask.images.image import ArrayImage  # noqa: E402

@@ -1,4 +1,4 @@
-"""What a run says: what was found, one line about each image, and where the labels are."""
+"""What a run prints: what was found, one line about each image, and where the labels are."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ MOST_NAMED = 5
 """Files that are not images and that the line about them names."""
 
 
-class Words:
+class Messages:
     """What a run prints while it works; a context manager that erases the bar at the end.
 
-    words: `QUIET`, `NORMAL` or `VERBOSE`. output: the folder of the labels; files: the images of the run; others: files
-    in folders that are not images; whole: what the images are a part of, or None if they are all.
+    verbosity: `QUIET`, `NORMAL` or `VERBOSE`. output: the folder of the labels. files: the images of the run. others:
+    files in folders that are not images. whole: what the images are a part of, or None if they are all.
     """
 
     def __init__(
-        self, words: str, output: Path, files: Sequence[Path], others: Sequence[Path], whole: str | None = None
+        self, verbosity: str, output: Path, files: Sequence[Path], others: Sequence[Path], whole: str | None = None
     ) -> None:
-        self._words, self._output, self._files, self._others = words, output, files, others
+        self._verbosity, self._output, self._files, self._others = verbosity, output, files, others
         self._whole = f" ({whole})" if whole else ""
-        self._display = ProgressDisplay(files) if words != QUIET else None
+        self._display = ProgressDisplay(files) if verbosity != QUIET else None
         self._last: Outcome | None = None
         self._begun = False
 
-    def __enter__(self) -> Words:
+    def __enter__(self) -> Messages:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,14 +54,14 @@ class Words:
         name = " ".join(filter(None, (Path(outcome.file).name, outcome.frame)))
         if outcome.status == FAILED:
             complain(outcome.reason or "")
-        elif self._words != QUIET:
+        elif self._verbosity != QUIET:
             say(f"{name}: {_in_one_line(outcome)}", sys.stdout)
             repeated = self._last and (self._last.file, self._last.notes) == (outcome.file, outcome.notes)
             for note in () if repeated else outcome.notes:
                 say(f"note: {name}: {note}", sys.stderr)
         for warning in outcome.warnings:
             say(f"warning: {name}: {warning}", sys.stderr)
-        if self._words == VERBOSE:
+        if self._verbosity == VERBOSE:
             for detail in _details(outcome):
                 say(f"  {detail}", sys.stderr)
         self._last = outcome
@@ -74,13 +74,13 @@ class Words:
             say(f"stopped by {ending}: {done} of {len(outcomes)} files are done; add --resume to continue.", sys.stderr)
         elif count[FAILED]:
             say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
-        elif self._words != QUIET:
+        elif self._verbosity != QUIET:
             cells = sum(outcome.cells or 0 for outcome in outcomes)
             say(f"{_images(len(outcomes))}{self._whole}, {cells} cells; the labels are in {self._output}", sys.stderr)
 
     def _begin(self) -> None:
         """Print the first lines when the network is open: what was found, and where the labels go."""
-        if self._begun or self._words == QUIET:
+        if self._begun or self._verbosity == QUIET:
             return
         self._begun = True
         if self._display:
