@@ -127,7 +127,7 @@ class _Run:
         self._helpers: dict[int, int] = {}
         """The tasks that compute maps of an image, with the number of the image."""
         self._submitted = self._workers = 0
-        self._looked, self._told_idle, self._seen = float("-inf"), float("-inf"), time.monotonic()
+        self._looked, self._last_idle, self._seen = float("-inf"), float("-inf"), time.monotonic()
         self.suspects: deque[Remaining] = deque()
         """Images that were at work when a worker ended, several times; at least one of them is the reason."""
 
@@ -178,7 +178,7 @@ class _Run:
             except Empty:
                 continue
             if isinstance(message, Advanced | Opened | Outcome):
-                yield from self._told(number, message)
+                yield from self._handle(number, message)
             else:
                 yield from self._ended(number, alone)
 
@@ -227,10 +227,10 @@ class _Run:
     def _tell_idle(self) -> None:
         """Tell the workers of unshared images, again and again as workers come and go, that others have no image."""
         now = time.monotonic()
-        if now - self._told_idle >= LOOK and self._workers > len(self._at_work) > len(self._shares):
+        if now - self._last_idle >= LOOK and self._workers > len(self._at_work) > len(self._shares):
             from .worker import tell_idle
 
-            self._told_idle = now
+            self._last_idle = now
             with _reachable():
                 self._client.run(tell_idle, self._name, wait=False, on_error="ignore")
 
@@ -263,8 +263,8 @@ class _Run:
             message = replace(message, share=loads(sent["share"]))
         self._messages.put((sent["number"], message))
 
-    def _told(self, number: int, message: Advanced | Opened | Outcome) -> Iterator[Outcome]:
-        """Yield the outcome that a worker tells of an image, unless it is known: the image may have been done twice."""
+    def _handle(self, number: int, message: Advanced | Opened | Outcome) -> Iterator[Outcome]:
+        """Yield the outcome in a message of a worker, unless it is known: an image may have been done twice."""
         image = self._at_work.get(number)
         if image is None:
             return

@@ -34,7 +34,7 @@ def check_free(path: Path) -> None:
         ours = False
     if not ours:
         raise OutputError(
-            f"{path}: the file exists and Flowmask did not write it; move it or choose another folder with -o."
+            f"{path}: the file exists and Flowmask did not write it; move it or choose another output folder."
         )
 
 

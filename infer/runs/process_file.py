@@ -344,7 +344,7 @@ def _check_overwrite(setup: Setup, job: Job) -> None:
     existing = [path for path in (job.target, *others) if path.exists()]
     if existing:
         raise OutputError(
-            f"{existing[0]}: the file exists and Flowmask did not write it; move it or choose another folder with -o."
+            f"{existing[0]}: the file exists and Flowmask did not write it; move it or choose another output folder."
         )
 
 

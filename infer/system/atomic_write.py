@@ -95,7 +95,7 @@ def make_folder(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OutputError(
-            f"{folder}: it cannot be written to ({error.strerror}); give another folder with -o."
+            f"{folder}: it cannot be written to ({error.strerror}); choose another output folder."
         ) from error
 
 

@@ -126,7 +126,7 @@ def test_a_folder_that_may_not_be_written_stops_the_run_before_any_work(folder):
     done = infer(folder, before=obey_rights)
     assert done.returncode == WRONG_USAGE
     assert done.stderr.splitlines() == [
-        f"error: {folder / 'out'}: it cannot be written to (Permission denied); give another folder with -o."
+        f"error: {folder / 'out'}: it cannot be written to (Permission denied); choose another output folder."
     ]
     assert infer(folder, "-o", folder / "out" / "new", before=obey_rights).returncode == WRONG_USAGE
     assert infer(folder, "-o", folder / "in" / "b.png").returncode == WRONG_USAGE

@@ -1,6 +1,7 @@
 """Channels without signal, pictures of one hue, and the colours and dim stains that must stay."""
 
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ HUES = {
 COLOURED = ("dsb2018_brightfield_stained_nuclei_rgb", "multiplex_cells_codex_murphy", "brightfield_neuron_pfc")
 
 
+@cache
 def stain(seed, side=256, cells=40):
     """(Y, X) uint8: smooth cells of diameter 18 px and of brightness 60 to 220 on a dark ground, with read noise."""
     random = np.random.default_rng(seed)
@@ -31,7 +33,9 @@ def stain(seed, side=256, cells=40):
     picture = np.zeros((side, side))
     for cy, cx in random.integers(10, side - 10, (cells, 2)):
         picture = np.maximum(picture, random.uniform(60, 220) / (1 + np.exp(np.hypot(y - cy, x - cx) - 9)))
-    return (picture + random.normal(0, 1.5, picture.shape)).clip(0, 255).astype(np.uint8)
+    picture = (picture + random.normal(0, 1.5, picture.shape)).clip(0, 255).astype(np.uint8)
+    picture.setflags(write=False)  # several tests get the same array
+    return picture
 
 
 def coloured(grey, hue):
