@@ -228,23 +228,18 @@ def loaded_by(code):
     return set(done.stdout.rpartition("loaded ")[2].split())
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import flowmask",
-        "import flowmask.cli; flowmask.cli.build_parser().format_help()",
-        "import flowmask.cli; flowmask.cli.build_commands().format_help()",
-        "import contextlib, flowmask.cli\nwith contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['--help'])",
-        "import contextlib, flowmask.cli\n"
-        "with contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['segment', '--help'])",
-        "import contextlib, flowmask.cli\n"
-        "with contextlib.suppress(SystemExit):\n    flowmask.cli.flowmask(['train', '--help'])",
-        "import flowmask.cli; flowmask.cli.flowmask(['models'])",
-    ],
-)
-def test_help_needs_none_of_the_heavy_packages(code):
+def test_help_needs_none_of_the_heavy_packages():
+    code = """
+import contextlib, flowmask, flowmask.cli
+flowmask.cli.build_parser().format_help()
+flowmask.cli.build_commands().format_help()
+flowmask.cli.flowmask(["models"])
+for arguments in (["--help"], ["segment", "--help"], ["train", "--help"]):
+    with contextlib.suppress(SystemExit):
+        flowmask.cli.flowmask(arguments)
+"""
     modules = loaded_by(code)
-    assert "flowmask" in modules
+    assert "flowmask.cli" in modules
     assert not modules & set(HEAVY)
 
 
