@@ -87,7 +87,7 @@ def _add_models(commands: Commands) -> None:
         "models",
         help="list the networks that are part of Flowmask",
         description="Print a line for each network that is part of Flowmask: its name for --model, what it is for, "
-        "its mean F1 on held-out images, its licence and its file.",
+        "its mean F1 on held-out images, its file and its licence.",
     )
 
 
