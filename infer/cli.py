@@ -98,7 +98,8 @@ def _list_models(args: argparse.Namespace, own_process: bool) -> int:
     for network in shipped_networks():
         notes = [*(["default"] if network.default else []), *([] if network.path.is_file() else ["not installed"])]
         suffix = f" ({', '.join(notes)})" if notes else ""
-        print(f"{network.name}{suffix}: {network.about}; F1 {network.f1:.3f}; {network.file}; licence: {network.licence}")
+        line = f"{network.name}{suffix}: {network.about}; F1 {network.f1:.3f}; {network.file}"
+        print(f"{line}; licence: {network.licence}")
     return ALL_DONE
 
 
