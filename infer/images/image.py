@@ -6,7 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..errors import ImageError
+from ..errors import ImageError, SettingsError
+from .arrays import as_array, named_axes
 from .axes import MAX_UNNAMED_CHANNELS, Axes, check_choice, understand
 from .memmap import Pixels
 from .metadata import ImageInfo
@@ -99,11 +100,11 @@ def as_image(
 ) -> ArrayImage | SlicedImage | Described:
     """Wrap an array as an image.
 
-    array: a NumPy array, or any object with ``shape``, ``dtype`` and slicing, which is read in windows. axes: one
-    letter for each axis, such as "CYX" with any number of channels, or "ZYX"; without it the array is (Y, X),
-    (Y, X, C) or (C, Y, X) with up to 4 channels, and an ambiguous shape is read as (Y, X, C). plane: which plane along
-    Z, from 1. project: "max" or "mean" of all planes. Raises ImageError for any other shape, and SettingsError if plane
-    or project is invalid.
+    array: a NumPy array, a tensor, or any object with ``shape``, ``dtype`` and slicing, which is read in windows.
+    Masked pixels count as NaN. axes: one letter for each axis, such as "CYX" with any number of channels, or "ZYX";
+    without it they are those that xarray names, or the array is (Y, X), (Y, X, C) or (C, Y, X) with up to 4 channels,
+    and an ambiguous shape is read as (Y, X, C). plane: which plane along Z, from 1. project: "max" or "mean" of all
+    planes. Raises ImageError for any other shape or object, and SettingsError if axes, plane or project is invalid.
 
     >>> as_image(np.zeros((50, 60, 3))).shape, as_image(np.zeros((3, 50, 60))).shape
     ((3, 50, 60), (3, 50, 60))
@@ -111,6 +112,10 @@ def as_image(
     ((7, 50, 60), (1, 50, 60))
     """
     check_choice(plane, project)
+    if not isinstance(axes, str | None):
+        raise SettingsError(f"axes={axes!r} is not text; give one letter for each axis, such as CYX.")
+    array = as_array(array)
+    axes = named_axes(array) if axes is None else axes
     shape = tuple(int(length) for length in array.shape)
     letters = _guessed_axes(shape) if axes is None else axes.upper()
     if len(letters) != len(shape) or 0 in shape:

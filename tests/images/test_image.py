@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
-from flowmask.errors import ImageError
+from flowmask.errors import ImageError, SettingsError
 from flowmask.images.image import as_image
 from flowmask.images.readers import open_image
 
@@ -113,6 +114,63 @@ def test_arrays():
     for wrong in (np.zeros(3), np.zeros((2, 3, 4, 5)), np.zeros((0, 4)), GREY.astype(complex)):
         with pytest.raises(ImageError):
             as_image(wrong)
+
+
+def test_masked_pixels_do_not_count():
+    masked = np.ma.masked_array(GREY, mask=GREY > 100)
+    expected = np.where(GREY > 100, np.nan, GREY.astype(np.float32))
+    np.testing.assert_array_equal(everything(as_image(masked)), expected[None])
+    np.testing.assert_array_equal(everything(as_image(np.ma.masked_array(GREY))), GREY[None])
+    assert as_image(np.ma.masked_array(GREY)).dtype == np.uint8
+
+
+def test_a_matrix_is_an_array():
+    np.testing.assert_array_equal(everything(as_image(np.matrix(GREY))), GREY[None])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32"])
+def test_a_tensor_is_an_array(dtype):
+    torch = pytest.importorskip("torch")
+    tensor = torch.tensor(COLOUR.transpose(2, 0, 1)).to(getattr(torch, dtype))
+    np.testing.assert_array_equal(everything(as_image(tensor)), COLOUR.transpose(2, 0, 1))
+
+
+def test_a_tensor_that_cannot_be_read_is_named():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ImageError, match="type Tensor cannot be read .*convert it to a NumPy array"):
+        as_image(torch.zeros((8, 8), requires_grad=True))
+
+
+class NamedAxes:
+    """An array with named axes, as xarray.DataArray has them."""
+
+    def __init__(self, array, dims):
+        self.array, self.dims, self.shape, self.dtype = array, dims, array.shape, array.dtype
+
+    def __getitem__(self, index):
+        return self.array[index]
+
+
+@pytest.mark.parametrize("dims", [("x", "channel", "y"), ("X", "C", "Y")])
+def test_named_axes_of_an_array_are_used(dims):
+    image = as_image(NamedAxes(np.stack([GREY.T] * 7, axis=1), dims))
+    np.testing.assert_array_equal(everything(image), np.stack([GREY] * 7))
+
+
+def test_unknown_names_of_axes_are_guessed_by_shape():
+    image = as_image(NamedAxes(COLOUR, ("height", "width", "rgb")))
+    np.testing.assert_array_equal(everything(image), COLOUR.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("thing", [GREY.tolist(), Image.fromarray(GREY), None, 5, b"a.tif"])
+def test_what_is_no_array_is_named(thing):
+    with pytest.raises(ImageError, match=f"of the type {type(thing).__name__} is not an image; .*numpy.asarray"):
+        as_image(thing)
+
+
+def test_axes_that_are_no_text_are_refused():
+    with pytest.raises(SettingsError, match="one letter for each axis"):
+        as_image(GREY, axes=5)
 
 
 def test_arrays_of_many_planes_are_refused():
