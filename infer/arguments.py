@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 
 from .cluster.address import check_address
 from .errors import FlowmaskError
 from .network.registry import shipped_networks
-from .options import Output, Runtime, Segmentation, option_name, options_of
+from .options import Option, Output, Runtime, Segmentation, option_name, options_of
+from .runs.batch import WRONG_USAGE
 from .runs.messages import NORMAL, QUIET, VERBOSE
+from .runs.screen import complain
 from .runs.shard import parse_shard
 from .training import add_train_arguments
 from .version import __version__
 
 T = TypeVar("T")
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 """The commands of the parser of ``flowmask``."""
 RECORDS = {"segmentation": Segmentation, "runtime": Runtime, "output": Output}
 TITLES = {
@@ -33,13 +36,22 @@ EXIT_CODES = (
 EXAMPLE = "Example: flowmask segment images/ -o labels/ --diameter 30"
 
 
-def build_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as those of a run are, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong with the command line on stderr, and exit."""
+        complain(f"{message.rstrip('.')}; `{self.prog} --help` lists the options.")
+        sys.exit(WRONG_USAGE)
+
+
+def build_parser() -> Parser:
     """Return the parser of `python -m infer`.
 
     >>> build_parser().parse_args(["-i", "a.png", "-o", "labels", "--diameter", "30"]).diameter
     30.0
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m infer",
         description="Segment the cells of microscopy images. The labels of NAME.png are written to NAME_label.tiff.",
         epilog=f"{EXAMPLE.replace('flowmask segment', 'python -m infer -i')}\n\n{EXIT_CODES}",
@@ -51,13 +63,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def build_commands() -> argparse.ArgumentParser:
+def build_commands() -> Parser:
     """Return the parser of the command ``flowmask``.
 
     >>> build_commands().parse_args(["segment", "a.png", "b.png", "-o", "labels", "--resume"]).resume
     True
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="flowmask",
         description="Segment the cells of microscopy images.",
         epilog=f"{EXAMPLE}\n`flowmask COMMAND --help` lists the options of a command.",
@@ -140,7 +152,7 @@ def _add_view(commands: Commands) -> None:
             metavar = "|".join(option.choices) or name.upper()
             view.add_argument(
                 option_name(name),
-                type=option.parse,
+                type=_understood(option),
                 default=default,
                 metavar=metavar,
                 help=f"as in the run: {option.meaning}",
@@ -241,6 +253,18 @@ def _stated(parse: Callable[[str], T]) -> Callable[[str], T]:
     return parsed
 
 
+def _understood(option: Option) -> Callable[[str], object]:
+    """Return the parser of an option whose errors say what the option means."""
+
+    def parsed(text: str) -> object:
+        try:
+            return option.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be understood; give the {option.meaning}") from error
+
+    return parsed
+
+
 def _add_records(parser: argparse.ArgumentParser) -> None:
     """Add a group of options for each record of options."""
     for key, record in RECORDS.items():
@@ -255,7 +279,7 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
             metavar = "|".join(option.choices) or name.split("_")[-1].upper()
             group.add_argument(
                 option_name(name),
-                type=option.parse,
+                type=_understood(option),
                 default=default,
                 metavar=metavar,
                 help=option.meaning + unit + suffix,

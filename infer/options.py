@@ -11,6 +11,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral, Number, Real
 from typing import Any
 
 from .errors import SettingsError
@@ -81,13 +82,26 @@ def check_channels(value: object) -> None:
         )
 
 
+def without_numpy(value: object) -> object:
+    """Return a number of NumPy, or each one in a list, as Python's, which JSON can store; any other value as it is.
+
+    >>> import numpy as np
+    >>> without_numpy(np.float32(0.5)), without_numpy((np.int64(3), "DAPI"))
+    (0.5, (3, 'DAPI'))
+    """
+    if isinstance(value, tuple | list):
+        return type(value)(map(without_numpy, value))
+    scalar = isinstance(value, Number) and hasattr(value, "item")
+    return value.item() if scalar else value
+
+
 def parse_diameter(text: str) -> float | str:
     """Return a diameter in px as a number, and one in micrometres as it is. Raises ValueError for any other text.
 
-    >>> parse_diameter("30"), parse_diameter("12um")
-    (30.0, '12um')
+    >>> parse_diameter("30"), parse_diameter("30 px"), parse_diameter("12um")
+    (30.0, 30.0, '12um')
     """
-    return float(text) if micrometres(text) is None else text
+    return float(text.strip().removesuffix("px")) if micrometres(text) is None else text
 
 
 def micrometres(diameter: float | str | None) -> float | None:
@@ -182,12 +196,22 @@ class Option:
             return
         option = named(name, value)
         limited = self.low is not None and self.high is not None and not isinstance(value, str)
-        if limited and not self.low <= value <= self.high:
-            raise SettingsError(f"{option} is out of range; give a number from {self.low:g} to {self.high:g}.")
+        if limited:
+            self._verify_number(option, value)
         if self.choices and value not in self.choices:
             raise SettingsError(f"{option} is unknown; give one of {', '.join(self.choices)}.")
         if self.check:
             self.check(value)
+
+    def _verify_number(self, option: str, value: Any) -> None:
+        """Raise SettingsError unless a value is a number, in the range, and whole if the option counts something."""
+        advice = f"give a number from {self.low:g} to {self.high:g}."
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise SettingsError(f"{option} is not a number; {advice}")
+        if not self.low <= value <= self.high:
+            raise SettingsError(f"{option} is out of range; {advice}")
+        if self.parse is int and not isinstance(value, Integral):
+            raise SettingsError(f"{option} is not a whole number; {advice}")
 
 
 def option_name(name: str) -> str:
@@ -259,6 +283,7 @@ class _Checked:
 
     def __post_init__(self) -> None:
         for name, _, option in options_of(type(self)):
+            object.__setattr__(self, name, without_numpy(getattr(self, name)))
             option.verify(name, getattr(self, name))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pickle
 
+import numpy as np
 import pytest
 
 from flowmask.arguments import RECORDS, build_commands, build_parser
@@ -62,6 +63,48 @@ def test_values_out_of_range_are_named(record, name, option):
     for outside in (option.low - 1, option.high + 1, float("nan")):
         with pytest.raises(SettingsError, match=f"`{name}=.*` is out of range"):
             record(**{name: outside})
+
+
+@each_range
+@pytest.mark.parametrize("value", [True, [22], object(), 1j])
+def test_what_is_no_number_is_named(record, name, option, value):
+    with pytest.raises(SettingsError, match=f"`{name}=.*` is not a number"):
+        record(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["min_size", "plane"])
+def test_what_is_counted_is_whole(name):
+    with pytest.raises(SettingsError, match=f"`{name}=1.5` is not a whole number"):
+        Segmentation(**{name: 1.5})
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    options = Segmentation(diameter=np.float32(22), min_size=np.int64(3), channels=(np.int16(1), "DAPI"))
+    assert json.loads(json.dumps(dataclasses.asdict(options)))["channels"] == [1, "DAPI"]
+    assert options == Segmentation(diameter=22.0, min_size=3, channels=(1, "DAPI"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--diameter", "10,5"), "argument --diameter: '10,5' cannot be understood; give the cell diameter in px"),
+        (("--plane", "two"), "argument --plane: 'two' cannot be understood; give the plane of a stack"),
+        (("--min-size", "1.5"), "argument --min-size: '1.5' cannot be understood; give the area"),
+        (("--channels", ""), "argument --channels: '' cannot be understood; give the image channel"),
+        (("--nothing",), "unrecognized arguments: --nothing"),
+    ],
+)
+def test_a_command_line_that_is_not_understood_is_one_line(capsys, words, message):
+    with pytest.raises(SystemExit) as stopped:
+        build_commands().parse_args(["segment", "a", "-o", "b", *words])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_a_diameter_may_name_its_unit():
+    assert parse_diameter("22px") == parse_diameter("22 px") == 22.0
 
 
 def test_every_number_has_a_range():
