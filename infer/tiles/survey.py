@@ -140,6 +140,9 @@ def precision(dtype: np.dtype[np.generic]) -> type[np.floating]:
 class _Values(Protocol):
     """All finite values of a channel."""
 
+    coarseness: float
+    """Largest distance of a value from that of its bin in `histogram`, as a fraction of the value."""
+
     def percentiles(self, percentiles: Sequence[float]) -> list[float]: ...
 
     def histogram(self) -> tuple[npt.NDArray[np.float64], Counts]:
@@ -151,6 +154,8 @@ class _Values(Protocol):
 
 class _Integers:
     """The values 0, 1, 2, ... by their histogram."""
+
+    coarseness = 0.0
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -168,6 +173,8 @@ class _Integers:
 
 class _Floats(FloatValues):
     """The finite values of a channel of any dtype, which is read once for each histogram."""
+
+    coarseness = 0.01
 
     def __init__(self, image: Image, channel: int, left_out: float | None = None) -> None:
         super().__init__(partial(_finite, image, channel, left_out), precision(image.dtype))
@@ -194,7 +201,7 @@ def _levels(values: _Values, asked: Sequence[float], dtype: np.dtype[np.generic]
     if high == maximum and dtype.itemsize > 1:
         ends.append(maximum)
     for end in ends:
-        missing = _missing(end, *values.histogram())
+        missing = _missing(end, *values.histogram(), values.coarseness)
         if missing:
             return _named(values.without(end).percentiles(asked), end, missing)
     return _named(found)
@@ -205,8 +212,11 @@ def _named(found: list[float], fill: float | None = None, missing: float = 0.0) 
     return Levels(low, high, minimum, maximum, wide_low, wide_high, fill, missing)
 
 
-def _missing(end: float, values: npt.NDArray[np.float64], counts: Counts) -> float:
-    """Return the share of pixels with the smallest or largest value if it is far outside all others, otherwise 0."""
+def _missing(end: float, values: npt.NDArray[np.float64], counts: Counts, coarseness: float) -> float:
+    """Return the share of pixels with the smallest or largest value if it is far outside all others, otherwise 0.
+
+    A distance that may be one within a bin of the histogram is not far.
+    """
     if not len(values):
         return 0.0
     at = 0 if end <= values[0] else -1
@@ -217,5 +227,5 @@ def _missing(end: float, values: npt.NDArray[np.float64], counts: Counts) -> flo
         return 0.0
     below = np.cumsum(number)
     first, last = (others[np.searchsorted(below, total * part)] for part in (EDGE, 1 - EDGE))
-    far = (FAR_ZERO if end == 0 else FAR) * (last - first)
+    far = (FAR_ZERO if end == 0 else FAR) * (last - first) + coarseness * max(abs(end), abs(first), abs(last))
     return share if last > first and max(first - end, end - last) > far else 0.0

@@ -144,6 +144,14 @@ def test_missing_pixels_do_not_count(dtype, fill):
     assert inputs.warnings[0].startswith(f"In channel 1, 25% of the pixels have the value {fill:g}, far outside")
 
 
+@pytest.mark.parametrize(("dtype", "offset"), [("i2", -30_000), ("i4", -1000), ("f4", -500.5), ("f4", -30_000)])
+def test_dark_ground_far_from_zero_is_not_missing(dtype, offset):
+    """As in ImageJ's signed 16-bit images. Floats and large integers are counted in bins of almost one percent."""
+    pixels = np.full((100, 200), offset, np.float64)
+    pixels[20:60, 20:60] += np.random.default_rng(0).integers(1, 0.0075 * abs(offset), (40, 40))
+    assert inputs_of(pixels.astype(dtype)).fills == (None,)
+
+
 @needs_network
 def test_cells_beside_missing_pixels_are_found(network):
     y, x = np.mgrid[:200, :200]
