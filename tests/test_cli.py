@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
+import flowmask
 from flowmask.cli import main
-from flowmask.errors import SettingsError
+from flowmask.errors import ImageError, SettingsError
 from flowmask.labels.metrics import f1
 from flowmask.labels.paths import maps_path
 from flowmask.options import Runtime, Segmentation
@@ -69,7 +70,7 @@ def test_a_bad_file_is_named_and_costs_the_others_nothing(folders, capsys):
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 5
     assert errors[:2] == [
-        "1 file that is not an image was skipped: notes.txt",
+        "1 other file was skipped: notes.txt",
         f"3 images to segment; the labels go to {folders[1]}",
     ]
     assert "a.png: it is no" in errors[2]
@@ -99,7 +100,7 @@ def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
         (folders[0] / name).write_bytes(b"PK\3\4")
     assert run(folders) == ALL_DONE
     skipped, opening, closing = capsys.readouterr().err.splitlines()
-    assert skipped == "8 files that are not images were skipped: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
+    assert skipped == "8 other files were skipped: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
     assert opening == f"2 images to segment; the labels go to {folders[1]}"
     assert closing.startswith("2 images, ")
     assert sorted(path.name for path in folders[1].iterdir()) == [
@@ -144,7 +145,7 @@ def test_two_runs_into_one_folder_at_once(folders, options):
         (
             lambda folder: None,
             (),
-            "there are no images in the folder; put TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF images into it",
+            "there are no images in the folder, and its subfolders are not searched; put TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF images into it",
         ),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is not an ONNX file"),
@@ -203,6 +204,37 @@ def test_folders_inside_are_left_alone(folders):
     (folders[0] / "sub").mkdir()
     (folders[0] / "a.png").write_bytes(b"")
     assert find_images([folders[0]]) == ([folders[0] / "a.png"], [])
+
+
+def test_results_of_an_earlier_run_into_the_images_folder_are_no_images(folders):
+    """Also if this run writes into another folder; label images of other programs are images."""
+    cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
+    assert run((folders[0], folders[0]), "--save", "overlay") == ALL_DONE
+    tifffile.imwrite(folders[0] / "truth_label.tiff", SAMPLE.image)
+    assert find_images([folders[0]], folders[1]) == ([folders[0] / "a.png", folders[0] / "truth_label.tiff"], [])
+
+
+@pytest.mark.parametrize("marker", ["zarr.json", ".zattrs", ".zarray"])
+def test_a_zarr_image_is_named(folders, capsys, marker):
+    zarr = folders[0] / "slide.ome.zarr"
+    zarr.mkdir()
+    (zarr / marker).touch()
+    (folders[0] / "a.png").touch()
+    assert find_images([folders[0]]) == ([folders[0] / "a.png"], [zarr])
+    assert run((zarr, folders[1])) == WRONG_USAGE
+    assert "save the Zarr image in it as OME-TIFF" in capsys.readouterr().err
+    with pytest.raises(ImageError, match="slide.ome.zarr: it is a folder; save the Zarr image"):
+        flowmask.segment(zarr)
+    with pytest.raises(ImageError, match="it is a folder; give each image file"):
+        flowmask.segment(folders[0])
+
+
+@pytest.mark.parametrize(("name", "content", "kind"), [("a.pgm", b"P5\n1 1", "PGM"), ("a.nrrd", b"NRRD0005", "NRRD")])
+def test_an_image_of_a_format_that_is_not_read_is_no_side_file(folders, name, content, kind):
+    (folders[0] / name).write_bytes(content)
+    assert find_images([folders[0]]) == ([folders[0] / name], [])
+    with pytest.raises(ImageError, match=f"but {kind}; save it as TIFF"):
+        flowmask.segment(folders[0] / name)
 
 
 def test_a_finished_run_leaves_no_kept_maps(folders):

@@ -37,6 +37,11 @@ OTHERS = {
     b"\xd0\xcf\x11\xe0": "Microsoft compound document, as Olympus OIB and Zeiss ZVI are",
     b"\x89HDF": "HDF5",
     b"\x93NUMPY": "NumPy",
+    b"P2\n": "PGM",
+    b"P5\n": "PGM",
+    b"P6\n": "PPM",
+    b"NRRD": "NRRD",
+    b"\x76\x2f\x31\x01": "OpenEXR",
     b"%PDF": "PDF",
     b"PK\x03\x04": "ZIP",
 }
@@ -45,10 +50,16 @@ IMAGE_SUFFIXES = frozenset(
     (
         *(".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".lsm", ".stk", ".png", ".jpg"),
         *(".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".czi", ".nd2", ".lif", ".oib", ".oif", ".zvi"),
-        *(".vsi", ".mrxs", ".ims", ".dcm", ".fits"),
+        *(".vsi", ".mrxs", ".ims", ".dcm", ".fits", ".pgm", ".ppm", ".pnm", ".avif", ".heic", ".jxl", ".tga", ".exr"),
+        *(".nrrd", ".dv", ".ics", ".oir"),
     )
 )
 """Suffixes, in lower case, of files that people take for images; Flowmask does not read all of them."""
+
+ZARR = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
+"""Files that make a folder a Zarr array or group, of versions 3 and 2."""
+IN_PYTHON = "save the Zarr image in it as OME-TIFF, or open its array in Python and give that to flowmask.segment."
+"""What to do with such a folder, which is not read as a file is."""
 
 
 def kind_of(head: bytes) -> str | None:
@@ -97,6 +108,19 @@ def is_meant_as_image(path: Path) -> bool:
         return read_kind(path) is not None
     except OSError:
         return True
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a path is a folder that holds a Zarr array or an OME-Zarr image.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     before = is_zarr(Path(folder))
+    ...     Path(folder, ".zattrs").touch()
+    ...     before, is_zarr(Path(folder))
+    (False, True)
+    """
+    return path.is_dir() and any((path / name).is_file() for name in ZARR)
 
 
 def fingerprint(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from .axes import check_choice
-from .file_type import FORMATS, HEAD, kind_of, other_kind
+from .file_type import FORMATS, HEAD, IN_PYTHON, is_zarr, kind_of, other_kind
 from .image import Image
 from .memmap import hold
 from .metadata import ImageInfo
@@ -75,6 +75,8 @@ def open_stacks(path: Path, chosen: bool = False) -> Sequence[Stack]:
     [9]
     """
     with naming(path):
+        if path.is_dir():
+            raise ImageError(f"it is a folder; {IN_PYTHON if is_zarr(path) else 'give each image file in it.'}")
         with path.open("rb") as file:
             head = file.read(HEAD)
         kind = kind_of(head)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..images.file_type import FORMATS, is_meant_as_image, read_kind
-from ..labels.paths import ENDINGS, label_path
+from ..images.file_type import FORMATS, IN_PYTHON, is_meant_as_image, is_zarr, read_kind
+from ..labels.paths import ENDINGS, LABEL_SUFFIX, label_path
 from .record import FAILED, Outcome
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SIDE_FILES = ("thumbs.db", "desktop.ini")
 """Names, in lower case, of files that file managers write into folders."""
+MARK, BEGINNING = b'{"flowmask": "', 2048
+"""How the description of a label file begins (`flowmask.labels.provenance.description`), and where it begins at most."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,11 @@ class Job:
 
 
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Return the files to segment, each once, and the files in folders that are not images.
+    """Return the files to segment, each once, and the files and Zarr images in folders that are not read.
 
     Input files come as they are given, files of input folders sorted by name. In folders, hidden files and the files of
-    file managers (`SIDE_FILES`) are left out. If the folder ``output`` is one of the inputs, the outputs in it are left
-    out too. A broken link counts as an image, so that it is reported when it is opened. Raises InputError for an input
+    file managers (`SIDE_FILES`) are left out, and so are outputs beside labels that Flowmask wrote. If the folder
+    ``output`` is one of the inputs, everything in it that is named as an output is left out. A broken link counts as an image, so that it is reported when it is opened. Raises InputError for an input
     that does not exist or cannot be read, and for a folder without images.
 
     >>> from tempfile import TemporaryDirectory
@@ -54,9 +56,12 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
     others: list[Path] = []
     for path in inputs:
         found = _files_of(path, output)
-        meant = [file for file in found if file == path or is_meant_as_image(file)]
+        meant = [file for file in found if file == path or not is_zarr(file) and is_meant_as_image(file)]
         if not meant:
-            raise InputError(f"{path}: there are no images in the folder; put {FORMATS} images into it.")
+            raise InputError(
+                f"{path}: there are no images in the folder, and its subfolders are not searched; put {FORMATS} images "
+                "into it."
+            )
         images |= dict.fromkeys(meant)
         others += [file for file in found if file not in images]
     return list(images), others
@@ -68,17 +73,32 @@ def _files_of(path: Path, output: Path | None) -> list[Path]:
         if path.is_file():
             return [path]
         exists = path.is_dir()
-        found = sorted(p for p in path.iterdir() if _is_file(p)) if exists else []
+        found = sorted(p for p in path.iterdir() if _is_file(p) or is_zarr(p)) if exists else []
     except OSError as error:
         raise InputError(
             f"{path}: it cannot be read ({error.strerror}); check its name and its permissions."
         ) from error
     if not exists:
         raise InputError(f"{path}: there is no such file or folder; give the folder of the images.")
+    if is_zarr(path):
+        raise InputError(f"{path}: it is a folder; {IN_PYTHON}")
     found = [p for p in found if not p.name.startswith(".") and p.name.lower() not in SIDE_FILES]
-    if output is not None and path.resolve() == output.resolve():
-        found = [p for p in found if not p.name.endswith(ENDINGS)]
-    return found
+    every = output is not None and path.resolve() == output.resolve()
+    return [p for p in found if not (p.name.endswith(ENDINGS) and (every or _is_result(p)))]
+
+
+def _is_result(path: Path) -> bool:
+    """Return whether a file whose name has one of `ENDINGS` belongs to labels that Flowmask wrote beside it.
+
+    Their description is at the beginning of the file. It is not read with tifffile, because this process forks and must
+    not load NumPy.
+    """
+    ending = max((ending for ending in ENDINGS if path.name.endswith(ending)), key=len)
+    try:
+        with path.with_name(path.name.removesuffix(ending) + LABEL_SUFFIX).open("rb") as file:
+            return MARK in file.read(BEGINNING)
+    except OSError:
+        return False
 
 
 def _is_file(path: Path) -> bool:

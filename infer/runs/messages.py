@@ -14,14 +14,14 @@ from .screen import complain, say
 QUIET, NORMAL, VERBOSE = "quiet", "normal", "verbose"
 """How much a run prints: errors and warnings; also progress and a line about each image; also files, device, memory."""
 MOST_NAMED = 5
-"""Files that are not images and that the line about them names."""
+"""Files that are not read and that the line about them names."""
 
 
 class Messages:
     """What a run prints while it works; a context manager that erases the bar at the end.
 
     verbosity: `QUIET`, `NORMAL` or `VERBOSE`. output: the folder of the labels. files: the images of the run. others:
-    files in folders that are not images. whole: what the images are a part of, or None if they are all.
+    files in folders that are not read. whole: what the images are a part of, or None if they are all.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Messages:
         elif count[FAILED]:
             say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
         elif self._verbosity != QUIET:
-            cells = sum(outcome.cells or 0 for outcome in outcomes)
-            say(f"{_images(len(outcomes))}{self._whole}, {cells} cells; the labels are in {self._output}", sys.stderr)
+            cells = _cells(sum(outcome.cells or 0 for outcome in outcomes))
+            say(f"{_images(len(outcomes))}{self._whole}, {cells}; the labels are in {self._output}", sys.stderr)
 
     def _begin(self) -> None:
         """Print the first lines when the network is open: what was found, and where the labels go."""
@@ -94,11 +94,14 @@ def _images(count: int) -> str:
     return f"{count} image{'s' * (count != 1)}"
 
 
+def _cells(count: int | None) -> str:
+    return f"{count} cell{'s' * (count != 1)}"
+
+
 def _in_one_line(outcome: Outcome) -> str:
     """Return cells, diameter, duration and verdict of an image whose labels are finished."""
     duration = "already done" if outcome.status == SKIPPED else f"{outcome.seconds:.2f} s"
-    cells = f"{outcome.cells} cell{'s' * (outcome.cells != 1)}"
-    summary = f"{cells}, diameter {outcome.diameter:.1f} px, {duration}"
+    summary = f"{_cells(outcome.cells)}, diameter {outcome.diameter:.1f} px, {duration}"
     if outcome.verdict:
         summary += f", {outcome.verdict}"
     if outcome.reasons:
@@ -116,7 +119,7 @@ def _details(outcome: Outcome) -> list[str]:
 
 
 def _print_skipped(files: Sequence[Path]) -> None:
-    """Print one line about files in folders that are not images."""
+    """Print one line about files in folders that are not read."""
     shown = ", ".join(file.name for file in files[:MOST_NAMED]) + (", ..." if len(files) > MOST_NAMED else "")
-    plural = "file that is not an image was" if len(files) == 1 else "files that are not images were"
+    plural = "other file was" if len(files) == 1 else "other files were"
     say(f"{len(files)} {plural} skipped: {shown}", sys.stderr)
