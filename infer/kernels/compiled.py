@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +43,11 @@ KERNELS: list[tuple[str, Callable[..., Any]]] = []
 CACHE_LOCK = RLock()
 """Held while Numba's cache folder is set, because modules with kernels are imported in several threads. Without it,
 Numba could take the folder of another thread away, and write its cache into the working folder."""
+FIRST_RUN = "Flowmask compiles its code for this computer. The first run does this once; it can take minutes."
+EVERY_RUN = (
+    "Flowmask compiles its code in every run, which can take minutes, because no folder that could keep it can be "
+    "written; set NUMBA_CACHE_DIR to a folder that can."
+)
 log = logging.getLogger(__name__)
 
 
@@ -133,7 +138,15 @@ def _jitted(function: Function, *signature: str, **options: object) -> Function:
         try:
             jitted: Function = numba.njit(*signature, cache=True, **options)(function)
         except RuntimeError:  # no folder for the cache can be written
+            _say_once(EVERY_RUN)
             jitted = numba.njit(*signature, **options)(function)
         finally:
             numba.config.CACHE_DIR = before
+    if sum(jitted.stats.cache_misses.values()):  # type: ignore[attr-defined]
+        _say_once(FIRST_RUN)
     return jitted
+
+
+@cache
+def _say_once(text: str) -> None:
+    log.warning(text)

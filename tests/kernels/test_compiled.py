@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flowmask.kernels.compiled import _jitted
+from flowmask.kernels.compiled import EVERY_RUN, FIRST_RUN, _jitted, _say_once
 
 numba = pytest.importorskip("numba")
 
@@ -29,3 +29,35 @@ def test_threads_that_compile_at_once_leave_the_cache_folder_as_it_was(tmp_path,
     assert list((tmp_path / "here").iterdir()) == []
     for number in range(12):
         del sys.modules[f"adds{number}"]
+
+
+def compiled_messages(caplog, monkeypatch, folder, name):
+    """Compile a function of the module ``name`` with the cache folder ``folder``, and return what is logged."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+    _say_once.cache_clear()
+    caplog.clear()
+    sys.modules.pop(name, None)
+    _jitted(importlib.import_module(name).doubles, "i8(i8)")
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_only_the_first_run_says_that_it_compiles(tmp_path, monkeypatch, caplog):
+    (tmp_path / "doubled.py").write_text("def doubles(a):\n    return 2 * a\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert compiled_messages(caplog, monkeypatch, tmp_path / "cache", "doubled") == [FIRST_RUN]
+    assert compiled_messages(caplog, monkeypatch, tmp_path / "cache", "doubled") == []
+
+
+def test_code_that_cannot_be_kept_is_announced_in_every_run(tmp_path, monkeypatch, caplog):
+    (tmp_path / "doubled_too.py").write_text("def doubles(a):\n    return 2 * a\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    njit = numba.njit
+
+    def refused(*signature, cache=False, **options):
+        if cache:
+            raise RuntimeError("no locator available")
+        return njit(*signature, **options)
+
+    monkeypatch.setattr(numba, "njit", refused)
+    for _ in range(2):
+        assert compiled_messages(caplog, monkeypatch, tmp_path / "cache", "doubled_too") == [EVERY_RUN]
