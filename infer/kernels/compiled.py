@@ -140,10 +140,11 @@ def _jitted(function: Function, *signature: str, **options: object) -> Function:
         except RuntimeError:  # no folder for the cache can be written
             _say_once(EVERY_RUN)
             jitted = numba.njit(*signature, **options)(function)
+        else:
+            if sum(jitted.stats.cache_misses.values()):  # type: ignore[attr-defined]
+                _say_once(FIRST_RUN)
         finally:
             numba.config.CACHE_DIR = before
-    if sum(jitted.stats.cache_misses.values()):  # type: ignore[attr-defined]
-        _say_once(FIRST_RUN)
     return jitted
 
 
