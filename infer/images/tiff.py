@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from ..errors import FlowmaskError, ImageError, one_line
+from ..errors import FlowmaskError, ImageError, one_line, printable
 from .axes import Axes, squeeze, understand
 from .colours import Colours
 from .memmap import CACHE, HeldPixels, Pixels, allocate, hold, map_file, release
@@ -25,8 +25,8 @@ from .size_limits import ADVICE, check_memory, check_size
 from .stack import Described
 from .tiff_info import describe, display_only, open_tiff
 
-SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs")
-"""Slide formats, as named by tifffile, whose files also contain a photo of the label or an overview."""
+SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs", "qpi")
+"""Slide formats, as named by tifffile, whose files also contain photos of the slide or its label, all of them smaller."""
 SELF_ENDING = (8, 32946, 33003, 33004, 33005, 34712, 34933, 50000, 50001, 50002)
 """Compressions (zlib, JPEG 2000, PNG, zstd, WebP, JPEG XL) whose data mark their own end."""
 PHOTO = re.compile(r"\b(label|macro|overview|thumbnail)\b", re.IGNORECASE)
@@ -219,7 +219,7 @@ def _images(file: Any) -> tuple[list[Any], tuple[str, ...]]:
     """
     every = list(file.series)
     if every[0].kind in SCANNERS:
-        return every[:1], ()
+        return _largest_scan(every)
     images = [one for one in every if not (one.keyframe.is_reduced or one.keyframe.is_mask)]
     if not images:
         return [max(every, key=lambda one: math.prod(one.keyframe.shape))], ()
@@ -236,6 +236,17 @@ def _images(file: Any) -> tuple[list[Any], tuple[str, ...]]:
         notes.append(f"Photos of the slide in it are not segmented: {', '.join(one.name for one in photos)}.")
         images = [one for one in images if one not in photos]
     return images, tuple(notes)
+
+
+def _largest_scan(every: list[Any]) -> tuple[list[Any], tuple[str, ...]]:
+    """Return the largest image of a slide, and a note about others of at least a quarter of its area: other scans."""
+    areas = [one.keyframe.imagelength * one.keyframe.imagewidth for one in every]
+    largest = areas.index(max(areas))
+    scans = [one.name for one, area in zip(every, areas, strict=True) if area >= areas[largest] / 4]
+    if len(scans) == 1:
+        return [every[largest]], ()
+    names = ", ".join(printable(name) for name in scans)
+    return [every[largest]], (f"This slide has {len(scans)} scans ({names}), and only the largest is segmented.",)
 
 
 def _channels(axes: Axes) -> tuple[str, int]:

@@ -282,3 +282,54 @@ def test_pixels_of_a_type_that_cannot_be_read_are_named(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.int16), compression="jpeg2000", bitspersample=12)
     with pytest.raises(ImageError, match="a.tif: it has no pixels, or pixels of a type"):
         open_image(tmp_path / "a.tif")
+
+
+def write_pages(path, pages):
+    """Write TIFF pages: (pixels, arguments of tifffile)."""
+    with tifffile.TiffWriter(path) as file:
+        for pixels, more in pages:
+            file.write(pixels, metadata=None, **more)
+
+
+def test_thumbnail_and_macro_of_a_qptiff_file_are_no_images(tmp_path):
+    """A QPTIFF file has the channels, a thumbnail, their reduced levels, and photos of the slide and its label."""
+    channels = np.random.default_rng(0).integers(0, 200, (5, 256, 320)).astype(np.uint8)
+    rgb = np.dstack([channels[0]] * 3)
+    names = ("DAPI", "CD3", "CD8", "CD20", "PanCK")
+
+    def about(kind, name):
+        xml = f"<PerkinElmer-QPI-ImageDescription><ImageType>{kind}</ImageType><Biomarker>{name}</Biomarker>"
+        return {"description": f"{xml}</PerkinElmer-QPI-ImageDescription>", "software": "PerkinElmer-QPI"}
+
+    tiles = {"tile": (64, 64)}
+    pages = [(plane, tiles | about("FullResolution", name)) for plane, name in zip(channels, names, strict=True)]
+    pages += [(rgb[::4, ::4], {"photometric": "rgb", **about("Thumbnail", "")})]
+    reduced = [(plane[::2, ::2], about("ReducedResolution", name)) for plane, name in zip(channels, names, strict=True)]
+    pages += [(pixels, {"subfiletype": 1, **tiles, **more}) for pixels, more in reduced]
+    pages += [(rgb[::2, ::3], {"photometric": "rgb", **about("Overview", "")})]
+    write_pages(tmp_path / "a.qptiff", pages)
+    image = open_image(tmp_path / "a.qptiff")
+    assert image.info.channel_names == names
+    assert image.info.levels == ((256, 320), (128, 160))
+    np.testing.assert_array_equal(image.read(0, 0, 256, 320), channels)
+
+
+@pytest.mark.parametrize("second", [1, 2])
+def test_the_overview_before_a_scan_of_leica_is_no_image(tmp_path, second):
+    """An SCN file lists the overview of the slide first. ``second``: how many scans of tissue follow."""
+    scan = np.random.default_rng(0).integers(0, 200, (256, 320, 3)).astype(np.uint8)
+    shapes = [scan[::4, ::4], scan, scan[:200]][: 1 + second]
+    images = "".join(
+        f'<image name="image_{number}"><pixels><dimension r="0" ifd="{number}"/></pixels></image>'
+        for number in range(len(shapes))
+    )
+    xml = f'<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01"><collection>{images}</collection></scn>'
+    rgb = {"photometric": "rgb"}
+    write_pages(
+        tmp_path / "a.scn",
+        [(pixels, {"description": xml, **rgb} if n == 0 else rgb) for n, pixels in enumerate(shapes)],
+    )
+    image = open_image(tmp_path / "a.scn")
+    np.testing.assert_array_equal(image.read(0, 0, 256, 320), scan.transpose(2, 0, 1))
+    two = ("This slide has 2 scans (image_1, image_2), and only the largest is segmented.",)
+    assert image.info.notes == (two if second == 2 else ())
