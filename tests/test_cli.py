@@ -145,7 +145,8 @@ def test_two_runs_into_one_folder_at_once(folders, options):
         (
             lambda folder: None,
             (),
-            "there are no images in the folder, and its subfolders are not searched; put TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF images into it",
+            "there are no images in the folder, and its subfolders are not searched; put TIFF, PNG, JPEG, BMP, CZI, "
+            "ND2 or LIF images into it",
         ),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is not an ONNX file"),

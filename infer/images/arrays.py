@@ -62,5 +62,6 @@ def _converted(array: Any) -> npt.NDArray[np.generic]:
         return np.asarray(array)
     except Exception as error:  # each library has its own exceptions, such as for a tensor on a GPU
         raise ImageError(
-            f"an array of the type {type(array).__name__} cannot be read ({one_line(error)}); convert it to a NumPy array."
+            f"an array of the type {type(array).__name__} cannot be read ({one_line(error)}); convert it to a NumPy "
+            "array."
         ) from error

@@ -26,7 +26,7 @@ from .stack import Described
 from .tiff_info import describe, display_only, open_tiff
 
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs", "qpi")
-"""Slide formats, as named by tifffile, whose files also contain photos of the slide or its label, all of them smaller."""
+"""Slide formats, as named by tifffile, whose files also contain photos of the slide or its label, which are smaller."""
 SELF_ENDING = (8, 32946, 33003, 33004, 33005, 34712, 34933, 50000, 50001, 50002)
 """Compressions (zlib, JPEG 2000, PNG, zstd, WebP, JPEG XL) whose data mark their own end."""
 PHOTO = re.compile(r"\b(label|macro|overview|thumbnail)\b", re.IGNORECASE)
@@ -317,6 +317,8 @@ def _check_complete(pages: list[Any], series: Any) -> None:
     size, compression = series.parent.filehandle.size, series.keyframe.compression
     excess = ROUNDED_UP if compression in SELF_ENDING else 0
     whole = series.dataoffset is None or series.dataoffset + series.nbytes <= size
+    if not series.keyframe.is_contiguous and not any(sum(page.databytecounts) for page in pages):
+        raise ImageError("its pixels are missing, because all its tiles or strips are empty; save it again.")
     if not whole or not all(_ends_within(page, size + (0 if page.is_contiguous else excess)) for page in pages):
         raise ImageError(f"it is incomplete; {ADVICE}")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SIDE_FILES = ("thumbs.db", "desktop.ini")
 """Names, in lower case, of files that file managers write into folders."""
 MARK, BEGINNING = b'{"flowmask": "', 2048
-"""How the description of a label file begins (`flowmask.labels.provenance.description`), and where it begins at most."""
+"""How the description of a label file begins (`flowmask.labels.provenance`), and within how many bytes."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ class Job:
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:
     """Return the files to segment, each once, and the files and Zarr images in folders that are not read.
 
-    Input files come as they are given, files of input folders sorted by name. In folders, hidden files and the files of
-    file managers (`SIDE_FILES`) are left out, and so are outputs beside labels that Flowmask wrote. If the folder
-    ``output`` is one of the inputs, everything in it that is named as an output is left out. A broken link counts as an image, so that it is reported when it is opened. Raises InputError for an input
-    that does not exist or cannot be read, and for a folder without images.
+    Input files come as they are given, files of input folders sorted by name. In folders, hidden files, the files of
+    file managers (`SIDE_FILES`) and outputs beside labels that Flowmask wrote are left out. If the folder ``output`` is
+    one of the inputs, everything in it that is named as an output is left out. A broken link counts as an image, so
+    that it is reported when it is opened. Raises InputError for an input that does not exist or cannot be read, for a
+    Zarr image, and for a folder without images.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:

@@ -66,7 +66,7 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
     used = sorted({channel for sources in channels for channel in sources})
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(image, channels, contract.percentiles)
-        return Inputs(channels, ranges, warnings=_without_contrast(ranges), unused=unused)
+        return Inputs(channels, ranges, warnings=_without_contrast(image, ranges), unused=unused)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
     levels = survey(image, looked, contract.percentiles)
     fills = tuple(levels[c].fill if c in levels else None for c in range(image.shape[0]))
@@ -123,7 +123,7 @@ def _with_contrast(
     """Return the ranges, with spans of 0 if all channels show only noise, and a warning about few grey levels."""
     few = max((level.maximum - level.minimum + 1 for level in levels.values()), default=0.0)
     if not ranges[:, 1].any() or image.dtype.kind not in "ui":
-        return ranges, _without_contrast(ranges)
+        return ranges, _without_contrast(image, ranges)
     if all(level.minimum == level.maximum or is_noise(image, channel, level) for channel, level in levels.items()):
         empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
         reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"
@@ -133,6 +133,9 @@ def _with_contrast(
     return ranges, ()
 
 
-def _without_contrast(ranges: IntensityRanges) -> tuple[str, ...]:
+def _without_contrast(image: Image, ranges: IntensityRanges) -> tuple[str, ...]:
     """Return a warning if all inputs are constant."""
-    return () if ranges[:, 1].any() else ("The image shows no contrast: all its pixels have one value.",)
+    if ranges[:, 1].any():
+        return ()
+    other = ", or are NaN or infinite" if image.dtype.kind == "f" else ""
+    return (f"The image shows no contrast: all its pixels have one value{other}.",)

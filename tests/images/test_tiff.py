@@ -284,6 +284,20 @@ def test_pixels_of_a_type_that_cannot_be_read_are_named(tmp_path):
         open_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("tile", [None, (64, 64)])
+def test_an_image_of_which_no_pixel_is_stored_is_refused(tmp_path, tile):
+    """As libtiff leaves it if a compression is not available; libtiff and tifffile read it as zeros."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.ones((128, 128), np.uint8), compression="zlib", tile=tile, rowsperstrip=None if tile else 64
+    )
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tag = file.pages.first.tags["TileByteCounts" if tile else "StripByteCounts"]
+        tag.overwrite([0] * tag.count)
+    with pytest.raises(ImageError, match="a.tif: its pixels are missing"):
+        open_image(path)
+
+
 def write_pages(path, pages):
     """Write TIFF pages: (pixels, arguments of tifffile)."""
     with tifffile.TiffWriter(path) as file:
