@@ -82,7 +82,7 @@ def check_channels(value: object) -> None:
         )
 
 
-def without_numpy(value: object) -> object:
+def without_numpy(value: Any) -> Any:
     """Return a number of NumPy, or each one in a list, as Python's, which JSON can store; any other value as it is.
 
     >>> import numpy as np
@@ -91,8 +91,7 @@ def without_numpy(value: object) -> object:
     """
     if isinstance(value, tuple | list):
         return type(value)(map(without_numpy, value))
-    scalar = isinstance(value, Number) and hasattr(value, "item")
-    return value.item() if scalar else value
+    return value.item() if isinstance(value, Number) and hasattr(value, "item") else value
 
 
 def parse_diameter(text: str) -> float | str:
@@ -195,20 +194,19 @@ class Option:
         if value is None:
             return
         option = named(name, value)
-        limited = self.low is not None and self.high is not None and not isinstance(value, str)
-        if limited:
-            self._verify_number(option, value)
+        if self.low is not None and self.high is not None and not isinstance(value, str):
+            self._verify_number(option, value, self.low, self.high)
         if self.choices and value not in self.choices:
             raise SettingsError(f"{option} is unknown; give one of {', '.join(self.choices)}.")
         if self.check:
             self.check(value)
 
-    def _verify_number(self, option: str, value: Any) -> None:
+    def _verify_number(self, option: str, value: Any, low: float, high: float) -> None:
         """Raise SettingsError unless a value is a number, in the range, and whole if the option counts something."""
-        advice = f"give a number from {self.low:g} to {self.high:g}."
+        advice = f"give a number from {low:g} to {high:g}."
         if isinstance(value, bool) or not isinstance(value, Real):
             raise SettingsError(f"{option} is not a number; {advice}")
-        if not self.low <= value <= self.high:
+        if not low <= float(value) <= high:
             raise SettingsError(f"{option} is out of range; {advice}")
         if self.parse is int and not isinstance(value, Integral):
             raise SettingsError(f"{option} is not a whole number; {advice}")
