@@ -54,7 +54,7 @@ def _without_masked(array: Any) -> npt.NDArray[np.generic]:
     """Return the pixels of a masked array; floats with NaN if any is masked."""
     if array.dtype.kind not in "buif" or not np.ma.is_masked(array):
         return np.asarray(array)
-    return np.asarray(array.astype(np.result_type(array.dtype, np.float16)).filled(np.nan))
+    return np.asarray(array.astype(np.result_type(array.dtype, np.float32)).filled(np.nan))
 
 
 def _converted(array: Any) -> npt.NDArray[np.generic]:
