@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels.compiled import kernel, part
-from .labels import Labels
+from .labels import Boxes, Labels
 
 DIAGONAL = math.sqrt(2)
 CORNER = (1 + math.sqrt(2)) / 2
 COLUMNS = ("area", "centroid-0", "centroid-1", "perimeter", "area_convex", "mu20", "mu02", "mu11")
-"""What `cell_shape` returns; lengths in px, mu: second central moments (row row, column column, row column)."""
+"""What `cell_shapes` returns; lengths in px, mu: second central moments (row row, column column, row column)."""
 
 
 @part
@@ -112,15 +112,9 @@ def _convex_area(labels: Labels, cell: int) -> int:
     return total
 
 
-@kernel("f8[::1](i4[:,::1], i8)")
-def cell_shape(labels: Labels, cell: int) -> npt.NDArray[np.float64]:
-    """Return the values `COLUMNS` (8,) float64 of a cell; centroids count from the upper left pixel of ``labels``.
-
-    labels: (Y, X) int32, contiguous, exactly the cell's bounding box.
-
-    >>> cell_shape(np.ones((2, 4), np.int32), 1).tolist()
-    [8.0, 0.5, 1.5, 8.0, 8.0, 2.0, 10.0, 0.0]
-    """
+@part
+def _cell_shape(labels: Labels, cell: int, values: npt.NDArray[np.float64]) -> None:
+    """Fill the values `COLUMNS` (8,) of a cell; ``labels`` is exactly its bounding box."""
     area, rows, columns = 0, 0.0, 0.0
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
@@ -128,7 +122,6 @@ def cell_shape(labels: Labels, cell: int) -> npt.NDArray[np.float64]:
                 area += 1
                 rows += y
                 columns += x
-    values = np.zeros(8)
     centre_y, centre_x = rows / area, columns / area
     values[0], values[1], values[2] = area, centre_y, centre_x
     values[3], values[4] = _perimeter(labels, cell), _convex_area(labels, cell)
@@ -138,6 +131,21 @@ def cell_shape(labels: Labels, cell: int) -> npt.NDArray[np.float64]:
                 values[5] += (y - centre_y) ** 2
                 values[6] += (x - centre_x) ** 2
                 values[7] += (y - centre_y) * (x - centre_x)
+
+
+@kernel("f8[:,::1](i4[:,::1], i8[::1], i4[:,::1])")
+def cell_shapes(labels: Labels, cells: npt.NDArray[np.int64], boxes: Boxes) -> npt.NDArray[np.float64]:
+    """Return the values `COLUMNS` (n, 8) float64 of some cells; centroids count from the corners of their boxes.
+
+    labels: (Y, X) int32, contiguous. cells: (n,) their ids; boxes: (n, 4) int32, exactly their bounding boxes.
+
+    >>> cell_shapes(np.ones((2, 4), np.int32), np.array([1]), np.array([[0, 0, 2, 4]], np.int32)).tolist()
+    [[8.0, 0.5, 1.5, 8.0, 8.0, 2.0, 10.0, 0.0]]
+    """
+    values = np.zeros((len(cells), 8))
+    for at in range(len(cells)):
+        box = labels[boxes[at, 0] : boxes[at, 2], boxes[at, 1] : boxes[at, 3]]
+        _cell_shape(box, cells[at], values[at])
     return values
 
 

@@ -23,7 +23,7 @@ from ..labels.labels import Labels
 from ..labels.paths import LABEL_SUFFIX
 from ..options import named
 from . import h5ad, ome_tiff, ome_zarr, parquet, table
-from .complete_cells import Cell, complete_cells
+from .complete_cells import Cells, complete_cells
 from .geojson import geojson_name, write_geojson
 from .measurements import Measurements
 from .overlay import display_ranges, write_overlay
@@ -49,8 +49,8 @@ class Sink(Protocol):
         """Add the next rows: labels (n, X) int32, and pixels (C, n, X) in the image's dtype."""
         ...
 
-    def cell(self, cell: Cell, /) -> None:
-        """Add a cell all of whose rows have been added."""
+    def cells(self, cells: Cells, /) -> None:
+        """Add some cells all of whose rows have been added."""
         ...
 
 
@@ -86,9 +86,7 @@ KINDS: dict[str, Streamed | Tabular] = {
     "overlay": Streamed("picture with outlines (JPEG)", lambda _: "_overlay.jpg", write_overlay),
     "table": Tabular("measurements of each cell (CSV)", lambda _: table.ENDING, table.write_table),
     "geojson": Streamed("outlines for QuPath", geojson_name, write_geojson),
-    "rois": Streamed(
-        "outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois, needs=("roifile", "rois")
-    ),
+    "rois": Streamed("outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois),
     "ome": Streamed("labels as OME-TIFF", lambda _: ome_tiff.ENDING, ome_tiff.write_ome_tiff),
     "zarr": Streamed("labels as OME-Zarr", lambda _: ome_zarr.ENDING, ome_zarr.write_ome_zarr, needs=("zarr", "zarr")),
     "parquet": Tabular(
@@ -186,9 +184,8 @@ def write_outputs(
         opened = [stack.enter_context(_open(KINDS[name], path, measured)) for name, path in paths]
         sinks = list(dict.fromkeys(opened))  # the tables share the measurements
         for cells in complete_cells(_given_to(sinks, image, strips), subject.cells.bbox):
-            for cell in cells:
-                for sink in sinks:
-                    sink.cell(cell)
+            for sink in sinks:
+                sink.cells(cells)
     return [path for _, path in paths]
 
 

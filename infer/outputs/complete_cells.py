@@ -1,4 +1,4 @@
-"""The cells of a label image, one after the other, as soon as all their rows have been read."""
+"""The cells of a label image, as soon as all their rows have been read."""
 
 from __future__ import annotations
 
@@ -10,35 +10,45 @@ import numpy as np
 import numpy.typing as npt
 
 from ..labels.labels import Boxes, Labels
-from ..labels.outlines import Points, outlines
-from ..labels.shape import cell_shape
+from ..labels.outlines import Outline, outlines
+from ..labels.shape import cell_shapes
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell and the labels of its bounding box. Its shape and its outlines are computed once, when asked for."""
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Some cells, and rows of labels that hold them. Shapes and outlines are computed once, when asked for."""
 
-    number: int
-    """The cell's id in the label image."""
+    numbers: npt.NDArray[np.int64]
+    """(n,): the ids of the cells in the label image."""
+    boxes: Boxes
+    """(n, 4): their bounding boxes in px of the image."""
+    labels: Labels
+    """(Y, X) int32, contiguous: a part of the label image that holds the bounding boxes."""
     top: int
     left: int
-    """The upper left pixel of the bounding box."""
-    labels: Labels
-    """(height, width) int32, contiguous: the bounding box, in which other cells may lie too."""
+    """The upper left pixel of this part."""
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return len(self.numbers)
 
     @cached_property
-    def shape(self) -> npt.NDArray[np.float64]:
-        """The values of `flowmask.labels.shape.COLUMNS`; the centroid counts from the bounding box."""
-        return cell_shape(self.labels, self.number)
+    def shapes(self) -> npt.NDArray[np.float64]:
+        """(n, 8): the values of `flowmask.labels.shape.COLUMNS`; centroids count from the bounding boxes."""
+        return cell_shapes(self.labels, self.numbers, self._boxes)
 
     @cached_property
-    def outlines(self) -> list[list[Points]]:
-        """For each part the outer outline and those of its holes, as corners (row, column) in px of the image."""
-        parts = outlines(self.labels, self.number, int(self.shape[0]))
-        return [[ring + np.array([self.top, self.left], np.int32) for ring in part] for part in parts]
+    def outlines(self) -> list[Outline]:
+        """For each cell the outlines of its parts and holes, as corners (row, column) in px of the image."""
+        return outlines(self.labels, self.numbers, self._boxes, self.shapes[:, 0], (self.top, self.left))
+
+    @property
+    def _boxes(self) -> Boxes:
+        """The bounding boxes (n, 4) in px of ``labels``."""
+        return self.boxes - np.array([self.top, self.left] * 2, np.int32)
 
 
-def complete_cells(strips: Iterable[Labels], boxes: Boxes) -> Iterator[list[Cell]]:
+def complete_cells(strips: Iterable[Labels], boxes: Boxes) -> Iterator[Cells]:
     """Yield after each strip of rows (n, X) the cells that end in it, in the order of their last rows.
 
     So the order does not depend on the strips. Memory holds the rows of unfinished cells.
@@ -46,28 +56,22 @@ def complete_cells(strips: Iterable[Labels], boxes: Boxes) -> Iterator[list[Cell
 
     >>> strips = [np.array([[1, 0, 2]], np.int32), np.array([[0, 0, 2]], np.int32)]
     >>> boxes = np.array([[0, 0, 1, 1], [0, 2, 2, 3]], np.int32)
-    >>> [[(cell.number, cell.labels.tolist()) for cell in cells] for cells in complete_cells(strips, boxes)]
-    [[(1, [[1]])], [(2, [[2], [2]])]]
+    >>> [(cells.numbers.tolist(), cells.labels.tolist()) for cells in complete_cells(strips, boxes)]
+    [([1], [[1, 0, 2]]), ([2], [[1, 0, 2], [0, 0, 2]])]
     """
     held: list[Labels] = []
     first_row = end = begun = 0
-    open_cells: list[int] = []
+    unfinished = np.zeros(0, np.int64)
     for strip in strips:
         held.append(strip)
         end += len(strip)
-        while begun < len(boxes) and boxes[begun, 0] < end:
-            open_cells.append(begun)
-            begun += 1
-        done = sorted((index for index in open_cells if boxes[index, 2] <= end), key=lambda index: int(boxes[index, 2]))
-        rows = np.concatenate(held) if len(held) > 1 else strip
-        yield [_cell(rows, first_row, index, boxes[index]) for index in done]
-        open_cells = [index for index in open_cells if boxes[index, 2] > end]
-        needed = min((int(boxes[index, 0]) for index in open_cells), default=end)
+        begun_before, begun = begun, int(np.searchsorted(boxes[:, 0], end))
+        unfinished = np.concatenate([unfinished, np.arange(begun_before, begun)])
+        bottoms = boxes[unfinished, 2]
+        done = unfinished[np.argsort(bottoms, kind="stable")][: np.count_nonzero(bottoms <= end)]
+        rows = np.ascontiguousarray(np.concatenate(held) if len(held) > 1 else strip, np.int32)
+        yield Cells(done + 1, boxes[done], rows, first_row, 0)
+        unfinished = unfinished[bottoms > end]
+        needed = int(boxes[unfinished, 0].min(initial=end))
         held = [rows[needed - first_row :]]
         first_row = needed
-
-
-def _cell(rows: Labels, first_row: int, index: int, box: npt.NDArray[np.int32]) -> Cell:
-    top, left, bottom, right = map(int, box)
-    window = rows[top - first_row : bottom - first_row, left:right]
-    return Cell(index + 1, top, left, np.ascontiguousarray(window, np.int32))

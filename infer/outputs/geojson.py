@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..labels.outlines import Points, simplified
 from ..system.atomic_write import atomic_write
-from .complete_cells import Cell
+from .complete_cells import Cells
 from .subject import Subject
 
 COMPRESSED = 20_000
@@ -29,21 +31,32 @@ def geojson_name(cells: int) -> str:
     return "_cells.geojson.gz" if cells >= COMPRESSED else "_cells.geojson"
 
 
+class Halves(dict[int, str]):
+    """Coordinates as text by their doubled value, so that each is turned into text once: 5 -> "2.5"."""
+
+    def __missing__(self, doubled: int) -> str:
+        """Return the text of a value that was not asked for before."""
+        self[doubled] = text = repr(doubled / 2)
+        return text
+
+
 class GeoJson:
-    """Writes the features of a FeatureCollection, cell by cell."""
+    """Writes the features of a FeatureCollection."""
 
     def __init__(self, file: BinaryIO, subject: Subject) -> None:
         self._file, self._subject = file, subject
-        self._separator = b"\n"
+        self._halves = Halves()
+        self._separator = "\n"
 
     def rows(self, labels: Labels, pixels: Pixels) -> None:
         """Do nothing: outlines do not depend on the pixels of the image."""
 
-    def cell(self, cell: Cell) -> None:
-        """Write the feature of a cell."""
-        text = json.dumps(feature(cell, self._subject.pixel_size_um), separators=(",", ":"))
-        self._file.write(self._separator + text.encode())
-        self._separator = b",\n"
+    def cells(self, cells: Cells) -> None:
+        """Write the features of some cells."""
+        if len(cells):
+            text = ",\n".join(features(cells, self._subject.pixel_size_um, self._halves))
+            self._file.write((self._separator + text).encode())
+            self._separator = ",\n"
 
 
 @contextmanager
@@ -60,28 +73,38 @@ def write_geojson(path: Path, subject: Subject) -> Iterator[GeoJson]:
             file.write(b"\n]}\n")
 
 
-def feature(cell: Cell, pixel_size_um: float | None) -> dict[str, Any]:
-    """Return a cell as a GeoJSON feature with the properties of a QuPath detection.
+def features(cells: Cells, pixel_size_um: float | None, halves: Halves) -> list[str]:
+    """Return each cell as the text of a GeoJSON feature with the properties of a QuPath detection.
 
-    >>> import numpy as np
-    >>> cell = Cell(number=7, top=0, left=0, labels=np.array([[7, 7]], np.int32))
-    >>> feature(cell, 0.5)["properties"]["measurements"]["Area um^2"]
+    >>> import json, numpy as np
+    >>> labels, box = np.array([[7, 7]], np.int32), np.array([[0, 0, 1, 2]], np.int32)
+    >>> (text,) = features(Cells(np.array([7]), box, labels, 0, 0), 0.5, Halves())
+    >>> json.loads(text)["properties"]["measurements"]["Area um^2"]
     0.5
     """
-    parts = [[_ring(outline) for outline in part] for part in cell.outlines]
-    area, perimeter = float(cell.shape[0]), float(cell.shape[3])
-    measurements = {"Area px^2": area, "Perimeter px": round(perimeter, 3)}
-    if pixel_size_um is not None:
-        measurements["Area um^2"] = round(area * pixel_size_um**2, 6)
-    one = len(parts) == 1
-    return {
-        "type": "Feature",
-        "geometry": {"type": "Polygon" if one else "MultiPolygon", "coordinates": parts[0] if one else parts},
-        "properties": {"objectType": "detection", "name": str(cell.number), "measurements": measurements},
-    }
+    rings = iter(_rings([ring for outline in cells.outlines for part in outline for ring in part], halves))
+    texts = []
+    shapes = cells.shapes[:, (0, 3)].tolist()
+    for number, outline, (area, perimeter) in zip(cells.numbers.tolist(), cells.outlines, shapes, strict=True):
+        parts = ["[" + ",".join(islice(rings, len(part))) + "]" for part in outline]
+        geometry = f'"Polygon","coordinates":{parts[0]}'
+        if len(parts) > 1:
+            geometry = f'"MultiPolygon","coordinates":[{",".join(parts)}]'
+        size = f'"Area px^2":{area!r},"Perimeter px":{round(perimeter, 3)!r}'
+        if pixel_size_um is not None:
+            size += f',"Area um^2":{round(area * pixel_size_um**2, 6)!r}'
+        texts.append(
+            f'{{"type":"Feature","geometry":{{"type":{geometry}}},'
+            f'"properties":{{"objectType":"detection","name":"{number}","measurements":{{{size}}}}}}}'
+        )
+    return texts
 
 
-def _ring(outline: Points) -> list[list[float]]:
-    """Return a simplified outline as a closed ring of (x, y)."""
-    points: list[list[float]] = simplified(outline)[:, ::-1].tolist()
-    return [*points, points[0]]
+def _rings(outlines: list[Points], halves: Halves) -> Iterator[str]:
+    """Yield the text of each outline, simplified, as a closed ring of (x, y)."""
+    lines = simplified(outlines)
+    doubled = (2 * np.concatenate(lines)).astype(np.int64).tolist() if lines else []
+    points = iter([f"[{halves[x]},{halves[y]}]" for y, x in doubled])
+    for line in lines:
+        ring = [*islice(points, len(line))]
+        yield "[" + ",".join([*ring, ring[0]]) + "]"

@@ -12,7 +12,7 @@ from ..images.memmap import Pixels
 from ..labels.intensity import add_pixels, no_pixels, summary
 from ..labels.labels import Labels
 from ..labels.shape import COLUMNS, eccentricity, orientation
-from .complete_cells import Cell
+from .complete_cells import Cells
 from .subject import Subject
 
 Values = npt.NDArray[np.float64]
@@ -35,9 +35,9 @@ class Measurements:
         for channel, statistics in zip(pixels, self._statistics, strict=True):
             add_pixels(labels, np.ascontiguousarray(channel, np.float64), statistics)
 
-    def cell(self, cell: Cell) -> None:
-        """Add the shape of a cell."""
-        self._shapes[cell.number - 1] = cell.shape
+    def cells(self, cells: Cells) -> None:
+        """Add the shapes of some cells."""
+        self._shapes[cells.numbers - 1] = cells.shapes
 
     def columns(self) -> Columns:
         """Return the columns (cells,) by name, after all rows and cells were added."""

@@ -19,7 +19,7 @@ from ..labels.store import Integers, Width
 from ..labels.writers import UM_PER_CM
 from ..system.atomic_write import atomic_write
 from ..version import __version__
-from .complete_cells import Cell
+from .complete_cells import Cells
 from .pyramid import TILE, Pyramid
 from .subject import Subject
 
@@ -46,7 +46,7 @@ class OmeTiff:
             for left in range(0, band.shape[1], TILE):
                 self._add(level, band[:, left : left + TILE])
 
-    def cell(self, cell: Cell) -> None:
+    def cells(self, cells: Cells) -> None:
         """Do nothing: the label image is made from the labels."""
 
     def _add(self, level: int, labels: Integers) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from ..images.memmap import Pixels
 from ..labels.labels import Labels, label_type
 from ..system.atomic_write import atomic_folder
-from .complete_cells import Cell
+from .complete_cells import Cells
 from .pyramid import TILE, Pyramid
 from .subject import Subject
 
@@ -32,7 +32,7 @@ class OmeZarr:
         for level, top, band in self._pyramid.rows(labels):
             self._arrays[level][top : top + len(band)] = band
 
-    def cell(self, cell: Cell) -> None:
+    def cells(self, cells: Cells) -> None:
         """Do nothing: the label image is made from the labels."""
 
 

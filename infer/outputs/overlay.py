@@ -14,7 +14,7 @@ from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..system.atomic_write import atomic_write
 from ..tiles.normalise import IntensityRanges, intensity_ranges
-from .complete_cells import Cell
+from .complete_cells import Cells
 from .encode import jpeg
 from .subject import Subject
 
@@ -52,7 +52,7 @@ class Overlay:
         self._picture[at : at + len(kept)] = displayed(pixels[:, chosen, :: self.step], self._subject.display)
         self._row += len(labels)
 
-    def cell(self, cell: Cell) -> None:
+    def cells(self, cells: Cells) -> None:
         """Do nothing: outlines are drawn from the labels."""
 
     def picture(self) -> Picture:

@@ -21,7 +21,7 @@ from ...images.memmap import Pixels
 from ...labels.intensity import add_pixels, no_pixels, summary
 from ...labels.labels import Labels
 from ...system.atomic_write import atomic_write
-from ..complete_cells import Cell
+from ..complete_cells import Cells
 from ..encode import jpeg
 from ..subject import Subject
 from .histogram import histogram
@@ -51,7 +51,7 @@ class CardSink:
         for channel, statistics in zip(pixels, self._statistics, strict=True):
             add_pixels(labels, np.ascontiguousarray(channel, np.float64), statistics)
 
-    def cell(self, cell: Cell) -> None:
+    def cells(self, cells: Cells) -> None:
         """Do nothing: the card needs no single cells."""
 
     def card(self) -> Card:
