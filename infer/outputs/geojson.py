@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +16,7 @@ from ..labels.labels import Labels
 from ..labels.outlines import Points, simplified
 from ..system.atomic_write import atomic_write
 from .complete_cells import Cells
+from .ring_text import ring_text
 from .subject import Subject
 
 COMPRESSED = 20_000
@@ -31,21 +32,11 @@ def geojson_name(cells: int) -> str:
     return "_cells.geojson.gz" if cells >= COMPRESSED else "_cells.geojson"
 
 
-class Halves(dict[int, str]):
-    """Coordinates as text by their doubled value, so that each is turned into text once: 5 -> "2.5"."""
-
-    def __missing__(self, doubled: int) -> str:
-        """Return the text of a value that was not asked for before."""
-        self[doubled] = text = repr(doubled / 2)
-        return text
-
-
 class GeoJson:
     """Writes the features of a FeatureCollection."""
 
     def __init__(self, file: BinaryIO, subject: Subject) -> None:
         self._file, self._subject = file, subject
-        self._halves = Halves()
         self._separator = "\n"
 
     def rows(self, labels: Labels, pixels: Pixels) -> None:
@@ -54,7 +45,7 @@ class GeoJson:
     def cells(self, cells: Cells) -> None:
         """Write the features of some cells."""
         if len(cells):
-            text = ",\n".join(features(cells, self._subject.pixel_size_um, self._halves))
+            text = ",\n".join(features(cells, self._subject.pixel_size_um))
             self._file.write((self._separator + text).encode())
             self._separator = ",\n"
 
@@ -73,16 +64,16 @@ def write_geojson(path: Path, subject: Subject) -> Iterator[GeoJson]:
             file.write(b"\n]}\n")
 
 
-def features(cells: Cells, pixel_size_um: float | None, halves: Halves) -> list[str]:
+def features(cells: Cells, pixel_size_um: float | None) -> list[str]:
     """Return each cell as the text of a GeoJSON feature with the properties of a QuPath detection.
 
     >>> import json, numpy as np
     >>> labels, box = np.array([[7, 7]], np.int32), np.array([[0, 0, 1, 2]], np.int32)
-    >>> (text,) = features(Cells(np.array([7]), box, labels, 0, 0), 0.5, Halves())
+    >>> (text,) = features(Cells(np.array([7]), box, labels, 0, 0), 0.5)
     >>> json.loads(text)["properties"]["measurements"]["Area um^2"]
     0.5
     """
-    rings = iter(_rings([ring for outline in cells.outlines for part in outline for ring in part], halves))
+    rings = iter(_rings([ring for outline in cells.outlines for part in outline for ring in part]))
     texts = []
     shapes = cells.shapes[:, (0, 3)].tolist()
     for number, outline, (area, perimeter) in zip(cells.numbers.tolist(), cells.outlines, shapes, strict=True):
@@ -100,11 +91,12 @@ def features(cells: Cells, pixel_size_um: float | None, halves: Halves) -> list[
     return texts
 
 
-def _rings(outlines: list[Points], halves: Halves) -> Iterator[str]:
-    """Yield the text of each outline, simplified, as a closed ring of (x, y)."""
+def _rings(outlines: list[Points]) -> list[str]:
+    """Return the text of each outline, simplified, as a closed ring of (x, y)."""
+    if not outlines:
+        return []
     lines = simplified(outlines)
-    doubled = (2 * np.concatenate(lines)).astype(np.int64).tolist() if lines else []
-    points = iter([f"[{halves[x]},{halves[y]}]" for y, x in doubled])
-    for line in lines:
-        ring = [*islice(points, len(line))]
-        yield "[" + ",".join([*ring, ring[0]]) + "]"
+    text_ends = np.zeros(len(lines), np.int64)
+    text = ring_text(np.concatenate(lines), np.cumsum([len(line) for line in lines]), text_ends)
+    written = text.tobytes().decode("ascii")
+    return [written[first:end] for first, end in pairwise([0, *text_ends.tolist()])]

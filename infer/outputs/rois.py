@@ -8,13 +8,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import compress, pairwise
 from pathlib import Path
 
 import numpy as np
 
 from ..images.memmap import Pixels
-from ..labels.labels import Labels
-from ..labels.outlines import Outline, Points
+from ..labels.labels import Boxes, Labels
+from ..labels.outlines import Points
 from ..system.atomic_write import atomic_write
 from ..system.zip_file import ZipWriter
 from .complete_cells import Cells
@@ -28,8 +29,8 @@ OPTIONS, EXACT = 8 | 32, 128
 """Labels with a background in overlays; points are also given as float32."""
 LARGEST = 60_535
 """Largest coordinate that ImageJ reads from 16 bits; it takes larger ones as negative."""
-MANY = 1 << 16
-"""As many points are counted in a field of 32 bits."""
+MANY, WORD = 1 << 16, 0xFFFF
+"""As many points are counted in a field of 32 bits; the 16 bits that hold a side of a box."""
 MOVE, LINE, CLOSE = 0, 1, 4
 """Commands of a path."""
 HEADER = struct.Struct(">4shBx4HHi14xi10xh8xi")
@@ -50,8 +51,8 @@ class Rois:
 
     def cells(self, cells: Cells) -> None:
         """Write the ROIs of some cells; their names are the cells' numbers."""
-        for number, outline in zip(cells.numbers.tolist(), cells.outlines, strict=True):
-            self._file.add(f"{number}.roi", roi(str(number), outline))
+        for number, content in zip(cells.numbers.tolist(), rois(cells), strict=True):
+            self._file.add(f"{number}.roi", content)
 
 
 @contextmanager
@@ -63,33 +64,36 @@ def write_rois(path: Path, subject: Subject) -> Iterator[Rois]:
         writer.close()
 
 
-def roi(name: str, outline: Outline) -> bytes:
-    """Return the exact outline of a cell as an ImageJ ROI: a polygon, or a path if there are several lines.
+def rois(cells: Cells) -> list[bytes]:
+    """Return the exact outline of each cell as an ImageJ ROI: a polygon, or a path if there are several lines.
 
-    >>> square = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.int32)
-    >>> content = roi("7", [[square]])
+    >>> cells = Cells(np.array([7]), np.array([[0, 0, 1, 1]], np.int32), np.array([[7]], np.int32), 0, 0)
+    >>> (content,) = rois(cells)
     >>> content[:4], len(content)  # two headers, two coordinates of two bytes for each point, the name in UTF-16
     (b'Iout', 146)
     """
-    rings = [ring for part in outline for ring in part]
-    return _polygon(name, rings[0]) if len(rings) == 1 else _path(name, rings)
+    lines = [[ring for part in outline for ring in part] for outline in cells.outlines]
+    names = [str(number) for number in cells.numbers]
+    single = np.array([len(rings) == 1 for rings in lines], np.bool_)
+    polygons = iter(_polygons(list(compress(names, single)), [rings[0] for rings in compress(lines, single)], cells.boxes[single]))
+    return [next(polygons) if len(rings) == 1 else _path(name, rings) for name, rings in zip(names, lines, strict=True)]
 
 
-def _polygon(name: str, ring: Points) -> bytes:
-    low, high = ring.min(axis=0), ring.max(axis=0)
-    count = len(ring)
-    points = _columns(ring - low, ">i2")
-    options = OPTIONS
-    if high.max() > LARGEST:
-        options |= EXACT
-        points += _columns(ring, ">f4")
-    counts = (count, 0) if count < MANY else (0, count)
-    return _assembled(name, TRACED, (*low.tolist(), *(high + 1).tolist()), counts, 0, options, points)
-
-
-def _columns(points: Points, dtype: str) -> bytes:
-    """Return all x, then all y."""
-    return points.T[::-1].astype(dtype).tobytes()
+def _polygons(names: list[str], rings: list[Points], boxes: Boxes) -> Iterator[bytes]:
+    """Yield the ROIs of cells with one outline each, whose points are written for all of them at once."""
+    if not rings:
+        return
+    counts = [len(ring) for ring in rings]
+    points = np.concatenate(rings) - np.repeat(boxes[:, :2], counts, axis=0)
+    y, x = (column.astype(">i2").tobytes() for column in points.T)
+    sides = ((boxes + np.array([0, 0, 1, 1], np.int32)) & WORD).tolist()
+    ends = pairwise([0, *np.cumsum(counts).tolist()])
+    for name, ring, box, large, (first, end) in zip(names, rings, sides, boxes.max(axis=1) > LARGEST, ends, strict=True):
+        count, place = end - first, slice(2 * first, 2 * end)
+        exact = ring.T[::-1].astype(">f4").tobytes() if large else b""
+        numbers = (count, 0) if count < MANY else (0, count)
+        options = OPTIONS | EXACT if large else OPTIONS
+        yield _assembled(name, TRACED, box, numbers, 0, options, x[place] + y[place] + exact)
 
 
 def _path(name: str, rings: list[Points]) -> bytes:
@@ -102,15 +106,14 @@ def _path(name: str, rings: list[Points]) -> bytes:
         path += [commands.ravel(), np.array([CLOSE], np.float32)]
     floats = np.concatenate(path)
     corners = np.concatenate(rings)
-    box = *corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()
+    box = [side & WORD for side in (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())]
     return _assembled(name, RECTANGLE, box, (0, 0), len(floats), 0, floats.astype(">f4").tobytes())
 
 
 def _assembled(
-    name: str, kind: int, box: tuple[int, ...], counts: tuple[int, int], floats: int, options: int, points: bytes
+    name: str, kind: int, box: list[int], counts: tuple[int, int], floats: int, options: int, points: bytes
 ) -> bytes:
     """Return the headers, the points between them and the name."""
     place = HEADER.size + len(points)
-    words = (side & 0xFFFF for side in box)
-    header = HEADER.pack(b"Iout", VERSION, kind, *words, *counts, floats, options, place)
+    header = HEADER.pack(b"Iout", VERSION, kind, *box, *counts, floats, options, place)
     return header + points + HEADER_2.pack(place + HEADER_2.size, len(name)) + name.encode("utf-16-be")
