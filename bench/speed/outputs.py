@@ -69,7 +69,7 @@ def strips(path: Path) -> Iterator[Labels]:
 
 
 def measure_here(names: list[str], image: Path, labels: Path) -> Record:
-    """Write the outputs and return wall and processor seconds, peak memory of this process in MiB, MB of files, cells."""
+    """Write the outputs and return wall and processor seconds, peak memory in MiB, MB of files and cells."""
     builder = CellTableBuilder()
     for rows in strips(labels):
         new = int(rows.max()) - len(builder.table())

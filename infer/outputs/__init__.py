@@ -25,7 +25,7 @@ from ..options import named
 from . import h5ad, ome_tiff, ome_zarr, parquet, table
 from .complete_cells import Cells, complete_cells
 from .geojson import geojson_name, write_geojson
-from .measurements import Measurements
+from .measurements import Intensities, Measurements
 from .overlay import display_ranges, write_overlay
 from .report.card import ENDING as CARD_ENDING
 from .report.card import write_card
@@ -82,7 +82,15 @@ class Tabular(Kind):
     """Gives the measurements; the file is written, and appears complete, at the end of the context."""
 
 
-KINDS: dict[str, Streamed | Tabular] = {
+@dataclass(frozen=True)
+class Counted(Kind):
+    """An output that is made from the labels, the pixels and the intensities of all cells."""
+
+    open: Callable[[Path, Intensities], AbstractContextManager[Sink]]
+    """Opens the output; the file appears, complete, at the end of the context."""
+
+
+KINDS: dict[str, Streamed | Tabular | Counted] = {
     "overlay": Streamed("picture with outlines (JPEG)", lambda _: "_overlay.jpg", write_overlay),
     "table": Tabular("measurements of each cell (CSV)", lambda _: table.ENDING, table.write_table),
     "geojson": Streamed("outlines for QuPath", geojson_name, write_geojson),
@@ -98,7 +106,7 @@ KINDS: dict[str, Streamed | Tabular] = {
     "anndata": Tabular(
         "measurements of each cell (AnnData)", lambda _: h5ad.ENDING, h5ad.write_h5ad, needs=("h5py", "anndata")
     ),
-    "report": Streamed("page about all images (HTML)", lambda _: CARD_ENDING, write_card),
+    "report": Counted("page about all images (HTML)", lambda _: CARD_ENDING, write_card),
 }
 """The outputs by their names for --save, beside the label file itself."""
 
@@ -180,17 +188,27 @@ def write_outputs(
     """
     paths = [(name, output_path(name, target, len(subject.cells))) for name in names]
     with ExitStack() as stack:
-        measured = Measurements(subject)
-        opened = [stack.enter_context(_open(KINDS[name], path, measured)) for name, path in paths]
-        sinks = list(dict.fromkeys(opened))  # the tables share the measurements
+        intensities = Intensities(subject)
+        measured = Measurements(intensities)
+        opened = [stack.enter_context(_open(KINDS[name], path, measured, intensities)) for name, path in paths]
+        shared = [] if all(isinstance(KINDS[name], Streamed) for name in names) else [intensities]
+        sinks = list(dict.fromkeys([*opened, *shared]))  # the tables share the measurements
         for cells in complete_cells(_given_to(sinks, image, strips), subject.cells.bbox):
             for sink in sinks:
                 sink.cells(cells)
     return [path for _, path in paths]
 
 
-def _open(kind: Streamed | Tabular, path: Path, measured: Measurements) -> AbstractContextManager[Sink]:
-    return kind.open(path, measured) if isinstance(kind, Tabular) else kind.open(path, measured.subject)
+def _open(
+    kind: Streamed | Tabular | Counted, path: Path, measured: Measurements, intensities: Intensities
+) -> AbstractContextManager[Sink]:
+    match kind:
+        case Tabular():
+            return kind.open(path, measured)
+        case Counted():
+            return kind.open(path, intensities)
+        case Streamed():
+            return kind.open(path, measured.subject)
 
 
 def _given_to(sinks: list[Sink], image: Image, strips: Iterable[Labels]) -> Iterator[Labels]:

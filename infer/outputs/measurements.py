@@ -21,14 +21,12 @@ Columns = dict[str, npt.NDArray[Any]]
 INTENSITIES = ("intensity_mean", "intensity_std", "intensity_min", "intensity_max")
 
 
-class Measurements:
-    """Collects the measurements of all cells. The tables of an image in several formats share one."""
+class Intensities:
+    """Collects the intensities of all cells. The tables and the card of an image share one."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        cells = len(subject.cells)
-        self._shapes = np.zeros((cells, len(COLUMNS)))
-        self._statistics = [no_pixels(cells) for _ in subject.channels]
+        self._statistics = [no_pixels(len(subject.cells)) for _ in subject.channels]
 
     def rows(self, labels: Labels, pixels: Pixels) -> None:
         """Add some rows: labels (n, X) int32 and pixels (C, n, X)."""
@@ -36,12 +34,31 @@ class Measurements:
             add_pixels(labels, np.ascontiguousarray(channel, np.float64), statistics)
 
     def cells(self, cells: Cells) -> None:
+        """Do nothing: intensities are collected from the rows."""
+
+    def values(self) -> list[Values]:
+        """Return for each channel (cells, 4), see `INTENSITIES`, after all rows were added."""
+        return [summary(each) for each in self._statistics]
+
+
+class Measurements:
+    """Collects the measurements of all cells. The tables of an image in several formats share one."""
+
+    def __init__(self, intensities: Intensities) -> None:
+        """intensities: another output that gets the same rows."""
+        self.subject, self._intensities = intensities.subject, intensities
+        self._shapes = np.zeros((len(self.subject.cells), len(COLUMNS)))
+
+    def rows(self, labels: Labels, pixels: Pixels) -> None:
+        """Do nothing: the rows go to the intensities."""
+
+    def cells(self, cells: Cells) -> None:
         """Add the shapes of some cells."""
         self._shapes[cells.numbers - 1] = cells.shapes
 
     def columns(self) -> Columns:
         """Return the columns (cells,) by name, after all rows and cells were added."""
-        return measurements(self.subject, self._shapes, [summary(each) for each in self._statistics])
+        return measurements(self.subject, self._shapes, self._intensities.values())
 
 
 def measurements(subject: Subject, shapes: Values, intensities: Sequence[Values]) -> Columns:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import compress, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +74,10 @@ def rois(cells: Cells) -> list[bytes]:
     """
     lines = [[ring for part in outline for ring in part] for outline in cells.outlines]
     names = [str(number) for number in cells.numbers]
-    single = np.array([len(rings) == 1 for rings in lines], np.bool_)
-    polygons = iter(_polygons(list(compress(names, single)), [rings[0] for rings in compress(lines, single)], cells.boxes[single]))
-    return [next(polygons) if len(rings) == 1 else _path(name, rings) for name, rings in zip(names, lines, strict=True)]
+    single = [at for at, rings in enumerate(lines) if len(rings) == 1]
+    polygons = _polygons([names[at] for at in single], [lines[at][0] for at in single], cells.boxes[single])
+    found = dict(zip(single, polygons, strict=True))
+    return [found.get(at) or _path(names[at], rings) for at, rings in enumerate(lines)]
 
 
 def _polygons(names: list[str], rings: list[Points], boxes: Boxes) -> Iterator[bytes]:
@@ -87,12 +88,13 @@ def _polygons(names: list[str], rings: list[Points], boxes: Boxes) -> Iterator[b
     points = np.concatenate(rings) - np.repeat(boxes[:, :2], counts, axis=0)
     y, x = (column.astype(">i2").tobytes() for column in points.T)
     sides = ((boxes + np.array([0, 0, 1, 1], np.int32)) & WORD).tolist()
+    large = (boxes.max(axis=1) > LARGEST).tolist()
     ends = pairwise([0, *np.cumsum(counts).tolist()])
-    for name, ring, box, large, (first, end) in zip(names, rings, sides, boxes.max(axis=1) > LARGEST, ends, strict=True):
+    for name, ring, box, far, (first, end) in zip(names, rings, sides, large, ends, strict=True):
         count, place = end - first, slice(2 * first, 2 * end)
-        exact = ring.T[::-1].astype(">f4").tobytes() if large else b""
+        exact = ring.T[::-1].astype(">f4").tobytes() if far else b""
         numbers = (count, 0) if count < MANY else (0, count)
-        options = OPTIONS | EXACT if large else OPTIONS
+        options = OPTIONS | EXACT if far else OPTIONS
         yield _assembled(name, TRACED, box, numbers, 0, options, x[place] + y[place] + exact)
 
 

@@ -21,8 +21,7 @@ def write_table(path: Path, measured: Measurements) -> Iterator[Measurements]:
     with atomic_write(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         yield measured
         columns = measured.columns()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
+        csv.writer(file, lineterminator="\n").writerow(columns)
         for first in range(0, len(measured.subject.cells), ROWS):
-            some = (column[first : first + ROWS].tolist() for column in columns.values())
-            writer.writerows(zip(*some, strict=True))
+            texts = (map(repr, column[first : first + ROWS].tolist()) for column in columns.values())
+            file.writelines(f"{','.join(row)}\n" for row in zip(*texts, strict=True))

@@ -60,19 +60,24 @@ def write(folder, subject, labels, pixels, names, step=64):
 @pytest.mark.parametrize("step", [1, 13, 64, 230])
 def test_every_cell_comes_once_and_whole(labels, subject, step):
     strips = [labels[top : top + step] for top in range(0, len(labels), step)]
-    cells = [cell for some in complete_cells(strips, subject.cells.bbox) for cell in some]
-    assert sorted(cell.number for cell in cells) == list(range(1, labels.max() + 1))
-    for cell in cells:
-        top, left, bottom, right = subject.cells.bbox[cell.number - 1]
-        np.testing.assert_array_equal(cell.labels, labels[top:bottom, left:right])
-        assert (cell.top, cell.left) == (top, left)
+    found = []
+    for cells in complete_cells(strips, subject.cells.bbox):
+        found += cells.numbers.tolist()
+        for number, box in zip(cells.numbers, cells.boxes, strict=True):
+            np.testing.assert_array_equal(box, subject.cells.bbox[number - 1])
+            top, bottom = box[0] - cells.top, box[2] - cells.top
+            window = cells.labels[top:bottom, box[1] - cells.left : box[3] - cells.left]
+            np.testing.assert_array_equal(window, labels[box[0] : box[2], box[1] : box[3]])
+    assert sorted(found) == list(range(1, labels.max() + 1))
+    last_rows = subject.cells.bbox[np.array(found) - 1, 2]
+    assert (np.diff(last_rows) >= 0).all()
 
 
 def test_files_are_the_same_whatever_the_strips(tmp_path, labels, pixels, subject):
     folders = tmp_path / "one", tmp_path / "other"
     for folder, step in zip(folders, (7, 230), strict=True):
         folder.mkdir()
-        write(folder, subject, labels, pixels, ("table", "rois", "overlay"), step)
+        write(folder, subject, labels, pixels, ("table", "rois", "overlay", "geojson"), step)
     for path in folders[0].iterdir():
         assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
 
@@ -143,11 +148,11 @@ def test_rois_hold_the_pixels_of_every_cell(tmp_path, labels, pixels, subject):
         np.testing.assert_array_equal(parts, labels == int(roi.name))
 
 
-def test_without_roifile_a_sentence_says_how_to_install_it(monkeypatch):
+def test_a_missing_package_gives_a_sentence_that_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(outputs, "find_spec", lambda name: None)
-    outputs.check_names(["table", "geojson", "overlay"])
-    with pytest.raises(SettingsError, match=r'`save=.rois.` needs .* pip install "flowmask\[rois\]"'):
-        outputs.check_names(["table", "rois"])
+    outputs.check_names(["table", "geojson", "rois", "overlay"])
+    with pytest.raises(SettingsError, match=r'`save=.zarr.` needs .* pip install "flowmask\[zarr\]"'):
+        outputs.check_names(["table", "zarr"])
 
 
 def test_every_output_has_a_name_of_the_option_and_a_known_ending(tmp_path):

@@ -18,12 +18,11 @@ import numpy as np
 
 from ...errors import OutputError
 from ...images.memmap import Pixels
-from ...labels.intensity import add_pixels, no_pixels, summary
 from ...labels.labels import Labels
 from ...system.atomic_write import atomic_write
 from ..complete_cells import Cells
 from ..encode import jpeg
-from ..subject import Subject
+from ..measurements import Intensities
 from .histogram import histogram
 from .pictures import QUALITY, SMALL, Detail, Thumbnail, most_cells, outlines_png
 
@@ -34,22 +33,21 @@ Card = dict[str, Any]
 class CardSink:
     """Makes the pictures and histograms of an image row by row."""
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+    def __init__(self, intensities: Intensities) -> None:
+        """intensities: another output that gets the same rows."""
+        self._subject = subject = intensities.subject
+        self._intensities = intensities
         self._thumbnail = Thumbnail(subject.shape, subject.display)
         self._diameters = 2 * np.sqrt(subject.cells.area / np.pi)
         small = len(self._diameters) and np.median(self._diameters) < SMALL * self._thumbnail.step
         box = most_cells(subject.cells.centroid, subject.shape) if small and self._thumbnail.step > 1 else None
         self._detail = box and Detail(box, subject.display)
-        self._statistics = [no_pixels(len(subject.cells)) for _ in subject.channels]
 
     def rows(self, labels: Labels, pixels: Pixels) -> None:
         """Add the next rows: labels (n, X) int32 and pixels (C, n, X)."""
         self._thumbnail.rows(labels, pixels)
         if self._detail:
             self._detail.rows(labels, pixels)
-        for channel, statistics in zip(pixels, self._statistics, strict=True):
-            add_pixels(labels, np.ascontiguousarray(channel, np.float64), statistics)
 
     def cells(self, cells: Cells) -> None:
         """Do nothing: the card needs no single cells."""
@@ -59,7 +57,7 @@ class CardSink:
         subject = self._subject
         size = subject.pixel_size_um
         sizes = histogram(self._diameters * (size or 1))
-        means = [histogram(summary(each)[:, 0]) for each in self._statistics]
+        means = [histogram(values[:, 0]) for values in self._intensities.values()]
         return {
             **subject.facts,
             "shape": list(subject.shape),
@@ -75,10 +73,10 @@ class CardSink:
 
 
 @contextmanager
-def write_card(path: Path, subject: Subject) -> Iterator[CardSink]:
+def write_card(path: Path, intensities: Intensities) -> Iterator[CardSink]:
     """Write the card of an image as JSON. Raises OutputError if that fails."""
     with atomic_write(path) as partial:
-        sink = CardSink(subject)
+        sink = CardSink(intensities)
         yield sink
         partial.write_text(json.dumps(sink.card()), encoding="utf-8")
 
