@@ -210,4 +210,5 @@ def simplified(rings: Sequence[Points]) -> list[npt.NDArray[np.float32]]:
     ends = np.cumsum([len(ring) for ring in rings])
     middle_ends = np.zeros(len(rings), np.int64)
     middles = edge_middles(np.concatenate(rings), ends, middle_ends)
-    return [cv2.approxPolyDP(line, TOLERANCE, True)[:, 0] for line in np.split(middles, middle_ends[:-1])]
+    lines = (middles[first:end] for first, end in pairwise([0, *middle_ends.tolist()]))
+    return [cv2.approxPolyDP(line, TOLERANCE, True)[:, 0] for line in lines]

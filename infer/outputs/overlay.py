@@ -94,16 +94,23 @@ def displayed(pixels: Pixels, display: IntensityRanges) -> Picture:
     >>> displayed(np.array([[[0, 5, 10]]]), np.array([[0.0, 10.0]]))[0].tolist()
     [[0, 0, 0], [127, 127, 127], [255, 255, 255]]
     """
-    low, span = display[:, 0, None, None], display[:, 1, None, None]
-    shown = (
-        np.nan_to_num((pixels.astype(np.float64) - low) / np.where(span > 0, span, np.inf))
-        .clip(0, 1)
-        .astype(np.float32)
-    )
+    shown = _brightness(pixels, display)
     count = len(shown)
     colours = np.eye(3, dtype=np.float32) if count == 3 else COLOURS[np.arange(count) % len(COLOURS)]
     mixed = np.tensordot(shown, colours, axes=(0, 0))
     return np.asarray((255 * mixed).clip(0, 255), np.uint8)
+
+
+def _brightness(pixels: Pixels, display: IntensityRanges) -> npt.NDArray[np.float32]:
+    """Return pixels (C, Y, X) as float32 from 0 (black) to 1; of few possible values, each is computed once."""
+    low, span = display[:, 0, None, None], display[:, 1, None, None]
+    if pixels.dtype == np.uint8 and pixels[0].size > 256:
+        values = np.tile(np.arange(256, dtype=np.uint8), (len(pixels), 1, 1))
+        return np.stack(
+            [table[0][channel] for table, channel in zip(_brightness(values, display), pixels, strict=True)]
+        )
+    shown = np.nan_to_num((pixels.astype(np.float64) - low) / np.where(span > 0, span, np.inf))
+    return shown.clip(0, 1).astype(np.float32)
 
 
 def outline_pixels(labels: Labels) -> npt.NDArray[np.bool_]:

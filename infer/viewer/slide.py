@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -18,9 +17,9 @@ from ..images.readers import open_frames
 from ..images.stack import Described
 from ..labels.labels import Labels
 from ..labels.measure import measure, sum_positions
-from ..outputs.complete_cells import Cell
+from ..outputs.complete_cells import Cells as CompleteCells
 from ..outputs.encode import jpeg, png
-from ..outputs.geojson import feature
+from ..outputs.geojson import features
 from ..outputs.overlay import OUTLINE, Picture, display_ranges, displayed
 from ..outputs.report.pictures import BRIGHT, DARK_OUTLINE, Box
 from .cells import Cells, Filter, Region, Table
@@ -133,14 +132,15 @@ class Slide:
 
     def outline(self, number: int) -> list[list[list[int]]]:
         """Return the closed outlines (x, y) of a cell, in px of the image."""
-        return [ring[:, ::-1].tolist() for part in self._cell(number).outlines for ring in part]
+        (outline,) = self._cell(number).outlines
+        return [ring[:, ::-1].tolist() for part in outline for ring in part]
 
     def geojson(self, numbers: npt.NDArray[np.int64]) -> Iterator[str]:
         """Yield a GeoJSON file of some cells in parts, in the manner of ``--save geojson``."""
         yield '{"type":"FeatureCollection","features":['
         separator = "\n"
         for number in numbers:
-            text = json.dumps(feature(self._cell(int(number)), self.pixel_size_um), separators=(",", ":"))
+            (text,) = features(self._cell(int(number)), self.pixel_size_um)
             yield separator + text
             separator = ",\n"
         yield "\n]}\n"
@@ -164,10 +164,10 @@ class Slide:
         """Return the numbers of the shown cells whose centroid lies in a region."""
         return self.cells.within(region, self.chosen(wanted))
 
-    def _cell(self, number: int) -> Cell:
-        top, left, bottom, right = map(int, self.cells.boxes[number - 1])
-        window = self._labels.read(top, left, bottom, right)[0]
-        return Cell(number, top, left, np.ascontiguousarray(window, np.int32))
+    def _cell(self, number: int) -> CompleteCells:
+        box = self.cells.boxes[number - 1]
+        window = np.ascontiguousarray(self._labels.read(*map(int, box))[0], np.int32)
+        return CompleteCells(np.array([number]), box[None], window, int(box[0]), int(box[1]))
 
     def _tile(self, step: int, row: int, column: int) -> Box:
         """Return top, left, bottom, right of a tile in px of its level. Raises Refused if there is none."""

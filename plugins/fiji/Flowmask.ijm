@@ -1,7 +1,7 @@
 // Segments the active image with Flowmask: outlines go to the ROI Manager, measurements to a table.
 //
 // Install: put this file into the folder plugins/ of Fiji (or macros/ of ImageJ) and restart, then Plugins > Flowmask.
-// It needs the command flowmask: pip install ".[rois]" in a checkout. If Fiji does not find it, give its full path.
+// It needs the command flowmask: pip install . in a checkout. If Fiji does not find it, give its full path.
 // Without a dialog: runMacro("Flowmask.ijm", command + "|" + network + "|" + diameter).
 
 if (nImages == 0) exit("Open an image first.");

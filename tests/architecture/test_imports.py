@@ -16,7 +16,7 @@ INFER = ROOT / "infer"
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs", "tqdm"}
 EXTRAS = {
     "cluster": {"dask", "distributed"},
-    "outputs": {"roifile", "zarr", "pyarrow", "h5py"},
+    "outputs": {"zarr", "pyarrow", "h5py"},
     "vendors": {"liffile", "nd2", "pylibCZIrw"},
 }
 """Folder -> the packages of extras that its modules import: inside functions, or in a module that only they import."""

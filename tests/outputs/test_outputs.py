@@ -184,6 +184,12 @@ def test_colour_images_are_shown_as_they_are():
     np.testing.assert_allclose(shown, image.transpose(1, 2, 0), atol=1)
 
 
+def test_8_bits_are_shown_as_the_same_values_of_16_bits():
+    image = np.random.default_rng(0).integers(0, 256, (2, 30, 40), np.uint8)
+    display = np.array([[7.0, 90.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(displayed(image, display), displayed(image.astype(np.uint16), display))
+
+
 def test_nothing_is_left_where_an_output_cannot_be_written(tmp_path, labels, pixels, subject):
     (tmp_path / "a_cells.csv").mkdir()
     with pytest.raises(OutputError, match="a_cells.csv"):

@@ -14,7 +14,7 @@ from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from tests.conftest import needs_network
 
 pytestmark = [needs_network, pytest.mark.slow]
-for needed in ("roifile", "zarr", "pyarrow", "h5py"):
+for needed in ("zarr", "pyarrow", "h5py"):
     pytest.importorskip(needed)
 
 
