@@ -211,4 +211,4 @@ def simplified(rings: Sequence[Points]) -> list[npt.NDArray[np.float32]]:
     middle_ends = np.zeros(len(rings), np.int64)
     middles = edge_middles(np.concatenate(rings), ends, middle_ends)
     lines = (middles[first:end] for first, end in pairwise([0, *middle_ends.tolist()]))
-    return [cv2.approxPolyDP(line, TOLERANCE, True)[:, 0] for line in lines]
+    return [cv2.approxPolyDP(line, TOLERANCE, True)[:, 0].astype(np.float32, copy=False) for line in lines]
