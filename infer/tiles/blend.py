@@ -137,7 +137,8 @@ def _tiles(view: View, tops: list[int], batches: list[tuple[int, ...]], shape: t
     """Yield the tiles (B, C, Y, X) of each batch: for each row of tiles, all its batches from left to right."""
     for top in tops:
         for lefts in batches:
-            yield np.stack([view.read(top, left, top + shape[0], left + shape[1]) for left in lefts])
+            tiles = [view.read(top, left, top + shape[0], left + shape[1]) for left in lefts]
+            yield tiles[0][None] if len(tiles) == 1 else np.stack(tiles)  # a single tile is not copied
 
 
 def _run_all(run: Run, tiles: Iterator[Array]) -> Iterator[Array]:

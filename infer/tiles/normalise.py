@@ -103,7 +103,9 @@ def normalise(mixed: Mixed, ranges: IntensityRanges) -> Array:
         shifted = mixed - low
         shifted /= np.where(span > 0, span, 1)
         scaled: Array = shifted.astype(np.float32, copy=False)
-    scaled[~np.isfinite(scaled)] = 0
+    finite = np.isfinite(scaled)
+    if not finite.all():
+        scaled[~finite] = 0
     scaled[ranges[:, 1] <= 0] = 0
     return scaled
 
