@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from flowmask.families.flow.follow import NOWHERE, follow, inner_field
+from flowmask.families.flow.follow import NOWHERE, follow, inner_field, trapping
 from flowmask.families.flow.masks import GROWTH, PEAK, SEED_PIXELS, SPREAD_PIXELS
 from flowmask.families.flow.targets import labels_to_flows
 from flowmask.tiles.rescale import positions
@@ -14,7 +14,8 @@ def whole_labels(maps, shape, options):
     height, width = maps.shape[1:]
     rows, columns = positions(0, shape[0], shape[0], height), positions(0, shape[1], shape[1], width)
     threshold, by_row = options.cellprob_threshold, np.ascontiguousarray(maps.transpose(1, 0, 2))
-    ends = follow(by_row, inner_field(by_row, threshold), 0, height, rows, columns, threshold).astype(np.int64)
+    field = inner_field(by_row, threshold)
+    ends = follow(by_row, field, trapping(field), 0, height, rows, columns, threshold).astype(np.int64)
     inside = ends != NOWHERE
     ends = ends + rows.astype(np.int64)[:, None] * width
     pile = np.bincount(ends[inside], minlength=height * width).reshape(height, width)

@@ -21,7 +21,7 @@ from ...tiles.plan import ImagePlan
 from ...tiles.rescale import positions
 from ..blocks import Block, Maps, Span, make_block
 from .constants import REACH
-from .follow import count_ends, follow, inner_field
+from .follow import count_ends, follow, inner_field, trapping
 from .masks import SEED_PIXELS, SPREAD_PIXELS, fill_holes, grow, label, peaks, quality
 
 
@@ -49,7 +49,9 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     options, threads = plan.options, usable_threads(plan.threads)
     by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
     field = inner_field(by_row, options.cellprob_threshold)
-    ends = follow(by_row, field, read[0], height, rows[first:last], columns, options.cellprob_threshold, threads)
+    ends = follow(
+        by_row, field, trapping(field), read[0], height, rows[first:last], columns, options.cellprob_threshold, threads
+    )
     bases = rows[first:last].astype(np.int64)
 
     # Sink histogram, seeds and basins, all from network row read[0] on.

@@ -15,8 +15,8 @@ from .diameter import estimate_diameter
 
 HELD = 2 * REACH + 340
 """Network rows that the strip engine has in memory: the length of paths, the height of cells, and a reserve."""
-HELD_BYTES = 4 * (3 + 2 + 1 + 1)
-"""Bytes per network pixel of these rows, for maps, flow field, sink histogram and basins."""
+HELD_BYTES = 4 * (3 + 2 + 1 + 1) + 1
+"""Bytes per network pixel of these rows, for maps, flow field, sink histogram, basins and traps."""
 LABEL_BYTES = 4 * 2
 """Bytes per image pixel of these rows, for path ends and labels."""
 

@@ -20,7 +20,12 @@ from ...system.parallel import in_parallel
 from .constants import FLOW_SCALE, LONGEST, STEPS
 
 Maps = npt.NDArray[np.float32]
-"""Rows of network maps (n, 3, X) (dy, dx, logit), or of the flow field (n, 2, X) (dy, dx)."""
+"""Rows of network maps (n, 3, X) (dy, dx, logit)."""
+Field = npt.NDArray[np.float32]
+"""Rows of the flow field (n, X, 2) (dy, dx). The two values of a pixel are next to each other, because each step of a
+path needs both of four pixels."""
+Traps = npt.NDArray[np.bool_]
+"""(n, X): the pixels that no path leaves; see `trapping`."""
 Ends = npt.NDArray[np.int32]
 """Path ends (rows, X) of source pixels; see `follow`."""
 Positions = npt.NDArray[np.float64]
@@ -61,61 +66,64 @@ def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height:
     5.0
     """
     y0, x0, y1, x1, fy, fx = _corners(y, x, top, height, field.shape[1])
+    if fy == 0 and fx == 0:  # as at scale 1
+        return field[y0, x0]  # type: ignore[no-any-return]
     upper = field[y0, x0] * (1 - fx) + field[y0, x1] * fx
     lower = field[y1, x0] * (1 - fx) + field[y1, x1] * fx
     return upper * (1 - fy) + lower * fy  # type: ignore[no-any-return]
 
 
-def inner_field(maps: Maps, threshold: float) -> Maps:
-    """Return the flow field (n, 2, X) float32 (dy, dx) in network pixels per step: flow / 5 inside cells, 0 outside.
+def inner_field(maps: Maps, threshold: float) -> Field:
+    """Return the flow field (n, X, 2) float32 (dy, dx) in network pixels per step: flow / 5 inside cells, 0 outside.
 
     maps: (n, 3, X) float32 (dy, dx, logit). A pixel is inside a cell if its logit exceeds ``threshold``. Steps are
     limited to `LONGEST` along each axis, because very bright specks can have flows of any length.
 
     >>> inner_field(np.array([[[5, 50], [-5, 0], [1, 1]], [[5, 5], [5, 5], [-1, 0]]], np.float32), 0.0)[0]
-    array([[ 1. ,  1.2],
-           [-1. ,  0. ]], dtype=float32)
+    array([[ 1. , -1. ],
+           [ 1.2,  0. ]], dtype=float32)
     """
-    field: Maps = maps[:, :2] / np.float32(FLOW_SCALE)
+    field: Field = np.empty((len(maps), maps.shape[2], 2), np.float32)
+    np.divide(maps[:, :2].transpose(0, 2, 1), np.float32(FLOW_SCALE), out=field)
     np.clip(field, -LONGEST, LONGEST, out=field)
-    field *= maps[:, 2:] > threshold
+    field *= (maps[:, 2] > threshold)[..., None]
     return field
 
 
 @kernel("b1[:,::1](f4[:,:,::1])")
-def trapping(field: Maps) -> npt.NDArray[np.bool_]:
+def trapping(field: Field) -> Traps:
     """Return the pixels (n, X) bool that no path leaves; the last row and column of the field are left out.
 
-    field: (n, 2, X) float32 from `inner_field`. From a pixel that traps paths, one step from each of its four corners
+    field: (n, X, 2) float32 from `inner_field`. From a pixel that traps paths, one step from each of its four corners
     ends inside it. The field between the corners is interpolated bilinearly, so one step from anywhere in the pixel
     ends in the convex hull of these four ends.
 
-    >>> field = np.zeros((2, 2, 3), np.float32)
-    >>> field[0, 0], field[1, 0] = 0.5, -0.5  # dy: the two rows point to each other
-    >>> field[:, 1] = 0.5, -0.5, -1.5  # dx: columns 0 and 1 point to each other, column 2 beyond column 1
+    >>> field = np.zeros((2, 3, 2), np.float32)
+    >>> field[0, :, 0], field[1, :, 0] = 0.5, -0.5  # dy: the two rows point to each other
+    >>> field[:, :, 1] = 0.5, -0.5, -1.5  # dx: columns 0 and 1 point to each other, column 2 beyond column 1
     >>> trapping(field).tolist()
     [[True, False, False], [False, False, False]]
     """
-    traps = np.zeros((field.shape[0], field.shape[2]), np.bool_)
+    traps = np.zeros((field.shape[0], field.shape[1]), np.bool_)
     for y in range(field.shape[0] - 1):
-        for x in range(field.shape[2] - 1):
+        for x in range(field.shape[1] - 1):
             inside = True
             for i in range(2):
                 for j in range(2):
-                    v, u = i + field[y + i, 0, x + j], j + field[y + i, 1, x + j]
+                    v, u = i + field[y + i, x + j, 0], j + field[y + i, x + j, 1]
                     inside = inside and 0 <= v < 1 and 0 <= u < 1
             traps[y, x] = inside
     return traps
 
 
 @part
-def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -> None:
-    """Advance all paths, at positions ys and xs (`LANES`,), by `CHECK` steps through the field (n, 2, X), in place.
+def _advance(field: Field, ys: Positions, xs: Positions, top: int, height: int) -> None:
+    """Advance all paths, at positions ys and xs (`LANES`,), by `CHECK` steps through the field (n, X, 2), in place.
 
     The positions are float64. With float32 the interpolation weights do not add up to 1, and the paths of small
     symmetric cells drift away.
     """
-    width = field.shape[2]
+    width = field.shape[1]
     if min(ys.min(), xs.min()) > MARGIN and ys.max() < height - 1 - MARGIN and xs.max() < width - 1 - MARGIN:
         _advance_inside(field, ys, xs, top)
         return
@@ -124,14 +132,14 @@ def _advance(field: Maps, ys: Positions, xs: Positions, top: int, height: int) -
         for lane in range(LANES):
             y0, x0, y1, x1, fy, fx = _corners(ys[lane], xs[lane], top, height, width)
             a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            dy = a * field[y0, 0, x0] + b * field[y0, 0, x1] + c * field[y1, 0, x0] + d * field[y1, 0, x1]
-            dx = a * field[y0, 1, x0] + b * field[y0, 1, x1] + c * field[y1, 1, x0] + d * field[y1, 1, x1]
+            dy = a * field[y0, x0, 0] + b * field[y0, x1, 0] + c * field[y1, x0, 0] + d * field[y1, x1, 0]
+            dx = a * field[y0, x0, 1] + b * field[y0, x1, 1] + c * field[y1, x0, 1] + d * field[y1, x1, 1]
             ys[lane] = min(max(ys[lane] + dy, 0.0), lowest)
             xs[lane] = min(max(xs[lane] + dx, 0.0), rightmost)
 
 
 @inlined
-def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None:
+def _advance_inside(field: Field, ys: Positions, xs: Positions, top: int) -> None:
     """Advance as in `_advance`, without checks for the border of the image; for paths that cannot reach it."""
     for _ in range(CHECK):
         for lane in range(LANES):
@@ -139,8 +147,8 @@ def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None
             fy, fx = ys[lane] - y, xs[lane] - x
             y -= top
             a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            dy = a * field[y, 0, x] + b * field[y, 0, x + 1] + c * field[y + 1, 0, x] + d * field[y + 1, 0, x + 1]
-            dx = a * field[y, 1, x] + b * field[y, 1, x + 1] + c * field[y + 1, 1, x] + d * field[y + 1, 1, x + 1]
+            dy = a * field[y, x, 0] + b * field[y, x + 1, 0] + c * field[y + 1, x, 0] + d * field[y + 1, x + 1, 0]
+            dx = a * field[y, x, 1] + b * field[y, x + 1, 1] + c * field[y + 1, x, 1] + d * field[y + 1, x + 1, 1]
             ys[lane] += dy
             xs[lane] += dx
 
@@ -148,8 +156,8 @@ def _advance_inside(field: Maps, ys: Positions, xs: Positions, top: int) -> None
 @part
 def _follow_row(
     maps: Maps,
-    field: Maps,
-    traps: npt.NDArray[np.bool_],
+    field: Field,
+    traps: Traps,
     top: int,
     height: int,
     row: float,
@@ -196,8 +204,8 @@ def _follow_row(
 @kernel("void(f4[:,:,::1], f4[:,:,::1], b1[:,::1], i8, i8, f8[::1], f8[::1], f8, i4[:,::1])")
 def _follow(
     maps: Maps,
-    field: Maps,
-    traps: npt.NDArray[np.bool_],
+    field: Field,
+    traps: Traps,
     top: int,
     height: int,
     rows: Positions,
@@ -212,7 +220,8 @@ def _follow(
 
 def follow(
     maps: Maps,
-    field: Maps,
+    field: Field,
+    traps: Traps,
     top: int,
     height: int,
     rows: Positions,
@@ -222,8 +231,9 @@ def follow(
 ) -> Ends:
     """Return the path ends (len(rows), len(columns)) int32 of the source pixels.
 
-    maps: (n, 3, X) float32 (dy, dx, logit), and field: (n, 2, X) float32 from `inner_field`, both from row ``top`` on
-    of a network image of ``height`` rows. rows, columns: float64, network positions of the source pixels.
+    maps: (n, 3, X) float32 (dy, dx, logit), field: (n, X, 2) float32 from `inner_field` and traps: (n, X) bool from
+    `trapping`, all from row ``top`` on of a network image of ``height`` rows. rows, columns: float64, network positions
+    of the source pixels.
 
     A path that starts in network row int(row) and ends in pixel (y, x) has the end (y - int(row)) * X + x. A pixel
     whose interpolated logit does not exceed ``threshold`` belongs to no cell and gets `NOWHERE`.
@@ -231,11 +241,11 @@ def follow(
     >>> maps = np.zeros((1, 3, 4), np.float32)
     >>> maps[0, 1] = 5, 5, 0, 0  # dx: one pixel per step to the right, up to column 2
     >>> maps[0, 2] = 1, 1, 1, -1  # logit: column 3 is background
-    >>> follow(maps, inner_field(maps, 0.0), 0, 1, np.zeros(1), np.arange(4.0), 0.0).tolist()
+    >>> field = inner_field(maps, 0.0)
+    >>> follow(maps, field, trapping(field), 0, 1, np.zeros(1), np.arange(4.0), 0.0).tolist()
     [[2, 2, 2, -2147483648]]
     """
     ends = np.full((len(rows), len(columns)), NOWHERE, np.int32)
-    traps = trapping(field)
 
     def work(first: int, last: int) -> None:
         _follow(maps, field, traps, top, height, rows[first:last], columns, threshold, ends[first:last])

@@ -31,7 +31,7 @@ from ...system.parallel import in_parallel
 from ...system.rolling import Rolling
 from ...tiles.rescale import positions
 from .constants import GROWTH, PEAK, REACH
-from .follow import Maps, count_ends, follow, inner_field
+from .follow import Maps, count_ends, follow, inner_field, trapping
 from .masks import (
     SEED_PIXELS,
     SPREAD_PIXELS,
@@ -106,8 +106,10 @@ class _Strip:
         # image, so `bottom` is also how far its stage has come.
         self.maps = Rolling(self.width, np.float32, 3)
         """Network rows: the maps."""
-        self.field = Rolling(self.width, np.float32, 2)
+        self.field = Rolling(2, np.float32, self.width)
         """Network rows: the flow field that paths follow."""
+        self.traps = Rolling(self.width, np.bool_)
+        """Network rows: the pixels that no path leaves."""
         self.ends = Rolling(shape[1], np.int32)
         """Source rows: where the path of each pixel ends (stage 1)."""
         self.histogram = Rolling(self.width, np.int32)
@@ -166,7 +168,16 @@ class _Strip:
         by_row = part.transpose(1, 0, 2)
         self.maps.append(by_row)
         self.field.append(inner_field(by_row, self.options.cellprob_threshold))
+        self._add_traps()
         self.histogram.append(np.zeros((len(by_row), self.width), np.int32))
+
+    def _add_traps(self) -> None:
+        """Find the traps in the new rows of the field, and in the row before them, which needed the row below it."""
+        first = max(self.traps.top, self.traps.bottom - 1)
+        before = self.traps.rows(first, self.traps.bottom)
+        traps = trapping(self.field.rows(first, self.field.bottom))
+        before[:] = traps[: len(before)]
+        self.traps.append(traps[len(before) :])
 
     def _follow_paths(self) -> None:
         """Stage 1: follow the source rows whose paths cannot leave the rows of maps that have arrived."""
@@ -179,6 +190,7 @@ class _Strip:
         ends = follow(
             self.maps.rows(top, bottom),
             self.field.rows(top, bottom),
+            self.traps.rows(top, bottom),
             top,
             self.height,
             self.rows[first:last],
@@ -296,6 +308,7 @@ class _Strip:
         """Drop the network rows that neither later paths nor the flow check of later cells need."""
         needed_by_paths = self._first_row_of_later_paths()
         self.field.drop(needed_by_paths)
+        self.traps.drop(needed_by_paths)
         unchecked = self._first_unchecked_row()
         needed_by_check = self.start_rows[unchecked] if unchecked < len(self.rows) else self.height
         self.maps.drop(min(needed_by_paths, needed_by_check))

@@ -23,10 +23,10 @@ def test_the_field_is_a_fifth_of_the_flow_cut_at_the_longest_step_and_zero_outsi
     maps = 3 * MAPS
     field = inner_field(maps, 0.5)
     inside = maps[:, 2] > 0.5
-    flows, field = (np.moveaxis(planes, 1, 0)[:, inside] for planes in (maps[:, :2], field))
+    flows, field = np.moveaxis(maps[:, :2], 1, 0)[:, inside], np.moveaxis(field, 2, 0)[:, inside]
     assert (np.abs(flows) > 5 * LONGEST).any()
     np.testing.assert_allclose(field, np.clip(flows / 5, -LONGEST, LONGEST), rtol=1e-6)
-    assert not inner_field(maps, 0.5).transpose(0, 2, 1)[~inside].any()
+    assert not inner_field(maps, 0.5)[~inside].any()
 
 
 def test_paths_end_where_a_plain_euler_loop_ends():
@@ -34,9 +34,9 @@ def test_paths_end_where_a_plain_euler_loop_ends():
     at = np.stack(np.meshgrid(ROWS, COLUMNS, indexing="ij"))
     logits = map_coordinates(MAPS[:, 2].astype(np.float64), at, order=1, mode="nearest")
     for _ in range(STEPS):
-        step = [map_coordinates(f.astype(np.float64), at, order=1, mode="nearest") for f in np.moveaxis(field, 1, 0)]
+        step = [map_coordinates(f.astype(np.float64), at, order=1, mode="nearest") for f in np.moveaxis(field, 2, 0)]
         at = np.clip(at + step, 0, np.array([HEIGHT - 1, WIDTH - 1])[:, None, None])
-    ends = follow(MAPS, field, 0, HEIGHT, ROWS, COLUMNS, 0.0)
+    ends = follow(MAPS, field, trapping(field), 0, HEIGHT, ROWS, COLUMNS, 0.0)
     followed = ends != NOWHERE
     np.testing.assert_array_equal(followed, logits > 0)
     found = np.stack([ends // WIDTH + ROWS.astype(int)[:, None], ends % WIDTH])[:, followed]
@@ -49,20 +49,20 @@ def test_paths_end_where_a_plain_euler_loop_ends():
 
 def test_no_path_leaves_a_pixel_that_traps_it():
     hills = gaussian_filter(RNG.normal(0, 1, (200, 200)), 3)
-    field = np.stack(np.gradient(hills / hills.std()), axis=1).astype(np.float32)  # uphill, as flows to a centre
+    field = np.stack(np.gradient(hills / hills.std()), axis=2).astype(np.float32)  # uphill, as flows to a centre
     traps = trapping(field)
     rows, columns = np.nonzero(traps)
     assert len(rows) > 20
     start = np.stack([rows, columns])[..., None]
     at = start + RNG.uniform(0, 1, (2, len(rows), 50))
     for _ in range(20):
-        step = [map_coordinates(f.astype(np.float64), at, order=1) for f in np.moveaxis(field, 1, 0)]
+        step = [map_coordinates(f.astype(np.float64), at, order=1) for f in np.moveaxis(field, 2, 0)]
         at = at + step
         np.testing.assert_array_equal(at.astype(int), np.broadcast_to(start, at.shape))
-    others = ~traps[:-1, :-1] & (np.abs(field[:-1, :, :-1]).max(axis=1) > 0)
+    others = ~traps[:-1, :-1] & (np.abs(field[:-1, :-1]).max(axis=2) > 0)
     rows, columns = np.nonzero(others)
     corners = [
-        (i + field[rows + i, 0, columns + j], j + field[rows + i, 1, columns + j]) for i in (0, 1) for j in (0, 1)
+        (i + field[rows + i, columns + j, 0], j + field[rows + i, columns + j, 1]) for i in (0, 1) for j in (0, 1)
     ]
     leaves = [(v < 0) | (v >= 1) | (u < 0) | (u >= 1) for v, u in corners]
     assert np.any(leaves, axis=0).all()
@@ -70,8 +70,8 @@ def test_no_path_leaves_a_pixel_that_traps_it():
 
 def test_more_paths_than_lanes_and_fewer_end_alike():
     field = inner_field(MAPS, -np.inf)
-    together = follow(MAPS, field, 0, HEIGHT, ROWS, COLUMNS, -np.inf)
+    together = follow(MAPS, field, trapping(field), 0, HEIGHT, ROWS, COLUMNS, -np.inf)
     for first in range(0, len(COLUMNS), 7):
         some = COLUMNS[first : first + 7]
-        alone = follow(MAPS, field, 0, HEIGHT, ROWS, some, -np.inf)
+        alone = follow(MAPS, field, trapping(field), 0, HEIGHT, ROWS, some, -np.inf)
         np.testing.assert_array_equal(alone, together[:, first : first + 7])
