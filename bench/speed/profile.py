@@ -1,6 +1,7 @@
 """Where the time of one image goes: the whole run against the bare network, each stage, the settings of ONNX Runtime.
 
-    python -m bench.speed.profile [--only whole stages setups] [--model NAME] [--side 4096] [--repeats 5]
+    python -m bench.speed.profile [--only whole stages setups] [--model NAME] [--side 4096]
+                                [--stage-side 1024] [--repeats 5]
 
 Simulated images at scale 1: the diameter is the network's own.
 
@@ -8,7 +9,8 @@ Simulated images at scale 1: the diameter is the network's own.
   same tiles in the same batches. They take turns, beginning and ending with the session, and each run of the command
   line is compared with the mean of the sessions before and after it, because the speed of a shared machine drifts. The
   median over the runs counts.
-* stages: each stage of the work without anything beside it. In a run, threads overlap them.
+* stages: wall clock and processor time of each stage without anything beside it, on four kinds of images of
+  --stage-side px (`bench.speed.stages`). In a run, threads overlap the stages.
 * setups: other settings of ONNX Runtime on the CPU. Each setting segments the same image of --setup-side px in a
   process of its own. In each repeat all of them take turns, and the time of each is divided by that of the engine's own
   setting in the same repeat: ONNX Runtime's defaults, a thread for each physical core, one tile per run. Each of the
@@ -36,6 +38,7 @@ import onnxruntime
 from bench.images import mosaic
 from bench.record import ROOT, Record, named, table, write_record
 from bench.resident import forget_peak, peak, resident
+from bench.speed.stages import measure_stages, stages_text
 from flowmask import cli
 from flowmask.api import load_network, segment
 from flowmask.families import family_of
@@ -62,8 +65,6 @@ Seconds = dict[str, float]
 PARTS = ("whole", "stages", "setups")
 WARM_UP = 300
 """Height and width in px of the image that runs first, so that no time includes a first call."""
-SHARE = 0.25
-"""Of the image's rows, in which the stages are timed."""
 Times = npt.NDArray[np.float64]
 """(2,) seconds: wall clock and CPU time of all threads. On a busy machine only the second says much."""
 
@@ -260,14 +261,6 @@ def _timed(seconds: Seconds, stage: str, scale: float = 1.0) -> Iterator[None]:
     seconds[stage] = scale * (time.perf_counter() - begun)
 
 
-def stages_text(figures: Record) -> str:
-    """Return the table of the stages as Markdown."""
-    total = sum(seconds for stage, seconds in figures["seconds"].items() if stage != "bare network")
-    rows = [[stage, seconds, 100 * seconds / total] for stage, seconds in figures["seconds"].items()]
-    measured = f"Measured on {figures['share']:.0%} of the rows of {figures['side']:,} x {figures['side']:,} px."
-    return f"{table(['stage', 's', '% of all without the bare network'], rows)}\n\n{measured}"
-
-
 # setups
 
 
@@ -376,13 +369,12 @@ def measured(args: argparse.Namespace) -> Record:
     diameter = load_network(model).contract.mean_diameter
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for stem, side in (("small", WARM_UP), ("image", args.side)):
-            cv2.imwrite(str(folder / f"{stem}.png"), mosaic(side, side, diameter)[0])
         if "whole" in args.only:
+            for stem, side in (("small", WARM_UP), ("image", args.side)):
+                cv2.imwrite(str(folder / f"{stem}.png"), mosaic(side, side, diameter)[0])
             figures["whole"] = measure_whole(model, folder, args.side, args.batch, args.repeats)
         if "stages" in args.only:
-            seconds = stages(folder / "image.png", OnnxNetwork(model), args.batch, SHARE)
-            figures["stages"] = {"side": args.side, "share": SHARE, "seconds": seconds}
+            figures["stages"] = measure_stages(load_network(model, "cpu"), args.stage_side, args.repeats)
         if "setups" in args.only:
             figures["setups"] = measure_setups(model, folder, args.setup_side, args.repeats)
     return figures
@@ -394,6 +386,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="the parts to measure; default: all")
     parser.add_argument("--model", type=find_network, default=default_network())
     parser.add_argument("--side", type=int, default=4096, help="height and width of the image in px")
+    parser.add_argument("--stage-side", type=int, default=1024, help="the same for the part stages")
     parser.add_argument("--setup-side", type=int, default=1024, help="the same for the part setups")
     parser.add_argument("--batch", type=int, default=1, help="tiles per run of the network")
     parser.add_argument("--repeats", type=int, default=5)
