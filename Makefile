@@ -99,7 +99,8 @@ team: .venv-dev/.ready
 	$(ENGINE) build -t docker.io/library/flowmask:latest .
 	FLOWMASK_IMAGE=docker.io/library/flowmask:latest FLOWMASK_ENGINE=$(ENGINE) \
 	    .venv-dev/bin/python -m pytest -m container tests/container
-	$(ENGINE) save docker.io/library/flowmask:latest | gzip > team.tar.gz
+	$(ENGINE) save -o team.tar docker.io/library/flowmask:latest
+	gzip -f team.tar
 	ls -lh team.tar.gz
 
 # The challenge's table of time and memory for the images of a folder: make efficiency IMAGES=FOLDER
