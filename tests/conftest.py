@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import tifffile
 
 import flowmask
+from flowmask.kernels.compiled import HOMES
 from flowmask.network.registry import default_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +55,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"cellpose_python", "cellpose_files"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.cellpose)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels():
+    """Compile all kernels first, so that no command that a test runs says on stderr that it compiles them."""
+    for home in HOMES:
+        import_module(f"flowmask.{home}")
 
 
 @pytest.fixture(scope="session")

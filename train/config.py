@@ -134,6 +134,10 @@ class Recipe:
     """Features at each scale, from full resolution down."""
     mean_diameter: float | None
     """Cell diameter in px to which images are rescaled. None: images keep their own scale."""
+    clahe: Clahe | None
+    """How images are equalised, as the contract will say. None: the percentiles 1 and 99 become 0 and 1."""
+    pixel_size: float | None
+    """Micrometres per px of the training images, if the contract is to say that images are rescaled to it."""
     options: Mapping[str, float]
     """Values that only this family has; see the `family.py` of each family."""
     licence: str
@@ -141,7 +145,3 @@ class Recipe:
     data: str
     """One sentence for the contract: what the network was trained on."""
     stages: tuple[Stage, ...]
-    clahe: Clahe | None = None
-    """How images are equalised, as the contract will say. None: the percentiles 1 and 99 become 0 and 1."""
-    pixel_size: float | None = None
-    """Micrometres per px of the training images, if the contract is to say that images are rescaled to it."""

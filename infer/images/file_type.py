@@ -120,7 +120,8 @@ def is_zarr(path: Path) -> bool:
     ...     before, is_zarr(Path(folder))
     (False, True)
     """
-    return path.is_dir() and any((path / name).is_file() for name in ZARR)
+    # Path.is_dir raises an error for a link to a name that is too long; os.path.isdir does not.
+    return os.path.isdir(path) and any((path / name).is_file() for name in ZARR)
 
 
 def fingerprint(path: Path) -> str:

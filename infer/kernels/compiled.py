@@ -31,7 +31,7 @@ HOMES = (
 """The modules of this package that contain kernels."""
 SOURCES = (
     *HOMES, "families.flow.constants", "families.watershed.constants", "kernels.compiled", "labels.labels",
-    "system.cpu", "system.parallel", "system.rolling",
+    "system.cpu", "system.parallel", "system.rolling", "tiles.constants",
 )  # fmt: skip
 """The modules whose source decides what the kernels compute."""
 PACKAGE = __name__.split(".")[0]

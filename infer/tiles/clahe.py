@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels.compiled import kernel, part
-from .view import BINS
+from .constants import BINS
 
 Array = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]

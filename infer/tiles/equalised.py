@@ -16,10 +16,11 @@ from ..images.image import Image
 from ..network.contract import Clahe
 from .channels import ChannelMap, Sources
 from .clahe import Counts, Levels, bin_of_level, count_bins, equalise, mappings_of, region_pixels
+from .constants import BINS
 from .normalise import Array
 from .percentiles import of_floats
 from .rescale import NormalisedView
-from .view import BINS, Equalisation
+from .view import Equalisation
 
 WINDOW = (256, 4096)
 """Most rows and columns, in network pixels, that are read together."""

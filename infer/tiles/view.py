@@ -11,11 +11,9 @@ import numpy.typing as npt
 from ..images.image import Image
 from ..network.contract import Clahe
 from .channels import ChannelMap
+from .constants import BINS
 from .normalise import IntensityRanges
 from .rescale import NormalisedView, View
-
-BINS = 256
-"""Number of bins of a histogram of CLAHE."""
 
 
 @dataclass(frozen=True)

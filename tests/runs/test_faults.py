@@ -260,7 +260,7 @@ NETWORKS = {
         lambda onnx: changed(onnx, family="other"),
         "the network .* has the family 'other' but .* runs only .*flow, sem",
     ),
-    "of another version": (lambda onnx: changed(onnx, version=3), "its contract has version 3, .* versions up to 2"),
+    "of another version": (lambda onnx: changed(onnx, version=4), "its contract has version 4, .* versions up to 3"),
     "of no contract": (bare, "this ONNX file has no Flowmask contract; make one with `python -m export`"),
 }
 
