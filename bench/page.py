@@ -61,7 +61,7 @@ BENCHMARKS = {
     "frontier": Benchmark(
         "quality.frontier",
         "Accuracy against time",
-        ("small", "large", *CYTO, *DATA, "--cellpose", CYTO[1], "--threads", "1", "--plot", "docs/frontier.svg"),
+        ("small", "large", *CYTO, *DATA, "--threads", "1", "--plot", "docs/frontier.svg"),
     ),
     "livecell": Benchmark(
         "quality.livecell",
