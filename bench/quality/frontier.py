@@ -83,7 +83,7 @@ def of_cellpose(items: Sequence[Item], checkpoint: str, threads: int, folder: Pa
 def text(record: Record) -> str:
     """Return the table of a record as Markdown."""
     rows = [[point["name"], point["f1"], f"{point['ms']:.1f}"] for point in record["points"]]
-    return table(["network", "F1", f"ms a tile, {record['threads']} threads"], rows)
+    return table(["network", "F1", f"ms a tile, threads: {record['threads']}"], rows)
 
 
 def draw(points: Sequence[Record], path: Path) -> None:
