@@ -102,16 +102,19 @@ def estimate_diameter(
         seen: Array = network.maps(NormalisedView(image, channels, ranges, scale).read(*window)[None])[0]
         return seen
 
+    @cache
+    def labels(scale: float, window: Window) -> Labels:
+        return _labels(maps(scale, window), threads)
+
     def search(place: Place) -> _Found:
-        """Search the diameter of the cells in the window around a place."""
+        """Search the diameter of the cells in the window around a place; in a small image, places share a window."""
 
         @cache
-        def at(step: int) -> Array:
-            scale = contract.mean_diameter / (first * SEARCH.step**step)
-            window = _window(NormalisedView(image, channels, ranges, scale), place, contract.grain)
-            return maps(scale, window)
+        def at(step: int) -> tuple[float, Window]:
+            scale = contract.mean_diameter / _diameter(first, step)
+            return scale, _window(NormalisedView(image, channels, ranges, scale), place, contract.grain)
 
-        return _search(at, first, contract.mean_diameter, threads)
+        return _search(lambda step: maps(*at(step)), lambda step: labels(*at(step)), first, contract.mean_diameter)
 
     return _together([search(place) for place in _different(places, sizes)], first)
 
@@ -132,14 +135,20 @@ class _Found:
     """Whether the best diameter is the last one of the wider search."""
 
 
-def _search(maps: Callable[[int], Array], first: float, mean_diameter: float, threads: int) -> _Found:
+def _diameter(first: float, step: float) -> float:
+    """Return the diameter in px that is so many steps from the first estimate."""
+    return float(first * SEARCH.step**step)
+
+
+def _search(
+    maps: Callable[[int], Array], labels: Callable[[int], Labels], first: float, mean_diameter: float
+) -> _Found:
     """Search the diameter in px at which the flows in a window are longest, and measure the cells found there.
 
-    maps: number of steps from the first estimate ``first`` -> maps (3, Y, X) of the window at that diameter.
+    maps, labels: number of steps from the first estimate ``first`` -> maps (3, Y, X), and labels (Y, X), of the window
+    at that diameter.
     """
-
-    def diameter(step: float) -> float:
-        return float(first * SEARCH.step**step)
+    diameter = partial(_diameter, first)
 
     def quality(step: int, pull: float = SEARCH.pull) -> float:
         if not SEARCH.smallest <= diameter(step) <= SEARCH.largest:
@@ -152,12 +161,12 @@ def _search(maps: Callable[[int], Array], first: float, mean_diameter: float, th
     if _flow_length(maps(best)) < SEARCH.unclear:
         best = max(range(-SEARCH.far, SEARCH.far + 1), key=partial(quality, pull=SEARCH.pull / 2))
     estimate = diameter(best + _vertex(*map(quality, (best - 1, best, best + 1))))
-    labels = _labels(maps(best), threads)
+    cells = labels(best)
     pixel = diameter(best) / mean_diameter  # side of a network pixel in image pixels
-    measured = pixel * median_diameter(labels)
+    measured = pixel * median_diameter(cells)
     if measured:
         estimate *= (measured / estimate) ** SEARCH.measured
-    density = int(labels.max()) / (labels.size * pixel**2)
+    density = int(cells.max()) / (cells.size * pixel**2)
     return _Found(estimate, density, measured, _flow_length(maps(best)), abs(best) == SEARCH.far)
 
 
