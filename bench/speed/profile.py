@@ -38,7 +38,7 @@ import onnxruntime
 from bench.images import mosaic
 from bench.record import ROOT, Record, named, table, write_record
 from bench.resident import forget_peak, peak, resident
-from bench.speed.stages import measure_stages, stages_text
+from bench.speed.stages import Times, clocks, measure_stages, stages_text
 from flowmask import cli
 from flowmask.api import load_network, segment
 from flowmask.families import family_of
@@ -65,13 +65,6 @@ Seconds = dict[str, float]
 PARTS = ("whole", "stages", "setups")
 WARM_UP = 300
 """Height and width in px of the image that runs first, so that no time includes a first call."""
-Times = npt.NDArray[np.float64]
-"""(2,) seconds: wall clock and CPU time of all threads. On a busy machine only the second says much."""
-
-
-def clocks() -> Times:
-    """Return (2,) the wall clock and the CPU time of this process in s."""
-    return np.array([time.perf_counter(), time.process_time()])
 
 
 def plan_at_scale_1(image: Image, network: Network, batch: int) -> ImagePlan:

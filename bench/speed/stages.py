@@ -40,7 +40,7 @@ from train.simulate import simulate
 
 Array = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
-"""(2,) seconds: wall clock, and processor time of all threads."""
+"""(2,) seconds: wall clock and CPU time of all threads. On a busy machine only the second says much."""
 IMAGES = {
     "dense tissue": "dense_tissue",
     "sparse cells": "fluorescence_nuclei",
@@ -62,6 +62,11 @@ PARTS = {
 NETWORK = "network"
 
 
+def clocks() -> Times:
+    """Return (2,) the wall clock and the CPU time of this process in s."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
 @dataclass
 class Watch:
     """Adds up the times of named stages."""
@@ -71,9 +76,9 @@ class Watch:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the time inside the context to a stage."""
-        begun = np.array([time.perf_counter(), time.process_time()])
+        begun = clocks()
         yield
-        spent = np.array([time.perf_counter(), time.process_time()]) - begun
+        spent = clocks() - begun
         self.seconds[stage] = self.seconds.get(stage, np.zeros(2)) + spent
 
     def watched(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
