@@ -59,9 +59,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_kernels():
-    """Compile all kernels first, so that no command that a test runs says on stderr that it compiles them."""
+    """Compile all kernels first, so that no command that a test runs says on stderr that it compiles them.
+
+    `python -m infer` keeps code of its own, because there the package has another name.
+    """
     for home in HOMES:
         import_module(f"flowmask.{home}")
+    imports = "\n".join(f"import infer.{home}" for home in HOMES)
+    subprocess.run([sys.executable, "-c", imports], cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")

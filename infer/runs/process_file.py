@@ -6,12 +6,12 @@ import json
 import logging
 import time
 import traceback
+from _thread import start_new_thread
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any, TypeVar
 
 from ..bands import Bands, Share, compute, discard_bands
@@ -98,7 +98,8 @@ def prepare(
     or the network.
     """
     with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
-        Thread(target=_preload, daemon=True).start()
+        # Not `threading.Thread`, whose `start` waits for ever for a thread that ends for lack of memory.
+        start_new_thread(_preload, ())
     runtime = options.runtime
     network = open_network(models, runtime)
     check_options(network.contract, options.segmentation)

@@ -19,8 +19,8 @@ from tests.reference.later import later
 
 distributed = later("distributed", "the extra `cluster` is not installed")
 pytestmark = [needs_network, pytest.mark.slow]
-SHAPE = (2600, 260)
-"""Ten rows of tiles, of one tile each."""
+SHAPE = (5200, 260)
+"""Twenty-odd rows of tiles, of one tile each: enough that others still help when the first maps are done."""
 OUTPUT = flowmask.Output(save=("labels", "table"))
 
 
