@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
 import numpy as np
@@ -82,15 +82,8 @@ def finished_rows(
     >>> [(top, part.shape, float(part.max())) for top, part in parts]
     [(0, (1, 64, 100), 2.0), (64, (1, 36, 100), 2.0)]
     """
-    width = columns.length
     weights_y, weights_x = tile_weights(rows, tile, record), tile_weights(columns, tile, record)
-    weighted = np.empty((channels, rows.tile, columns.tile), np.float32)
-    total_x = np.zeros(width, np.float32)  # sum of the weights of all tiles, for each column
-    for left, weight_x in zip(columns.starts, weights_x, strict=True):
-        _add(total_x, weight_x, left)
-    total = np.zeros((channels, rows.tile, width), np.float32)  # sum of the weighted maps, from row ``top`` on
-    total_y = np.zeros(rows.tile, np.float32)  # sum of the weights, for each row of ``total``
-    run = _cache_background(run)
+    sums = _Sums(channels, rows.tile, columns, weights_x)
     batches = groups(columns.starts, batch)
     last_row = rows.length if last_row is None else last_row
     tile_rows = [
@@ -99,25 +92,47 @@ def finished_rows(
         if first_row < min(top + rows.tile, rows.length) and top < last_row
     ]
     tiles = _tiles(view, [rows.starts[index] for index in tile_rows], batches, (rows.tile, columns.tile))
-    batch_maps = prefetch(_run_all(run, prefetch(tiles)))
+    batch_maps = prefetch(_run_all(_cache_background(run), prefetch(tiles)))
     for index in tile_rows:
-        top, weight_y = rows.starts[index], weights_y[index]
-        total_y += weight_y
-        column_weights = iter(weights_x)
-        for lefts in batches:
-            for left, maps in zip(lefts, next(batch_maps), strict=True):
-                weight = weight_y[:, None] * next(column_weights)
-                _add(total, np.multiply(maps, weight, out=weighted), left)
-        final = rows.advance(index) - top  # rows of ``total`` that no later tile touches
+        top = rows.starts[index]
+        sums.add_row((maps for _ in batches for maps in next(batch_maps)), weights_y[index])
+        final = rows.advance(index) - top  # rows of the sums that no later tile touches
         end = min(final, last_row - top)
         for first in range(max(0, first_row - top), end, ROWS):
-            part = slice(first, min(first + ROWS, end))
-            yield top + first, total[:, part] / (total_y[part, None] * total_x)
-        # Move the rows that are not final to the top, where the next row of tiles is added.
-        total[:, : rows.tile - final] = total[:, final:].copy()
-        total[:, rows.tile - final :] = 0
-        total_y[: rows.tile - final] = total_y[final:].copy()
-        total_y[rows.tile - final :] = 0
+            yield top + first, sums.means(first, min(first + ROWS, end))
+        sums.drop(final)
+
+
+class _Sums:
+    """The sums of weighted maps and of weights, for as many rows as a tile has."""
+
+    def __init__(self, channels: int, height: int, columns: TileGrid, weights_x: list[Array]) -> None:
+        """height: rows of a tile; columns: the tiles along X; weights_x: the weights (tile,) of each of them."""
+        self._lefts, self._weights_x = columns.starts, weights_x
+        self._weighted = np.empty((channels, height, columns.tile), np.float32)
+        self._maps = np.zeros((channels, height, columns.length), np.float32)
+        self._of_columns = np.zeros(columns.length, np.float32)
+        self._of_rows = np.zeros(height, np.float32)
+        for left, weight_x in zip(self._lefts, weights_x, strict=True):
+            _add(self._of_columns, weight_x, left)
+
+    def add_row(self, maps: Iterable[Array], weight_y: Array) -> None:
+        """Add the maps (channels, Y, X) of a row of tiles, from left to right; weight_y: weights (Y,) of its rows."""
+        self._of_rows += weight_y
+        for tile_maps, left, weight_x in zip(maps, self._lefts, self._weights_x, strict=True):
+            _add(self._maps, np.multiply(tile_maps, weight_y[:, None] * weight_x, out=self._weighted), left)
+
+    def means(self, first: int, last: int) -> Array:
+        """Return the weighted means (channels, n, X) of the rows ``first`` to ``last``, the last excluded."""
+        means: Array = self._maps[:, first:last] / (self._of_rows[first:last, None] * self._of_columns)
+        return means
+
+    def drop(self, count: int) -> None:
+        """Forget the first ``count`` rows: the others move up, and the last ones become 0."""
+        for sums in (self._maps.swapaxes(0, 1), self._of_rows):
+            kept = len(sums) - count
+            sums[:kept] = sums[count:].copy()
+            sums[kept:] = 0
 
 
 def groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:
