@@ -216,16 +216,12 @@ def test_results_of_an_earlier_run_into_the_images_folder_are_no_images(folders)
 
 
 @pytest.mark.parametrize("marker", ["zarr.json", ".zattrs", ".zarray"])
-def test_a_zarr_image_is_named(folders, capsys, marker):
+def test_a_zarr_folder_is_an_image_and_another_folder_is_none(folders, marker):
     zarr = folders[0] / "slide.ome.zarr"
     zarr.mkdir()
     (zarr / marker).touch()
     (folders[0] / "a.png").touch()
-    assert find_images([folders[0]]) == ([folders[0] / "a.png"], [zarr])
-    assert run((zarr, folders[1])) == WRONG_USAGE
-    assert "save the Zarr image in it as OME-TIFF" in capsys.readouterr().err
-    with pytest.raises(ImageError, match="slide.ome.zarr: it is a folder; save the Zarr image"):
-        flowmask.segment(zarr)
+    assert find_images([folders[0]]) == find_images([folders[0] / "a.png", zarr]) == ([folders[0] / "a.png", zarr], [])
     with pytest.raises(ImageError, match="it is a folder; give each image file"):
         flowmask.segment(folders[0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from ..errors import InputError
@@ -58,8 +59,8 @@ IMAGE_SUFFIXES = frozenset(
 
 ZARR = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 """Files that make a folder a Zarr array or group, of versions 3 and 2."""
-IN_PYTHON = "save the Zarr image in it as OME-TIFF, or open its array in Python and give that to flowmask.segment."
-"""What to do with such a folder, which is not read as a file is."""
+ZARR_SUFFIX = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
+"""What the name of such a folder ends with."""
 
 
 def kind_of(head: bytes) -> str | None:
@@ -124,12 +125,38 @@ def is_zarr(path: Path) -> bool:
     return os.path.isdir(path) and any((path / name).is_file() for name in ZARR)
 
 
+def image_name(path: Path) -> str:
+    """Return the name of an image in messages and in the names of its files.
+
+    It is that of its file. For an image inside of a Zarr folder, such as one of the wells of a plate, it is the way to
+    the image from the outermost Zarr folder.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     well = Path(folder, "plate.ome.zarr", "A", "1")
+    ...     well.mkdir(parents=True)
+    ...     for group in (well, well.parent, well.parent.parent):
+    ...         (group / ".zgroup").touch()
+    ...     image_name(well), image_name(Path("a.tif"))
+    ('plate_A_1', 'a.tif')
+    """
+    whole = Path(os.path.abspath(path))
+    parts = [path.name]
+    for folder in whole.parents:
+        if not is_zarr(folder):
+            break
+        parts.append(folder.name)
+    outer, *inner = reversed(parts)
+    return "_".join([ZARR_SUFFIX.sub("", outer), *inner]) if inner else path.name
+
+
 def fingerprint(path: Path) -> str:
-    """Return a SHA-256 that identifies an image file, without reading all of a large file.
+    """Return a SHA-256 that identifies an image file or an OME-Zarr folder, without reading all of a large one.
 
     For a file of up to `WHOLE` bytes it is the hash of the contents. For a larger file it is the hash of the size, the
     time of the last change, and the first and last `END` bytes. A copy of a large file can therefore have another
-    fingerprint. Raises InputError when the file cannot be read.
+    fingerprint. The same holds for a folder, with the sizes and times of all its files if it is large. Raises
+    InputError when the file cannot be read.
 
     >>> from tempfile import NamedTemporaryFile
     >>> with NamedTemporaryFile() as file:
@@ -137,6 +164,8 @@ def fingerprint(path: Path) -> str:
     'e3b0c44298fc'
     """
     try:
+        if os.path.isdir(path):
+            return _fingerprint_of_folder(path)
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             if status.st_size <= WHOLE:
@@ -150,6 +179,27 @@ def fingerprint(path: Path) -> str:
         raise InputError(
             f"{path}: it cannot be read ({error.strerror}); check the file and its permissions."
         ) from error
+
+
+def _fingerprint_of_folder(path: Path) -> str:
+    """Return a SHA-256 of the names and the contents of all files in a folder; above `WHOLE` bytes, see `fingerprint`.
+
+    Raises OSError if a file or a folder cannot be read.
+    """
+    found: dict[str, os.stat_result] = {}
+    for folder, folders, names in os.walk(path, onerror=_raise):
+        folders.sort()
+        found |= {str(Path(folder, name)): os.stat(Path(folder, name)) for name in sorted(names)}
+    whole = sum(status.st_size for status in found.values()) <= WHOLE
+    total = hashlib.sha256()
+    for name, status in found.items():
+        contents = hashlib.sha256(Path(name).read_bytes()).hexdigest() if whole else status.st_mtime_ns
+        total.update(f"{os.path.relpath(name, path)}\0{status.st_size} {contents}\0".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def digest(path: Path) -> str:

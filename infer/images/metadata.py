@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 MICROMETRES = {
     "": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0,
+    "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6, "picometer": 1e-6, "angstrom": 1e-4,
     "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "å": 1e-4, "inch": 25400.0, "in": 25400.0,
 }  # fmt: skip
 """Micrometres in each unit of length, by its name in lower case. Without a unit, OME means micrometres."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from .axes import check_choice
-from .file_type import FORMATS, HEAD, IN_PYTHON, is_zarr, kind_of, other_kind
+from .file_type import FORMATS, HEAD, is_zarr, kind_of, other_kind
 from .image import Image
 from .memmap import hold
 from .metadata import ImageInfo
@@ -75,8 +75,10 @@ def open_stacks(path: Path, chosen: bool = False) -> Sequence[Stack]:
     [9]
     """
     with naming(path):
+        if is_zarr(path):
+            return READERS["OME-Zarr"](path, "OME-Zarr", chosen)
         if path.is_dir():
-            raise ImageError(f"it is a folder; {IN_PYTHON if is_zarr(path) else 'give each image file in it.'}")
+            raise ImageError("it is a folder; give each image file in it.")
         with path.open("rb") as file:
             head = file.read(HEAD)
         kind = kind_of(head)
@@ -106,6 +108,12 @@ def _open_vendor(path: Path, kind: str, chosen: bool) -> Sequence[Stack]:
     return positions
 
 
+def _open_ome_zarr(path: Path, kind: str, chosen: bool) -> Sequence[Stack]:
+    from .ome_zarr import open_ome_zarr
+
+    return open_ome_zarr(path, kind, chosen)
+
+
 READERS: dict[str, Callable[[Path, str, bool], Sequence[Stack]]] = {
     "TIFF": _open_tiff,
     "PNG": _open_raster,
@@ -114,6 +122,7 @@ READERS: dict[str, Callable[[Path, str, bool], Sequence[Stack]]] = {
     "CZI": _open_vendor,
     "ND2": _open_vendor,
     "LIF": _open_vendor,
+    "OME-Zarr": _open_ome_zarr,
 }
 """The function that opens a file of each format: (path, format, whether a plane was chosen) -> positions.
 

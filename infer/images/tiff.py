@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from .old_jpeg import decode_old_jpeg
 from .size_limits import ADVICE, check_memory, check_size
 from .stack import Described
 from .tiff_info import describe, display_only, open_tiff
+from .tile_cache import TileCache
 
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs", "qpi")
 """Slide formats, as named by tifffile, whose files also contain photos of the slide or its label, which are smaller."""
@@ -145,8 +145,7 @@ class SegmentedPage:
         self._rows, self._columns = _segment_shape(keyframe)
         self._dtype: np.dtype[np.generic] = keyframe.dtype
         self._nodata: float = keyframe.nodata
-        self._budget, self._cached_bytes = budget, 0
-        self._cache: OrderedDict[int, Pixels] = OrderedDict()
+        self._segments = TileCache(self._segment, budget)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -164,7 +163,7 @@ class SegmentedPage:
         for row in range(top // self._rows, math.ceil(bottom / self._rows)):
             for sample in range(self._samples):
                 for column in range(left // self._columns, math.ceil(right / self._columns)):
-                    segment = self._segment((sample * down + row) * across + column)
+                    segment = self._segments.get((sample * down + row) * across + column)
                     if segment is not None:
                         y, x = row * self._rows, column * self._columns
                         y0, y1 = max(y, top), min(y + self._rows, bottom)
@@ -175,9 +174,6 @@ class SegmentedPage:
 
     def _segment(self, index: int) -> Pixels | None:
         """Return a decoded segment (Y, X, C), or None if it is not stored."""
-        if index in self._cache:
-            self._cache.move_to_end(index)
-            return self._cache[index]
         offset, count = self._offsets[index], self._counts[index]
         if not offset or not count:
             return None
@@ -185,10 +181,6 @@ class SegmentedPage:
             file.seek(offset)
             data = file.read(count)
         segment: Pixels = self._decode(data, index, jpegtables=self._tables)[0][0]
-        self._cache[index] = segment
-        self._cached_bytes += segment.nbytes
-        while self._cached_bytes > self._budget and len(self._cache) > 1:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return segment
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..images.file_type import FORMATS, IN_PYTHON, is_meant_as_image, is_zarr, read_kind
+from ..images.file_type import FORMATS, image_name, is_meant_as_image, is_zarr, read_kind
 from ..labels.paths import ENDINGS, LABEL_SUFFIX, label_path
 from .record import FAILED, Outcome
 
@@ -37,13 +37,13 @@ class Job:
 
 
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Return the files to segment, each once, and the files and Zarr images in folders that are not read.
+    """Return the files to segment, each once, and the files in folders that are not read.
 
     Input files come as they are given, files of input folders sorted by name. In folders, hidden files, the files of
     file managers (`SIDE_FILES`) and outputs beside labels that Flowmask wrote are left out. If the folder ``output`` is
     one of the inputs, everything in it that is named as an output is left out. A broken link counts as an image, so
-    that it is reported when it is opened. Raises InputError for an input that does not exist or cannot be read, for a
-    Zarr image, and for a folder without images.
+    that it is reported when it is opened. A Zarr folder is one image. Raises InputError for an input that does not
+    exist or cannot be read, and for a folder without images.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -57,7 +57,7 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
     others: list[Path] = []
     for path in inputs:
         found = _files_of(path, output)
-        meant = [file for file in found if file == path or not is_zarr(file) and is_meant_as_image(file)]
+        meant = [file for file in found if file == path or is_zarr(file) or is_meant_as_image(file)]
         if not meant:
             raise InputError(
                 f"{path}: there are no images in the folder, and its subfolders are not searched; put {FORMATS} images "
@@ -69,9 +69,9 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
 
 
 def _files_of(path: Path, output: Path | None) -> list[Path]:
-    """Return the path itself if it is a file, or the files to segment in a folder, sorted by name."""
+    """Return the path itself if it is a file or a Zarr folder, or the files in a folder, sorted by name."""
     try:
-        if path.is_file():
+        if path.is_file() or is_zarr(path):
             return [path]
         exists = path.is_dir()
         found = sorted(p for p in path.iterdir() if _is_file(p) or is_zarr(p)) if exists else []
@@ -81,8 +81,6 @@ def _files_of(path: Path, output: Path | None) -> list[Path]:
         ) from error
     if not exists:
         raise InputError(f"{path}: there is no such file or folder; give the folder of the images.")
-    if is_zarr(path):
-        raise InputError(f"{path}: it is a folder; {IN_PYTHON}")
     found = [p for p in found if not p.name.startswith(".") and p.name.lower() not in SIDE_FILES]
     every = output is not None and path.resolve() == output.resolve()
     return [p for p in found if not (p.name.endswith(ENDINGS) and (every or _is_result(p)))]
@@ -122,7 +120,7 @@ def plan(paths: Sequence[Path], output: Path, challenge: bool = False) -> tuple[
     >>> [job.target.as_posix() for job in jobs], conflicts
     (['out/a_label.tiff', 'out/b_label.tiff'], [])
     """
-    targets = [label_path(output, path.name, challenge) for path in paths]
+    targets = [label_path(output, image_name(path), challenge) for path in paths]
     count = Counter(targets)
     jobs: list[Job] = []
     conflicts: list[Outcome] = []
@@ -132,8 +130,8 @@ def plan(paths: Sequence[Path], output: Path, challenge: bool = False) -> tuple[
         if reserves and target in image_of:
             end = "first dot" if challenge else "suffix"
             reason = (
-                f"{path}: {image_of[target].name} has the same name up to its {end}, so both would be written to "
-                f"{target.name}; rename one of them."
+                f"{path}: {image_name(image_of[target])} has the same name up to its {end}, so both would be written "
+                f"to {target.name}; rename one of them."
             )
             conflicts.append(Outcome(str(path), FAILED, reason))
             continue
@@ -145,6 +143,6 @@ def plan(paths: Sequence[Path], output: Path, challenge: bool = False) -> tuple[
 
 def _is_image(path: Path) -> bool:
     try:
-        return read_kind(path) is not None
+        return is_zarr(path) or read_kind(path) is not None
     except OSError:
         return False

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..images.file_type import image_name
 from .progress import ProgressDisplay
 from .record import DONE, FAILED, SKIPPED, Advanced, Outcome
 from .screen import complain, say
@@ -51,7 +52,7 @@ class Messages:
         self._begin()
         if self._display:
             self._display.clear()
-        name = " ".join(filter(None, (Path(outcome.file).name, outcome.frame)))
+        name = " ".join(filter(None, (image_name(Path(outcome.file)), outcome.frame)))
         if outcome.status == FAILED:
             complain(outcome.reason or "")
         elif self._verbosity != QUIET:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import printable
+from ..images.file_type import image_name
 from .record import Advanced
 from .screen import say
 
@@ -52,7 +53,7 @@ class ProgressDisplay:
 
     def __call__(self, at: Advanced) -> None:
         """Show how far the work on an image has come."""
-        name = shortened(" ".join(filter(None, (Path(at.file).name, at.frame))))
+        name = shortened(" ".join(filter(None, (image_name(Path(at.file)), at.frame))))
         title = f"[{self._numbers[at.file]}/{len(self._numbers)}] {name}"
         if self._terminal:
             self._draw(title, at.fraction)

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..images.file_type import image_name
 from ..options import Options
 from ..system.atomic_write import make_folder
 from .executor import Executor
@@ -125,7 +126,7 @@ def save_folder_table(request: Request, outcomes: Sequence[Outcome]) -> None:
     from ..outputs.table import ENDING
 
     tables = [
-        (" ".join(filter(None, (Path(outcome.file).name, outcome.frame))), Path(path))
+        (" ".join(filter(None, (image_name(Path(outcome.file)), outcome.frame))), Path(path))
         for outcome in outcomes
         for path in outcome.outputs
         if path.endswith(ENDING)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, OutputError
+from ..images.file_type import image_name, is_zarr
 from ..labels.paths import LABEL_SUFFIX, full_path, label_path, may_be_frame
 from ..labels.provenance import Provenance, read_provenance
 from ..outputs.report.card import ENDING as CARD_ENDING
@@ -33,7 +34,7 @@ class Found:
     @property
     def name(self) -> str:
         """The name of the image file, and which frame of it."""
-        return " ".join(filter(None, (self.image.name, self.suffix.strip("_"))))
+        return " ".join(filter(None, (image_name(self.image), self.suffix.strip("_"))))
 
 
 def find_results(folder: Path, images: Sequence[Path]) -> tuple[list[Found], list[str]]:
@@ -75,7 +76,7 @@ def _by_label_file(folder: Path, images: Iterable[Path]) -> dict[Path, Path]:
     found: dict[Path, Path] = {}
     for challenge in (False, True):
         for image in images:
-            found.setdefault(label_path(folder, image.name, challenge), image)
+            found.setdefault(label_path(folder, image_name(image), challenge), image)
     return found
 
 
@@ -88,7 +89,7 @@ def _on_cards(labels: dict[Path, Provenance]) -> list[Path]:
         except OutputError:  # without --save report there is no card
             continue
         image = Path(str(card["outcome"].get("file")))
-        if card["provenance"].get("flowmask") == provenance.flowmask and image.is_file():
+        if card["provenance"].get("flowmask") == provenance.flowmask and (image.is_file() or is_zarr(image)):
             images.append(image)
     return images
 

@@ -26,6 +26,7 @@ OBJECT = "its argument is a page or a series of tifffile, which a short example 
 WRITER = "it is a step of `write_outputs`, which has an example"
 SAVES = "its arguments are those of an image in the midst of a run; `write_outputs` has an example"
 VENDOR = "its argument is a file of a microscope's vendor"
+FOLDER = "its argument is a folder that a package of an extra writes"
 TRAINING = "it needs PyTorch and minutes"
 SERVES = "it serves a page until it is interrupted"
 STEP = "it is a step of `label_rows` of the same file, which has an example"
@@ -33,6 +34,7 @@ WITHOUT = {
     "families/watershed/decode.py: cells_of": STEP,
     "families/watershed/decode.py: collect": STEP,
     "images/old_jpeg.py: decode_old_jpeg": OBJECT,
+    "images/ome_zarr.py: open_ome_zarr": FOLDER,
     "images/vendors/czi.py: open_czi": VENDOR,
     "images/vendors/lif.py: open_lif": VENDOR,
     "images/vendors/nd2.py: open_nd2": VENDOR,

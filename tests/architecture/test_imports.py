@@ -16,6 +16,7 @@ INFER = ROOT / "infer"
 RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs", "tqdm"}
 EXTRAS = {
     "cluster": {"dask", "distributed"},
+    "images": {"zarr"},
     "outputs": {"zarr", "pyarrow", "h5py"},
     "vendors": {"liffile", "nd2", "pylibCZIrw"},
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import ImageError
 from ..memmap import Pixels
-from .planes import PlaneStack, Position, as_image_error, stacks
+from ..planes import PlaneStack, Position, as_image_error, stacks
 
 KIND = "Zeiss CZI"
 TYPES = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2", "Bgr96Float": "f4"}

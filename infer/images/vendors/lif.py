@@ -11,8 +11,8 @@ import numpy as np
 
 from ..memmap import Pixels
 from ..metadata import in_micrometres
+from ..planes import PlaneStack, Position, as_image_error, stacks
 from ..size_limits import check_memory
-from .planes import PlaneStack, Position, as_image_error, stacks
 
 KIND = "Leica LIF"
 LETTER = {"M": "R"}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..memmap import Pixels
-from .planes import PlaneStack, Position, as_image_error, stacks
+from ..planes import PlaneStack, Position, as_image_error, stacks
 
 KIND = "Nikon ND2"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...images.file_type import image_name
 from ...options import in_command_words
 from .card import ENDING, Card, read_card
 
@@ -35,7 +36,7 @@ class Entry:
     @property
     def name(self) -> str:
         """The name of the file, and which frame of it."""
-        return " ".join(filter(None, (Path(self.file["file"]).name, self.file["frame"])))
+        return " ".join(filter(None, (image_name(Path(self.file["file"])), self.file["frame"])))
 
     @property
     def level(self) -> str:

@@ -1,4 +1,4 @@
-"""Planes of a vendor's file as images: what the readers of the vendors' formats share."""
+"""Planes of a file as images: what the readers of the vendors' formats and of OME-Zarr share."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import FlowmaskError, ImageError, one_line
-from ..axes import understand
-from ..memmap import Pixels
-from ..metadata import ImageInfo, plausible
-from ..size_limits import ADVICE, check_size
-
-INSTALL = 'pip install "flowmask[formats]"'
-"""The command that installs the readers of all vendors' formats."""
+from ..errors import FlowmaskError, ImageError, one_line
+from .axes import understand
+from .memmap import Pixels
+from .metadata import ImageInfo, plausible
+from .size_limits import ADVICE, check_size
 
 
 @dataclass(frozen=True)
 class Position:
-    """One position, scene or image of a vendor's file."""
+    """One position, scene or image of a file."""
 
     sizes: Mapping[str, int]
     """The length of each axis by its letter: Y and X, C for channels or S for colours, and others such as T and Z."""
@@ -34,6 +31,12 @@ class Position:
     name: str = ""
     channel_names: Sequence[str] = ()
     pixel_size_um: float | None = None
+    levels: Sequence[tuple[int, int]] = ()
+    """(Y, X) of each pyramid level, the full resolution first; empty if the file has no other."""
+    notes: Sequence[str] = ()
+    """One sentence about each decision that the user may want to know."""
+    stored: int | None = None
+    """Number of bytes that hold the pixels; None: at most those of the file."""
 
 
 def stacks(
@@ -75,7 +78,8 @@ class PlaneStack:
         self.axes = understand("".join(sizes), tuple(sizes.values()), chosen)
         self._colour = sizes.get("S", 1) > 1
         self._channels = math.prod(sizes.get(axis, 1) for axis in "CS")
-        check_size(sizes["Y"], sizes["X"], self._channels, path.stat().st_size)
+        stored = path.stat().st_size if position.stored is None else position.stored
+        check_size(sizes["Y"], sizes["X"], self._channels, stored)
         names = tuple(name.strip() for name in position.channel_names)
         usable = len(names) == self._channels and all(names)
         self.info = ImageInfo(
@@ -83,8 +87,8 @@ class PlaneStack:
             self.axes.letters,
             names if usable else (),
             plausible(position.pixel_size_um),
-            ((sizes["Y"], sizes["X"]),),
-            self.axes.notes,
+            tuple(position.levels) or ((sizes["Y"], sizes["X"]),),
+            (*position.notes, *self.axes.notes),
             name=position.name,
         )
 
@@ -100,7 +104,7 @@ class PlaneStack:
 
 
 class PlaneImage:
-    """One plane of a vendor's file, (C, Y, X). Several threads may read."""
+    """One plane of a file, (C, Y, X). Several threads may read."""
 
     def __init__(
         self,
@@ -132,15 +136,15 @@ class PlaneImage:
 
 
 @contextmanager
-def as_image_error(kind: str) -> Iterator[None]:
-    """Turn an exception of a vendor's reader into an ImageError that names the format ``kind``.
+def as_image_error(kind: str, extra: str = "formats") -> Iterator[None]:
+    """Turn an exception of a reader into an ImageError that names the format ``kind``.
 
-    A missing reader becomes a sentence with the command that installs it.
+    A missing reader becomes a sentence with the command that installs ``extra``, the extra of Flowmask that holds it.
 
-    >>> with as_image_error("Zeiss CZI"):  # doctest: +ELLIPSIS
+    >>> with as_image_error("Zeiss CZI"):
     ...     raise ValueError("no header")
     Traceback (most recent call last):
-    flowmask.errors.ImageError: it is a Zeiss CZI file that cannot be read (no header); open it and save it again, ...
+    flowmask.errors.ImageError: its Zeiss CZI data cannot be read (no header); open it and save it again, or remove it.
     """
     try:
         yield
@@ -149,8 +153,8 @@ def as_image_error(kind: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         raise ImageError(
-            f"it is a {kind} file, and the package {package} that reads it is not installed; install it with "
-            f"{INSTALL}, or save the image as TIFF."
+            f"the package {package}, which reads {kind}, is not installed; install it with "
+            f'pip install "flowmask[{extra}]", or save the image as TIFF.'
         ) from error
     except Exception as error:  # the exceptions of the readers have no common base class
-        raise ImageError(f"it is a {kind} file that cannot be read ({one_line(error)}); {ADVICE}") from error
+        raise ImageError(f"its {kind} data cannot be read ({one_line(error)}); {ADVICE}") from error
