@@ -12,7 +12,7 @@ from torch import nn
 
 from flowmask.errors import SettingsError
 from flowmask.images.image import Image
-from flowmask.images.readers import open_image
+from flowmask.images.readers import open_single
 from flowmask.labels.labels import median_diameter
 from flowmask.labels.metrics import f1_challenge
 from flowmask.network.contract import Contract
@@ -57,7 +57,7 @@ class Validation:
         for item in items:
             if count[item.source] < per_source and (labels := read_labels(item.labels)).any():
                 count[item.source] += 1
-                self._images.append((item.source, open_image(item.image), labels))
+                self._images.append((item.source, open_single(item.image), labels))
         if not self._images:
             raise SettingsError("none of the held-out images has a cell; change the recipe's `split`.")
 

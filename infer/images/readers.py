@@ -61,6 +61,26 @@ def open_frames(path: Path, plane: int | None = None, project: str | None = None
         return Frames(open_stacks(path, plane is not None or project is not None), plane, project, path)
 
 
+def open_single(path: Path) -> Image:
+    """Open an image file where no plane can be chosen, as that of labels or of a training image.
+
+    Raises ImageError as `open_image` does, and if the file holds several planes or frames.
+
+    >>> import numpy as np
+    >>> import tifffile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/a.tif", np.zeros((50, 60), np.uint8))
+    ...     open_single(Path(folder, "a.tif")).shape
+    (1, 50, 60)
+    """
+    stacks = open_stacks(path)
+    axes = stacks[0].axes
+    if len(stacks) > 1 or axes.planes > 1 or axes.frames:
+        raise ImageError(f"{path}: it holds several images (axes {axes.letters}); save each as a file of its own.")
+    return open_image(path)
+
+
 def open_stacks(path: Path, chosen: bool = False) -> Sequence[Stack]:
     """Open a file and return its positions, with all planes and frames. ``chosen``: the user chose a plane.
 

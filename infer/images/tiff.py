@@ -223,11 +223,24 @@ def _images(file: Any) -> tuple[list[Any], tuple[str, ...]]:
     listed = ome_image_count(str(file.ome_metadata))
     if listed > len(every):
         notes.append(f"This file holds the pixels of {len(every)} of the {listed} images in its OME-XML.")
+    extra = _unlisted_pages(file, every)
+    if extra:
+        notes.append(
+            f"{extra} of its {len(file.pages)} pages are not in its OME-XML and are not segmented; if they are planes "
+            "or frames, save the file again with complete metadata."
+        )
     photos = [one for one in images if PHOTO.search(one.name)]
     if 0 < len(photos) < len(images):
         notes.append(f"Photos of the slide in it are not segmented: {', '.join(one.name for one in photos)}.")
         images = [one for one in images if one not in photos]
     return images, tuple(notes)
+
+
+def _unlisted_pages(file: Any, every: list[Any]) -> int:
+    """Return how many pages of full resolution are in none of tifffile's series of an OME-TIFF file."""
+    listed = {page.index for series in every for page in series.pages if page is not None}
+    others = (file.pages.get(number, aspage=True) for number in range(len(file.pages)) if number not in listed)
+    return sum(not (page.is_reduced or page.is_mask) for page in others)
 
 
 def _largest_scan(every: list[Any]) -> tuple[list[Any], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ImageError, InputError
-from ..images.readers import open_image
+from ..images.readers import open_single
 from .metrics import (
     Labels,
     average_precision,
@@ -171,7 +171,7 @@ def read_labels(path: Path) -> Labels:
     array([[1, 0],
            [0, 1]])
     """
-    image = open_image(path)
+    image = open_single(path)
     channels, height, width = image.shape
     if channels != 1 or image.dtype.kind not in "ui":
         raise ImageError(f"{path}: this is not a label image; give an image with one channel of integers.")

@@ -113,6 +113,23 @@ def test_windows_are_those_of_the_whole(tmp_path, monkeypatch, name):
     assert_windows(open_image(path), whole)
 
 
+def test_pages_that_the_ome_xml_does_not_list_are_noted(tmp_path):
+    xml = tifffile.OmeXml()
+    xml.addimage("uint16", (2, 50, 60), (2, 1, 1, 50, 60, 1), axes="CYX")
+    pages = np.arange(5 * 50 * 60, dtype=np.uint16).reshape(5, 50, 60)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for number, page in enumerate(pages):
+            small = {"subfiletype": 1} if number == 4 else {}
+            about = {"description": xml.tostring() if number == 0 else None, "metadata": None}
+            file.write(page, photometric="minisblack", **about, **small)
+    image = open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.read(0, 0, 50, 60), pages[:2])
+    assert image.info.notes == (
+        "2 of its 5 pages are not in its OME-XML and are not segmented; if they are planes or frames, save the file "
+        "again with complete metadata.",
+    )
+
+
 @pytest.mark.parametrize("options", [{}, {**TILE, **ZLIB}])
 def test_photometry_is_applied_to_windows(tmp_path, options):
     path, levels = tmp_path / "a.tif", COLOUR[..., 0]

@@ -51,6 +51,15 @@ def test_a_line_for_each_image_and_the_mean(folders, capsys):
         assert float(mean[column]) == pytest.approx(np.mean([float(row[column]) for row in rows]), abs=1e-4)
 
 
+@pytest.mark.parametrize(("axes", "shape"), [("ZYX", (9, 40, 50)), ("TYX", (2, 40, 50))])
+def test_a_stack_of_labels_is_refused_with_advice_that_can_be_followed(folders, capsys, axes, shape):
+    path = folders[1] / "a_label.tiff"
+    tifffile.imwrite(path, np.zeros(shape, np.uint16), imagej=True, metadata={"axes": axes})
+    assert flowmask(["score", str(path), str(path)]) == 1
+    expected = f"error: {path}: it holds several images (axes {axes}); save each as a file of its own.\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_an_image_without_true_cells_has_no_ap_and_does_not_count_in_its_mean(folders, capsys):
     empty = np.zeros((40, 50), np.uint16)
     for folder in folders:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from flowmask.errors import ImageError, InputError
 from flowmask.images.image import Image
-from flowmask.images.readers import SUFFIXES, open_image
+from flowmask.images.readers import SUFFIXES, open_single
 from flowmask.labels.metrics import sequential
 from train.data.coco import CocoObjects, Pixels, read_objects
 from train.data.seg_npy import read_seg
@@ -154,7 +154,7 @@ def read_labels(labels: Path | CocoObjects) -> npt.NDArray[np.int32]:
 
 def read_item(item: Item) -> tuple[Image, npt.NDArray[np.int32]]:
     """Open the image and read its labels (Y, X) int32; ImageError if they differ in size."""
-    image, labels = open_image(item.image), read_labels(item.labels)
+    image, labels = open_single(item.image), read_labels(item.labels)
     if labels.shape != image.shape[1:]:
         raise ImageError(
             f"{item.image}: it has {image.shape[1]} x {image.shape[2]} pixels and its labels have "
@@ -179,7 +179,7 @@ def paint(shape: tuple[int, ...], objects: Iterable[Pixels]) -> npt.NDArray[np.i
 
 
 def _read_plane(path: Path) -> npt.NDArray[np.int64]:
-    image = open_image(path)
+    image = open_single(path)
     channels, height, width = image.shape
     pixels = image.read(0, 0, height, width)
     if (pixels[1:] != pixels[0]).any():
