@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .budget import needed_memory, planned_batch
-from .errors import RunError
+from .errors import RunError, SettingsError
 from .families import check_options, family_of
 from .images.image import Image
 from .labels.cell_table import CellTable, CellTableBuilder
@@ -29,6 +29,8 @@ from .tiles.rescale import network_length
 from .tiles.survey import without_fill
 from .tiles.view import equalisation_bytes, find_equalisations, network_view
 
+MAX_ENLARGEMENT = 10
+"""Largest number of network pixels per image pixel along each axis."""
 Progress = Callable[[float], object]
 """Called from time to time, also in another thread, with the finished fraction of the image, from 0 to 1.
 
@@ -142,6 +144,7 @@ def plan_image(
     usual = contract.mean_diameter * contract.pixel_size if contract.pixel_size else None
     diameter, estimate = diameter or options.diameter_in_pixels(image.info.pixel_size_um, usual), None
     if diameter is not None:
+        _check_enlargement(contract, diameter)
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
         inputs = find_inputs(image, contract, options)
@@ -160,6 +163,17 @@ def plan_image(
     seen = without_fill(image, plan.fills)
     equalisations = find_equalisations(seen, plan.channels, plan.ranges, plan.scale, contract.clahe)
     return replace(plan, equalisations=equalisations)
+
+
+def _check_enlargement(contract: Contract, diameter: float) -> None:
+    """Raise SettingsError if the cells are so small that the network image would be far larger than the image."""
+    scale = contract.mean_diameter / diameter
+    if scale > MAX_ENLARGEMENT:
+        raise SettingsError(
+            f"cells with a diameter of {diameter:g} px are too small for this network: the image would be enlarged "
+            f"{scale:g} times along each axis; give a {named('diameter')} of at least "
+            f"{contract.mean_diameter / MAX_ENLARGEMENT:g} px, or leave it out."
+        )
 
 
 def _scale_warnings(image: Image, contract: Contract, options: Segmentation) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import flowmask
+from flowmask.errors import SettingsError
 from flowmask.images.image import ArrayImage
 from flowmask.labels.metrics import f1
 from flowmask.pipeline import plan_image, run_tiles
@@ -162,3 +163,13 @@ def test_values_of_a_network_that_are_not_finite_are_refused(value):
 
     with pytest.raises(flowmask.RunError, match="the network.s output has NaN or infinite values"):
         flowmask.segment(SAMPLE.image, Broken(), diameter=30)
+
+
+@pytest.mark.parametrize("options", [{"diameter": 1}, {"diameter": "2.9um", "pixel_size": 1.0}])
+def test_a_diameter_that_would_enlarge_the_image_without_use_is_refused(network, options):
+    with pytest.raises(SettingsError, match=r"too small .* enlarged \d+\S* times along each axis; .* at least 3 px"):
+        flowmask.segment(np.eye(40), network, **options)
+
+
+def test_the_smallest_diameter_is_segmented(network):
+    assert flowmask.segment(np.eye(20), network, diameter=3).diameter == 3
