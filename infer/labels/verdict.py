@@ -13,6 +13,8 @@ from .cell_table import CellTable
 
 GOOD, CHECK, POOR = "good", "check", "poor"
 """The levels of a verdict."""
+FIELD = 0.4
+"""A cell that covers a larger share of the image may be its background, as where the corners are darker."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Evidence:
     """Whether the diameter is at an end of the range in which it was searched."""
     contrast: float
     """Largest span of the network's inputs between their low and their high percentile, in values of the image."""
+    largest: float = math.nan
+    """Share of the image that the largest cell covers."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
         disagreement=math.log(max(diameters) / min(diameters)) if diameters else math.nan,
         at_end=estimate is not None and estimate.at_end,
         contrast=float(plan.ranges[:, 1].max(initial=0.0)),
+        largest=float(cells.area.max(initial=0)) / math.prod(shape),
     )
 
 
@@ -171,6 +176,8 @@ def judge_evidence(found: Evidence, limits: Limits = LIMITS) -> Verdict:
     if found.cells:
         failed = [each for each in COMPARISONS if each.fails(found, limits)]
         reasons += [each.reason.format(getattr(found, each.figure)) for each in failed]
+    if found.largest > FIELD:
+        reasons.append(f"one cell covers {found.largest:.0%} of the image, so it may be the background")
     if reasons and found.at_end:
         reasons.append("the diameter is at an end of the range that was searched, so give it if you know it")
     return Verdict(GOOD if not reasons else CHECK if len(reasons) < limits.poor else POOR, tuple(reasons))

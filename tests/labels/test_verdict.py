@@ -41,6 +41,7 @@ def test_fine_evidence_is_good_and_so_is_evidence_that_is_missing():
     [
         ({"cells": 0}, "no cells"),
         ({"contrast": 0.0}, "contrast"),
+        ({"largest": 0.7}, "one cell covers 70% of the image"),
         ({"flow_error": 0.3}, "flow error of the cells is high (median 0.30)"),
         ({"probability": 0.6}, "probability is low (median 0.60)"),
         ({"flow_length": 0.4}, "no diameter"),
@@ -101,3 +102,16 @@ def test_the_verdict_on_an_image(network):
     empty = flowmask.segment(np.zeros((90, 90), np.uint8), network).verdict
     assert empty.level in (CHECK, POOR)
     assert "no cells were found" in empty.reasons
+
+
+@needs_network
+@pytest.mark.slow
+@pytest.mark.parametrize("centre", [(96, 96), (80, 110)])
+def test_an_empty_image_with_dark_corners_is_not_good(network, centre):
+    y, x = np.indices((192, 192))
+    away = np.hypot(y - centre[0], x - centre[1]) / 96
+    noise = np.random.default_rng(0).normal(0, 4, away.shape)
+    dark = np.clip(240 * (1 - 0.8 * np.minimum(away, 1.2) ** 2) + noise, 0, 255).astype(np.uint8)
+    result = flowmask.segment(dark, network)
+    assert len(result.cells) == 1
+    assert "so it may be the background" in result.verdict.reasons[-1]
