@@ -61,3 +61,12 @@ def printable(text: str) -> str:
     two\nlines.tif
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def as_utf8(text: str) -> str:
+    r"""Return the text with every character escaped that UTF-8 lacks: a byte of a file name in another encoding.
+
+    >>> print(as_utf8("caf\udce9.tif"))
+    caf\udce9.tif
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SettingsError
+from ..errors import SettingsError, as_utf8
 from ..images.image import Image
 from ..images.memmap import Pixels
 from ..labels.cell_table import CellTable
@@ -160,7 +160,7 @@ def save_outputs(
     channels, height, width = image.shape
     names_of_channels = channel_names(image.info.channel_names, channels)
     display = display_ranges(image) if {"overlay", "report"} & set(names) else np.zeros((channels, 2))
-    name = target.name.removesuffix(LABEL_SUFFIX)
+    name = as_utf8(target.name.removesuffix(LABEL_SUFFIX))
     subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display, facts, name)
     return write_outputs(names, target, subject, image, (strip.astype(np.int32) for strip in strips))
 

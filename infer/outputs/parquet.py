@@ -26,7 +26,7 @@ def write_parquet(path: Path, measured: Measurements) -> Iterator[Measurements]:
     with atomic_write(path) as partial:
         yield measured
         columns = measured.columns()
-        with pyarrow.parquet.ParquetWriter(partial, _rows(columns, 0).schema) as file:
+        with open(partial, "wb") as out, pyarrow.parquet.ParquetWriter(out, _rows(columns, 0).schema) as file:
             for first in range(0, max(1, len(measured.subject.cells)), ROWS):
                 file.write_table(_rows(columns, first))
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..errors import as_utf8
 from ..images.file_type import image_name
 from ..options import Options
 from ..system.atomic_write import make_folder
@@ -126,7 +127,7 @@ def save_folder_table(request: Request, outcomes: Sequence[Outcome]) -> None:
     from ..outputs.table import ENDING
 
     tables = [
-        (" ".join(filter(None, (image_name(Path(outcome.file)), outcome.frame))), Path(path))
+        (as_utf8(" ".join(filter(None, (image_name(Path(outcome.file)), outcome.frame)))), Path(path))
         for outcome in outcomes
         for path in outcome.outputs
         if path.endswith(ENDING)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -143,3 +144,11 @@ def test_a_file_of_the_user_is_not_replaced(folder, capsys):
     assert main([str(word) for word in words]) == SOME_FAILED
     assert "a1_cells.csv: the file exists and Flowmask did not write it" in capsys.readouterr().err
     assert (folder / "in" / "a1_cells.csv").read_text() == "mine"
+
+
+def test_all_outputs_of_a_file_whose_name_is_not_utf_8(folder):
+    os.rename(folder / "in" / "a1.tif", os.fsencode(folder / "in") + b"/caf\xe9.tif")
+    assert run(folder, "--save", "all") == ALL_DONE
+    assert {row["image"] for row in rows(folder / "out" / "cells.csv")} == {"a2.tif", r"caf\udce9.tif"}
+    written = [name for name in os.listdir(os.fsencode(folder / "out")) if name.startswith(b"caf\xe9_")]
+    assert len(written) == 10
