@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import SettingsError
+from .errors import NetworkError, SettingsError
 from .families import open_network
 from .images.image import Image, as_image
 from .images.readers import open_frames as _open_frames
@@ -20,12 +20,13 @@ from .labels.labels import Labels
 from .network.mean import MeanNetwork
 from .network.registry import find_networks
 from .network.session import Network, OnnxNetwork
-from .options import Runtime, Segmentation
+from .options import Output, Runtime, Segmentation
 from .pipeline import Progress, Result, label_rows, plan_image, segment_image
 
 AnyImage = str | Path | npt.NDArray[np.generic] | Image | Any
 """The path of a file, an image of `open_frames`, an array, or any object with shape, dtype and slicing, such as a Zarr
 or Dask array."""
+Record = TypeVar("Record", Segmentation, Runtime, Output)
 AnyNetwork = Network | str | Path | None
 """The result of `load_network`, a name such as "small", the path of a file, or None for the default network."""
 
@@ -75,7 +76,7 @@ def segment(
     >>> len(segment(disk, diameter=28).cells)
     1
     """
-    runtime = runtime or Runtime()
+    runtime = record_of(runtime, Runtime, "runtime")
     chosen = changed(options, changes)
     return segment_image(_opened(image, chosen, axes), _network(network, runtime), chosen, runtime, progress)
 
@@ -100,7 +101,7 @@ def segment_rows(
     >>> sum(len(rows) for rows in segment_rows(disk, diameter=28))
     64
     """
-    runtime = runtime or Runtime()
+    runtime = record_of(runtime, Runtime, "runtime")
     chosen = changed(options, changes)
     opened, loaded = _opened(image, chosen, axes), _network(network, runtime)
     plan = plan_image(opened, loaded, chosen, runtime)
@@ -136,7 +137,20 @@ def changed(options: Segmentation | None, changes: dict[str, Any]) -> Segmentati
     unknown = [name for name in changes if name not in names]
     if unknown:
         raise SettingsError(f"{', '.join(unknown)}: there is no such option; the options are {', '.join(names)}.")
-    return replace(options or Segmentation(), **changes)
+    return replace(record_of(options, Segmentation, "options"), **changes)
+
+
+def record_of(value: Record | None, kind: type[Record], name: str) -> Record:
+    """Return the record of the argument ``name``: the value, or the default for None.
+
+    Raises SettingsError if the value is not of this kind.
+
+    >>> record_of(None, Runtime, "runtime").threads
+    0
+    """
+    if value is not None and not isinstance(value, kind):
+        raise SettingsError(f"{name} is an object of the type {type(value).__name__}; give a flowmask.{kind.__name__}.")
+    return kind() if value is None else value
 
 
 def _opened(image: AnyImage, options: Segmentation, axes: str | None) -> Image:
@@ -156,4 +170,9 @@ def _opened(image: AnyImage, options: Segmentation, axes: str | None) -> Image:
 def _network(network: AnyNetwork, runtime: Runtime) -> Network:
     if network is None or isinstance(network, str | Path):
         return load_network(network, runtime.device, runtime.threads, runtime.gpu_memory)
+    if not hasattr(network, "contract"):
+        raise NetworkError(
+            f"an object of the type {type(network).__name__} is not a network; give its name, the path of its file or the "
+            "result of load_network, and give options by their names, such as diameter=30."
+        )
     return network

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .api import changed
+from .api import changed, record_of
 from .network.registry import find_networks
 from .options import Options, Output, Runtime, Segmentation
 from .runs.executor import Executor, here
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def segment_many(
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     output: str | Path,
     network: str | Path | None = None,
     options: Segmentation | None = None,
@@ -36,8 +36,9 @@ def segment_many(
 ) -> list[Outcome]:
     """Segment image files, write their labels into a folder, and return what became of each file.
 
-    paths: images and folders of images. output: the folder, which is made if it does not exist; the files in it are
-    those of the command line (docs/outputs.md). network: a name or the path of a file; by default the default network.
+    paths: images and folders of images, or one of them. output: the folder, which is made if it does not exist; the
+    files in it are those of the command line (docs/outputs.md). network: a name or the path of a file; by default the
+    default network.
     options, runtime, outputs: records of options; ``changes`` replace fields of ``options``, such as ``diameter=30``.
     client: of a Dask cluster, whose workers must see the same files under the same paths; threads and memory of
     ``runtime`` are then those of one worker, and by default its own. None: one image after the other, here.
@@ -56,8 +57,11 @@ def segment_many(
     ('done', 1)
     """
     begun = datetime.now(UTC)
-    chosen = Options(changed(options, changes), runtime or Runtime(), outputs or Output())
-    request = Request([*map(Path, paths)], Path(output), find_networks(network), chosen, resume)
+    chosen = Options(
+        changed(options, changes), record_of(runtime, Runtime, "runtime"), record_of(outputs, Output, "outputs")
+    )
+    inputs = [paths] if isinstance(paths, str | Path) else paths
+    request = Request([*map(Path, inputs)], Path(output), find_networks(network), chosen, resume)
     work = list_work(request)
     outcomes: list[Outcome] = []
     with closing(segmented(request, work, _executor(client, chosen.runtime), lambda _: None)) as found:

@@ -81,6 +81,31 @@ def test_networks_by_name_by_file_opened_and_by_default(tmp_path, network):
         np.testing.assert_array_equal(found.labels, expected.labels)
 
 
+@pytest.mark.parametrize("call", [flowmask.segment, flowmask.segment_rows])
+def test_arguments_of_another_kind_are_named(network, call):
+    with pytest.raises(
+        NetworkError,
+        match="^an object of the type int is not a network; .* give options by their names, such as diameter=30",
+    ):
+        call(SAMPLE.image, 30)
+    with pytest.raises(SettingsError, match="^options is an object of the type dict; give a flowmask.Segmentation"):
+        call(SAMPLE.image, network, {"diameter": 26})
+    with pytest.raises(SettingsError, match="^runtime is an object of the type dict; give a flowmask.Runtime"):
+        call(SAMPLE.image, network, runtime={"threads": 1})
+    with pytest.raises(ImageError, match=r"an array of shape \(0, 4\) has no pixels"):
+        call(np.zeros((0, 4)), network)
+
+
+def test_segment_many_takes_one_path_as_a_path_and_not_as_its_letters(tmp_path, network):
+    tifffile.imwrite(tmp_path / "a.tif", SAMPLE.image)
+    (outcome,) = flowmask.segment_many(str(tmp_path / "a.tif"), tmp_path / "out", diameter=26)
+    assert outcome.labels == (str(tmp_path / "out" / "a_label.tiff"),)
+    with pytest.raises(NetworkError, match="OnnxNetwork is not a network file"):
+        flowmask.segment_many([tmp_path / "a.tif"], tmp_path / "out", network)
+    with pytest.raises(SettingsError, match="^outputs is an object of the type list; give a flowmask.Output"):
+        flowmask.segment_many([tmp_path / "a.tif"], tmp_path / "out", outputs=["table"])
+
+
 def test_errors_are_of_one_family(tmp_path, network):
     (tmp_path / "a.png").write_bytes(b"no image")
     for error, image, model in (

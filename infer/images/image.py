@@ -118,7 +118,9 @@ def as_image(
     axes = named_axes(array) if axes is None else axes
     shape = tuple(int(length) for length in array.shape)
     letters = _guessed_axes(shape) if axes is None else axes.upper()
-    if len(letters) != len(shape) or 0 in shape:
+    if 0 in shape:
+        raise ImageError(f"an array of shape {shape} has no pixels; give one with at least one row and column.")
+    if len(letters) != len(shape):
         raise ImageError(f"an array of shape {shape} does not have the axes {letters}; give one letter for each axis.")
     if axes is None and isinstance(array, np.ndarray):
         order = [letters.index(letter) for letter in ("CYX" if "C" in letters else "YX")]

@@ -95,6 +95,10 @@ def find_networks(names: str | Path | None = None) -> tuple[Path, ...]:
     """
     if names is None:
         return (default_network(),)
+    if not isinstance(names, str | Path):
+        raise NetworkError(
+            f"an object of the type {type(names).__name__} is not a network file; give its path or a name."
+        )
     if "," not in str(names) or Path(names).is_file():
         return (find_network(names),)
     return tuple(find_network(name.strip()) for name in str(names).split(","))
