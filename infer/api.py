@@ -172,7 +172,7 @@ def _network(network: AnyNetwork, runtime: Runtime) -> Network:
         return load_network(network, runtime.device, runtime.threads, runtime.gpu_memory)
     if not hasattr(network, "contract"):
         raise NetworkError(
-            f"an object of the type {type(network).__name__} is not a network; give its name, the path of its file or the "
-            "result of load_network, and give options by their names, such as diameter=30."
+            f"an object of the type {type(network).__name__} is not a network; give its name, the path of its file or "
+            "the result of load_network, and give options by their names, such as diameter=30."
         )
     return network

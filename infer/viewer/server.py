@@ -30,6 +30,8 @@ from .refused import Refused
 
 log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
+MOST_NAMED = 5
+"""Label files without an image that get a line of their own on the screen."""
 STATIC = {
     "": ("page.html", "text/html; charset=utf-8"),
     "viewer.css": ("viewer.css", "text/css; charset=utf-8"),
@@ -108,8 +110,10 @@ def view(
     images, errors: as in `find_results`; port, errors: as in `make_server`; plane, project: as in `open_slide`.
     """
     found, missing = find_results(folder, images)
-    for sentence in missing:
+    for sentence in missing[:MOST_NAMED]:
         complain(sentence)
+    if len(missing) > MOST_NAMED:
+        complain(f"the images of {len(missing) - MOST_NAMED} other label files were not found either.")
     gallery = Gallery(found, plane, project)
     with make_server(gallery, port) as server:
         print(f"{address(server)}\nOpen this address in a browser on this computer; Ctrl-C ends.", flush=True)

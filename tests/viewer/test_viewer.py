@@ -349,6 +349,16 @@ def test_images_are_found_by_name_and_frame(tmp_path):
     assert missing == [f"{out / 'lost_label.tiff'}: its image was not found; name it: flowmask view {out} IMAGE"]
 
 
+def test_few_lines_are_about_many_labels_without_an_image(tmp_path, capsys):
+    for number in range(9):
+        write_label_file(tmp_path, f"{number}.tif", LABELS[:70, :70])
+    (tmp_path / "8.tif").touch()
+    assert flowmask(["view", str(tmp_path), str(tmp_path / "8.tif"), "--port", "80000"]) == WRONG_USAGE
+    *named, others, _ = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in named] == [str(tmp_path / f"{n}_label.tiff") for n in range(5)]
+    assert others == "error: the images of 3 other label files were not found either."
+
+
 def test_images_are_found_by_the_cards(folders, tmp_path):
     path = write_label_file(tmp_path, "a.tif", LABELS)
     card = {
