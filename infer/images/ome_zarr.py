@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ UNNAMED = "Q"
 """Letter of an axis with another meaning, as in tifffile."""
 FIVE = ("0.1", "0.2")
 """Versions that do not name the axes, which are always t, c, z, y and x."""
-MOST_NAMED = 6
+MOST_NAMED = 3
 """A message names at most this many images."""
 
 
@@ -32,7 +33,8 @@ def open_ome_zarr(path: Path, kind: str, chosen: bool) -> list[PlaneStack]:
 
     Raises ImageError if the folder holds several images or none, a level is missing, or the image cannot be read.
     """
-    with as_image_error(KIND, "zarr"):
+    with as_image_error(KIND, "zarr"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about files beside the image; they are not for our user
         import zarr
 
         root = zarr.open(path, mode="r", use_consolidated=False)
@@ -54,13 +56,16 @@ def _image_group(path: Path, root: Any) -> tuple[Any, list[str]]:
     if not hasattr(root, "groups"):
         raise ImageError("it is a Zarr array and no OME-Zarr image; open it in Python and give it to flowmask.segment.")
     about = _attributes(root)
+    if "image-label" in about:
+        raise ImageError("it is a label image; give the image to which it belongs.")
     if about.get("multiscales"):
         return root, []
-    for key, inner, what in (("plate", "wells", "a plate"), ("well", "images", "a well")):
+    for key, parts, what in (("plate", "wells", "a plate"), ("well", "images", "a well")):
         if key in about:
-            names = [str(one["path"]) + ("/0" if key == "plate" else "") for one in about[key].get(inner, [])]
+            names = [str(one["path"]) + ("/0" if key == "plate" else "") for one in about[key].get(parts, [])]
             raise ImageError(f"it is {what}, and its images are folders of their own; {_give(path, names)}")
-    names = sorted(name for name, group in root.groups() if _attributes(group).get("multiscales"))
+    inner = {name: _attributes(group) for name, group in root.groups()}
+    names = sorted(name for name, one in inner.items() if one.get("multiscales") and "image-label" not in one)
     if len(names) == 1:
         return root[names[0]], [f"The image in it is {printable(names[0])}."]
     if names:
@@ -73,7 +78,7 @@ def _image_group(path: Path, root: Any) -> tuple[Any, list[str]]:
 
 def _give(path: Path, names: Sequence[str]) -> str:
     """Return the advice to give images by their own names."""
-    shown = ", ".join(printable(f"{path.name}/{name}") for name in names[:MOST_NAMED])
+    shown = ", ".join(printable(f"{path}/{name}") for name in names[:MOST_NAMED])
     return f"give one or more of them: {shown}{', ...' if len(names) > MOST_NAMED else '.'}"
 
 
@@ -91,14 +96,15 @@ def _position(group: Any, about: Mapping[str, Any], version: object, notes: list
         names = ", ".join(printable(str(axis["name"])) for axis in axes)
         raise ImageError(f"its axes ({names}) do not fit an array of shape {array.shape}; save it as OME-TIFF.")
     y, x = letters.index("Y"), letters.index("X")
+    sizes = dict(zip(letters, array.shape, strict=True))
     stored, lost = _stored(array)
 
     def plane(chosen: Mapping[str, int]) -> ChunkedPlane:
         index = [slice(None) if letter in "YX" else chosen.get(letter, 0) for letter in letters]
-        return ChunkedPlane(array, index, y, x)
+        return ChunkedPlane(array, index, y, x, CACHE // sizes.get("C", 1))
 
     return Position(
-        dict(zip(letters, array.shape, strict=True)),
+        sizes,
         array.dtype,
         plane,
         str(multiscale.get("name") or ""),
@@ -157,14 +163,17 @@ def _stored(array: Any) -> tuple[int, list[str]]:
 class ChunkedPlane:
     """One plane of a Zarr array that slices like an array (Y, X). The last used chunks are kept decoded."""
 
-    def __init__(self, array: Any, index: Sequence[int | slice], y: int, x: int) -> None:
-        """index: that of the plane. y, x: the axes of rows and columns. Raises ImageError if a chunk is too large."""
+    def __init__(self, array: Any, index: Sequence[int | slice], y: int, x: int, budget: int) -> None:
+        """index: that of the plane. y, x: the axes of rows and columns. budget: bytes of chunks to keep, or two rows.
+
+        Raises ImageError if a chunk is too large.
+        """
         self._array, self._index, self._y, self._x = array, index, y, x
         self._rows, self._columns = array.chunks[y], array.chunks[x]
         size = array.dtype.itemsize
         check_memory(math.prod(array.chunks) * size)
         row = self._rows * math.ceil(array.shape[x] / self._columns) * self._columns * size
-        self._chunks = TileCache(self._chunk, max(CACHE, 2 * row))
+        self._chunks = TileCache(self._chunk, max(budget, 2 * row))
 
     def __getitem__(self, window: tuple[slice, slice]) -> Pixels:
         (top, bottom), (left, right) = ((part.start, part.stop) for part in window)
