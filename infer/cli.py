@@ -19,7 +19,7 @@ from .options import Options, options_of
 from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, run
 from .runs.executor import Executor, here
 from .runs.request import Request
-from .runs.screen import complain
+from .runs.screen import answer, complain
 from .runs.signals import Stopped, stoppable
 from .runs.worker import in_worker
 from .training import run_training
@@ -99,7 +99,7 @@ def _list_models(args: argparse.Namespace, own_process: bool) -> int:
         notes = [*(["default"] if network.default else []), *([] if network.path.is_file() else ["not installed"])]
         suffix = f" ({', '.join(notes)})" if notes else ""
         line = f"{network.name}{suffix}: {network.about}; F1 {network.f1:.3f}; {network.file}"
-        print(f"{line}; licence: {network.licence}")
+        answer(f"{line}; licence: {network.licence}")
     return ALL_DONE
 
 
@@ -114,7 +114,7 @@ def _info(args: argparse.Namespace, own_process: bool) -> int:
             complain(str(error))
             failed = True
             continue
-        print(json.dumps(found) if args.json else in_words(found))
+        answer(json.dumps(found) if args.json else in_words(found))
     return SOME_FAILED if failed else ALL_DONE
 
 
@@ -133,7 +133,7 @@ def _score(args: argparse.Namespace, own_process: bool) -> int:
 
     scores, reasons = score_pairs(args.prediction, args.truth)
     if scores:
-        print(table(scores))
+        answer(table(scores))
     for reason in reasons:
         complain(reason)
     return SOME_FAILED if reasons else ALL_DONE

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
-from ..errors import printable
+from ..errors import OutputError, printable
 from ..options import in_command_words
 
 
@@ -23,6 +23,25 @@ def say(text: str, stream: TextIO | None) -> None:
         print(printable(text), file=stream, flush=True)
     except (OSError, ValueError):
         _silence(stream)
+
+
+def answer(text: str) -> None:
+    """Print what a command was asked for on stdout. Raises OutputError if it cannot be written.
+
+    If the program that reads it has ended, as ``head`` does, this text and all others are lost.
+
+    >>> answer("a.tif: 7 cells")
+    a.tif: 7 cells
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except OSError as error:
+        _silence(sys.stdout)
+        raise OutputError(
+            f"the answer cannot be written to stdout ({error.strerror}); check the free disk space."
+        ) from error
 
 
 def _silence(stream: TextIO) -> None:

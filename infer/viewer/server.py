@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import FlowmaskError, SettingsError, one_line
-from ..runs.screen import complain
+from ..runs.screen import answer, complain
 from .cells import Filter
 from .found import find_results
 from .gallery import Gallery
@@ -116,7 +116,7 @@ def view(
         complain(f"the images of {len(missing) - MOST_NAMED} other label files were not found either.")
     gallery = Gallery(found, plane, project)
     with make_server(gallery, port) as server:
-        print(f"{address(server)}\nOpen this address in a browser on this computer; Ctrl-C ends.", flush=True)
+        answer(f"{address(server)}\nOpen this address in a browser on this computer; Ctrl-C ends.")
         if browser:
             webbrowser.open(address(server))
         try:
