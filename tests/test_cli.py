@@ -163,6 +163,7 @@ def test_two_runs_into_one_folder_at_once(folders, options):
             "there are no images in the folder, and its subfolders are not searched; put TIFF, PNG, JPEG, BMP, CZI, "
             "ND2 or LIF images into it",
         ),
+        (lambda folder: (folder / "well1").mkdir(), (), "not searched; give one of them, such as "),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", "absent.onnx"), "absent.onnx: there is no such"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is not an ONNX file"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),

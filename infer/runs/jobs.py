@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,12 +61,17 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
         meant = [file for file in found if file == path or is_zarr(file) or is_meant_as_image(file)]
         if not meant:
             raise InputError(
-                f"{path}: there are no images in the folder, and its subfolders are not searched; put {FORMATS} images "
-                "into it."
+                f"{path}: there are no images in the folder, and its subfolders are not searched; {_instead(path)}"
             )
         images |= dict.fromkeys(meant)
         others += [file for file in found if file not in images]
     return list(images), others
+
+
+def _instead(folder: Path) -> str:
+    """Return what to do about a folder without images."""
+    subfolders = sorted(path for path in folder.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
+    return f"give one of them, such as {subfolders[0]}." if subfolders else f"put {FORMATS} images into it."
 
 
 def _files_of(path: Path, output: Path | None) -> list[Path]:
