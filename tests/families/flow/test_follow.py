@@ -47,6 +47,42 @@ def test_paths_end_where_a_plain_euler_loop_ends():
     assert (found == np.floor(at[:, followed])).mean() > 0.97
 
 
+def plain_ends(field, traps, rows, columns):
+    """The same arithmetic for all paths at once: (rows, columns) of the pixels in which they end."""
+    y, x = (grid.copy() for grid in np.meshgrid(rows, columns, indexing="ij"))
+    going = np.ones(y.shape, bool)
+    for _ in range(STEPS // CHECK):
+        before = y.copy(), x.copy()
+        for _ in range(CHECK):
+            y0, x0 = y.astype(int), x.astype(int)
+            y1, x1 = np.minimum(y0 + 1, len(field) - 1), np.minimum(x0 + 1, field.shape[1] - 1)
+            fy, fx = y - y0, x - x0
+            weights = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            a, b, c, d = (
+                weight[..., None] * field[corner]
+                for weight, corner in zip(weights, ((y0, x0), (y0, x1), (y1, x0), (y1, x1)), strict=True)
+            )
+            dy, dx = np.moveaxis(a + b + c + d, 2, 0)
+            y[going] = np.clip(y + dy, 0, len(field) - 1)[going]
+            x[going] = np.clip(x + dx, 0, field.shape[1] - 1)[going]
+        still = (np.abs(y - before[0]) < ARRIVED) & (np.abs(x - before[1]) < ARRIVED)
+        going &= ~(still | traps[y.astype(int), x.astype(int)])
+    return y.astype(int), x.astype(int)
+
+
+def test_paths_side_by_side_end_exactly_where_each_ends_alone():
+    field = inner_field(MAPS, -np.inf)
+    traps = trapping(field)
+    y, x = plain_ends(field, traps, ROWS, COLUMNS)
+    assert {0, HEIGHT - 1} <= {*y.flat}
+    assert {0, WIDTH - 1} <= {*x.flat}
+    expected = (y - ROWS.astype(int)[:, None]) * WIDTH + x
+    np.testing.assert_array_equal(follow(MAPS, field, traps, 0, HEIGHT, ROWS, COLUMNS, -np.inf), expected)
+    some = slice(70, 80)  # rows of a strip in the middle of the image
+    strip = follow(MAPS[5:], field[5:], traps[5:], 5, HEIGHT, ROWS[some], COLUMNS, -np.inf)
+    np.testing.assert_array_equal(strip, expected[some])
+
+
 def test_no_path_leaves_a_pixel_that_traps_it():
     hills = gaussian_filter(RNG.normal(0, 1, (200, 200)), 3)
     field = np.stack(np.gradient(hills / hills.std()), axis=2).astype(np.float32)  # uphill, as flows to a centre
