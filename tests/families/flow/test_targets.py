@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flowmask.families.flow.targets import label_boxes, labels_to_flows
+from flowmask.families.flow.targets import cell_flows, label_boxes, labels_to_flows
 
 
 def disc(shape=(40, 50), centre=(20, 24), radius=11):
@@ -44,6 +44,28 @@ def test_the_field_does_not_depend_on_where_the_cell_lies():
     moved = np.zeros((90, 90), np.int32)
     moved[31:71, 17:67] = labels * 7
     np.testing.assert_array_equal(labels_to_flows(moved)[:, 31:71, 17:67], labels_to_flows(labels))
+
+
+def plain_flows(mask):
+    """Heat diffusion step by step on padded arrays, with the additions in the same order."""
+    height, width = mask.shape
+    pixels = np.argwhere(mask)
+    centre = tuple(pixels[((pixels - pixels.mean(axis=0)) ** 2).sum(axis=1).argmin()] + 1)
+    heat = np.zeros((height + 2, width + 2))
+    for _ in range(2 * (height + width + 4)):
+        heat[centre] += 1
+        sums = heat[:, :-2] + heat[:, 1:-1] + heat[:, 2:]
+        heat[1:-1, 1:-1] = (sums[:-2] + sums[1:-1] + sums[2:]) * (mask / 9.0)
+    flows = np.stack([heat[2:, 1:-1] - heat[:-2, 1:-1], heat[1:-1, 2:] - heat[1:-1, :-2]])
+    return flows / (np.sqrt(flows[0] ** 2 + flows[1] ** 2) + 1e-60) * mask
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 3), (17, 30), (30, 17)])
+def test_flows_are_those_of_plain_diffusion_bit_for_bit(shape):
+    rough = np.random.default_rng(3).random(shape) < 0.8
+    rough[0, 0] = rough[-1, -1] = True
+    for mask in (rough, np.ones(shape, bool)):
+        np.testing.assert_array_equal(cell_flows(mask), plain_flows(mask))
 
 
 def test_boxes_are_those_of_scipy():
