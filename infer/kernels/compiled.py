@@ -19,9 +19,13 @@ from types import ModuleType
 from typing import Any, TypeVar
 from zlib import crc32
 
+from ..system.cpu import is_x86_64_v3
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 PREFIX = "_ahead_"
 """First part of the file name of a module that was compiled ahead of time."""
+V3 = "_v3"
+"""Last part of the name of the module for processors of the level x86-64-v3. The other one runs on every processor."""
 HOMES = (
     "families.flow.targets", "families.flow.follow", "families.flow.masks", "families.watershed.smooth",
     "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "families.boxes.suppress",
@@ -66,15 +70,22 @@ DIGEST = sources_digest()
 
 
 def _compiled_ahead() -> ModuleType | None:
-    """Return the module that was compiled from the current sources; None without one, or if it cannot be loaded."""
-    name = f"{PACKAGE}.kernels.{PREFIX}{DIGEST}"
-    spec = find_spec(name)
-    try:
-        return import_module(name) if spec else None
-    except ImportError as error:
-        file = spec.origin if spec else name
-        log.warning("%s: the compiled kernels cannot be loaded (%s) and are not used; remove this file.", file, error)
-        return None
+    """Return the module for this processor that was compiled from the current sources; None without one.
+
+    A module that cannot be loaded is left out, with a warning.
+    """
+    for level in (V3, "") if is_x86_64_v3() else ("",):
+        name = f"{PACKAGE}.kernels.{PREFIX}{DIGEST}{level}"
+        spec = find_spec(name)
+        try:
+            if spec:
+                return import_module(name)
+        except ImportError as error:
+            file = spec.origin if spec else name
+            log.warning(
+                "%s: the compiled kernels cannot be loaded (%s) and are not used; remove this file.", file, error
+            )
+    return None
 
 
 AHEAD = _compiled_ahead()

@@ -14,6 +14,10 @@ QUOTAS = (
 """Files of Linux control groups, version 2 and 1: processor time per period, and the period, in microseconds."""
 CPUS = Path("/sys/devices/system/cpu")
 """The folder in which Linux describes each logical core."""
+CPUINFO = Path("/proc/cpuinfo")
+"""The file in which Linux names the instructions of the processor, after "flags" on x86-64."""
+X86_64_V3 = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"})
+"""The flags of a processor of level x86-64-v3, which are those of nearly all since 2015 (System V psABI of x86-64)."""
 
 
 def machine_cores() -> int:
@@ -35,6 +39,17 @@ def cores() -> int:
     True
     """
     return min([len(_bound_cores()), *_quotas()])
+
+
+def is_x86_64_v3() -> bool:
+    """Return whether the processor has the instructions of the level x86-64-v3, such as AVX2; False if not known.
+
+    >>> is_x86_64_v3() in (True, False)
+    True
+    """
+    with suppress(OSError), CPUINFO.open() as lines:
+        return any(line.startswith("flags") and set(line.split()) >= X86_64_V3 for line in lines)
+    return False
 
 
 def threads(requested: int) -> int:

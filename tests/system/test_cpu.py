@@ -72,3 +72,16 @@ def test_threads_of_one_core_count_once_for_the_network(machine, tmp_path, monke
 def test_the_network_gets_no_more_threads_than_cores(machine, quota, asked, threads):
     write(machine[0], f"{quota} 100000")
     assert network_threads(asked) == threads
+
+
+def test_a_processor_of_the_level_v3_has_all_its_instructions(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CPUINFO", tmp_path / "cpuinfo")
+    assert not module.is_x86_64_v3()  # no such file
+    flags = " ".join(sorted(module.X86_64_V3))
+    for line, expected in (
+        (f"flags : fpu {flags} sse", True),
+        (f"flags : fpu {flags.replace('avx2', 'avx')} sse", False),
+        (f"vmx flags : {flags}", False),
+    ):
+        module.CPUINFO.write_text(f"processor : 0\n{line}\n")
+        assert module.is_x86_64_v3() == expected
