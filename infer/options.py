@@ -20,8 +20,13 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes of each unit of memory."""
 SAVED = ("labels", "overlay", "table", "geojson", "rois", "ome", "zarr", "parquet", "anndata", "report")
 """The outputs of an image; the labels are always written."""
-WATERSHED = {"paper": (0.1, 0.3), "release": (0.075, 0.2)}
-"""Published thresholds of the watershed family, for the maxima of the inner distance and for the interior probability:
+WHOLE_CELL, NUCLEAR = "whole-cell", "nuclear"
+"""The compartments that a network of the watershed family can have heads for, named as in Mesmer."""
+WATERSHED = {
+    WHOLE_CELL: {"paper": (0.1, 0.3), "release": (0.075, 0.2)},
+    NUCLEAR: {"paper": (0.1, 0.3), "release": (0.1, 0.2)},
+}
+"""Published thresholds of each compartment, for the maxima of the inner distance and for the interior probability:
 those of the paper, Greenwald et al. 2022, doi:10.1038/s41587-021-01094-0, and those of its software since June 2022."""
 MAPS, LABELS, NOTHING = "maps", "labels", "nothing"
 """What an option changes: the network's maps and therefore the labels, only the labels, or nothing of these."""
@@ -149,21 +154,22 @@ def check_save(value: object) -> None:
         raise SettingsError(f"{named('save', unknown[0])} is unknown; give some of {', '.join(SAVED)}, or all.")
 
 
-def watershed_thresholds(value: str) -> tuple[float, float]:
+def watershed_thresholds(value: str, compartment: str = WHOLE_CELL) -> tuple[float, float]:
     """Return the maxima threshold and the interior threshold that a name of `WATERSHED` or a text "0.1,0.3" stands for.
 
     Raises SettingsError for any other text.
 
-    >>> watershed_thresholds("release"), watershed_thresholds("0.05,0.5")
-    ((0.075, 0.2), (0.05, 0.5))
+    >>> watershed_thresholds("release"), watershed_thresholds("release", "nuclear"), watershed_thresholds("0.05,0.5")
+    ((0.075, 0.2), (0.1, 0.2), (0.05, 0.5))
     """
-    if value in WATERSHED:
-        return WATERSHED[value]
+    published = WATERSHED[compartment]
+    if value in published:
+        return published[value]
     match = re.fullmatch(r"\s*(\d*\.?\d+)\s*,\s*(\d*\.?\d+)\s*", str(value))
     pair = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
     if not (0 < pair[0] <= 1 and 0 <= pair[1] < 1):
         raise SettingsError(
-            f"{named('watershed_thresholds', value)} is unknown; give {', '.join(WATERSHED)}, or two numbers such as "
+            f"{named('watershed_thresholds', value)} is unknown; give {', '.join(published)}, or two numbers such as "
             "0.1,0.3: the first above 0 and at most 1, the second from 0 to below 1."
         )
     return pair
@@ -317,9 +323,16 @@ class Segmentation(_Checked):
     watershed_thresholds: str = _option(
         "paper",
         "minimum height h of a maximum of the inner distance (h-maxima), and the interior probability above which a "
-        "pixel belongs to a cell: paper (0.1 and 0.3), release (0.075 and 0.2), or two numbers such as 0.1,0.3",
+        "pixel belongs to a cell: paper (0.1 and 0.3), release (0.075 and 0.2; for nuclei 0.1 and 0.2), or two numbers "
+        "such as 0.1,0.3",
         LABELS,
         check=watershed_thresholds,
+    )
+    compartment: str = _option(
+        WHOLE_CELL,
+        "what is labelled if the network has heads for both: whole-cell or nuclear",
+        LABELS,
+        choices=tuple(WATERSHED),
     )
     score_threshold: float = _option(
         0.3,
@@ -488,8 +501,8 @@ def values_that_change(options: Options, changes: tuple[str, ...]) -> dict[str, 
 
     changes: any of `MAPS` and `LABELS`.
 
-    >>> sorted(values_that_change(Options(), (LABELS,)))
-    ['cellprob_threshold', 'flow_threshold', 'ids', 'min_size', 'score_threshold', 'watershed_thresholds']
+    >>> sorted(values_that_change(Options(), (LABELS,)))[:4]
+    ['cellprob_threshold', 'compartment', 'flow_threshold', 'ids']
     """
     selected = {}
     for record in (options.segmentation, options.runtime, options.output):

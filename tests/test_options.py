@@ -42,7 +42,7 @@ each_range = pytest.mark.parametrize(
 CHANGES = {
     "diameter": MAPS, "pixel_size": MAPS, "channels": MAPS, "augment": MAPS, "plane": MAPS, "project": MAPS,
     "flow_threshold": LABELS, "cellprob_threshold": LABELS, "min_size": LABELS, "ids": LABELS,
-    "watershed_thresholds": LABELS, "score_threshold": LABELS,
+    "watershed_thresholds": LABELS, "score_threshold": LABELS, "compartment": LABELS,
     "save": NOTHING, "batch": NOTHING, "memory": NOTHING, "threads": NOTHING, "device": NOTHING, "gpu_memory": NOTHING,
 }  # fmt: skip
 OTHER = {
@@ -51,6 +51,7 @@ OTHER = {
     "memory": ("4G", "4G"), "threads": ("2", 2), "device": ("cuda:1", "cuda:1"), "gpu_memory": ("10G", "10G"),
     "ids": ("challenge", "challenge"), "save": ("table,rois", ("table", "rois")),
     "watershed_thresholds": ("0.05,0.5", "0.05,0.5"), "score_threshold": ("0.5", 0.5),
+    "compartment": ("nuclear", "nuclear"),
     "pixel_size": ("0.5", 0.5), "plane": ("3", 3), "project": ("max", "max"),
 }  # fmt: skip
 """For each option the text of another value than the default, and that value."""

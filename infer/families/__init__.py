@@ -52,6 +52,8 @@ class Family:
     """The labels of one block; see `flowmask.families.blocks.LabelBlock`."""
     row_bytes: Callable[[tuple[int, int], tuple[int, int]], int]
     """(shape of the image, shape of the network image) -> most bytes of memory that `label_rows` uses."""
+    check: Callable[[Contract, Segmentation], object] = lambda contract, options: None
+    """Raises SettingsError if its options do not fit the heads of the network, NetworkError if it cannot run these."""
     average: Callable[[Sequence[Maps]], Maps] = mean_maps
     """The maps (B, K, Y, X) of several networks -> their average, with which `label_rows` works best."""
 
@@ -111,6 +113,8 @@ def open_network(paths: Sequence[Path], runtime: Runtime) -> OnnxNetwork | MeanN
 def check_options(contract: Contract, options: Segmentation) -> None:
     """Raise SettingsError if an option differs from its default and has no use with the network or other options.
 
+    Raises NetworkError if the family cannot run the heads of the network.
+
     >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="semantic")
     >>> check_options(contract, Segmentation(min_size=20))
     >>> check_options(contract, Segmentation(flow_threshold=0.2))
@@ -120,7 +124,8 @@ def check_options(contract: Contract, options: Segmentation) -> None:
     """
     if contract.pixel_size is None or options.diameter is not None:
         options.check_pixel_size()
-    unused = {field.name for field in fields(Segmentation)} - COMMON - family_of(contract).options
+    family = family_of(contract)
+    unused = {field.name for field in fields(Segmentation)} - COMMON - family.options
     if contract.record > 1:
         unused.add("augment")  # records cannot be averaged
     for field in fields(Segmentation):
@@ -128,6 +133,7 @@ def check_options(contract: Contract, options: Segmentation) -> None:
             raise SettingsError(
                 f"{named(field.name)} has no effect on a network of the {contract.family} family; leave it out."
             )
+    family.check(contract, options)
 
 
 def preload() -> None:

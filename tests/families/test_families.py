@@ -11,9 +11,9 @@ from flowmask.errors import NetworkError, SettingsError
 from flowmask.families import COMMON, FAMILIES, Family, check_options, family_of, preload
 from flowmask.network.contract import from_metadata
 from flowmask.options import Segmentation
-from tests.reference.plans import BOXES, FLOW, SEMANTIC, WATERSHED
+from tests.reference.plans import BOXES, COMPARTMENTS, FLOW, SEMANTIC
 
-CONTRACTS = {"boxes": BOXES, "flow": FLOW, "semantic": SEMANTIC, "watershed": WATERSHED}
+CONTRACTS = {"boxes": BOXES, "flow": FLOW, "semantic": SEMANTIC, "watershed": COMPARTMENTS}
 OTHER = {
     "diameter": 25.0,
     "pixel_size": 0.5,
@@ -24,6 +24,7 @@ OTHER = {
     "flow_threshold": 0.2,
     "cellprob_threshold": 1.0,
     "watershed_thresholds": "release",
+    "compartment": "nuclear",
     "score_threshold": 0.5,
     "min_size": 3,
 }
@@ -82,6 +83,9 @@ def test_options_that_a_family_does_not_use_are_refused(family, name):
         ("semantic", "score_threshold"),
         ("watershed", "score_threshold"),
         ("flow", "watershed_thresholds"),
+        ("boxes", "compartment"),
+        ("flow", "compartment"),
+        ("semantic", "compartment"),
         ("semantic", "flow_threshold"),
         ("semantic", "watershed_thresholds"),
         ("watershed", "flow_threshold"),

@@ -1,5 +1,7 @@
 """Plans of images that no network has seen, for tests of what comes after the network."""
 
+import dataclasses
+
 import numpy as np
 
 from flowmask.network.contract import Contract, Head
@@ -25,6 +27,8 @@ BORDERED = Contract(
     heads=(Head("pixelwise", 3),),
 )
 WATERSHED = Contract("fake", "rgb", 30.0, 25.0, False, "BSD-3-Clause", "nothing", family="watershed", heads=PIXELWISE)
+NUCLEI = (Head("nuclear_inner_distance", 1), Head("nuclear_pixelwise", 3))
+COMPARTMENTS = dataclasses.replace(WATERSHED, heads=(*PIXELWISE, *NUCLEI))
 
 BOXES = Contract(
     "fake", "rgb", 30.0, 25.0, False, "BSD-3-Clause", "nothing", multiple=32, family="boxes",

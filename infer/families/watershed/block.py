@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from ...errors import RunError
 from ...labels.cell_table import CellTableBuilder
-from ...options import watershed_thresholds
 from ...tiles.plan import ImagePlan
 from ..blocks import Block, Maps, Span, make_block
+from .compartments import thresholds_of
 from .constants import RADIUS, REACH
 from .decode import DISTANCE, INTERIOR, cells_of, nearest
 from .maxima import Index, Maxima, label_pixels
@@ -39,7 +39,7 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     array([820])
     """
     height, width = plan.network_shape
-    _, threshold = watershed_thresholds(plan.options.watershed_thresholds)
+    _, threshold = thresholds_of(plan)
     # The rows in which the smoothed interior is known.
     top = read[0] + RADIUS if read[0] else 0
     bottom = read[1] - RADIUS if read[1] < height else height
@@ -64,7 +64,7 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
 def _maxima(distance: Map, plan: ImagePlan, read: Span) -> tuple[Index, npt.NDArray[np.bool_]]:
     """Return the h-maxima of the rows ``read`` alone, and which of them other rows may refute."""
     height, width = plan.network_shape
-    h, _ = watershed_thresholds(plan.options.watershed_thresholds)
+    h, _ = thresholds_of(plan)
     above, below = REACH * (read[0] > 0), REACH * (read[1] < height)
     alone, bounded = Maxima(width, h), Maxima(width, h)
     alone.add(distance)

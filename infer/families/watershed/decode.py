@@ -22,11 +22,11 @@ from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Boxes, Labels
 from ...labels.measure import measure
 from ...labels.numbering import renumber
-from ...options import watershed_thresholds
 from ...system.rolling import Rolling
 from ...tiles.plan import ImagePlan
 from ..blocks import Maps
 from .cells import Counts, euler_numbers, fill_small, survey
+from .compartments import thresholds_of
 from .constants import HOLE, RADIUS, STRIP
 from .flood import SIDES, flood
 from .maxima import Index, Maxima, label_pixels
@@ -85,7 +85,7 @@ def nearest(length: int, other: int) -> npt.NDArray[np.int64]:
 def collect(parts: Iterable[Maps], plan: ImagePlan, interior: Map) -> Index:
     """Fill ``interior`` with the smoothed interior probability; return the sorted h-maxima of the inner distance."""
     height, width = plan.network_shape
-    h, _ = watershed_thresholds(plan.options.watershed_thresholds)
+    h, _ = thresholds_of(plan)
     maxima, weights = Maxima(width, h), gaussian_weights()
     rows, done = Rolling(width, np.float32), 0
     for part in parts:
@@ -116,7 +116,7 @@ def cells_of(
     rows, columns: the network row and column of each image row and column. Returns the probability of each marker's
     cell: the mean of the smoothed interior probability over its pixels.
     """
-    _, threshold = watershed_thresholds(plan.options.watershed_thresholds)
+    _, threshold = thresholds_of(plan)
     numbers = label_pixels(markers, labels.shape[1])
     inside = interior.reshape(-1)[markers] > np.float32(threshold)
     labels.reshape(-1)[markers[inside]] = -1 - numbers[inside]

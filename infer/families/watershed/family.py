@@ -9,6 +9,7 @@ from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
 from .. import Family, training_diameter
 from ..blocks import Block, Maps, Span
+from .compartments import check, chosen_maps, chosen_rows
 from .constants import STRIP
 
 HALO = 512
@@ -22,13 +23,13 @@ LABEL_BYTES = 4 * 3
 def _label_rows(parts: Iterable[Maps], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
     from .decode import label_rows  # imported here: without compiled kernels this takes longer than opening the network
 
-    return label_rows(parts, plan, cells)
+    return label_rows(chosen_rows(parts, plan.options.compartment), plan, cells)
 
 
 def _label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     from .block import label_block
 
-    return label_block(maps, plan, core, read)
+    return label_block(chosen_maps(maps, plan.options.compartment), plan, core, read)
 
 
 def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
@@ -38,10 +39,11 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 
 
 FAMILY = Family(
-    options=frozenset({"watershed_thresholds", "min_size"}),
+    options=frozenset({"watershed_thresholds", "compartment", "min_size"}),
     halo=HALO,
     estimate_diameter=training_diameter,
     label_rows=_label_rows,
     label_block=_label_block,
     row_bytes=_row_bytes,
+    check=check,
 )
