@@ -19,8 +19,8 @@ from flowmask.network.contract import Contract
 from train.checkpoint import UNREADABLE, load, parameters, save
 from train.config import Recipe, Stage
 from train.data.batches import batch_maker
-from train.data.prepared import SIMULATED, Prepared, prepare, prepare_items
-from train.data.readers import Item, read_folders, read_item, read_shared
+from train.data.prepared import SIMULATED, Prepared, prepare_item, prepare_items
+from train.data.readers import NUCLEI_ENDING, Item, read_folders, read_shared
 from train.families import FamilyNetwork, find_architecture, find_family, heads_of, loss_of
 from train.families.base import Finished
 from train.loop import fit
@@ -49,7 +49,7 @@ def train_recipe(recipe: Recipe, data: Sequence[Path], pool: Path | None, work: 
         return output
     items, field = read_folders(data), find_family(recipe.family).field
     simulated: list[Prepared] | None = None
-    prepare_item, images = _preparer(recipe), []
+    prepare_once, images = _preparer(recipe), []
     for number, stage in enumerate(recipe.stages, 1):
         path = work / recipe.name / f"{stage.name}.pt"
         training, held_out = stage.split.divide(items)
@@ -65,7 +65,7 @@ def train_recipe(recipe: Recipe, data: Sequence[Path], pool: Path | None, work: 
         if simulated is None:
             drawn = read_shared(pool) if pool else []
             simulated = prepare_items(drawn, recipe.channels, field, SIMULATED, recipe.clahe)
-        images = [prepare_item(item) for item in training] + simulated
+        images = [prepare_once(item) for item in training] + simulated
         if not finished:
             print(f"stage {number} of {len(recipe.stages)}, {stage.name}: {len(images)} images", flush=True)
             _run_stage(path, stage, recipe, images, held_out, work, device)
@@ -95,10 +95,16 @@ def train_stage(
 ) -> float:
     """Train a network by one stage on prepared images, in place; return the seconds spent.
 
-    Without ``state`` the training cannot be resumed, without ``validation`` nothing is scored.
+    Without ``state`` the training cannot be resumed, without ``validation`` nothing is scored. Raises SettingsError if
+    the architecture needs the labels of nuclei and an image has none.
     """
-    family = find_family(recipe.family)
-    encoder = find_architecture(recipe.family, recipe.architecture).encoder
+    family, architecture = find_family(recipe.family), find_architecture(recipe.family, recipe.architecture)
+    without = [image.source for image in images if image.nuclei is None]
+    if architecture.nuclei and without:
+        raise SettingsError(
+            f"{recipe.name}: the architecture {recipe.architecture} needs the labels of the nuclei too, and "
+            f"{len(without)} images have none, the first of {without[0]}; add NAME{NUCLEI_ENDING}, or leave them out."
+        )
     make = batch_maker(images, stage, recipe.mean_diameter, family.target(recipe))
     with TemporaryDirectory() as folder:
         seconds = fit(
@@ -111,7 +117,7 @@ def train_stage(
             validation or (lambda _: "not validated"),
             VALIDATE_EVERY,
             device=device,
-            encoder=encoder,
+            encoder=architecture.encoder,
             forward=family.forward,
         )
     network.eval()
@@ -158,9 +164,12 @@ def save_finished(path: Path, network: FamilyNetwork, finished: Finished, recipe
 
 def fingerprint_of(stage: Stage, recipe: Recipe, images: Sequence[Prepared], start: Sequence[Path]) -> str:
     """Return a digest of the stage, the images and the weights with which the stage starts."""
+    architecture = find_architecture(recipe.family, recipe.architecture)
     digest = hashlib.sha256(settings_of(stage, recipe, start).encode())
     for image in images:
         digest.update(image.source.encode() + image.image.tobytes() + image.labels.tobytes())
+        if architecture.nuclei and image.nuclei is not None:
+            digest.update(image.nuclei.tobytes())
     return digest.hexdigest()
 
 
@@ -179,12 +188,12 @@ def _preparer(recipe: Recipe) -> Callable[[Item], Prepared]:
     field = find_family(recipe.family).field
     images: dict[Path, Prepared] = {}
 
-    def prepare_item(item: Item) -> Prepared:
+    def prepare_once(item: Item) -> Prepared:
         if item.image not in images:
-            images[item.image] = prepare(*read_item(item), item.source, recipe.channels, field, recipe.clahe)
+            images[item.image] = prepare_item(item, recipe.channels, field, clahe=recipe.clahe)
         return images[item.image]
 
-    return prepare_item
+    return prepare_once
 
 
 def _is_finished(path: Path, stage: Stage, recipe: Recipe, work: Path) -> bool:

@@ -118,9 +118,14 @@ def warp(image: Array, labels: npt.NDArray[np.int32], matrix: Array, crop: int) 
     """Apply an affine map to image (Y, X, C) and labels (Y, X); return both with side ``crop``."""
     size = (crop, crop)
     pixels = np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR), np.float32).reshape(crop, crop, -1)
+    return pixels, warp_labels(labels, matrix, crop)
+
+
+def warp_labels(labels: npt.NDArray[np.int32], matrix: Array, crop: int) -> npt.NDArray[np.int32]:
+    """Apply an affine map to labels (Y, X); return those of a crop with side ``crop``."""
     # OpenCV warps no 32-bit integers: 16 bits are enough for the ids of one image of the training set.
-    ids = cv2.warpAffine(labels.astype(np.uint16), matrix, size, flags=cv2.INTER_NEAREST).astype(np.int32)
-    return pixels, ids
+    ids = cv2.warpAffine(labels.astype(np.uint16), matrix, (crop, crop), flags=cv2.INTER_NEAREST)
+    return np.asarray(ids, np.int32)
 
 
 def photometric(image: Array, options: Augmentation, rng: np.random.Generator) -> Array:

@@ -14,8 +14,8 @@ from train.data.augment import Array, Augmentation, augmented
 from train.data.prepared import Prepared, weights_by_source
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-TargetMaker = Callable[[npt.NDArray[np.int32], Array, Array], Array]
-"""(labels (S, S) of the crop, field (Y, X, K) of the image, map (2, 3) from image to crop) -> target (K, S, S)."""
+TargetMaker = Callable[[npt.NDArray[np.int32], Prepared, Array], Array]
+"""(labels (S, S) of the crop, the image, map (2, 3) from image to crop) -> target (K, S, S)."""
 MAX_ZOOM = 6.0
 IN_ADVANCE = 3
 
@@ -59,4 +59,4 @@ def crop_and_target(
     """
     zoom = min(mean_diameter / image.diameter, MAX_ZOOM) if mean_diameter and image.diameter else 1.0
     crop, labels, matrix = augmented(image.image.astype(np.float32), image.labels, zoom, augmentation, rng)
-    return crop, target(labels, image.field.astype(np.float32), matrix)
+    return crop, target(labels, image, matrix)

@@ -18,7 +18,7 @@ from flowmask.network.contract import Clahe
 from flowmask.tiles.channels import channel_map
 from flowmask.tiles.normalise import intensity_ranges
 from flowmask.tiles.view import find_equalisations, network_view
-from train.data.readers import Item, read_item
+from train.data.readers import Item, read_item, read_nuclei
 
 MIN_CELL = 12
 """Labels smaller than this area in px are removed: their flows are undefined and their outlines are noise."""
@@ -43,6 +43,8 @@ class Prepared:
     """(Y, X, K): what the family computed from the labels, for example flows as (dy, dx)."""
     diameter: float
     """Median equivalent diameter of the cells in px; 0 for an image without cells."""
+    nuclei: npt.NDArray[np.int32] | None = None
+    """(Y, X), the labels of the nuclei if the image has them."""
 
 
 def network_input(
@@ -63,10 +65,10 @@ def prepare(
     channels: str,
     field: FieldMaker,
     clahe: Clahe | None = None,
+    nuclei: npt.NDArray[np.int32] | None = None,
 ) -> Prepared:
     """Normalise or equalise an image, remove labels that are too small and compute the family's field."""
-    areas = np.bincount(labels.ravel())
-    labels = sequential(np.where(areas[labels] >= MIN_CELL, labels, 0))
+    labels = _large_enough(labels)
     pixels = network_input(image, channels, PERCENTILES, clahe)
     return Prepared(
         source,
@@ -74,14 +76,28 @@ def prepare(
         labels,
         np.ascontiguousarray(field(labels).astype(np.float16)),
         median_diameter(labels),
+        None if nuclei is None else _large_enough(nuclei),
     )
+
+
+def prepare_item(
+    item: Item, channels: str, field: FieldMaker, prefix: str = "", clahe: Clahe | None = None
+) -> Prepared:
+    """Read and prepare one image from disk; ``prefix`` is put before the name of its source."""
+    return prepare(*read_item(item), prefix + item.source, channels, field, clahe, read_nuclei(item))
+
+
+def _large_enough(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the labels of at least `MIN_CELL` px, numbered anew."""
+    areas = np.bincount(labels.ravel())
+    return sequential(np.where(areas[labels] >= MIN_CELL, labels, 0))
 
 
 def prepare_items(
     items: Iterable[Item], channels: str, field: FieldMaker, prefix: str = "", clahe: Clahe | None = None
 ) -> list[Prepared]:
     """Read and prepare images from disk; ``prefix`` is put before the names of their sources."""
-    return [prepare(*read_item(item), prefix + item.source, channels, field, clahe) for item in items]
+    return [prepare_item(item, channels, field, prefix, clahe) for item in items]
 
 
 def weights_by_source(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from flowmask.labels.metrics import sequential
 from train.data.coco import CocoObjects, Pixels, read_objects
 from train.data.seg_npy import read_seg
 
+LABEL_ENDING, NUCLEI_ENDING = "_label.png", "_nuclear_label.png"
+"""What follows NAME in the names of its label images in the project's own layout: cells, and their nuclei."""
 LIVECELL_FOLDERS = ("livecell_train_val_images", "livecell_test_images")
 """Folders of the LIVECell download that hold images of all cell types."""
 
@@ -33,6 +35,8 @@ class Item:
     labels: Path | CocoObjects
     """A label image, a folder of masks or the objects of an annotation file: see `read_labels`."""
     source: str
+    nuclei: Path | None = None
+    """A label image of the nuclei of the same image, if there is one."""
 
     @property
     def name(self) -> str:
@@ -56,13 +60,29 @@ def read_folders(roots: Iterable[Path]) -> list[Item]:
 
 
 def read_shared(root: Path) -> list[Item]:
-    """List ``root/SOURCE/NAME.png`` with ``NAME_label.png``: the layout of the project's own data folder."""
+    """List ``root/SOURCE/NAME.png`` with ``NAME_label.png``: the layout of the project's own data folder.
+
+    ``NAME_nuclear_label.png`` beside them has the nuclei, unless there is an image ``NAME_nuclear.png``.
+    """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; give the folder that holds one folder for each source.")
-    labels = _visible(root.glob("*/*_label.png"))
+    files = _visible(root.glob(f"*/*{LABEL_ENDING}"))
+    nuclei = {path for path in files if path.name.endswith(NUCLEI_ENDING) and not _beside(path, ".png").is_file()}
+    labels = [path for path in files if path not in nuclei]
     if not labels:
         raise InputError(f"{root}: it holds no SOURCE/NAME.png with SOURCE/NAME_label.png beside it; add some.")
-    return [Item(path.with_name(path.name.replace("_label.png", ".png")), path, path.parent.name) for path in labels]
+    pairs = {path: _beside(path, NUCLEI_ENDING) for path in labels}
+    if alone := sorted(nuclei - {*pairs.values()}):
+        raise InputError(f"{alone[0]}: there is no label image of the whole cells beside it; add NAME{LABEL_ENDING}.")
+    return [
+        Item(_beside(path, ".png"), path, path.parent.name, other if other in nuclei else None)
+        for path, other in pairs.items()
+    ]
+
+
+def _beside(labels: Path, ending: str) -> Path:
+    """Return the file whose name has another ending than a label file NAME_label.png."""
+    return labels.with_name(labels.name.removesuffix(LABEL_ENDING) + ending)
 
 
 def read_challenge(root: Path) -> list[Item]:
@@ -161,6 +181,11 @@ def read_item(item: Item) -> tuple[Image, npt.NDArray[np.int32]]:
             f"{labels.shape[0]} x {labels.shape[1]}; label it again, or remove it."
         )
     return image, labels
+
+
+def read_nuclei(item: Item) -> npt.NDArray[np.int32] | None:
+    """Read the labels of the nuclei (Y, X) int32 of an image with the same size; None if it has none."""
+    return None if item.nuclei is None else read_item(replace(item, labels=item.nuclei))[1]
 
 
 def paint(shape: tuple[int, ...], objects: Iterable[Pixels]) -> npt.NDArray[np.int32]:

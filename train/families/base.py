@@ -52,6 +52,8 @@ class Architecture:
     """The heads of the contract where they differ from those of the family."""
     loss: Loss | None = None
     """The loss where it differs from that of the family."""
+    nuclei: bool = False
+    """Whether the target needs the labels of the nuclei too: `train.data.prepared.Prepared.nuclei`."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ NOTHING = dataclasses.replace(UNCHANGED, scale=(0.75, 1.25))
 def pair(image, labels, flows, zoom, options, rng):
     """A crop and the target of the flow family."""
     crop, turned, matrix = augmented(image, labels, zoom, options, rng)
-    return crop, flow_target(turned, flows, matrix)
+    return crop, flow_target(turned, SimpleNamespace(field=flows), matrix)
 
 
 def changed(image, seed, **options):

@@ -36,7 +36,7 @@ def test_a_crop_is_reproducible_and_has_the_targets_size():
     for _ in range(2):
         given = image.image.astype(np.float32), image.labels, 30 / image.diameter
         crop, labels, matrix = augmented(*given, options, np.random.default_rng(9))
-        pairs.append((crop, flow_target(labels, image.field.astype(np.float32), matrix)))
+        pairs.append((crop, flow_target(labels, image, matrix)))
     one, two = pairs
     assert one[0].shape == one[1].shape == (3, 224, 224)
     np.testing.assert_array_equal(one[0], two[0])

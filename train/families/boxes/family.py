@@ -10,6 +10,7 @@ from flowmask.network.contract import Head
 from train.config import Recipe
 from train.data.augment import Array
 from train.data.batches import TargetMaker
+from train.data.prepared import Prepared
 from train.families.base import Architecture, TrainingFamily, no_field
 from train.families.boxes.loss import boxes_loss, guided_forward
 from train.families.boxes.network import CenterMask, MediumCenterMask, SlimCenterMask
@@ -22,7 +23,7 @@ HEADS = (Head("detections", CHANNELS, record=SQUARE),)
 def make_target(recipe: Recipe) -> TargetMaker:
     """Return the function that makes the target of a crop: its labels (1, S, S)."""
 
-    def target(labels: npt.NDArray[np.int32], field: Array, matrix: Array) -> Array:
+    def target(labels: npt.NDArray[np.int32], image: Prepared, matrix: Array) -> Array:
         return labels[None].astype(np.float32)
 
     return target

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from flowmask.families.flow.targets import labels_to_flows
 from train.data.augment import Array
+from train.data.prepared import Prepared
 
 
 def flow_field(labels: npt.NDArray[np.int32]) -> Array:
@@ -26,7 +27,7 @@ def turned_flows(flows: Array, matrix: Array, labels: npt.NDArray[np.int32]) -> 
     return np.asarray(field, np.float32)
 
 
-def flow_target(labels: npt.NDArray[np.int32], flows: Array, matrix: Array) -> Array:
+def flow_target(labels: npt.NDArray[np.int32], image: Prepared, matrix: Array) -> Array:
     """Return the target (3, S, S) = (cell, dy, dx) of a crop: see `train.data.batches.TargetMaker`."""
-    turned = turned_flows(flows, matrix, labels)
+    turned = turned_flows(image.field.astype(np.float32), matrix, labels)
     return np.stack([(labels > 0).astype(np.float32), turned[..., 0], turned[..., 1]])

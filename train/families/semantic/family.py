@@ -33,7 +33,7 @@ def make_target(recipe: Recipe) -> TargetMaker:
         raise SettingsError(f'{recipe.name}: architecture {recipe.architecture} needs the option "border", 1 or more.')
     make = border_target if has_class else foreground_target
 
-    def target(labels: npt.NDArray[np.int32], field: Array, matrix: Array) -> Array:
+    def target(labels: npt.NDArray[np.int32], image: Prepared, matrix: Array) -> Array:
         return make(labels, border)
 
     return target

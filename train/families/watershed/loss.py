@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,3 +43,16 @@ def auxiliary_loss(maps: Tensor, target: Tensor, outer_distance: bool, foregroun
     if foreground:
         loss = loss + PIXELWISE * functional.cross_entropy(maps[:, -2:], target[:, -2:])
     return loss
+
+
+def both_losses(maps: Tensor, target: Tensor, cells: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return the loss of a network with heads for whole cells and for nuclei: the sum of both, as in Mesmer.
+
+    maps and target: (B, K, Y, X), first what the loss ``cells`` expects, then four channels for `watershed_loss`.
+
+    >>> import torch
+    >>> target = torch.tensor([0.5, 1, 0, 0, 0, 0, 0, 1]).reshape(1, 8, 1, 1)
+    >>> round(both_losses(torch.zeros(1, 8, 1, 1), target, watershed_loss).item(), 4)  # 0.261 + 0.01 log 3
+    0.272
+    """
+    return cells(maps[:, :-4], target[:, :-4]) + watershed_loss(maps[:, -4:], target[:, -4:])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,8 @@ class Design:
     """Whether a head for the outer distance is trained too. Only the training uses this head and the next."""
     foreground: bool = False
     """Whether a head for foreground and background is trained too."""
+    nuclei: bool = False
+    """Whether the network has an inner distance and classes for nuclei too, as that of Mesmer."""
 
     @property
     def name(self) -> str:
@@ -58,6 +61,7 @@ class Design:
             "full": not self.depthwise,
             "outer": self.outer_distance,
             "foreground": self.foreground,
+            "nuclei": self.nuclei,
         }
         return "-".join([self.backbone, *(part for part, is_in in parts.items() if is_in)])
 
@@ -102,8 +106,9 @@ class PanopticNetwork(FamilyNetwork):
     """(B, C, Y, X) float32, Y and X multiples of 32 -> a tuple of the maps (B, K, Y, X); C is 3 without coordinates.
 
     In evaluation mode the maps are what the decoder needs: the inner distance, at least 0, and the probabilities of
-    interior, border and background. In training they are any number and three logits, then the outer distance and two
-    logits of foreground and background if the design has these heads.
+    interior, border and background, then those of nuclei if the design has them. In training they are any number and
+    three logits, then the outer distance and two logits of foreground and background if the design has these heads,
+    and at the end any number and three logits for nuclei.
 
     >>> (maps,) = PanopticNetwork(3, (4, 8)).eval()(torch.zeros(2, 3, 64, 96))
     >>> tuple(maps.shape), round(maps[0, 1:, 0, 0].sum().item(), 3)
@@ -128,27 +133,39 @@ class PanopticNetwork(FamilyNetwork):
         self.inner_distance, self.pixelwise = SemanticHead(pyramid, head, 1), SemanticHead(pyramid, head, 3)
         outputs = [1] * design.outer_distance + [2] * design.foreground
         self.auxiliary = nn.ModuleList([SemanticHead(pyramid, head, count) for count in outputs])
+        self.nuclei = nn.ModuleList([SemanticHead(pyramid, head, count) for count in (1, 3) * design.nuclei])
 
     def forward(self, image: Tensor) -> tuple[Tensor]:
         x = 2 * image - 1  # the published weights expect -1 to 1
         if self.entry is not None:
             x = self.entry(torch.cat([x, *coordinates(image)], dim=1))
         finest = self.pyramid(self.encoder(x)[-LEVELS:])
-        distance, classes = self.inner_distance(finest), self.pixelwise(finest)
-        if not self.training:
-            return (torch.cat([functional.relu(distance), classes.softmax(dim=1)], dim=1),)
-        return (torch.cat([distance, classes, *(head(finest) for head in self.auxiliary)], dim=1),)
+        cells = [self.inner_distance(finest), self.pixelwise(finest)]
+        nuclei = [head(finest) for head in self.nuclei]
+        if self.training:
+            return (torch.cat([*cells, *(head(finest) for head in self.auxiliary), *nuclei], dim=1),)
+        maps = [part for distance, classes in filter(None, (cells, nuclei)) for part in activated(distance, classes)]
+        return (torch.cat(maps, dim=1),)
+
+
+def activated(distance: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the inner distance, at least 0, and the probabilities of the classes, which were logits.
+
+    >>> activated(torch.tensor([[-1.0]]), torch.zeros(1, 4))
+    (tensor([[0.]]), tensor([[0.2500, 0.2500, 0.2500, 0.2500]]))
+    """
+    return functional.relu(distance), classes.softmax(dim=1)
 
 
 def designs() -> dict[str, Design]:
     """Return all designs by the names of their architectures.
 
     >>> found = designs()
-    >>> len(found), found["densenet201-full"]
-    (40, Design(backbone='densenet201', coordinates=True, depthwise=False, outer_distance=False, foreground=False))
+    >>> len(found), found["densenet201-full"] == Design("densenet201", coordinates=True, depthwise=False)
+    (80, True)
     """
     entries = [partial(Design, LIGHT, False), *(partial(Design, name, True) for name in (LIGHT, *BACKBONES))]
-    options = [(not full, outer, fore) for full in (False, True) for outer in (False, True) for fore in (False, True)]
+    options = [(not full, *heads) for full, *heads in product((False, True), repeat=4)]
     return {design.name: design for entry in entries for design in (entry(*own) for own in options)}
 
 
