@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from ...errors import NetworkError, SettingsError
 from ...network.contract import Contract
 from ...options import NUCLEAR, WHOLE_CELL, Segmentation, named, watershed_thresholds
@@ -52,12 +50,6 @@ def chosen_maps(maps: Maps, compartment: str) -> Maps:
     """
     first = sum(CHANNELS) * (compartment == NUCLEAR)
     return maps[first : first + sum(CHANNELS)]
-
-
-def chosen_rows(parts: Iterable[Maps], compartment: str) -> Iterator[Maps]:
-    """Yield `chosen_maps` of each part."""
-    for part in parts:
-        yield chosen_maps(part, compartment)
 
 
 def thresholds_of(plan: ImagePlan) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
 from .. import Family, training_diameter
 from ..blocks import Block, Maps, Span
-from .compartments import check, chosen_maps, chosen_rows
+from .compartments import check, chosen_maps
 from .constants import STRIP
 
 HALO = 512
@@ -23,7 +23,7 @@ LABEL_BYTES = 4 * 3
 def _label_rows(parts: Iterable[Maps], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
     from .decode import label_rows  # imported here: without compiled kernels this takes longer than opening the network
 
-    return label_rows(chosen_rows(parts, plan.options.compartment), plan, cells)
+    return label_rows((chosen_maps(part, plan.options.compartment) for part in parts), plan, cells)
 
 
 def _label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:

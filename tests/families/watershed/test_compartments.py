@@ -11,8 +11,9 @@ from flowmask.families import check_options
 from flowmask.families.blocks import gather, rows_to_read
 from flowmask.families.watershed.family import FAMILY
 from flowmask.labels.cell_table import CellTableBuilder
+from flowmask.labels.provenance import labels_origin, maps_origin
 from flowmask.network.contract import Head
-from flowmask.options import Segmentation, watershed_thresholds
+from flowmask.options import Options, Segmentation, watershed_thresholds
 from tests.reference.deep_watershed import deep_watershed
 from tests.reference.plans import COMPARTMENTS, NUCLEI, PIXELWISE, WATERSHED, plan_of
 from tests.reference.watershed_maps import maps_of
@@ -73,6 +74,14 @@ def test_the_two_compartments_and_their_thresholds_differ():
     assert {name: watershed_thresholds("release", name) for name in RELEASE} == RELEASE
     assert {watershed_thresholds("paper", name) for name in RELEASE} == {(0.1, 0.3)}
     assert watershed_thresholds("0.05,0.4", "nuclear") == (0.05, 0.4)
+
+
+def test_the_cached_maps_of_an_interrupted_run_serve_both_compartments():
+    chosen = [Options(Segmentation(compartment=name)) for name in RELEASE]
+    cells, nuclei = (maps_origin("image", "network", "CPU", options) for options in chosen)
+    assert cells == nuclei
+    cells, nuclei = (labels_origin("image", "network", "CPU", options) for options in chosen)
+    assert cells != nuclei
 
 
 class Both:
