@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import flowmask
+from flowmask.labels import verdict
 from flowmask.labels.cell_table import CellTable
 from flowmask.labels.verdict import CHECK, COMPARISONS, GOOD, LIMITS, POOR, Evidence, Limits, evidence, judge_evidence
 from flowmask.options import Segmentation
@@ -115,3 +116,13 @@ def test_an_empty_image_with_dark_corners_is_not_good(network, centre):
     result = flowmask.segment(dark, network)
     assert len(result.cells) == 1
     assert "so it may be the background" in result.verdict.reasons[-1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 2, 7, 8])
+def test_the_median_is_that_of_numpy(count, dtype):
+    values = np.random.default_rng(count).random(count).astype(dtype)
+    assert verdict._median(values) == float(np.median(values))
+    values[0] = nan
+    assert np.isnan(verdict._median(values))
+    assert np.isnan(verdict._median(values[:0]))
