@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeAlias, TypeVar
 
-from .cluster.address import check_address
 from .errors import FlowmaskError
 from .network.registry import shipped_networks
 from .options import Option, Output, Runtime, Segmentation, option_name, options_of
@@ -205,7 +204,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     the_run.add_argument(
         "--cluster",
-        type=_stated(check_address),
+        type=_stated(_cluster_address),
         metavar="ADDRESS",
         help="segment the images on the workers of a Dask cluster: the address of its scheduler, such as "
         "tcp://scheduler:8786; local: processes on this machine, one for each core; local:4: four of them. --threads "
@@ -251,6 +250,13 @@ def _stated(parse: Callable[[str], T]) -> Callable[[str], T]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return parsed
+
+
+def _cluster_address(text: str) -> str:
+    """Return the address of a cluster if it is one; imports what clusters need, which the other runs do not."""
+    from .cluster.address import check_address
+
+    return check_address(text)
 
 
 def _understood(option: Option) -> Callable[[str], object]:

@@ -22,7 +22,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from uuid import uuid4
 
 import numpy as np
 
@@ -123,6 +122,8 @@ class Bands:
         if self._make:
             with suppress(OSError):  # opening the file raises the error
                 self.folder.mkdir(exist_ok=True)
+        from uuid import uuid4  # imported here: only images that are shared need it
+
         path = self.folder / f"{band:06}.{uuid4().hex}{PART}"
         with self._cache(path, band) as cache:
             rivals = self.folder.glob(f"{band:06}.*{PART}")

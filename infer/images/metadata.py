@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 MICROMETRES = {
     "": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0,
@@ -74,10 +76,7 @@ def ome_image(xml: str, found: list[str], index: int) -> tuple[str, tuple[str, .
     >>> ome_image(xml, ["B"], 0)
     ('B', (), 0.25)
     """
-    try:
-        images = _children(ElementTree.fromstring(xml), "Image")
-    except ElementTree.ParseError:
-        return "", (), None
+    images = _images(xml)
     if len(images) != len(found):
         images, index = [image for image in images if image.get("Name", "") == found[index]], 0
     pixels = _children(images[index], "Pixels") if images else []
@@ -96,13 +95,20 @@ def ome_image_count(xml: str) -> int:
     >>> ome_image_count("<OME><Image/><Image/></OME>"), ome_image_count("notes")
     (2, 0)
     """
+    return len(_images(xml))
+
+
+def _images(xml: str) -> list[Element]:
+    """Return the images that OME-XML lists; none if it cannot be read."""
+    from xml.etree import ElementTree  # imported here: most images have no OME-XML
+
     try:
-        return len(_children(ElementTree.fromstring(xml), "Image"))
+        return _children(ElementTree.fromstring(xml), "Image")
     except ElementTree.ParseError:
-        return 0
+        return []
 
 
-def _children(element: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
+def _children(element: Element, tag: str) -> list[Element]:
     """Return the children with this tag, in any namespace."""
     return [child for child in element if child.tag.rpartition("}")[2] == tag]
 

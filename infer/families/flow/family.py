@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ...images.image import Image
 from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
-from ...tiles.plan import ImagePlan
+from ...network.session import Network
+from ...tiles.channels import ChannelMap
+from ...tiles.normalise import IntensityRanges
+from ...tiles.plan import DiameterEstimate, ImagePlan
 from .. import Family
 from ..blocks import Block, Maps, Span
 from .average import average
 from .constants import HALO, REACH
-from .diameter import estimate_diameter
 
 HELD = 2 * REACH + 340
 """Network rows that the strip engine has in memory: the length of paths, the height of cells, and a reserve."""
@@ -19,6 +22,14 @@ HELD_BYTES = 4 * (3 + 2 + 1 + 1) + 1
 """Bytes per network pixel of these rows, for maps, flow field, sink histogram, basins and traps."""
 LABEL_BYTES = 4 * 2
 """Bytes per image pixel of these rows, for path ends and labels."""
+
+
+def _estimate_diameter(
+    image: Image, network: Network, channels: ChannelMap, ranges: IntensityRanges, threads: int
+) -> DiameterEstimate:
+    from .diameter import estimate_diameter  # imported here: a run with a given diameter does not need it
+
+    return estimate_diameter(image, network, channels, ranges, threads)
 
 
 def _label_rows(parts: Iterable[Maps], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
@@ -43,7 +54,7 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 FAMILY = Family(
     options=frozenset({"flow_threshold", "cellprob_threshold", "min_size"}),
     halo=HALO,
-    estimate_diameter=estimate_diameter,
+    estimate_diameter=_estimate_diameter,
     label_rows=_label_rows,
     label_block=_label_block,
     row_bytes=_row_bytes,
