@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import NetworkError, SettingsError
-from ..images.image import Image
-from ..labels.cell_table import CellTableBuilder
-from ..labels.labels import Labels
 from ..network.contract import Contract
 from ..network.mean import MeanNetwork, mean_maps
 from ..network.session import Network, OnnxNetwork
 from ..options import Runtime, Segmentation, named
-from ..tiles.channels import ChannelMap
-from ..tiles.normalise import IntensityRanges
-from ..tiles.plan import DiameterEstimate, ImagePlan
-from .blocks import LabelBlock, Maps
+
+if TYPE_CHECKING:  # a network can be opened before these modules are loaded
+    from ..images.image import Image
+    from ..labels.cell_table import CellTableBuilder
+    from ..labels.labels import Labels
+    from ..tiles.channels import ChannelMap
+    from ..tiles.normalise import IntensityRanges
+    from ..tiles.plan import DiameterEstimate, ImagePlan
+    from .blocks import LabelBlock, Maps
 
 FAMILIES = {
     "boxes": ".boxes.family",
@@ -68,6 +71,8 @@ def training_diameter(
     >>> training_diameter(None, network, (), None).diameter
     34.0
     """
+    from ..tiles.plan import DiameterEstimate
+
     return DiameterEstimate(network.contract.train_diameter)
 
 

@@ -6,8 +6,7 @@ import json
 import logging
 import time
 import traceback
-from _thread import start_new_thread
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,8 +15,7 @@ from typing import Any, TypeVar
 
 from ..bands import Bands, Share, compute, discard_bands
 from ..errors import DeviceError, FlowmaskError, OutputError, one_line
-from ..families import check_options, open_network, preload
-from ..images.file_type import digest, fingerprint
+from ..images.file_type import fingerprint
 from ..images.image import Image
 from ..images.readers import open_frames, open_image
 from ..labels.cell_table import CellTable, CellTableBuilder
@@ -29,14 +27,13 @@ from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache
 from ..network.mean import MeanNetwork
 from ..network.session import OnnxNetwork
-from ..options import Options, options_from
+from ..options import Options
 from ..pipeline import fitted, label_maps, plan_image
 from ..system.memory import forget_peak, peak_memory
-from ..tiles.channels import check_choice
 from ..tiles.plan import ImagePlan
 from .jobs import Job
 from .maps import SharedProgress, Sharing, discard_maps, map_rows
-from .process import Report, Segment
+from .process import Report
 from .record import DONE, Advanced, Opened, Outcome, failure
 from .resume import output_paths, skipped
 
@@ -88,43 +85,7 @@ class Source:
     """Label files of other files of the run whose names are also those of frames of this file."""
 
 
-def prepare(
-    models: Sequence[Path], options: Options, resume: bool, targets: Iterable[Path] = (), least_shared: int = 0
-) -> Segment:
-    """Open the network and return a function that segments one file and yields its outcomes; it raises no errors.
-
-    targets: the label files of all files of the run, which no frame of a series may replace. least_shared: as in
-    `Setup`. Raises NetworkError if the network cannot be used, and SettingsError if the options do not fit the machine
-    or the network.
-    """
-    with suppress(RuntimeError):  # if memory is too short for a thread, the modules are imported later
-        # Not `threading.Thread`, whose `start` waits for ever for a thread that ends for lack of memory.
-        start_new_thread(_preload, ())
-    runtime = options.runtime
-    network = open_network(models, runtime)
-    check_options(network.contract, options.segmentation)
-    check_choice(network.contract.channels, options.segmentation.channels)
-    setup = Setup(network, ",".join(map(digest, models)), options, resume, tuple(targets), least_shared)
-    if setup.others:
-        from ..outputs import check_names
-
-        check_names(setup.others)
-    return partial(_outcomes, setup)
-
-
-def prepare_from(
-    models: Sequence[str], options: Mapping[str, Any], resume: bool, targets: Sequence[str], least_shared: int = 0
-) -> Segment:
-    """Return the result of `prepare` for arguments that JSON can store."""
-    return prepare([*map(Path, models)], options_from(options), resume, map(Path, targets), least_shared)
-
-
-def _preload() -> None:
-    with suppress(Exception):  # a failed import is repeated where the module is used, and reported there
-        preload()
-
-
-def _outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterator[Opened | Outcome]:
+def outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterator[Opened | Outcome]:
     """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on.
 
     Of a job with a share, only the outcome, which is about its maps.

@@ -103,7 +103,7 @@ def segmented(request: Request, work: Work, execute: Executor, report: Report) -
         "targets": [str(target) for target in work.targets],
     }
     yield from work.conflicts
-    prepare = Preparation(f"{__package__}.process_file", "prepare_from", arguments)
+    prepare = Preparation(f"{__package__}.prepare", "prepare_from", arguments)
     with closing(execute(prepare, work.jobs, report)) as outcomes:
         yield from outcomes
 

@@ -244,6 +244,12 @@ for arguments in (["--help"], ["segment", "--help"], ["train", "--help"]):
     assert not modules & set(HEAVY)
 
 
+def test_the_network_can_be_opened_before_the_rest_is_loaded():
+    modules = loaded_by("import flowmask.runs.prepare")
+    assert {"flowmask.network.session", "onnxruntime"} <= modules
+    assert not modules & {"tifffile", "cv2", "flowmask.pipeline", "flowmask.runs.process_file"}
+
+
 @pytest.mark.slow
 def test_a_run_can_begin_before_numba_is_there():
     modules = loaded_by("import flowmask.runs.process_file, flowmask.cli")

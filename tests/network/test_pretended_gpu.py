@@ -17,7 +17,7 @@ from flowmask.network.halving import Halving
 from flowmask.network.session import OnnxNetwork
 from flowmask.options import Options
 from flowmask.runs.jobs import Job
-from flowmask.runs.process_file import prepare
+from flowmask.runs.prepare import prepare
 from flowmask.runs.record import FAILED
 from flowmask.system.nvml import GpuMemory
 from tests.conftest import MODEL, needs_network

@@ -162,7 +162,7 @@ from dataclasses import asdict
 from pathlib import Path
 from flowmask.runs.jobs import Job
 from flowmask.options import Options, Runtime, Segmentation
-from flowmask.runs.process_file import prepare
+from flowmask.runs.prepare import prepare
 
 source, output, spare, batch = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 options = Options(Segmentation(diameter=26), Runtime(batch=batch, device="cpu"))

@@ -11,7 +11,7 @@ import tifffile
 
 from flowmask import __version__
 from flowmask.cli import main
-from flowmask.runs import process_file
+from flowmask.runs import prepare
 from flowmask.runs import record as record_module
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from tests.conftest import MODEL, needs_network
@@ -115,7 +115,7 @@ def test_the_network_file_is_read_once_for_its_digest(folder, monkeypatch, image
     for index in range(1, images):
         cv2.imwrite(str(folder / "in" / f"{index}.png"), SAMPLE.image)
     read = []
-    for module in (process_file, record_module):
+    for module in (prepare, record_module):
         monkeypatch.setattr(module, "digest", lambda path, real=module.digest: read.append(path) or real(path))
     assert run(folder, "--device", "cpu", "--resume") == ALL_DONE
     assert read == [MODEL]
