@@ -198,9 +198,11 @@ class _Run:
 
     def _count_workers(self) -> int:
         """Return how many workers can get tasks. Once some of them offer a GPU, a run on GPUs uses only these."""
-        if not self._on_gpu:
-            return len(self._client.nthreads())
         scheduler: Any = self._client.scheduler
+        if scheduler is None:  # the client has lost it, and may reach it again later
+            raise ExecutorLost(UNREACHABLE)
+        if not self._on_gpu:
+            return len(self._client.sync(scheduler.ncores, workers=None))
         known = self._client.sync(scheduler.identity, n_workers=-1)["workers"].values()
         offering = sum(GPU in worker["resources"] for worker in known)
         if offering:
