@@ -90,6 +90,7 @@ class Stage:
     start: Start
     """The weights that the stage starts with."""
     steps: int
+    """0: the stage is the weights that it starts with, such as a mean."""
     batch: int
     """Crops per step."""
     rate: float

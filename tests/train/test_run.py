@@ -14,7 +14,7 @@ from flowmask.network.contract import Clahe  # noqa: E402
 from train import run  # noqa: E402
 from train.__main__ import main  # noqa: E402
 from train.checkpoint import load, save  # noqa: E402
-from train.config import Checkpoint, Split  # noqa: E402
+from train.config import Checkpoint, Mean, Split  # noqa: E402
 from train.data.prepared import prepare, write_sample  # noqa: E402
 from train.families.flow import size  # noqa: E402
 from train.families.flow.family import FAMILY  # noqa: E402
@@ -89,6 +89,14 @@ def test_every_stage_starts_with_the_one_before_and_the_last_can_be_exported(dat
     assert (source.channels, source.mean_diameter, source.licence) == ("rgb", 30.0, "BSD-3-Clause")
     with pytest.raises(NetworkError, match="first.pt: .* it belongs to one stage"):
         read_checkpoint(str(tmp_path / "work" / "small" / "first.pt"))
+
+
+def test_a_stage_without_steps_is_the_mean_that_it_starts_with(data, tmp_path):
+    mean = dataclasses.replace(FIRST, name="mean", steps=0, start=Mean((Checkpoint("first"), Checkpoint("second"))))
+    train_recipe(dataclasses.replace(SMALL, stages=(FIRST, SECOND, mean)), [data], None, tmp_path / "work")
+    first, second, found = (weights(tmp_path / "work" / "small" / f"{name}.pt") for name in ("first", "second", "mean"))
+    floats = [name for name, value in found.items() if value.is_floating_point()]
+    assert all(torch.allclose(found[name], (first[name] + second[name]) / 2, atol=1e-7) for name in floats)
 
 
 def test_a_flow_network_of_equalised_images_has_no_size_regression():
