@@ -84,9 +84,9 @@ trust: .venv-dev/.ready
 
 # The pool of simulated images that trainings use besides the labelled images of $(DATA).
 data: .venv-dev/.ready
-	.venv-dev/bin/python -m train.simulate checkpoints/pool --each 90
+	.venv-dev/bin/python -m train.simulate checkpoints/pool --each 121
 
-# The default network: about seven hours on one core without a GPU. An interrupted run resumes; finished stages are
+# The default network: about nine hours on one core without a GPU. An interrupted run resumes; finished stages are
 # skipped. The second half of `large` is models/cyto-small.pt, twelve hours of the recipe cyto_small.
 train: data
 	.venv-dev/bin/python -m train small --data $(DATA) --pool checkpoints/pool
