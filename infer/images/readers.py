@@ -74,11 +74,13 @@ def open_single(path: Path) -> Image:
     ...     open_single(Path(folder, "a.tif")).shape
     (1, 50, 60)
     """
-    stacks = open_stacks(path)
-    axes = stacks[0].axes
-    if len(stacks) > 1 or axes.planes > 1 or axes.frames:
-        raise ImageError(f"{path}: it holds several images (axes {axes.letters}); save each as a file of its own.")
-    return open_image(path)
+    with naming(path):
+        stacks = open_stacks(path)
+        axes = stacks[0].axes
+        if len(stacks) > 1 or axes.planes > 1 or axes.frames:
+            raise ImageError(f"it holds several images (axes {axes.letters}); save each as a file of its own.")
+        image: Image = only_frame(Frames(stacks, None, None, path))
+        return image
 
 
 def open_stacks(path: Path, chosen: bool = False) -> Sequence[Stack]:
