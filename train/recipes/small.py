@@ -77,7 +77,6 @@ SHARES_OF_KINDS = {
     "simulated dic": 0.5,
     "simulated algae": 0.4,
 }
-SHARES_AT_THE_END = {**SHARES_OF_KINDS, "simulated flat": 0.5}
 
 FIRST = Stage(
     name="first",
@@ -174,7 +173,7 @@ RECIPE = Recipe(
             cool_down=0.9,
             average=0.999,
             seed=51,
-            shares=SHARES_AT_THE_END,
+            shares={**SHARES_OF_KINDS, "simulated flat": 0.5},
             augmentation=KINDS,
         ),
         # The mean with the stage before generalises better than either.
@@ -183,9 +182,6 @@ RECIPE = Recipe(
             name="mean",
             start=Mean((Checkpoint("flat"), Checkpoint("longer"))),
             steps=0,
-            seed=52,
-            shares=SHARES_AT_THE_END,
-            augmentation=KINDS,
         ),
     ),
 )
