@@ -72,6 +72,11 @@ class Bands:
         self.edges = (0, *(plan.rows.advance(index) for index in range(len(plan.rows.starts))))
         """First network row of each band, and the number of rows."""
 
+    def begin(self) -> None:
+        """Make the folder, without which other processes take the image for finished."""
+        with suppress(OSError):  # opening the file of a band raises the error
+            self.folder.mkdir(exist_ok=True)
+
     def begun(self) -> bool:
         """Return whether the folder exists: a process began to share the maps."""
         return os.path.isdir(self.folder)  # False also for a name that is too long
@@ -120,8 +125,7 @@ class Bands:
             yield None
             return
         if self._make:
-            with suppress(OSError):  # opening the file raises the error
-                self.folder.mkdir(exist_ok=True)
+            self.begin()
         from uuid import uuid4  # imported here: only images that are shared need it
 
         path = self.folder / f"{band:06}.{uuid4().hex}{PART}"

@@ -15,6 +15,7 @@ from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
 from flowmask.map_cache import MapCache
 from flowmask.pipeline import plan_image, run_tiles
+from flowmask.runs.maps import Sharing, map_rows
 from tests.test_pipeline import Lopsided
 
 pytestmark = pytest.mark.slow
@@ -275,3 +276,17 @@ def test_a_reader_that_is_closed_computes_no_more(bands):
     before = threading.active_count()
     parts.close()
     assert threading.active_count() < before
+
+
+def test_the_folder_is_there_when_others_are_told(tmp_path):
+    """Without it, a process that is ready at once takes the image for finished and helps no more."""
+    bands = Bands(tmp_path / "bands", ORIGIN, PLAN)
+    told = []
+
+    def progress(_, share):
+        told.extend([bands.begun()] if share else [])
+        return True
+
+    rows = map_rows(IMAGE, NETWORK, PLAN, progress, None, Sharing(bands, least=1))
+    np.testing.assert_array_equal(np.concatenate([*rows], axis=1), WHOLE)
+    assert told == [True]

@@ -72,6 +72,7 @@ def map_rows(
                 if _worth(progress(done / height, None), sharing, done):
                     break
     if done < height:
+        sharing.bands.begin()  # before others are told of it
         progress(done / height, sharing.bands.share(done))
         for part in read_rows(sharing.bands, image, network, done):
             yield part

@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,17 @@ SHAPE = (5200, 260)
 OUTPUT = flowmask.Output(save=("labels", "table"))
 
 
+@contextmanager
 def local(workers):
-    return distributed().LocalCluster(
+    """A cluster on this machine with a slow network, so that no run is over before a test has looked."""
+    from tests.cluster.slow import SlowNetwork
+
+    with distributed().LocalCluster(
         n_workers=workers, threads_per_worker=1, memory_limit="4GiB", dashboard_address=":0", silence_logs=50
-    )
+    ) as cluster:
+        with distributed().Client(cluster, set_as_default=False) as client:
+            client.register_plugin(SlowNetwork())
+        yield cluster
 
 
 @pytest.fixture(scope="module")
