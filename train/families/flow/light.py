@@ -102,7 +102,8 @@ class Up(nn.Module):
         self.first, self.second = conv_norm(outputs, outputs), conv_norm(outputs, outputs)
 
     def forward(self, x: Tensor, skip: Tensor, style: Tensor) -> Tensor:
-        x = functional.interpolate(self.deep(x), scale_factor=2.0, mode="nearest") + self.skip(skip) + self.style(style)
+        deep = self.deep(x) + self.style(style)  # before it is enlarged, which costs a quarter
+        x = functional.interpolate(deep, scale_factor=2.0, mode="nearest") + self.skip(skip)
         y = self.second(functional.relu(self.first(functional.relu(self.norm(x)))))
         return functional.relu(x + y)
 
