@@ -11,7 +11,7 @@ Labels = npt.NDArray[np.int32]
 LEAST_CONTRAST = 0.25
 """Smallest factor on the contrast of a dimmed cell."""
 MIX = 0.35
-"""Largest share of another channel in a mixed one."""
+"""Largest share of another channel that a mixed one gets or loses."""
 BRIGHT_BACKGROUND = 0.45
 """A background at least this bright is that of transmitted light."""
 HOLES = (2, 12)
@@ -65,10 +65,12 @@ def punch_holes(image: Array, labels: Labels, rng: np.random.Generator) -> Array
 
 
 def mix_colours(image: Array, rng: np.random.Generator) -> Array:
-    """Return (Y, X, C) with other hues: each channel becomes a weighted mean of all; white and black stay."""
+    """Return (Y, X, C) with other hues: each channel gets or loses shares of the others; white and black stay."""
     channels = image.shape[-1]
-    matrix = np.eye(channels) + rng.uniform(-MIX, MIX, (channels, channels))
-    return np.asarray(image @ (matrix / matrix.sum(axis=1, keepdims=True)).T.astype(np.float32), np.float32)
+    matrix = rng.uniform(-MIX, MIX, (channels, channels))
+    np.fill_diagonal(matrix, 0)
+    np.fill_diagonal(matrix, 1 - matrix.sum(axis=1))
+    return np.asarray(image @ matrix.T.astype(np.float32), np.float32)
 
 
 def empty_channels(image: Array, rng: np.random.Generator) -> Array:

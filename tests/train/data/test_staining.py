@@ -54,6 +54,12 @@ def test_mixed_colours_keep_black_grey_and_white():
     assert np.abs(mix_colours(red, np.random.default_rng(3)) - red).max() > 0.05
 
 
+def test_mixed_colours_stay_near_the_range():
+    colours = np.stack(np.meshgrid(*3 * [np.float32([0, 1])]), axis=-1).reshape(1, 8, 3)  # all corners of the range
+    largest = max(np.abs(mix_colours(colours, np.random.default_rng(seed)) - 0.5).max() for seed in range(20_000))
+    assert largest < 1.5
+
+
 def test_at_least_one_channel_is_left_and_one_is_empty(cells):
     image, _ = cells
     kinds = set()
