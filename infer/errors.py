@@ -41,6 +41,10 @@ class OutputError(FlowmaskError, OSError):
     """A result file cannot be written."""
 
 
+class FolderError(OutputError):
+    """No result can be written into the output folder any more: its disk is full, or it became read-only."""
+
+
 def one_line(error: Exception) -> str:
     """Return the message of an exception as one printable line; the name of its class if the message is empty.
 

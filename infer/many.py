@@ -16,7 +16,7 @@ from .options import Options, Output, Runtime, Segmentation
 from .runs.executor import Executor, here
 from .runs.page import write_report
 from .runs.record import FAILED, Outcome, run_record
-from .runs.request import Request, in_order, list_work, save_folder_table, segmented
+from .runs.request import Request, in_order, list_work, save_folder_table, segmented, unprocessed
 
 if TYPE_CHECKING:
     from .cluster.address import Client
@@ -45,8 +45,10 @@ def segment_many(
     resume: skip images whose labels are finished. finished: a function that gets each outcome as soon as it is known.
 
     The outcomes (`flowmask.Outcome`) are in the order of the images. A file that cannot be segmented has the status
-    "failed" and a reason, and does not affect the others. Raises InputError, OutputError, NetworkError, SettingsError
-    or RunError if the work cannot begin or the cluster cannot be reached any more.
+    "failed" and a reason, and does not affect the others. If nothing can be written any more, for example because the
+    disk is full, the work ends with that image, and the others have the status "not reached". Raises InputError,
+    OutputError, NetworkError, SettingsError or RunError if the work cannot begin or the cluster cannot be reached any
+    more.
 
     >>> import tempfile, numpy as np, tifffile
     >>> y, x = np.mgrid[:64, :64]
@@ -70,6 +72,7 @@ def segment_many(
             if finished:
                 finished(outcome)
     outcomes = in_order(outcomes, work)
+    outcomes += unprocessed(work.jobs, outcomes)
     save_folder_table(request, outcomes)
     if "report" in chosen.output.save:
         write_report(request.page, _record(begun, request, outcomes))

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .errors import OutputError
 from .labels.provenance import Origin
 from .system.atomic_write import lock
+from .system.write_errors import output_error
 from .tiles.blend import Array
 
 Payload = npt.NDArray[np.uint8]
@@ -146,7 +146,4 @@ def _as_output_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"{path}: the cached maps cannot be read or written ({error.strerror}); check the folder and the free disk "
-            "space."
-        ) from error
+        raise output_error(path, path.parent, error, "the cached maps cannot be read or written") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OutputError
+from ..system.write_errors import output_error
 from .labels import Boxes, Labels, label_type
 
 Integers = npt.NDArray[np.integer]
@@ -44,7 +44,7 @@ class LabelStore:
             # Unbuffered, so that a full disk raises an error in append and not when the file is closed.
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (closed by __exit__)
         except OSError as error:
-            raise self._output_error(error) from error
+            raise output_error(folder, folder, error) from error
         self.shape = shape
         self._waiting: list[Labels] = []
         """Rows that do not fill a strip yet."""
@@ -106,15 +106,10 @@ class LabelStore:
             while unwritten:
                 unwritten = unwritten[self._file.write(unwritten) :]
         except OSError as error:
-            raise self._output_error(error) from error
+            raise output_error(self._folder, self._folder, error) from error
         self._stored.append((len(packed), dtype))
 
     def _read(self) -> Iterator[tuple[bytes, Width]]:
         self._file.seek(0)
         for size, dtype in self._stored:
             yield self._file.read(size), dtype
-
-    def _output_error(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self._folder}: it cannot be written ({error.strerror}); check its permissions and the free disk space."
-        )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,19 +13,20 @@ from typing import Any
 from ..errors import FlowmaskError
 from ..options import in_command_words
 from .executor import Executor, ExecutorLost
-from .jobs import Job
 from .messages import QUIET, Messages
 from .page import NAME as PAGE
 from .page import write_report
 from .process import set_up_logging
 from .record import FAILED, INTERRUPTED, NOT_REACHED, Outcome, make_room, run_record, write_record
-from .request import Request, Work, in_order, list_work, save_folder_table, segmented
+from .request import Request, Work, in_order, list_work, save_folder_table, segmented, unprocessed
 from .screen import complain, say
 from .shard import Shard, in_shard
 from .signals import Stopped, stoppable
 
 ALL_DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 """Exit codes."""
+FOLDER = "an output folder that cannot be written"
+"""What ended a run whose disk is full, for example."""
 
 
 def run(
@@ -123,8 +123,8 @@ def _process(request: Request, work: Work, outcomes: list[Outcome], execute: Exe
                 messages.outcome(outcome)
                 if outcome.status == FAILED:
                     code = SOME_FAILED
-                    if request.strict:
-                        ending = "--strict"
+                    ending = FOLDER if outcome.ends_run else "--strict" if request.strict else None
+                    if ending:
                         break
     except Stopped as stop:
         code, ending = stop.exit_code, str(stop)
@@ -133,8 +133,12 @@ def _process(request: Request, work: Work, outcomes: list[Outcome], execute: Exe
         code, ending = SOME_FAILED, "a lost connection"
     outcomes[:] = in_order(outcomes, work)
     if ending:
-        outcomes += _unprocessed(work.jobs, outcomes, INTERRUPTED if code != SOME_FAILED else NOT_REACHED)
-    save_folder_table(request, outcomes)
+        outcomes += unprocessed(work.jobs, outcomes, INTERRUPTED if code != SOME_FAILED else NOT_REACHED)
+    try:
+        save_folder_table(request, outcomes)
+    except FlowmaskError as error:
+        complain(str(error))
+        code = code or SOME_FAILED
     messages.summary(outcomes, ending)
     return code, ending
 
@@ -143,14 +147,3 @@ def _messages(request: Request, work: Work) -> Messages:
     """Return what prints the lines of a run."""
     whole = f"shard {request.shard} of {work.images} images" if request.shard else None
     return Messages(request.verbosity, request.output, [job.path for job in work.jobs], work.others, whole)
-
-
-def _unprocessed(jobs: Sequence[Job], outcomes: list[Outcome], first: str) -> list[Outcome]:
-    """Return outcomes for the jobs that are not done: status ``first`` for the first, `NOT_REACHED` for the others.
-
-    A series is done when there is an outcome for each of its frames.
-    """
-    processed = Counter(outcome.file for outcome in outcomes)
-    frames = {outcome.file: outcome.frames for outcome in outcomes}
-    unprocessed = [str(job.path) for job in jobs if processed[str(job.path)] < frames.get(str(job.path), 1)]
-    return [Outcome(path, NOT_REACHED if index else first) for index, path in enumerate(unprocessed)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..images.file_type import image_name
 from .progress import ProgressDisplay
-from .record import DONE, FAILED, SKIPPED, Advanced, Outcome
+from .record import DONE, FAILED, NOT_REACHED, SKIPPED, Advanced, Outcome
 from .screen import complain, say
 
 QUIET, NORMAL, VERBOSE = "quiet", "normal", "verbose"
@@ -72,7 +72,8 @@ class Messages:
         count = Counter(outcome.status for outcome in outcomes)
         if ending:
             done = count[DONE] + count[SKIPPED]
-            say(f"stopped by {ending}: {done} of {len(outcomes)} files are done; add --resume to continue.", sys.stderr)
+            done_and_left = f"{done} of {len(outcomes)} files are done and {count[NOT_REACHED]} not begun"
+            say(f"stopped by {ending}: {done_and_left}; add --resume to continue.", sys.stderr)
         elif count[FAILED]:
             say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
         elif self._verbosity != QUIET:

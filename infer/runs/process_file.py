@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..bands import Bands, Share, compute, discard_bands
-from ..errors import DeviceError, FlowmaskError, OutputError, one_line
+from ..errors import DeviceError, FlowmaskError, FolderError, OutputError, one_line
 from ..images.file_type import fingerprint
 from ..images.image import Image
 from ..images.readers import open_frames, open_image
@@ -30,6 +30,7 @@ from ..network.session import OnnxNetwork
 from ..options import Options
 from ..pipeline import fitted, label_maps, plan_image
 from ..system.memory import forget_peak, peak_memory
+from ..system.write_errors import FULL, no_temporary_room
 from ..tiles.plan import ImagePlan
 from .jobs import Job
 from .maps import SharedProgress, Sharing, discard_maps, map_rows
@@ -120,11 +121,15 @@ def _measured(setup: Setup, job: Job, work: Callable[[], T], begun: float, frame
         outcome = work()
     except DeviceError as error:
         outcome = replace(failed(str(error)), last=True)
+    except FolderError as error:
+        outcome = replace(failed(str(error)), ends_run=True)
     except FlowmaskError as error:
         outcome = failed(str(error))
     except MemoryError:
         outcome = failed("there is not enough memory for this image; run it on a larger machine.")
     except Exception as error:  # an unexpected error must not stop the other files
+        if isinstance(error, OSError) and error.errno in FULL:
+            return _with_measures(setup, begun, failed(str(no_temporary_room(error))))
         summary = f"{type(error).__name__}: {one_line(error)}"
         reason = f"Flowmask failed unexpectedly ({summary}); please report this with the record that --report writes."
         outcome = replace(failed(reason), trace=traceback.format_exc())

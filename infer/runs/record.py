@@ -89,6 +89,8 @@ class Outcome:
     """Why the network did not run on a GPU, if ``auto`` could not use one."""
     last: bool = False
     """Whether the process cannot work on further files, because its GPU failed permanently."""
+    ends_run: bool = False
+    """Whether no further file can be done, because nothing can be written into the output folder any more."""
     notes: Sequence[str] = ()
     """What was odd about the file, how it was read and which channels were used, one sentence each."""
     warnings: Sequence[str] = ()

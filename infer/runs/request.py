@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from .messages import NORMAL
 from .page import NAME as PAGE
 from .page import check_free
 from .process import Preparation, Report
-from .record import Outcome
+from .record import NOT_REACHED, Outcome
 from .shard import Shard, in_shard
 
 
@@ -94,7 +95,8 @@ def list_work(request: Request) -> Work:
 def segmented(request: Request, work: Work, execute: Executor, report: Report) -> Generator[Outcome]:
     """Yield the outcome of each image, and of each frame of a series, as soon as it is known.
 
-    report: gets the progress. Raises NetworkError and SettingsError if the network cannot be opened with the options.
+    The last one may be of a file that ended the run (`Outcome.ends_run`): no other image is begun after it. report:
+    gets the progress. Raises NetworkError and SettingsError if the network cannot be opened with the options.
     """
     arguments = {
         "models": [str(path) for path in request.models],
@@ -105,7 +107,10 @@ def segmented(request: Request, work: Work, execute: Executor, report: Report) -
     yield from work.conflicts
     prepare = Preparation(f"{__package__}.prepare", "prepare_from", arguments)
     with closing(execute(prepare, work.jobs, report)) as outcomes:
-        yield from outcomes
+        for outcome in outcomes:
+            yield outcome
+            if outcome.ends_run:
+                return
 
 
 def in_order(outcomes: Sequence[Outcome], work: Work) -> list[Outcome]:
@@ -117,6 +122,21 @@ def in_order(outcomes: Sequence[Outcome], work: Work) -> list[Outcome]:
     """
     position = {str(job.path): number for number, job in enumerate(work.jobs)}
     return sorted(outcomes, key=lambda outcome: position.get(outcome.file, -1))
+
+
+def unprocessed(jobs: Sequence[Job], outcomes: Sequence[Outcome], first: str = NOT_REACHED) -> list[Outcome]:
+    """Return outcomes for the jobs that are not done: status ``first`` for the first, `NOT_REACHED` for the others.
+
+    A series is done when there is an outcome for each of its frames.
+
+    >>> jobs = [Job(Path(f"{name}.png"), Path(f"{name}_label.tiff")) for name in "ab"]
+    >>> [outcome.file for outcome in unprocessed(jobs, [Outcome("a.png", "done")])]
+    ['b.png']
+    """
+    processed = Counter(outcome.file for outcome in outcomes)
+    frames = {outcome.file: outcome.frames for outcome in outcomes}
+    left = [str(job.path) for job in jobs if processed[str(job.path)] < frames.get(str(job.path), 1)]
+    return [Outcome(path, NOT_REACHED if index else first) for index, path in enumerate(left)]
 
 
 def save_folder_table(request: Request, outcomes: Sequence[Outcome]) -> None:

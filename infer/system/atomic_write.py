@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..errors import OutputError
+from .write_errors import output_error
 
 MOST_WRITERS = 16
 """Processes that can write the same file at the same time."""
@@ -248,6 +249,4 @@ def _as_output_error(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        too_long = error.errno == errno.ENAMETOOLONG
-        remedy = "give the image a shorter name" if too_long else "check the folder and the free disk space"
-        raise OutputError(f"{path}: it cannot be written ({error.strerror or error}); {remedy}.") from error
+        raise output_error(path, path.parent, error) from error

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import OutputError
 from ..images.memmap import Pixels
 from ..labels.labels import Labels
 from ..outputs.report.pictures import block_means
+from ..system.write_errors import no_temporary_room
 from .refused import Refused
 
 TILE = 256
@@ -57,7 +57,7 @@ class TileFile:
         try:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed with the object)
         except OSError as error:
-            raise _no_room(error) from error
+            raise no_temporary_room(error) from error
         self._lock = Lock()
         """Held while the position in the file is used."""
         self._places: dict[tuple[int, int, int], tuple[int, int]] = {}
@@ -72,7 +72,7 @@ class TileFile:
                 while unwritten:
                     unwritten = unwritten[self._file.write(unwritten) :]
             except OSError as error:
-                raise _no_room(error) from error
+                raise no_temporary_room(error) from error
             self._places[step, row, column] = self._end, len(data)
             self._end += len(data)
 
@@ -181,10 +181,3 @@ def unpacked(data: bytes, shape: tuple[int, int]) -> Labels:
     [[7], [0]]
     """
     return np.frombuffer(zlib.decompress(data), np.int32).reshape(shape)
-
-
-def _no_room(error: OSError) -> OutputError:
-    return OutputError(
-        f"the folder for temporary files, {tempfile.gettempdir()}, cannot be written ({error.strerror or error}); set "
-        "TMPDIR to a folder with more space."
-    )

@@ -1,6 +1,7 @@
 """Runs without permissions, disk space or memory, and files whose headers claim more than they hold."""
 
 import ctypes
+import errno
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ from flowmask.cli import main
 from flowmask.errors import ImageError
 from flowmask.images.readers import open_image
 from flowmask.network.contract import KEY
+from flowmask.runs import process_file
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.system.memory import forget_peak, peak_memory
 from tests.conftest import MODEL, ROOT, needs_network
@@ -135,8 +138,7 @@ def test_a_folder_that_may_not_be_written_stops_the_run_before_any_work(folder):
 @pytest.mark.slow
 @needs_network
 @pytest.mark.parametrize("options", [(), ("--resume",)])
-def test_a_disk_that_is_full_costs_the_images_that_do_not_fit(folder, options):
-    """The limit on a file's size stands for the disk: what is written past it is refused, as on a full one."""
+def test_a_file_larger_than_the_system_allows_costs_itself(folder, options):
     cv2.imwrite(str(folder / "in" / "a.png"), simulate("fluorescence_nuclei", (400, 400), 16, 26).image)
     limit = 2000 if not options else 1_000_000
 
@@ -148,12 +150,73 @@ def test_a_disk_that_is_full_costs_the_images_that_do_not_fit(folder, options):
     opening, first, second = done.stderr.splitlines()
     assert opening.startswith("2 images to segment")
     assert "a.png: " in first
-    assert re.search(r"\(File too large\); check (its permissions|the folder) and the free disk space\.$", first)
+    assert re.search(r"\(File too large\); the disk .* allows no file of this size, so .* another disk\.$", first)
     assert second.startswith("1 of 2 files failed")
     kept = [".a_label.tiff.maps"] if options else []
     assert outputs(folder) == [*kept, "b_label.tiff"]
     assert infer(folder, *options).returncode == ALL_DONE
     assert outputs(folder) == ["a_label.tiff", "b_label.tiff"]
+
+
+@contextmanager
+def small_disk(folder, size):
+    """Let ``folder`` be on a disk of its own with ``size`` KiB."""
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", folder], capture_output=True)
+    if done.returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+@needs_network
+@pytest.mark.parametrize("options", [(), ("--resume",), ("--save", "all")])
+def test_a_full_disk_ends_the_run_which_goes_on_later(folder, options):
+    for name in "acd":
+        cv2.imwrite(str(folder / "in" / f"{name}.png"), simulate("fluorescence_nuclei", (400, 400), 16, 26).image)
+    with small_disk(folder / "out", 8000):
+        (folder / "out" / "others").write_bytes(bytes(8000 * 1024))
+        done = infer(folder, *options, "--report", folder / "run.json")
+        assert done.returncode == SOME_FAILED
+        opening, first, *others = done.stderr.splitlines()
+        assert opening.startswith("4 images to segment")
+        assert re.search(r"a\.png: .* \(No space left on device\); make room on this disk, or choose another", first)
+        closing = "0 of 4 files are done and 3 not begun; add --resume to continue."
+        assert f"stopped by an output folder that cannot be written: {closing}" in others
+        also = ["cells.csv", "report.html"] if "all" in options else []
+        assert [line.split(":")[1].split("/")[-1] for line in others if line.startswith("error: ")] == also
+        files = json.loads((folder / "run.json").read_text())["files"]
+        assert [file["status"] for file in files] == ["failed", *["not reached"] * 3]
+        (folder / "out" / "others").unlink()
+        assert infer(folder, *options, "--resume").returncode == ALL_DONE
+        assert {f"{name}_label.tiff" for name in "abcd"} <= {*outputs(folder)}
+
+
+@pytest.mark.slow
+@needs_network
+def test_a_disk_that_becomes_read_only_ends_the_run(folder, monkeypatch, capsys):
+    for name in "ac":
+        cv2.imwrite(str(folder / "in" / f"{name}.png"), SAMPLE)
+    remount = ["mount", "-o", "remount,ro", folder / "out"]
+    monkeypatch.setattr(process_file, "discard_maps", lambda _: subprocess.run(remount, check=True))
+    words = ["-i", str(folder / "in"), "-o", str(folder / "out"), "--diameter", "26"]
+    with small_disk(folder / "out", 2000):
+        assert main(words) == SOME_FAILED
+        first, last = capsys.readouterr().err.splitlines()[-2:]
+        assert f"(Read-only file system); nothing more can be written into {folder / 'out'}, so check this" in first
+        assert "1 of 3 files are done and 1 not begun" in last
+
+
+@needs_network
+def test_a_full_folder_for_temporary_files_costs_the_image(folder, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(process_file, "label_maps", full)
+    assert main(["-i", str(folder / "in"), "-o", str(folder / "out"), "--diameter", "26"]) == SOME_FAILED
+    assert re.search("b.png: the folder for temporary files, .* set TMPDIR to a folder", capsys.readouterr().err)
 
 
 LIMITED = """

@@ -80,7 +80,7 @@ def test_a_signal_ends_the_run_tidily(folder, number, code, fork):
     assert running.returncode == code
     assert errors.splitlines() == [
         f"3 images to segment; the labels go to {folder / 'out'}",
-        f"stopped by {number.name}: 1 of 3 files are done; add --resume to continue.",
+        f"stopped by {number.name}: 1 of 3 files are done and 1 not begun; add --resume to continue.",
     ]
     assert files(folder) == ["a_label.tiff"]
     assert statuses(folder) == ["done", "interrupted", "not reached"]
