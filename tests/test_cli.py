@@ -1,6 +1,8 @@
 """The command line in process, with the network that ships."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -11,8 +13,9 @@ import pytest
 import tifffile
 
 import flowmask
+from flowmask.cli import flowmask as flowmask_command
 from flowmask.cli import main
-from flowmask.errors import ImageError, SettingsError
+from flowmask.errors import ImageError, InputError, SettingsError
 from flowmask.labels.metrics import f1
 from flowmask.labels.paths import maps_path
 from flowmask.options import Runtime, Segmentation
@@ -223,6 +226,33 @@ def test_folders_inside_are_left_alone(folders):
     (folders[0] / "sub").mkdir()
     (folders[0] / "a.png").write_bytes(b"")
     assert find_images([folders[0]]) == ([folders[0] / "a.png"], [])
+
+
+@pytest.mark.parametrize("most", [1000, 2])
+def test_images_in_subfolders_are_counted_and_not_segmented(folders, capsys, monkeypatch, most):
+    """Not the deep ones, the outputs of earlier runs, and those that are given."""
+    source = folders[0]
+    cv2.imwrite(str(source / "a.png"), SAMPLE.image)
+    assert run((source, source / "labels"), "--save", "overlay") == ALL_DONE
+    for name in ("well1/b.tif", "well1/c.png", "well2/b.PNG", "well3/deep/d.tif", "well4/e.tif", "notes/f.txt"):
+        (source / name).parent.mkdir(exist_ok=True, parents=True)
+        (source / name).touch()
+    cv2.imwrite(str(source / "well4" / "e.tif"), SAMPLE.image)
+    capsys.readouterr()
+    monkeypatch.setattr("flowmask.runs.folders.MOST_ENTRIES", most)
+    words = ["segment", str(source), str(source / "well4"), "-o", str(source / "labels"), "--diameter", "26"]
+    assert flowmask_command(words) == ALL_DONE
+    note, opening, _ = capsys.readouterr().err.splitlines()
+    count = "3 images in 2 subfolders" if most == 1000 else "at least 1 image in 1 subfolder"
+    assert note == f"note: not looked at: {count} of {source}; to segment them too, add {source}/*/"
+    assert opening.startswith("2 images to segment")
+    (source / "a.png").unlink()
+    for folder in ("well2", "well4"):
+        shutil.rmtree(source / folder)
+    monkeypatch.setattr("flowmask.runs.folders.MOST_ENTRIES", 1000)
+    reason = f"its subfolders are not searched; give {source / 'well1'}, with 2 images in 1 subfolder."
+    with pytest.raises(InputError, match=re.escape(reason)):
+        find_images([source])
 
 
 def test_results_of_an_earlier_run_into_the_images_folder_are_no_images(folders):

@@ -146,4 +146,5 @@ def _process(request: Request, work: Work, outcomes: list[Outcome], execute: Exe
 def _messages(request: Request, work: Work) -> Messages:
     """Return what prints the lines of a run."""
     whole = f"shard {request.shard} of {work.images} images" if request.shard else None
-    return Messages(request.verbosity, request.output, [job.path for job in work.jobs], work.others, whole)
+    files = [job.path for job in work.jobs]
+    return Messages(request.verbosity, request.output, files, work.others, work.below, whole)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..images.file_type import FORMATS, image_name, is_meant_as_image, is_zarr, read_kind
-from ..labels.paths import ENDINGS, LABEL_SUFFIX, label_path
+from ..images.file_type import image_name, is_meant_as_image, is_zarr, read_kind
+from ..labels.paths import label_path
+from .folders import files_of, where_images_are
 from .record import FAILED, Outcome
 
 if TYPE_CHECKING:
     from ..bands import Share
-
-SIDE_FILES = ("thumbs.db", "desktop.ini")
-"""Names, in lower case, of files that file managers write into folders."""
-MARK, BEGINNING = b'{"flowmask": "', 2048
-"""How the description of a label file begins (`flowmask.labels.provenance`), and within how many bytes."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
     """Return the files to segment, each once, and the files in folders that are not read.
 
     Input files come as they are given, files of input folders sorted by name. In folders, hidden files, the files of
-    file managers (`SIDE_FILES`) and outputs beside labels that Flowmask wrote are left out. If the folder ``output`` is
+    file managers and outputs beside labels that Flowmask wrote are left out. If the folder ``output`` is
     one of the inputs, everything in it that is named as an output is left out. A broken link counts as an image, so
     that it is reported when it is opened. A Zarr folder is one image. Raises InputError for an input that does not
     exist or cannot be read, and for a folder without images.
@@ -57,61 +52,16 @@ def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[lis
     images: dict[Path, None] = {}
     others: list[Path] = []
     for path in inputs:
-        found = _files_of(path, output)
+        found = files_of(path, output)
         meant = [file for file in found if file == path or is_zarr(file) or is_meant_as_image(file)]
         if not meant:
             raise InputError(
-                f"{path}: there are no images in the folder, and its subfolders are not searched; {_instead(path)}"
+                f"{path}: there are no images in the folder, and its subfolders are not searched; "
+                f"{where_images_are(path)}"
             )
         images |= dict.fromkeys(meant)
         others += [file for file in found if file not in images]
     return list(images), others
-
-
-def _instead(folder: Path) -> str:
-    """Return what to do about a folder without images."""
-    subfolders = sorted(path for path in folder.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
-    return f"give one of them, such as {subfolders[0]}." if subfolders else f"put {FORMATS} images into it."
-
-
-def _files_of(path: Path, output: Path | None) -> list[Path]:
-    """Return the path itself if it is a file or a Zarr folder, or the files in a folder, sorted by name."""
-    try:
-        if path.is_file() or is_zarr(path):
-            return [path]
-        exists = path.is_dir()
-        found = sorted(p for p in path.iterdir() if _is_file(p) or is_zarr(p)) if exists else []
-    except OSError as error:
-        raise InputError(
-            f"{path}: it cannot be read ({error.strerror}); check its name and its permissions."
-        ) from error
-    if not exists:
-        raise InputError(f"{path}: there is no such file or folder; give the folder of the images.")
-    found = [p for p in found if not p.name.startswith(".") and p.name.lower() not in SIDE_FILES]
-    every = output is not None and path.resolve() == output.resolve()
-    return [p for p in found if not (p.name.endswith(ENDINGS) and (every or _is_result(p)))]
-
-
-def _is_result(path: Path) -> bool:
-    """Return whether a file whose name has one of `ENDINGS` belongs to labels that Flowmask wrote beside it.
-
-    Their description is at the beginning of the file. It is not read with tifffile, because this process forks and must
-    not load NumPy.
-    """
-    ending = max((ending for ending in ENDINGS if path.name.endswith(ending)), key=len)
-    try:
-        with path.with_name(path.name.removesuffix(ending) + LABEL_SUFFIX).open("rb") as file:
-            return MARK in file.read(BEGINNING)
-    except OSError:
-        return False
-
-
-def _is_file(path: Path) -> bool:
-    """Return whether an entry of a folder is a file; True for a broken link or an unreadable entry."""
-    try:
-        return path.is_file() or (path.is_symlink() and not path.exists())
-    except OSError:
-        return True
 
 
 def plan(paths: Sequence[Path], output: Path, challenge: bool = False) -> tuple[list[Job], list[Outcome]]:

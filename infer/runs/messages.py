@@ -22,13 +22,20 @@ class Messages:
     """What a run prints while it works; a context manager that erases the bar at the end.
 
     verbosity: `QUIET`, `NORMAL` or `VERBOSE`. output: the folder of the labels. files: the images of the run. others:
-    files in folders that are not read. whole: what the images are a part of, or None if they are all.
+    files in folders that are not read. below: sentences about images in subfolders that are not looked at. whole: what
+    the images are a part of, or None if they are all.
     """
 
     def __init__(
-        self, verbosity: str, output: Path, files: Sequence[Path], others: Sequence[Path], whole: str | None = None
+        self,
+        verbosity: str,
+        output: Path,
+        files: Sequence[Path],
+        others: Sequence[Path],
+        below: Sequence[str],
+        whole: str | None = None,
     ) -> None:
-        self._verbosity, self._output, self._files, self._others = verbosity, output, files, others
+        self._verbosity, self._output, self._files, self._others, self._below = verbosity, output, files, others, below
         self._whole = f" ({whole})" if whole else ""
         self._display = ProgressDisplay(files) if verbosity != QUIET else None
         self._last: Outcome | None = None
@@ -89,6 +96,8 @@ class Messages:
             self._display.clear()
         if self._others:
             _print_skipped(self._others)
+        for sentence in self._below:
+            say(f"note: {sentence}", sys.stderr)
         say(f"{_images(len(self._files))} to segment{self._whole}; the labels go to {self._output}", sys.stderr)
 
 

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import as_utf8
-from ..images.file_type import image_name
+from ..images.file_type import image_name, is_zarr
 from ..options import Options
 from ..system.atomic_write import make_folder
 from .executor import Executor
+from .folders import images_below
 from .jobs import Job, find_images, plan
 from .messages import NORMAL
 from .page import NAME as PAGE
@@ -58,6 +59,8 @@ class Work:
     """Images that would overwrite the label file of another one."""
     others: Sequence[Path]
     """Files in folders that are no images."""
+    below: Sequence[str]
+    """What there is in subfolders of the inputs and is not looked at, one sentence each."""
     images: int
     """Number of images, in all shards."""
     targets: Sequence[Path]
@@ -87,9 +90,22 @@ def list_work(request: Request) -> Work:
         [job for job in jobs if job.path in mine],
         [outcome for outcome in conflicts if Path(outcome.file) in mine],
         others,
+        _below(request),
         len(paths),
         [job.target for job in jobs],
     )
+
+
+def _below(request: Request) -> list[str]:
+    """Return a sentence for each input folder with images in subfolders that are no input."""
+    taken = {path.resolve() for path in (*request.inputs, request.output)}
+    folders = [path for path in request.inputs if path.is_dir() and not is_zarr(path)]
+    found = [(folder, images_below(folder, taken)) for folder in folders]
+    return [
+        f"not looked at: {below.count} of {folder}; to segment them too, add {below.give}"
+        for folder, below in found
+        if below
+    ]
 
 
 def segmented(request: Request, work: Work, execute: Executor, report: Report) -> Generator[Outcome]:
@@ -116,7 +132,8 @@ def segmented(request: Request, work: Work, execute: Executor, report: Report) -
 def in_order(outcomes: Sequence[Outcome], work: Work) -> list[Outcome]:
     """Return the outcomes in the order of the images; an executor may have finished them in another one.
 
-    >>> work = Work([Job(Path("a.png"), Path("a_label.tiff")), Job(Path("b.png"), Path("b_label.tiff"))], [], [], 2, [])
+    >>> jobs = [Job(Path(f"{name}.png"), Path(f"{name}_label.tiff")) for name in "ab"]
+    >>> work = Work(jobs, [], [], [], 2, [])
     >>> [outcome.file for outcome in in_order([Outcome("b.png", "done"), Outcome("a.png", "done")], work)]
     ['a.png', 'b.png']
     """
