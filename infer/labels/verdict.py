@@ -15,6 +15,12 @@ GOOD, CHECK, POOR = "good", "check", "poor"
 """The levels of a verdict."""
 FIELD = 0.4
 """A cell that covers a larger share of the image may be its background, as where the corners are darker."""
+DISC = 0.1
+"""A round cell that covers a larger share of the image may be the field of view of an eyepiece or a round aperture."""
+LEAST_ACROSS = 100
+"""Such a field is at least this many px across; smaller images often show one round cell."""
+ROUND = (0.97, 0.02)
+"""A field is so round: least ratio of the sides of its bounding box, most difference of the covered share from pi/4."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Evidence:
     """Largest span of the network's inputs between their low and their high percentile, in values of the image."""
     largest: float = math.nan
     """Share of the image that the largest cell covers."""
+    disc: float = math.nan
+    """The same if that cell is as round and as large as a field of view, otherwise 0."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,7 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
     large = cells.candidates - cells.too_small
     estimate = plan.estimate
     diameters = [value for value in (estimate.first, estimate.measured, estimate.diameter) if value] if estimate else []
+    largest = float(cells.area.max(initial=0)) / math.prod(shape)
     return Evidence(
         cells=len(cells),
         flow_error=_median(cells.flow_error),
@@ -145,7 +154,8 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
         disagreement=math.log(max(diameters) / min(diameters)) if diameters else math.nan,
         at_end=estimate is not None and estimate.at_end,
         contrast=float(plan.ranges[:, 1].max(initial=0.0)),
-        largest=float(cells.area.max(initial=0)) / math.prod(shape),
+        largest=largest,
+        disc=largest if _largest_is_disc(cells) else 0.0,
     )
 
 
@@ -178,9 +188,22 @@ def judge_evidence(found: Evidence, limits: Limits = LIMITS) -> Verdict:
         reasons += [each.reason.format(getattr(found, each.figure)) for each in failed]
     if found.largest > FIELD:
         reasons.append(f"one cell covers {found.largest:.0%} of the image, so it may be the background")
+    elif found.disc > DISC:
+        reasons.append(f"one round cell covers {found.disc:.0%} of the image, so it may be the field of view")
     if reasons and found.at_end:
         reasons.append("the diameter is at an end of the range that was searched, so give it if you know it")
     return Verdict(GOOD if not reasons else CHECK if len(reasons) < limits.poor else POOR, tuple(reasons))
+
+
+def _largest_is_disc(cells: CellTable) -> bool:
+    """Return whether the cell of the largest area is as round and as large as a field of view."""
+    if not len(cells):
+        return False
+    top, left, bottom, right = cells.bbox[cells.area.argmax()].tolist()
+    sides: list[int] = sorted((bottom - top, right - left))
+    covered = float(cells.area.max()) / math.prod(sides)
+    ratio, difference = ROUND
+    return sides[0] >= max(LEAST_ACROSS, ratio * sides[1]) and abs(covered - math.pi / 4) <= difference
 
 
 def _median(values: npt.NDArray[np.floating]) -> float:

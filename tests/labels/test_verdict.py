@@ -8,7 +8,7 @@ import pytest
 
 import flowmask
 from flowmask.labels import verdict
-from flowmask.labels.cell_table import CellTable
+from flowmask.labels.cell_table import CellTable, CellTableBuilder
 from flowmask.labels.verdict import CHECK, COMPARISONS, GOOD, LIMITS, POOR, Evidence, Limits, evidence, judge_evidence
 from flowmask.options import Segmentation
 from flowmask.tiles.plan import DiameterEstimate
@@ -43,6 +43,8 @@ def test_fine_evidence_is_good_and_so_is_evidence_that_is_missing():
         ({"cells": 0}, "no cells"),
         ({"contrast": 0.0}, "contrast"),
         ({"largest": 0.7}, "one cell covers 70% of the image"),
+        ({"largest": 0.7, "disc": 0.7}, "one cell covers 70% of the image"),
+        ({"disc": 0.2}, "one round cell covers 20% of the image, so it may be the field of view"),
         ({"flow_error": 0.3}, "flow error of the cells is high (median 0.30)"),
         ({"probability": 0.6}, "probability is low (median 0.60)"),
         ({"flow_length": 0.4}, "no diameter"),
@@ -93,6 +95,34 @@ def test_the_figures_come_from_the_table_and_the_plan():
     given = evidence(table, plan)
     assert np.isnan([given.flow_length, given.disagreement]).all()
     assert not given.at_end
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "share"),
+    [((400, 400), (90, 90), 0.159), ((400, 400), (91, 89), 0.159), ((400, 400), (90, 75), 0), ((99, 99), (40, 40), 0)],
+)
+def test_a_disc_as_large_as_a_field_of_view_is_one(shape, axes, share):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    labels = ((y - shape[0] / 2) ** 2 / axes[0] ** 2 + (x - shape[1] / 2) ** 2 / axes[1] ** 2 < 1).astype(np.int32)
+    labels[:5, :9] = 2
+    builder = CellTableBuilder()
+    builder.add_cells(np.ones(2), np.zeros(2))
+    builder.add_rows(labels)
+    plan = plan_of(shape, shape, Segmentation(), FLOW)
+    assert evidence(builder.table(), plan).disc == pytest.approx(share, abs=0.001)
+    builder = CellTableBuilder()
+    builder.add_cells(np.ones(1), np.zeros(1))
+    builder.add_rows((labels[:180] > 0).astype(np.int32))  # cut by the border
+    assert evidence(builder.table(), plan).disc == 0
+
+
+@needs_network
+@pytest.mark.slow
+def test_an_empty_field_of_view_is_not_good(network):
+    y, x = np.mgrid[:420, :500]
+    inside = (y - 210) ** 2 + (x - 240) ** 2 < 130**2
+    picture = (10 + 110 * inside + np.random.default_rng(0).normal(0, 3, inside.shape)).astype(np.uint8)
+    assert flowmask.segment(picture, network).verdict.level != GOOD
 
 
 @pytest.mark.slow
