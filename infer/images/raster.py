@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import imagecodecs
 import numpy as np
 
@@ -14,10 +16,6 @@ from ..errors import ImageError, one_line
 from .bmp_runs import without_runs
 from .memmap import Pixels
 from .size_limits import ADVICE, check_memory, check_size
-
-# OpenCV prints several lines on stderr for a damaged file unless this is set before it is loaded.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-import cv2  # noqa: E402
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -90,7 +88,8 @@ def _decode(data: bytes, kind: str) -> Pixels:
     # OpenCV reads a BMP file with the header of OS/2 as grey unless colours are requested.
     mode = cv2.IMREAD_COLOR if kind == "BMP" and _bmp_depth(data) > 8 else cv2.IMREAD_UNCHANGED
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+        with _quiet():
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error as error:
         if error.code == cv2.Error.STS_NO_MEM:
             raise MemoryError from error
@@ -98,6 +97,16 @@ def _decode(data: bytes, kind: str) -> Pixels:
     if pixels is None:
         raise ImageError(f"it is a damaged or unsupported {kind} file; open it and save it as PNG.")
     return pixels if pixels.ndim == 2 else pixels[..., 2::-1]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV from printing lines on stderr about a damaged file."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _png_header(data: bytes) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .nodata import WithoutGaps
 from .old_jpeg import decode_old_jpeg
 from .size_limits import ADVICE, check_memory, check_size
 from .stack import Described
-from .tiff_info import describe, display_only, open_tiff
+from .tiff_info import describe, display_only, lost_images, open_tiff
 from .tile_cache import TileCache
 
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "avs", "qpi")
@@ -79,7 +80,8 @@ class TiffStack:
             finally:
                 handle.close()
         image = TiffImage(self._path, planes, self._colours)
-        return Described(image if self._nodata is None else WithoutGaps(image, self._nodata, self._rgb), self.info)
+        info = replace(self.info, notes=(*self.info.notes, *_unstored(planes)))
+        return Described(image if self._nodata is None else WithoutGaps(image, self._nodata, self._rgb), info)
 
 
 class TiffImage:
@@ -144,8 +146,13 @@ class SegmentedPage:
         self._samples, _, self._height, self._width, self._interleaved = keyframe.shaped
         self._rows, self._columns = _segment_shape(keyframe)
         self._dtype: np.dtype[np.generic] = keyframe.dtype
-        self._nodata: float = keyframe.nodata
+        self.nodata: float = keyframe.nodata
+        """The value of tiles and strips that are not stored."""
         self._segments = TileCache(self._segment, budget)
+        self.segments = len(self._counts)
+        """Number of tiles or strips."""
+        self.unstored = max(self._offsets.count(0), self._counts.count(0))
+        """How many of them are not stored."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -158,7 +165,7 @@ class SegmentedPage:
     def read(self, top: int, left: int, bottom: int, right: int) -> Pixels:
         """Return the window (C, bottom - top, right - left). Segments that are not stored have the value "nodata"."""
         size = (self._samples, bottom - top, right - left, self._interleaved)
-        window = np.full(size, self._nodata, self._dtype)
+        window = np.full(size, self.nodata, self._dtype)
         down, across = math.ceil(self._height / self._rows), math.ceil(self._width / self._columns)
         for row in range(top // self._rows, math.ceil(bottom / self._rows)):
             for sample in range(self._samples):
@@ -218,7 +225,7 @@ def _images(file: Any) -> tuple[list[Any], tuple[str, ...]]:
     if not file.is_ome:
         if len(images) > 1:
             raise ImageError(f"it holds {len(images)} images; save each as a file of its own.")
-        return images, ()
+        return images, lost_images(file, images[0])
     notes = []
     listed = ome_image_count(str(file.ome_metadata))
     if listed > len(every):
@@ -345,6 +352,15 @@ def _open_segments(path: Path, series: Any, pages: list[Any]) -> Sequence[HeldPi
         return _decode_pages(pages)
     keyframe.init_decode()
     return [SegmentedPage(path, page, max(CACHE // len(pages), 2 * row)) for page in pages]
+
+
+def _unstored(planes: Sequence[HeldPixels | SegmentedPage]) -> list[str]:
+    """Return a note if tiles or strips are not stored, as writers of mosaics leave out empty ones."""
+    pages = [page for page in planes if isinstance(page, SegmentedPage)]
+    lost, count = sum(page.unstored for page in pages), sum(page.segments for page in pages)
+    if not lost:
+        return []
+    return [f"{lost:,} of its {count:,} tiles or strips are not stored; they count as {pages[0].nodata:g}."]
 
 
 def _leading(series: Any, axes: Axes, pages: list[Any]) -> int | None:

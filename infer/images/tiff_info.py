@@ -78,6 +78,19 @@ def _own_planes(file: Any, path: Path) -> tuple[str | None, str | None]:
     return ElementTree.tostring(root, encoding="unicode").strip(), None
 
 
+def lost_images(file: Any, series: Any) -> tuple[str, ...]:
+    """Return a note if an ImageJ file describes more images than are read as ``series``: tifffile reads one image then.
+
+    Either the file was cut off, which happens to stacks above 4 GB, or another program kept the description of a stack
+    when it saved one image of it.
+    """
+    described = int((file.imagej_metadata or {}).get("images", 1)) if file.is_imagej else 1
+    found = series.size // series.keyframe.size
+    if described <= found:
+        return ()
+    return (f"Its description tells of {described:,} images, but {found:,} can be read; the file may be cut off.",)
+
+
 def display_only(file: Any, page: Any) -> bool:
     """Return whether the colour table of a page is for display, so that the indices are the data.
 

@@ -80,11 +80,12 @@ def start(prepare: Callable[[], Segment], jobs: Sequence[Job]) -> Process:
 
 
 def set_up_logging() -> None:
-    """Print warnings on stderr, but not those of tifffile about harmless peculiarities of files that it can read."""
+    """Print warnings on stderr, but not those of decoders about harmless peculiarities of files that they can read."""
     handler = logging.StreamHandler()
     handler.setFormatter(_CommandWords("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    for decoder in ("tifffile", "imagecodecs"):
+        logging.getLogger(decoder).setLevel(logging.CRITICAL)
 
 
 class _CommandWords(logging.Formatter):

@@ -96,7 +96,8 @@ def _with_signal(
     if signal.one_hue and image.shape[0] == 3 and image.dtype == np.uint8:
         return grey_map(contract.channels, GREY), ("The image has one hue and was used as a grey image.",)
     text = listed(signal.empty, names)
-    note = f"{text[0].upper()}{text[1:]} {'has' if len(signal.empty) == 1 else 'have'} no signal and"
+    lack = "has no signal of its" if len(signal.empty) == 1 else "have no signal of their"
+    note = f"{text[0].upper()}{text[1:]} {lack} own and"
     if signal.one_hue:
         strongest = listed([signal.strongest], names)
         return grey_map(contract.channels, (signal.strongest,)), (

@@ -1,13 +1,19 @@
 """Files that people reported trouble with: read rightly, or refused by a true sentence."""
 
+import struct
+import zlib
+
+import cv2
 import numpy as np
 import pytest
 import tifffile
 
+from bench.trust.encode import png_chunk
 from flowmask.errors import ImageError, SettingsError
 from flowmask.images.image import as_image
 from flowmask.images.readers import open_frames, open_image
 from flowmask.images.report import describe_file, in_words
+from flowmask.runs.process import set_up_logging
 
 RNG = np.random.default_rng(3)
 GREY = RNG.integers(0, 250, (40, 56)).astype(np.uint8)
@@ -172,6 +178,44 @@ def test_a_series_that_was_cut_off_loses_its_last_frames_only(tmp_path, compress
         frames[4]
 
 
+@pytest.mark.parametrize(("stored", "described"), [(1, 4), (2, 4), (4, 4), (1, 40_000)])
+def test_an_imagej_stack_that_was_cut_off_says_so(tmp_path, stored, described):
+    """ImageJ describes the whole stack in the one page that it writes for stacks above 4 GB."""
+    path = tmp_path / "a.tif"
+    text = f"ImageJ=1.54f\nimages={described}\nslices={described}\n"
+    tifffile.imwrite(path, STACK[0], description=text, metadata=None)
+    with tifffile.TiffFile(path) as file:
+        end = file.pages[0].dataoffsets[0] + STACK[0].nbytes
+    path.write_bytes(path.read_bytes()[:end] + STACK[1:stored].tobytes())
+    if stored == described:
+        for plane in range(stored):
+            np.testing.assert_array_equal(everything(open_image(path, plane=plane + 1))[0], STACK[plane])
+        return
+    image = open_image(path)
+    np.testing.assert_array_equal(everything(image)[0], STACK[0])
+    assert image.info.notes == (
+        f"Its description tells of {described:,} images, but 1 can be read; the file may be cut off.",
+    )
+
+
+@pytest.mark.parametrize("layout", [{"compression": "zlib"}, {"tile": (16, 16)}])
+def test_tiles_and_strips_that_are_not_stored_are_counted(tmp_path, layout):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY, metadata=None, **({"rowsperstrip": 8} if "tile" not in layout else {}), **layout)
+    wanted = GREY.copy()
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        page = file.pages[0]
+        rows, columns = (16, 16) if "tile" in layout else (8, 56)
+        for name in page.tags:
+            if name.name.endswith(("Offsets", "ByteCounts")):
+                name.overwrite([0, *name.value[1:]])
+        number = len(page.dataoffsets)
+    wanted[:rows, :columns] = 0
+    image = open_image(path)
+    np.testing.assert_array_equal(everything(image)[0], wanted)
+    assert image.info.notes == (f"1 of its {number} tiles or strips are not stored; they count as 0.",)
+
+
 @pytest.mark.parametrize("uuids", [1, 2])
 def test_a_renamed_ome_file(tmp_path, uuids):
     texts = [f"urn:uuid:11111111-2222-3333-4444-55555555555{n % uuids}" for n in range(2)]
@@ -274,3 +318,20 @@ def test_a_few_planes_without_axes_are_channels_and_say_so(tmp_path):
     assert image.shape[0] == 3
     assert "read as channels" in image.info.notes[0]
     np.testing.assert_array_equal(everything(open_image(tmp_path / "a.tif", plane=2))[0], STACK[1])
+
+
+def test_decoders_print_nothing(tmp_path, capfd, caplog):
+    """Neither about a damaged BMP file, which OpenCV reads, nor about an interlaced PNG, whose pixels are right."""
+    set_up_logging()
+    data = cv2.imencode(".bmp", np.dstack([GREY] * 3))[1].tobytes()
+    (tmp_path / "a.bmp").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match="a.bmp: it is a damaged or unsupported BMP file"):
+        open_image(tmp_path / "a.bmp")
+    header = struct.pack(">IIBBBBB", 56, 40, 8, 0, 0, 0, 1)
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    parts = (GREY[top::down, left::across] for top, left, down, across in passes)  # Adam7, each row without a filter
+    stored = zlib.compress(b"".join(b"\0" + row.tobytes() for part in parts for row in part))
+    chunks = ((b"IHDR", header), (b"IDAT", stored), (b"IEND", b""))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
+    np.testing.assert_array_equal(everything(open_image(tmp_path / "a.png"))[0], GREY)
+    assert (capfd.readouterr().err, caplog.records) == ("", [])

@@ -88,7 +88,7 @@ def test_a_second_stain_that_is_dim_stays(quality, strength, cells):
     picture = np.dstack([stain(1), (stain(2, cells=cells) * strength).astype(np.uint8), np.zeros((256, 256), np.uint8)])
     inputs = inputs_of(picture if quality is None else jpeg(picture, quality))
     assert inputs.channels == ((0,), (1,), ())
-    assert inputs.notes == ("Channel 3 has no signal and was not used; choose others with `channels`.",)
+    assert inputs.notes == ("Channel 3 has no signal of its own and was not used; choose others with `channels`.",)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
@@ -100,7 +100,7 @@ def test_a_channel_of_a_few_per_cent_is_not_stretched(dtype):
     assert inputs.channels == ((0,), (1,), ())
     alone = inputs_of(ArrayImage(np.stack([noise, first]).astype(dtype)))
     assert alone.channels == ((1,),) * 3
-    assert alone.notes == ("Channel 1 has no signal and only channel 2 was used, as a grey image.",)
+    assert alone.notes == ("Channel 1 has no signal of its own and only channel 2 was used, as a grey image.",)
 
 
 def test_an_exact_dim_copy_of_a_channel_is_no_second_stain_but_a_dim_spot_is():
