@@ -83,6 +83,15 @@ def lost_images(file: Any, series: Any) -> tuple[str, ...]:
 
     Either the file was cut off, which happens to stacks above 4 GB, or another program kept the description of a stack
     when it saved one image of it.
+
+    >>> import io, numpy as np
+    >>> file = io.BytesIO()
+    >>> about = {"description": "ImageJ=1.54f\\nimages=9\\nslices=9\\n", "metadata": None}
+    >>> tifffile.imwrite(file, np.zeros((50, 60), np.uint8), **about)
+    >>> _ = file.seek(0)
+    >>> with tifffile.TiffFile(file) as opened:
+    ...     lost_images(opened, opened.series[0])
+    ('Its description tells of 9 images, but 1 can be read; the file may be cut off.',)
     """
     described = int((file.imagej_metadata or {}).get("images", 1)) if file.is_imagej else 1
     found = series.size // series.keyframe.size

@@ -12,6 +12,7 @@ from ..options import Segmentation
 from .channels import ChannelMap, channel_map, grey_map, listed, unused_note
 from .contrast import is_noise
 from .normalise import IntensityRanges, intensity_ranges, range_of
+from .scale_bar import find_scale_bars
 from .signal import Signal, find_signal
 from .survey import Levels, survey, without_fill
 
@@ -49,7 +50,8 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
 
     Without a choice of the user, a channel without signal is not used (`flowmask.tiles.signal`). If all pixels have one
     value or show only noise (`flowmask.tiles.contrast`), all inputs are empty. The image is read once, if its pixels
-    have 8 or 16 bits; a second time only if a channel may be empty or the grey levels are few. Raises SettingsError if
+    have 8 or 16 bits; again only if a channel may be empty, the grey levels are few, or a scale bar may be drawn into
+    it (`flowmask.tiles.scale_bar`). Raises SettingsError if
     the options do not fit the image.
 
     >>> from flowmask.images.image import ArrayImage
@@ -66,7 +68,8 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
     used = sorted({channel for sources in channels for channel in sources})
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(image, channels, contract.percentiles)
-        return Inputs(channels, ranges, warnings=_without_contrast(image, ranges), unused=unused)
+        warnings = (*_without_contrast(image, ranges), *_scale_bar_warning(image, ranges))
+        return Inputs(channels, ranges, warnings=warnings, unused=unused)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
     levels = survey(image, looked, contract.percentiles)
     fills = tuple(levels[c].fill if c in levels else None for c in range(image.shape[0]))
@@ -84,7 +87,8 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
         ranges = np.array([range_of(levels[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
     left = {channel: levels[channel] for sources in channels for channel in sources}
     ranges, warnings = _with_contrast(image, ranges, left)
-    return Inputs(channels, ranges, fills, notes, (*_fill_notes(levels, names), *warnings), unused)
+    warnings = (*_fill_notes(levels, names), *warnings, *_scale_bar_warning(image, ranges))
+    return Inputs(channels, ranges, fills, notes, warnings, unused)
 
 
 def _with_signal(
@@ -132,6 +136,16 @@ def _with_contrast(
     if few < FEW:
         return ranges, (f"The grey levels have a range of only {few:.0f}; check whether the cells are real.",)
     return ranges, ()
+
+
+def _scale_bar_warning(image: Image, ranges: IntensityRanges) -> tuple[str, ...]:
+    """Return a warning if a scale bar was drawn into the image."""
+    bars = find_scale_bars(image, float(ranges[:, 1].max(initial=0)))
+    if not len(bars):
+        return ()
+    top, left = bars[0, :2] + 1
+    place = f"row {top}, column {left}"
+    return (f"A scale bar is drawn into the image ({place}); check the cells on it and on text beside it.",)
 
 
 def _without_contrast(image: Image, ranges: IntensityRanges) -> tuple[str, ...]:

@@ -1,0 +1,75 @@
+"""Find scale bars that were drawn into an image: black or white rectangles with hard edges.
+
+A saturated cell is no rectangle, and its edges rise over several px. The pixels around a drawn bar are all far from its
+value. Of 869 labelled images of 27 sources none has such a rectangle. Text is mostly drawn with smoothed edges and
+cannot be told from cells, but it mostly stands beside a bar.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..images.image import Image
+from ..images.memmap import Pixels
+from .survey import ROWS, image_rows
+
+Boxes = npt.NDArray[np.int32]
+LARGEST = 25_000_000
+"""Larger images are slides, into which nobody draws."""
+SHORTEST, SLIMMEST = 20, 3
+"""Least length of a bar in px, and least ratio of its sides."""
+REACH, LEAST_RANGE = 1 / 3, 30
+"""A pixel is near if it differs from the bar by less than this part of the range of grey levels, of at least 30."""
+MOST_NEAR = 0.05
+"""Largest share of the edge of a bar that has near neighbours."""
+AROUND = np.ones((3, 3), np.uint8)
+
+
+def find_scale_bars(image: Image, span: float) -> Boxes:
+    """Return the bounding boxes (n, 4) int32 (top, left, bottom, right) of scale bars in an image of 8 bits.
+
+    span: the range of grey levels. Larger images, and those of another type or with more than three channels, have
+    none. A bar that touches the border of the image is none.
+
+    >>> from flowmask.images.image import ArrayImage
+    >>> pixels = np.full((1, 50, 60), 90, np.uint8)
+    >>> pixels[0, 40:44, 10:30] = 255
+    >>> find_scale_bars(ArrayImage(pixels), 100.0)
+    array([[40, 10, 44, 30]], dtype=int32)
+    """
+    channels, height, width = image.shape
+    found = np.zeros((0, 4), np.int32)
+    if image.dtype != np.uint8 or channels > 3 or math.prod(image.shape[1:]) > LARGEST:
+        return found
+    for number, rows in enumerate(image_rows(image)):
+        for value in (0, 255):
+            boxes = _hard_rectangles(rows, value, REACH * max(span, LEAST_RANGE))
+            boxes[:, ::2] += number * ROWS
+            found = np.concatenate([found, boxes])
+    inside = (found[:, :2] > 0).all(axis=1) & (found[:, 2] < height) & (found[:, 3] < width)
+    return found[inside]
+
+
+def _hard_rectangles(rows: Pixels, value: int, reach: float) -> Boxes:
+    """Return the boxes in rows (C, n, X) of slim rectangles of one value with hardly a neighbour within ``reach``."""
+    flat = (rows == value).all(axis=0).astype(np.uint8)
+    if np.count_nonzero(flat) < SHORTEST:
+        return np.zeros((0, 4), np.int32)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=8)
+    left, top, width, height, area = stats.T
+    slim = np.maximum(width, height) >= np.maximum(SHORTEST, SLIMMEST * np.minimum(width, height))
+    bars = (area == width * height) & slim
+    bars[0] = False
+    if not bars.any():
+        return np.zeros((0, 4), np.int32)
+    distance = np.abs(rows.astype(np.float32).mean(axis=0) - value)
+    near = ((distance <= reach) & (flat == 0)).astype(np.uint8)
+    edge, beside = (cv2.dilate(outside, AROUND) & flat for outside in (1 - flat, near))
+    edges, besides = (np.bincount(labels[mask > 0], minlength=count) for mask in (edge, beside))
+    bars &= besides <= MOST_NEAR * edges
+    boxes: Boxes = np.stack([top, left, top + height, left + width], axis=1)[bars].astype(np.int32)
+    return boxes

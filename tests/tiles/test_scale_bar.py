@@ -1,0 +1,58 @@
+"""Scale bars that were drawn into an image are found, and nothing else is taken for one."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+import flowmask
+from flowmask.images.image import as_image
+from flowmask.tiles.scale_bar import find_scale_bars
+from tests.conftest import DATA, needs_data, needs_network
+from train.simulate import simulate
+
+SAMPLE = simulate("fluorescence_nuclei", (300, 330), 5, 26).image
+BAR = [(280, 200, 285, 290)]
+
+
+def drawn(value, pixels=SAMPLE):
+    picture = np.dstack([pixels] * 3)
+    for top, left, bottom, right in BAR:
+        picture[top:bottom, left:right] = value
+    return picture
+
+
+@pytest.mark.parametrize("value", [255, 0])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_bar_is_found_where_it_is(value, channels):
+    picture = drawn(value, np.clip(SAMPLE.astype(int) // 2 + 100, 0, 254).astype(np.uint8))[..., :channels]
+    np.testing.assert_array_equal(find_scale_bars(as_image(picture), 100.0), BAR)
+
+
+def test_what_is_no_bar():
+    bright = np.full((300, 330), 90, np.uint8)
+    for place in (np.s_[:, :5], np.s_[-6:, 20:300], np.s_[20:60, 20:60]):  # two at the border, and a square
+        bright[place] = 255
+    cv2.ellipse(bright, (200, 200), (60, 10), 0, 0, 360, 255, -1)
+    soft = drawn(235)
+    soft[281:284, 201:289] = 255  # a rectangle with soft edges
+    for pixels in (bright, soft, drawn(255).astype(np.uint16), drawn((255, 255, 0)), SAMPLE):
+        assert len(find_scale_bars(as_image(pixels), 100.0)) == 0
+
+
+@needs_data
+@pytest.mark.slow
+def test_no_labelled_image_has_a_bar():
+    for row in csv.DictReader((DATA / "manifest.csv").open()):
+        pixels = cv2.imread(str(DATA / row["image"]), cv2.IMREAD_UNCHANGED)
+        span = float(np.ptp(np.percentile(pixels, (1, 99))))
+        assert len(find_scale_bars(as_image(pixels), span)) == 0, row["image"]
+
+
+@needs_network
+def test_a_bar_is_a_warning(network):
+    result = flowmask.segment(drawn(255), network, diameter=26)
+    warning = "A scale bar is drawn into the image (row 281, column 201); check the cells on it and on text beside it."
+    assert warning in result.warnings
+    assert not flowmask.segment(SAMPLE, network, diameter=26).warnings
