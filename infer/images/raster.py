@@ -20,6 +20,8 @@ from .size_limits import ADVICE, check_memory, check_size
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Number of channels of each PNG colour type after decoding (a palette gives red, green and blue)."""
+BMP_MASKED, BMP_MASKS = (3, 6), (0xFF0000, 0xFF00, 0xFF)
+"""Compressions of BMP whose pixels are divided by masks, and the usual masks of red, green and blue."""
 JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 """JPEG markers that have no length and no data."""
 JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -116,17 +118,27 @@ def _png_header(data: bytes) -> tuple[int, int, int, int]:
 
 
 def _bmp_header(data: bytes) -> tuple[int, int, int, int]:
-    """Return height, width, largest number of channels and bytes per value.
+    """Return height, width, largest number of channels and bytes per value. Raises ImageError for unusual colours.
 
     A negative height in the file means that the top row is stored first.
     """
-    width, height = struct.unpack_from("<HH" if _bmp_is_old(data) else "<ii", data, 18)
+    old = _bmp_is_old(data)
+    if not old:
+        _check_masks(data)
+    width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
     return abs(height), abs(width), 4, 1
 
 
 def _bmp_depth(data: bytes) -> int:
     """Return the bits per pixel; a pixel of up to 8 bits is an index into a palette."""
     return int.from_bytes(data[24:26] if _bmp_is_old(data) else data[28:30], "little")
+
+
+def _check_masks(data: bytes) -> None:
+    """Raise ImageError for masks that OpenCV ignores: those of 32 bits behind the header of 40 bytes."""
+    (size,), (bits, compression) = struct.unpack_from("<I", data, 14), struct.unpack_from("<HI", data, 28)
+    if (size, bits) == (40, 32) and compression in BMP_MASKED and struct.unpack_from("<III", data, 54) != BMP_MASKS:
+        raise ImageError("its colours are in an unusual order, which cannot be read; open it and save it as PNG.")
 
 
 def _bmp_is_old(data: bytes) -> bool:

@@ -335,3 +335,24 @@ def test_decoders_print_nothing(tmp_path, capfd, caplog):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks))
     np.testing.assert_array_equal(everything(open_image(tmp_path / "a.png"))[0], GREY)
     assert (capfd.readouterr().err, caplog.records) == ("", [])
+
+
+@pytest.mark.parametrize("masks", [(0xFF0000, 0xFF00, 0xFF), (0xFF, 0xFF00, 0xFF0000), (0x3FF00000, 0xFFC00, 0x3FF)])
+@pytest.mark.parametrize("header", [40, 108])
+def test_the_masks_of_a_bmp_file(tmp_path, masks, header):
+    """OpenCV reads masks in a long header, and takes those behind the short one for the usual ones."""
+    colours = RNG.integers(0, 250, (3, 40, 56)).astype(np.uint8)
+    stored = np.zeros((40, 56), "<u4")
+    for mask, colour in zip(masks, colours, strict=True):
+        lowest, bits = (mask & -mask).bit_length() - 1, mask.bit_count()
+        stored |= colour.astype(np.uint32) << (lowest + bits - 8)
+    start = 14 + header + (12 if header == 40 else 0)
+    fields = struct.pack("<IiiHHIIiiII", header, 56, -40, 1, 32, 3, stored.nbytes, 0, 0, 0, 0)
+    about = (fields + struct.pack("<III4s", *masks, bytes(4)) + b"BGRs" + bytes(64))[: start - 14]
+    first = b"BM" + struct.pack("<IHHI", start + stored.nbytes, 0, 0, start)
+    (tmp_path / "a.bmp").write_bytes(first + about + stored.tobytes())
+    if header == 40 and masks[0] != 0xFF0000:
+        with pytest.raises(ImageError, match="a.bmp: its colours are in an unusual order"):
+            open_image(tmp_path / "a.bmp")
+    else:
+        np.testing.assert_allclose(everything(open_image(tmp_path / "a.bmp")), colours, atol=masks[2] != 0xFF)

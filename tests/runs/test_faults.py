@@ -21,10 +21,13 @@ from bench.trust.encode import bmp, png_chunk, tiff, tiff_tags
 from flowmask.cli import main
 from flowmask.errors import ImageError
 from flowmask.images.readers import open_image
+from flowmask.labels.store import LabelStore
+from flowmask.many import segment_many
 from flowmask.network.contract import KEY
 from flowmask.runs import process_file
 from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
 from flowmask.system.memory import forget_peak, peak_memory
+from flowmask.system.write_errors import output_error
 from tests.conftest import MODEL, ROOT, needs_network
 from train.simulate import simulate
 
@@ -207,6 +210,24 @@ def test_a_disk_that_becomes_read_only_ends_the_run(folder, monkeypatch, capsys)
         first, last = capsys.readouterr().err.splitlines()[-2:]
         assert f"(Read-only file system); nothing more can be written into {folder / 'out'}, so check this" in first
         assert "1 of 3 files are done and 1 not begun" in last
+
+
+@needs_network
+def test_a_full_disk_ends_the_work_in_python(folder, monkeypatch):
+    for name in "ac":
+        cv2.imwrite(str(folder / "in" / f"{name}.png"), SAMPLE)
+    real, stored = LabelStore.append, []
+
+    def full(store, rows):
+        stored.append(store)
+        if store is not stored[0]:
+            raise output_error(folder, folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        real(store, rows)
+
+    monkeypatch.setattr(LabelStore, "append", full)
+    found = segment_many(folder / "in", folder / "out", diameter=26)
+    assert [outcome.status for outcome in found] == ["done", "failed", "not reached"]
+    assert [outcome.ends_run for outcome in found] == [False, True, False]
 
 
 @needs_network
