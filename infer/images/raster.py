@@ -20,6 +20,8 @@ from .size_limits import ADVICE, check_memory, check_size
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Number of channels of each PNG colour type after decoding (a palette gives red, green and blue)."""
+BEFORE_PIXELS = 65_536
+"""Bytes of a PNG file in which the chunks before its pixels are looked at."""
 BMP_MASKED, BMP_MASKS = (3, 6), (0xFF0000, 0xFF00, 0xFF)
 """Compressions of BMP whose pixels are divided by masks, and the usual masks of red, green and blue."""
 JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
@@ -51,6 +53,24 @@ def read_picture(path: Path, kind: str) -> Pixels:
         data = without_runs(data)
     pixels = _decode_png(data) if kind == "PNG" else _decode(data, kind)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def picture_notes(path: Path, kind: str) -> tuple[str, ...]:
+    """Return a note if a PNG file is an animation, of which only the first picture is read.
+
+    Such a file has the chunk acTL before its pixels (APNG specification).
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((50, 60, 3), np.uint8))
+    ...     picture_notes(Path(folder, "a.png"), "PNG")
+    ()
+    """
+    if kind != "PNG":
+        return ()
+    with path.open("rb") as file:
+        before = file.read(BEFORE_PIXELS).partition(b"IDAT")[0]
+    return ("It is an animation, and only its first picture is read.",) if b"acTL" in before else ()
 
 
 def _decode_png(data: bytes) -> Pixels:

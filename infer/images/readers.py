@@ -116,10 +116,11 @@ def _open_tiff(path: Path, kind: str, chosen: bool) -> Sequence[Stack]:
 
 
 def _open_raster(path: Path, kind: str, chosen: bool) -> Sequence[Stack]:
-    from .raster import read_picture
+    from .raster import picture_notes, read_picture
 
     pixels = hold(read_picture(path, kind))
-    info = ImageInfo(kind, "YXS" if pixels.shape[0] > 1 else "YX", levels=(pixels.shape[1:],))
+    letters = "YXS" if pixels.shape[0] > 1 else "YX"
+    info = ImageInfo(kind, letters, levels=(pixels.shape[1:],), notes=picture_notes(path, kind))
     return [OneImage(Described(pixels, info))]
 
 

@@ -23,6 +23,11 @@ def test_wheels_are_locked() -> None:
     assert "--only-binary :all:" in DOCKERFILE
 
 
+@pytest.mark.parametrize("path", ["requirements.txt", "requirements/cpu.txt"])
+def test_ome_zarr_can_be_read(path: str) -> None:
+    assert re.search(r"^zarr==3", (ROOT / path).read_text(), re.MULTILINE)
+
+
 @pytest.mark.parametrize("name", ["infer", "models", "predict.sh"])
 def test_final_stage_holds(name: str) -> None:
     assert re.search(rf"^COPY .*\b{re.escape(name)} ", FINAL, re.MULTILINE)

@@ -356,3 +356,15 @@ def test_the_masks_of_a_bmp_file(tmp_path, masks, header):
             open_image(tmp_path / "a.bmp")
     else:
         np.testing.assert_allclose(everything(open_image(tmp_path / "a.bmp")), colours, atol=masks[2] != 0xFF)
+
+
+def test_an_animation_says_that_one_picture_is_read(tmp_path):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), GREY)
+    data = path.read_bytes()
+    assert open_image(path).info.notes == ()
+    end = data.index(b"IHDR") + 21  # behind the checksum
+    path.write_bytes(data[:end] + png_chunk(b"acTL", struct.pack(">II", 2, 0)) + data[end:])
+    image = open_image(path)
+    np.testing.assert_array_equal(everything(image)[0], GREY)
+    assert image.info.notes == ("It is an animation, and only its first picture is read.",)
