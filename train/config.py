@@ -107,6 +107,9 @@ class Stage:
     """Largest norm of the gradient. Longer gradients are shortened to it. None: no limit."""
     average: float
     """The network that is saved is a moving average of the weights: this is its decay per step. 0: the last weights."""
+    norm_batches: int
+    """At the end, means and variances of batch norms are measured anew on so many batches: those of averaged weights
+    differ from averages of them (Izmailov et al. 2018, arXiv:1803.05407). 0: they stay as they are."""
     bfloat16: bool
     """Whether layers compute in bfloat16; weights and loss stay in float32. Fast on processors with avx512_bf16."""
     seed: int

@@ -13,12 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from torch.optim.swa_utils import update_bn
 
 from flowmask.errors import SettingsError
 from flowmask.network.contract import Contract
 from train.checkpoint import UNREADABLE, load, parameters, save
 from train.config import Recipe, Stage
-from train.data.batches import batch_maker
+from train.data.batches import Batch, batch_maker
 from train.data.prepared import SIMULATED, Prepared, prepare_item, prepare_items
 from train.data.readers import NUCLEI_ENDING, Item, read_folders, read_shared
 from train.families import FamilyNetwork, find_architecture, find_family, heads_of, loss_of
@@ -120,8 +121,16 @@ def train_stage(
             encoder=architecture.encoder,
             forward=family.forward,
         )
+    _measure_norms(network, make, stage, device)
     network.eval()
     return seconds
+
+
+def _measure_norms(network: FamilyNetwork, make: Callable[[int], Batch], stage: Stage, device: str) -> None:
+    """Measure means and variances of batch norms anew, on the batches that would follow the stage."""
+    if stage.norm_batches:
+        steps = range(stage.steps, stage.steps + stage.norm_batches)
+        update_bn((make(step)[0] for step in steps), network, torch.device(device))
 
 
 def contract_in_training(recipe: Recipe, multiple: int = 8) -> Contract:

@@ -205,3 +205,19 @@ def test_a_network_learns_from_its_images_for_the_steps_of_the_stage():
         states.append(network.state_dict())
     assert [int(state["output.0.num_batches_tracked"]) for state in states] == [1, 1, 2]
     assert not torch.equal(states[0]["output.2.weight"], states[1]["output.2.weight"])
+
+
+def test_norms_are_measured_anew_for_the_weights_that_are_saved():
+    torch.manual_seed(0)
+    network, stage = FlowNetwork(3, SMALL.widths), dataclasses.replace(FIRST, steps=0, norm_batches=2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    first = next(module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    first.running_var.fill_(1e9)
+    images, seen = [prepared(seed) for seed in range(3)], []
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    run.train_stage(network, images, stage, SMALL)
+    variances = [values.transpose(0, 1).flatten(1).var(dim=1) for values in seen]
+    torch.testing.assert_close(first.running_var, torch.stack(variances).mean(dim=0))
+    assert len(seen) == 2
+    assert not network.training
+    assert all(torch.equal(before[name], value) for name, value in network.named_parameters())

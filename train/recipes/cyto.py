@@ -53,6 +53,7 @@ FIRST = Stage(
     decay=1e-4,
     clip=None,
     average=0.998,
+    norm_batches=0,
     bfloat16=True,
     seed=8,
     split=HELD_OUT,

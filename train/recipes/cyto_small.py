@@ -57,6 +57,7 @@ FIRST = Stage(
     decay=1e-4,
     clip=None,
     average=0.998,
+    norm_batches=0,
     bfloat16=False,
     seed=0,
     split=HELD_OUT_AT_FIRST,

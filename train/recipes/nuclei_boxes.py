@@ -40,6 +40,7 @@ RECIPE = Recipe(
             decay=1e-4,
             clip=10.0,
             average=0.99,
+            norm_batches=0,
         ),
     ),
 )

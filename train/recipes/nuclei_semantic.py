@@ -38,6 +38,7 @@ RECIPE = Recipe(
             decay=1e-4,
             clip=None,
             average=0.99,
+            norm_batches=0,
             bfloat16=False,
             seed=0,
             split=Split(

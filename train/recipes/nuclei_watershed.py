@@ -38,6 +38,7 @@ RECIPE = Recipe(
             decay=0.0,
             clip=1e-3,
             average=0.99,
+            norm_batches=0,
             bfloat16=False,
             seed=0,
             split=Split(

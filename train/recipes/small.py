@@ -90,6 +90,7 @@ FIRST = Stage(
     decay=1e-3,
     clip=2.0,
     average=0.998,
+    norm_batches=0,
     bfloat16=False,
     seed=0,
     split=HELD_OUT,
