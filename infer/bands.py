@@ -52,6 +52,8 @@ TRIES = 3
 class Share:
     """What another process must know to compute bands of an image."""
 
+    folder: Path
+    """That of the bands."""
     plan: ImagePlan
     origin: Origin
     """Everything that decides the maps (`flowmask.labels.provenance.maps_origin`)."""
@@ -87,7 +89,7 @@ class Bands:
 
     def share(self, row: int) -> Share:
         """Return what another process must know to compute the bands from a network row on."""
-        return Share(self.plan, self._origin, self.at(row))
+        return Share(self.folder, self.plan, self._origin, self.at(row))
 
     def path(self, band: int) -> Path:
         """Return the file of a band, which exists once the band is computed."""

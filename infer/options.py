@@ -20,8 +20,8 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Bytes of each unit of memory."""
 SAVED = ("labels", "overlay", "table", "geojson", "rois", "ome", "zarr", "parquet", "anndata", "report")
 """The outputs of an image; the labels are always written."""
-WHOLE_CELL, NUCLEAR = "whole-cell", "nuclear"
-"""The compartments that a network of the watershed family can have heads for, named as in Mesmer."""
+WHOLE_CELL, NUCLEAR, BOTH = "whole-cell", "nuclear", "both"
+"""The compartments that a network of the watershed family can have heads for, named as in Mesmer; or both of them."""
 WATERSHED = {
     WHOLE_CELL: {"paper": (0.1, 0.3), "release": (0.075, 0.2)},
     NUCLEAR: {"paper": (0.1, 0.3), "release": (0.1, 0.2)},
@@ -330,9 +330,10 @@ class Segmentation(_Checked):
     )
     compartment: str = _option(
         WHOLE_CELL,
-        "what is labelled if the network has heads for both: whole-cell or nuclear",
+        "what is labelled if the network has heads for whole cells and for nuclei: whole-cell, nuclear, or both in two "
+        "label files, NAME_label.tiff and NAME_nuclear_label.tiff",
         LABELS,
-        choices=tuple(WATERSHED),
+        choices=(*WATERSHED, BOTH),
     )
     score_threshold: float = _option(
         0.3,

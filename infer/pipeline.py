@@ -9,7 +9,7 @@ import numpy as np
 
 from .budget import needed_memory, planned_batch
 from .errors import RunError, SettingsError
-from .families import check_options, family_of
+from .families import check_options, check_single, family_of
 from .images.image import Image
 from .labels.cell_table import CellTable, CellTableBuilder
 from .labels.labels import Labels
@@ -140,6 +140,7 @@ def plan_image(
     """
     contract = network.contract
     check_options(contract, options)
+    check_single(contract, options, "this call gives one (segment_many writes all of them)")
     chosen_channels(image, contract, options)
     usual = contract.mean_diameter * contract.pixel_size if contract.pixel_size else None
     diameter, estimate = diameter or options.diameter_in_pixels(image.info.pixel_size_um, usual), None

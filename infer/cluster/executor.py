@@ -275,7 +275,7 @@ class _Run:
         elif isinstance(message, Advanced):
             if message.share is not None:
                 if message.frame == image.frame:
-                    self._shares[number] = replace(image.jobs[0], target=image.target, share=message.share)
+                    self._shares[number] = replace(image.jobs[0], share=message.share)
             elif number == next(iter(self._at_work)):  # the bar shows one image: the one that takes longest
                 self._report(replace(message, file=str(image.jobs[0].path)))
         elif message.frame == image.frame:

@@ -6,7 +6,7 @@ families. The contract of a network names its family by the key of this table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -59,6 +59,10 @@ class Family:
     """Raises SettingsError if its options do not fit the heads of the network, NetworkError if it cannot run these."""
     average: Callable[[Sequence[Maps]], Maps] = mean_maps
     """The maps (B, K, Y, X) of several networks -> their average, with which `label_rows` works best."""
+    label_sets: Callable[[Segmentation], Mapping[str, Segmentation]] = lambda options: {"": options}
+    """The label images that the options ask for: the suffix of each label file, one of
+    `flowmask.labels.paths.LABEL_SUFFIXES`, and options that ask for this label image alone. The first suffix is "". The
+    maps are the same for all of them."""
 
 
 def training_diameter(
@@ -139,6 +143,35 @@ def check_options(contract: Contract, options: Segmentation) -> None:
                 f"{named(field.name)} has no effect on a network of the {contract.family} family; leave it out."
             )
     family.check(contract, options)
+
+
+def label_sets(contract: Contract, options: Segmentation) -> Mapping[str, Segmentation]:
+    """Return the label images that the options ask for, as `Family.label_sets`.
+
+    >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="watershed")
+    >>> list(label_sets(contract, Segmentation(compartment="both")))
+    ['', '_nuclear']
+    """
+    return family_of(contract).label_sets(options)
+
+
+def check_single(contract: Contract, options: Segmentation, reason: str) -> None:
+    """Raise SettingsError if the options ask for several label images. reason: why there can be only one.
+
+    >>> contract = Contract("n", "rgb", 30.0, 30.0, False, "CC0-1.0", "none", family="watershed")
+    >>> check_single(contract, Segmentation(compartment="both"), "this file holds one")
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.SettingsError: `compartment='both'` gives 2 label images, and this file holds one; give \
+`compartment='whole-cell'` or `compartment='nuclear'`.
+    """
+    sets = [*label_sets(contract, options).values()]
+    if len(sets) == 1:
+        return
+    name = next(field.name for field in fields(Segmentation) if len({getattr(each, field.name) for each in sets}) > 1)
+    choices = " or ".join(named(name, getattr(each, name)) for each in sets)
+    given = named(name, getattr(options, name))
+    raise SettingsError(f"{given} gives {len(sets)} label images, and {reason}; give {choices}.")
 
 
 def preload() -> None:

@@ -14,6 +14,8 @@ ENDINGS = (
     "_labels.ome.tif", "_labels.ome.zarr", "_cells.parquet", "_cells.h5ad", "_card.json",
 )  # fmt: skip
 """The endings of all files and folders that can be written for an image."""
+LABEL_SUFFIXES = ("", "_nuclear")
+"""What tells the label files of one image, or of one frame, apart (`flowmask.families.Family.label_sets`)."""
 SUFFIX = re.compile(r"(\.ome)?\.[a-z][a-z0-9]{1,5}$", re.IGNORECASE)
 """What a file name loses when it becomes the name of a label file."""
 
@@ -44,15 +46,19 @@ def frame_path(target: Path, suffix: str) -> Path:
 
 
 def may_be_frame(target: Path, other: Path) -> bool:
-    """Return whether ``target`` is the label file that an image with the label file ``other`` has, or a frame of it.
+    """Return whether ``target`` can be a label file of an image whose first label file is ``other``, or of its frames.
 
     >>> may_be_frame(Path("a_t001_label.tiff"), Path("a_label.tiff"))
     True
     >>> may_be_frame(Path("a_test_label.tiff"), Path("a_label.tiff"))
     False
+    >>> may_be_frame(Path("a_t001_nuclear_label.tiff"), Path("a_label.tiff"))
+    True
     """
     stem, start = target.name.removesuffix(LABEL_SUFFIX), other.name.removesuffix(LABEL_SUFFIX)
-    return stem.startswith(start) and re.fullmatch(r"(_[a-z]\d{3,})*", stem[len(start) :]) is not None
+    if not stem.startswith(start):
+        return False
+    return re.fullmatch(rf"(_[a-z]\d{{3,}})*({'|'.join(LABEL_SUFFIXES)})", stem[len(start) :]) is not None
 
 
 def full_path(target: Path) -> Path:

@@ -25,9 +25,9 @@ class Job:
     path: Path
     """The image file."""
     target: Path
-    """The label file; of a series, that of a file with one image: each frame adds its suffix."""
+    """The label file; of a file with several label images, that of a file with one: each adds its suffix."""
     frame: int = 0
-    """The first frame to segment, counted from 0."""
+    """The first label image to make, counted from 0: one for each frame, or several (`flowmask.runs.parts`)."""
     share: Share | None = None
     """If only maps are to be computed, for the process that segments the frame: its `Advanced.share`."""
 

@@ -85,7 +85,8 @@ class Messages:
             say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
         elif self._verbosity != QUIET:
             cells = _cells(sum(outcome.cells or 0 for outcome in outcomes))
-            say(f"{_images(len(outcomes))}{self._whole}, {cells}; the labels are in {self._output}", sys.stderr)
+            kind = "label image" if any(outcome.frames > 1 for outcome in outcomes) else "image"
+            say(f"{_images(len(outcomes), kind)}{self._whole}, {cells}; the labels are in {self._output}", sys.stderr)
 
     def _begin(self) -> None:
         """Print the first lines when the network is open: what was found, and where the labels go."""
@@ -101,8 +102,8 @@ class Messages:
         say(f"{_images(len(self._files))} to segment{self._whole}; the labels go to {self._output}", sys.stderr)
 
 
-def _images(count: int) -> str:
-    return f"{count} image{'s' * (count != 1)}"
+def _images(count: int, kind: str = "image") -> str:
+    return f"{count} {kind}{'s' * (count != 1)}"
 
 
 def _cells(count: int | None) -> str:

@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..families import check_options, open_network, preload
+from ..families import check_options, check_single, open_network, preload
 from ..images.file_type import digest
-from ..options import Options, options_from
+from ..options import Options, named, options_from
 from .process import Segment
 
 
@@ -34,6 +34,10 @@ def prepare(
     from .process_file import Setup, outcomes
 
     check_options(network.contract, options.segmentation)
+    if options.output.ids == "challenge":
+        check_single(
+            network.contract, options.segmentation, f"{named('ids', 'challenge')} means one label file for each image"
+        )
     check_choice(network.contract.channels, options.segmentation.channels)
     setup = Setup(network, digests, options, resume, tuple(targets), least_shared)
     if setup.others:

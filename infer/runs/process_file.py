@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..bands import Bands, Share, compute, discard_bands
+from ..bands import Bands, Share, compute
 from ..errors import DeviceError, FlowmaskError, FolderError, OutputError, one_line
+from ..families import label_sets
 from ..images.file_type import fingerprint
 from ..images.image import Image
 from ..images.readers import open_frames, open_image
@@ -34,6 +35,7 @@ from ..system.write_errors import FULL, no_temporary_room
 from ..tiles.plan import ImagePlan
 from .jobs import Job
 from .maps import SharedProgress, Sharing, discard_maps, map_rows
+from .parts import Part, parts_of
 from .process import Report
 from .record import DONE, Advanced, Opened, Outcome, failure
 from .resume import output_paths, skipped
@@ -63,6 +65,14 @@ class Setup:
         """The names of the outputs beside the labels."""
         return [name for name in self.options.output.save if name != "labels"]
 
+    def parts(self, frames: Sequence[str]) -> list[Part]:
+        """Return the label images of a file with these suffixes of its frames."""
+        return parts_of(frames, label_sets(self.network.contract, self.options.segmentation))
+
+    def for_part(self, part: Part) -> Setup:
+        """Return the setup whose options ask for this label image alone."""
+        return replace(self, options=replace(self.options, segmentation=part.options))
+
     def labels_origin(self, image: str) -> Origin:
         """Return everything that determines the labels of the image with this fingerprint."""
         return labels_origin(image, self.digest, self.network.runtime, self.options)
@@ -79,15 +89,15 @@ class Source:
     fingerprint: str
     """SHA-256 that identifies its contents."""
     suffixes: Sequence[str]
-    """The suffix of each frame's label file; ("",) for a file of one image."""
+    """The suffix of each frame; ("",) for a file of one image."""
     image: Callable[[int], Image]
     """Opens a frame, counted from 0."""
     rivals: Sequence[Path] = ()
-    """Label files of other files of the run whose names are also those of frames of this file."""
+    """Label files of other files of the run whose names are also those of label files of this file."""
 
 
 def outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterator[Opened | Outcome]:
-    """Segment a file: yield that it was opened, and the outcome of each frame from ``job.frame`` on.
+    """Segment a file: yield that it was opened, and the outcome of each label image from number ``job.frame`` on.
 
     Of a job with a share, only the outcome, which is about its maps.
     """
@@ -102,13 +112,12 @@ def outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterato
     if isinstance(source, Outcome):
         yield source
         return
-    yield Opened(source.suffixes)
-    for number in range(job.frame, len(source.suffixes)):
-        suffix = source.suffixes[number]
-        frame = replace(job, target=frame_path(job.target, suffix), frame=number)
-        name = suffix.strip("_") or None
-        outcome = _measured(setup, frame, partial(_processed, setup, frame, source, report, begun), begun, name)
-        yield replace(outcome, frame=name, frames=len(source.suffixes))
+    parts = setup.parts(source.suffixes)
+    yield Opened([part.suffix for part in parts])
+    for part in parts[job.frame :]:
+        work = partial(_processed, setup.for_part(part), job, part, source, report, begun)
+        outcome = _measured(setup, job, work, begun, part.name)
+        yield replace(outcome, frame=part.name, frames=len(parts))
         begun = time.perf_counter()
 
 
@@ -158,6 +167,7 @@ def _open(setup: Setup, job: Job) -> Source | Outcome:
     fingerprinted = fingerprint(job.path)
     done = _finished(setup, job, fingerprinted)
     if done:
+        discard_maps(job.target)
         return done
     rivals = [one for one in setup.targets if one != job.target and may_be_frame(one, job.target)]
     return Source(fingerprinted, *_frames(setup, job), rivals)
@@ -180,9 +190,10 @@ def _helped(setup: Setup, job: Job, report: Report) -> Outcome:
     outcome = Outcome(str(job.path), DONE)
     if share.origin["runtime"] != setup.network.runtime:
         return replace(outcome, reason="the maps of another device would not be the same.")
-    image = _frames(setup, job)[1](job.frame)
+    frames, opened = _frames(setup, job)
+    image = opened(setup.parts(frames)[job.frame].frame)
     plan = fitted(share.plan, image, setup.network, setup.options.runtime)
-    bands = Bands(bands_path(job.target), share.origin, plan, make=False)
+    bands = Bands(share.folder, share.origin, plan, make=False)
 
     def stopped() -> bool:
         report(Advanced(str(job.path), None, 0.0))  # raises Cancelled when the run has ended
@@ -203,34 +214,50 @@ def _finished(setup: Setup, job: Job, identity: str) -> Outcome | None:
     return skipped(job, setup.labels_origin(identity), setup.others)
 
 
-def _processed(setup: Setup, job: Job, source: Source, report: Report, begun: float) -> Outcome:
-    """Segment one frame of a file, whose label file is the one of ``job``; with --resume, skip finished labels."""
-    suffix = source.suffixes[job.frame]
-    identity = source.fingerprint + suffix
-    if suffix:
+def _processed(setup: Setup, job: Job, part: Part, source: Source, report: Report, begun: float) -> Outcome:
+    """Make one label image of a file, whose job this is; with --resume, skip finished labels.
+
+    The cached and the shared maps of a frame are kept until its last label image is finished.
+    """
+    kept = frame_path(job.target, part.frame_suffix)
+    try:
+        outcome = _labelled(setup, job, part, source, report, begun)
+    except Exception:
+        if part.last and not setup.resume:
+            with suppress(OutputError):  # the first error says more
+                discard_maps(kept)
+        raise
+    if part.last:
+        discard_maps(kept)
+    return outcome
+
+
+def _labelled(setup: Setup, given: Job, part: Part, source: Source, report: Report, begun: float) -> Outcome:
+    """Return the outcome of one label image: finished before, or from cached maps and the network.
+
+    The maps of a frame with several label images are cached, so that the network runs once.
+    """
+    job, kept = (replace(given, target=frame_path(given.target, suffix)) for suffix in (part.suffix, part.frame_suffix))
+    identity = source.fingerprint + part.frame_suffix
+    if part.suffix:
         remove_partials(job.target)
         _check_frame(job, source.rivals)
-        done = _finished(setup, job, identity)
-        if done:
-            return done
+    done = _finished(setup, job, identity)
+    if done:
+        return done
     _check_overwrite(setup, job)
     origin, maps = setup.labels_origin(identity), setup.maps_origin(identity)
 
     def progress(fraction: float, share: Share | None = None) -> bool | None:
-        return report(Advanced(str(job.path), suffix.strip("_") or None, fraction, share))
+        return report(Advanced(str(job.path), part.name, fraction, share))
 
-    segmented = partial(_segmented, setup, job, partial(source.image, job.frame), origin, maps, progress, begun)
+    bands = partial(Bands, bands_path(kept.target), maps)
+    segmented = partial(_segmented, setup, job, partial(source.image, part.frame), origin, bands, progress, begun)
     try:
-        with MapCache(maps_path(job.target), maps) if setup.resume else nullcontext() as cache:
-            outcome = segmented(cache)
+        with MapCache(maps_path(kept.target), maps) if setup.resume or part.several else nullcontext() as cache:
+            return segmented(cache)
     except CacheInUse:  # another run works on this image too; both write complete labels
         return segmented(None)
-    except Exception:
-        if not setup.resume:
-            discard_bands(bands_path(job.target))
-        raise
-    discard_maps(job.target)
-    return outcome
 
 
 def _segmented(
@@ -238,7 +265,7 @@ def _segmented(
     job: Job,
     open_one: Callable[[], Image],
     origin: Origin,
-    maps: Origin,
+    bands: Callable[[ImagePlan], Bands],
     progress: SharedProgress,
     begun: float,
     cache: MapCache | None,
@@ -251,7 +278,7 @@ def _segmented(
         cached_diameter = cache.diameter if cache else None
         plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
         cells = CellTableBuilder()
-        sharing = Sharing(Bands(bands_path(job.target), maps, plan), setup.least_shared)
+        sharing = Sharing(bands(plan), setup.least_shared)
         for rows in label_maps(map_rows(image, setup.network, plan, progress, cache, sharing), plan, cells):
             store.append(rows)
         pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ class Opened:
     """A file was opened, and the outcomes of its frames follow."""
 
     suffixes: Sequence[str]
-    """The suffix of each frame's label file, such as "_t001"; ("",) for a file of one image."""
+    """The suffix of each label file, such as "_t001"; ("",) for a file of one image."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class Outcome:
     reason: str | None = None
     """Error message of a failed file; it names the file and what to do."""
     frame: str | None = None
-    """Which frame of a time or position series, such as t001; None for a file of one image."""
+    """Which of the label images of a file with several: a frame of a time or position series, such as t001; a further
+    label image, such as nuclear; or both, such as t001_nuclear. None for a file of one image."""
     frames: int = 1
-    """Number of frames of the file."""
+    """Number of label images of the file."""
     labels: Sequence[str] = ()
     """Paths of the label files: one, or two if the first has reused ids."""
     outputs: Sequence[str] = ()
@@ -102,12 +104,17 @@ class Outcome:
 
 
 def failure(path: Path, reason: str, frame: str | None = None, frames: int = 1) -> Outcome:
-    """Return the outcome of a file, or of one of its frames, that failed; the reason names both.
+    """Return the outcome of a file, or of one of its label images, that failed; the reason names both.
+
+    frame, frames: as in `Outcome`.
 
     >>> failure(Path("a.tif"), "a.tif: it is damaged.", "t002", 9).reason
     'a.tif: frame t002: it is damaged.'
+    >>> failure(Path("a.tif"), "the disk is full.", "nuclear", 2).reason
+    'a.tif: nuclear: the disk is full.'
     """
-    named = f"{path}: {f'frame {frame}: ' if frame else ''}{reason.removeprefix(f'{path}: ')}"
+    part = f"{'frame ' if re.search('[0-9]', frame) else ''}{frame}: " if frame else ""
+    named = f"{path}: {part}{reason.removeprefix(f'{path}: ')}"
     return Outcome(str(path), FAILED, named, frame=frame, frames=frames)
 
 

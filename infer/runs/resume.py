@@ -8,12 +8,11 @@ from pathlib import Path
 from ..labels.paths import full_path
 from ..labels.provenance import Origin, Provenance, finished, has_provenance
 from .jobs import Job
-from .maps import discard_maps
 from .record import SKIPPED, Outcome
 
 
 def skipped(job: Job, origin: Origin, others: Sequence[str]) -> Outcome | None:
-    """Return the outcome of an image that need not be segmented, and delete its cached maps; otherwise None.
+    """Return the outcome of an image that need not be segmented; otherwise None.
 
     origin: what determines the labels that the run would write. others: the outputs beside the labels, by their names.
 
@@ -26,7 +25,6 @@ def skipped(job: Job, origin: Origin, others: Sequence[str]) -> Outcome | None:
     paths = output_paths(others, job.target, provenance.cells)
     if not _are_there(others, paths, provenance):
         return None
-    discard_maps(job.target)
     return Outcome(
         str(job.path),
         SKIPPED,

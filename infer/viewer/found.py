@@ -23,7 +23,7 @@ class Found:
     image: Path
     """The image file."""
     suffix: str
-    """Which frame of the image file, such as "_t001"; empty for a file of one image."""
+    """Which frame of the image file, and which of its label images, such as "_t001_nuclear"; empty for the only one."""
     labels: Path
     """The label file in which every cell has its own number."""
     cells: int

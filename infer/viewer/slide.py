@@ -17,6 +17,7 @@ from ..images.readers import open_frames
 from ..images.stack import Described
 from ..labels.labels import Labels
 from ..labels.measure import measure, sum_positions
+from ..labels.paths import LABEL_SUFFIXES
 from ..outputs.complete_cells import Cells as CompleteCells
 from ..outputs.encode import jpeg, png
 from ..outputs.geojson import features
@@ -237,9 +238,11 @@ def open_slide(
 and its permissions.
     """
     frames = open_frames(found.image, plane, project)
-    if found.suffix not in frames.suffixes:
+    endings = LABEL_SUFFIXES
+    numbers = [n for n, frame in enumerate(frames.suffixes) if found.suffix in [frame + end for end in endings]]
+    if not numbers:
         raise ImageError(f"{found.image}: it has no frame {found.suffix.strip('_')}, to which {found.labels} belongs.")
-    image = frames[frames.suffixes.index(found.suffix)][1]
+    image = frames[numbers[0]][1]
     return Slide(found, image, lambda: open_frames(found.labels)[0][1], progress)
 
 

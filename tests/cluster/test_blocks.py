@@ -16,6 +16,7 @@ from flowmask.labels.paths import bands_path
 from flowmask.runs.executor import ExecutorLost
 from tests.conftest import needs_network, write_nuclei
 from tests.reference.later import later
+from tests.reference.two_heads import write_cells, write_network
 
 distributed = later("distributed", "the extra `cluster` is not installed")
 pytestmark = [needs_network, pytest.mark.slow]
@@ -99,9 +100,12 @@ class Run:
         busy = {address for address, keys in tasks.items() if any(str(one.key).startswith(stage) for one in keys)}
         return [nanny.pid for nanny in self._cluster.workers.values() if nanny.worker_address in busy]
 
-    def end(self):
+    def outcomes(self):
         self._thread.join()
-        (ended,) = self._ended
+        return self._ended
+
+    def end(self):
+        (ended,) = self.outcomes()
         return ended
 
 
@@ -116,6 +120,17 @@ def test_the_workers_share_the_maps_and_the_files_are_those_of_one_machine(image
     assert set(helpers).isdisjoint(run.at("segment"))
     assert run.end().status == "done"
     same(tmp_path, alone)
+
+
+def test_cells_and_nuclei_come_from_the_same_shared_maps(onnx, tmp_path, cluster):
+    write_network(onnx, tmp_path / "both.onnx")
+    write_cells(tmp_path / "slide.tif", (2000, 100))
+    options = {"network": tmp_path / "both.onnx", "compartment": "both"}
+    flowmask.segment_many([tmp_path / "slide.tif"], tmp_path / "alone", outputs=OUTPUT, diameter=26.0, **options)
+    run = Run(tmp_path / "slide.tif", tmp_path / "out", cluster, **options)
+    run.wait(lambda: run.at("maps") and run.done() > 2)
+    assert [(one.frame, one.status) for one in run.outcomes()] == [(None, "done"), ("nuclear", "done")]
+    same(tmp_path / "out", tmp_path / "alone")
 
 
 @pytest.mark.parametrize("stage", ["maps", "segment"])

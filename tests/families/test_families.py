@@ -9,6 +9,7 @@ import pytest
 import flowmask
 from flowmask.errors import NetworkError, SettingsError
 from flowmask.families import COMMON, FAMILIES, Family, check_options, family_of, preload
+from flowmask.labels.paths import LABEL_SUFFIXES
 from flowmask.network.contract import from_metadata
 from flowmask.options import Segmentation
 from tests.reference.plans import BOXES, COMPARTMENTS, FLOW, SEMANTIC
@@ -103,6 +104,18 @@ def test_what_a_family_holds_grows_with_the_width_and_not_with_the_height(family
     assert tall == one
     assert wide == 2 * one > 0
     assert held((10, 4000), (10, 4000)) < one
+
+
+@pytest.mark.parametrize("family", CONTRACTS)
+def test_each_label_image_has_options_of_its_own_and_a_suffix_of_the_table(family):
+    own = family_of(CONTRACTS[family]).label_sets
+    assert own(Segmentation()) == {"": Segmentation()}
+    sets = own(Segmentation(compartment="both", min_size=3))
+    assert {*sets} <= {*LABEL_SUFFIXES}
+    assert next(iter(sets)) == ""
+    for options in sets.values():
+        assert own(options) == {"": options}
+        assert options.min_size == 3
 
 
 def test_what_loads_slowest_can_be_loaded_before():

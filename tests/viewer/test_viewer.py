@@ -337,16 +337,32 @@ def test_a_browser_shows_the_page(server, tmp_path):
 def test_images_are_found_by_name_and_frame(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("c.tif", "c_t002.tif", "lost.tif"):
+    for name in ("c.tif", "c_nuclear.tif", "c_t002.tif", "c_t002_nuclear.tif", "lost.tif"):
         write_label_file(out, name, LABELS[:70, :70])
     tifffile.imwrite(out / "other_label.tiff", np.zeros((5, 5), np.uint8))
     (tmp_path / "c.ome.tif").touch()
     found, missing = find_results(out, [tmp_path / "c.ome.tif"])
     assert [(one.image.name, one.suffix, one.name) for one in found] == [
         ("c.ome.tif", "", "c.ome.tif"),
+        ("c.ome.tif", "_nuclear", "c.ome.tif nuclear"),
         ("c.ome.tif", "_t002", "c.ome.tif t002"),
+        ("c.ome.tif", "_t002_nuclear", "c.ome.tif t002_nuclear"),
     ]
     assert missing == [f"{out / 'lost_label.tiff'}: its image was not found; name it: flowmask view {out} IMAGE"]
+
+
+def test_the_nuclei_are_shown_on_their_frame(tmp_path):
+    bright = np.tile(np.arange(70, dtype=np.uint8), (70, 1))
+    frames = np.stack([bright, bright[:, ::-1]])
+    tifffile.imwrite(tmp_path / "c.ome.tif", frames, ome=True, metadata={"axes": "TYX"}, photometric="minisblack")
+    for name in ("c_t002.tif", "c_t002_nuclear.tif", "c_nuclear.tif"):
+        write_label_file(tmp_path, name, LABELS[:70, :70])
+    nuclei, frame, nuclei_of_frame = find_results(tmp_path, [tmp_path / "c.ome.tif"])[0]
+    for found in (frame, nuclei_of_frame):
+        shown = cv2.imdecode(np.frombuffer(open_slide(found).picture(0, 0, 0), np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert shown[:, 5].mean() > shown[:, 60].mean() + 100
+    with pytest.raises(ImageError, match="it has no frame nuclear, to which"):
+        open_slide(nuclei)
 
 
 def test_few_lines_are_about_many_labels_without_an_image(tmp_path, capsys):

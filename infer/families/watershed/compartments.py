@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from ...errors import NetworkError, SettingsError
 from ...network.contract import Contract
-from ...options import NUCLEAR, WHOLE_CELL, Segmentation, named, watershed_thresholds
+from ...options import BOTH, NUCLEAR, WHOLE_CELL, Segmentation, named, watershed_thresholds
 from ...tiles.plan import ImagePlan
 from ..blocks import Maps
 
@@ -39,6 +42,17 @@ def check(contract: Contract, options: Segmentation) -> None:
             f"{named('compartment', options.compartment)} needs a network with heads for whole cells and for nuclei, "
             f"and {contract.name!r} has heads for one of them; leave it out."
         )
+
+
+def label_sets(options: Segmentation) -> Mapping[str, Segmentation]:
+    """Return the label images that the options ask for, as `flowmask.families.Family.label_sets`.
+
+    >>> {suffix: each.compartment for suffix, each in label_sets(Segmentation(compartment="both")).items()}
+    {'': 'whole-cell', '_nuclear': 'nuclear'}
+    """
+    if options.compartment != BOTH:
+        return {"": options}
+    return {"": replace(options, compartment=WHOLE_CELL), f"_{NUCLEAR}": replace(options, compartment=NUCLEAR)}
 
 
 def chosen_maps(maps: Maps, compartment: str) -> Maps:

@@ -9,7 +9,7 @@ from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
 from .. import Family, training_diameter
 from ..blocks import Block, Maps, Span
-from .compartments import check, chosen_maps
+from .compartments import check, chosen_maps, label_sets
 from .constants import STRIP
 
 HALO = 512
@@ -46,4 +46,5 @@ FAMILY = Family(
     label_block=_label_block,
     row_bytes=_row_bytes,
     check=check,
+    label_sets=label_sets,
 )

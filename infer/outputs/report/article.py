@@ -53,7 +53,8 @@ def article(entry: Entry, anchor: str) -> str:
 def _without_cells(entry: Entry) -> str:
     if entry.level == FAILED:
         reason = str(entry.file["reason"])
-        for named in (f"{entry.file['file']}: ", f"frame {entry.file['frame']}: "):
+        frame = entry.file["frame"]
+        for named in (f"{entry.file['file']}: ", f"frame {frame}: ", f"{frame}: "):
             reason = reason.removeprefix(named)
         return f'<p class="reason">{sentence(reason)}</p>'
     return '<p class="reason">The run ended before this image was finished; run the same command with --resume.</p>'
