@@ -8,8 +8,9 @@ images, or one folder for each source. A source, in LIVECell the cell type, is o
 Mesmer on LIVECell: for each network the average IoU of the pixels, a mean over the images, and F1, the harmonic mean of
 precision and recall of the cells of all images at IoU 0.5; F1 for each cell type. Give networks of several backbones,
 heads or cell types. U-Net and CenterMask on LIVECell: for each split the semantic F1 (Dice, a mean over the images), AP
-and AFNR of the cells of all images, IoU 0.50:0.95, at most 2,000 cells an image. AP orders cells by their mean cell
-probability. Cells at the border of an image count in both studies.
+and AFNR of the cells of all images, IoU 0.50:0.95, at most 2,000 cells an image; AP also for small, medium and large
+cells by LIVECell's bounds of 18^2 and 31^2 px. AP orders cells by their mean cell probability. Cells at the border of
+an image count in both studies.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -28,7 +29,16 @@ from bench.record import Record, named, table, write_record
 from flowmask.api import load_network
 from flowmask.images.image import Image
 from flowmask.labels.labels import Labels
-from flowmask.labels.metrics import Ranked, average_precision, dice, false_negative_ratio, matches, pixel_iou, ranked
+from flowmask.labels.metrics import (
+    AREAS,
+    Ranked,
+    average_precision,
+    dice,
+    false_negative_ratio,
+    matches,
+    pixel_iou,
+    ranked,
+)
 from flowmask.network.registry import find_network
 from flowmask.network.session import Network
 from flowmask.pipeline import segment_image
@@ -48,7 +58,8 @@ class Scored:
     dice: float
     counts: tuple[int, int, int]
     """True positives, true cells and predicted cells at IoU 0.5."""
-    cells: Ranked
+    cells: Mapping[str, Ranked]
+    """For each range of areas, by its name in `AREAS`."""
     seconds: float
 
 
@@ -61,29 +72,34 @@ def score(image: Image, truth: Labels, network: Network) -> Scored:
         pixel_iou=pixel_iou(truth, result.labels),
         dice=dice(truth, result.labels),
         counts=matches(truth, result.labels),
-        cells=ranked(truth, result.labels, result.cells.probability),
+        cells={name: ranked(truth, result.labels, result.cells.probability, area) for name, area in AREAS.items()},
         seconds=seconds,
     )
 
 
 def figures(images: Sequence[Scored]) -> Record:
-    """Return the figures of one network for one split; AP and AFNR are None without true cells.
+    """Return the figures of one network for one split; AP and AFNR are None without true cells of that size.
 
-    >>> cells = Ranked(np.array([0.9]), np.ones((10, 1), bool), np.ones((10, 1), bool), 2)
+    >>> cells = dict.fromkeys(AREAS, Ranked(np.array([0.9]), np.ones((10, 1), bool), np.ones((10, 1), bool), 2))
     >>> found = figures([Scored(0.5, 0.6, (1, 2, 1), cells, 2.0)])
     >>> found["images"], found["pixel_iou"], round(found["f1"], 3), found["afnr"]
     (1, 0.5, 0.667, 0.5)
     """
     hits, true, predicted = (sum(image.counts[k] for image in images) for k in range(3))
-    cells = [image.cells for image in images]
+    cells = {name: [image.cells[name] for image in images] for name in AREAS}
+    ap = {
+        name: average_precision(ranked) if any(image.cells for image in ranked) else None
+        for name, ranked in cells.items()
+    }
     return {
         "images": len(images),
         "cells": true,
         "pixel_iou": float(np.mean([image.pixel_iou for image in images])),
         "f1": 2 * hits / (true + predicted) if true + predicted else 1.0,
         "dice": float(np.mean([image.dice for image in images])),
-        "ap": average_precision(cells) if true else None,
-        "afnr": false_negative_ratio(cells) if true else None,
+        "ap": ap.pop("all"),
+        "afnr": false_negative_ratio(cells["all"]) if true else None,
+        "ap_by_size": ap,
         "seconds": float(np.mean([image.seconds for image in images])),
     }
 
@@ -112,6 +128,10 @@ def text(record: Record) -> str:
     instances = [
         [split, *(own[split][key] for own in networks.values() for key in ("dice", "ap", "afnr"))] for split in splits
     ]
+    by_size = [
+        [split, *(value for own in networks.values() for value in own[split]["ap_by_size"].values())]
+        for split in splits
+    ]
     sizes = [[split, own["images"], own["cells"]] for split, own in next(iter(networks.values())).items()]
     return "\n\n".join(
         [
@@ -123,6 +143,8 @@ def text(record: Record) -> str:
             table(["split", *(f"{name}, {key}" for name in networks for key in ("pixel IoU", "F1"))], by_type),
             "U-Net and CenterMask on LIVECell, tables 1 to 4: semantic F1, AP and AFNR",
             table(["split", *(f"{name}, {key}" for name in networks for key in ("F1", "AP", "AFNR"))], instances),
+            "AP of small cells (at most 18^2 px), medium and large ones (at least 31^2 px)",
+            table(["split", *(f"{name}, {size}" for name in networks for size in [*AREAS][1:])], by_size),
         ]
     )
 

@@ -49,6 +49,14 @@ def test_the_scores_of_an_image_follow_from_its_pixels():
     recalls = [(1 + (iou <= 56 / 72)) / 3 for iou in ious]
     assert one["afnr"] == pytest.approx(1 - np.mean(recalls))
     assert 0.3 < one["ap"] < 0.67
+    assert one["ap_by_size"] == {"small": one["ap"], "medium": None, "large": None}  # all cells have 64 px
+
+
+def test_ap_by_size_counts_the_cells_of_that_size():
+    truth = squares((5, 5), (30, 5)) + 3 * squares((5, 40), side=32)
+    one = figures([score(as_image(np.uint8(250) * (truth > 0)), truth, Bright())])
+    assert one["ap_by_size"] == {"small": pytest.approx(1), "medium": None, "large": pytest.approx(1)}
+    assert one["ap"] == pytest.approx(1)
 
 
 def test_cells_of_a_split_are_counted_together_and_pixels_by_image():
@@ -94,7 +102,8 @@ def test_livecells_files_are_split_by_cell_type(data):
     (header,) = (line for line in lines if line.startswith("| split") and "AFNR" in line)
     names = [cell.strip() for cell in header.strip("|").split("|")]
     assert names[1:] == [f"{name}, {key}" for name in ("bright", "other") for key in ("F1", "AP", "AFNR")]
-    assert sum(line.startswith("| A172") for line in lines) == 3
+    assert sum(line.startswith("| A172") for line in lines) == 4
+    assert "bright, small | bright, medium | bright, large" in page
 
 
 def test_the_command_writes_the_record(data, monkeypatch, capsys):
