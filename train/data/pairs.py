@@ -12,6 +12,8 @@ from train.data.readers import Item, read_coco, read_masks
 
 ENDINGS = ("_label", "_labels", "_mask", "_masks", "_cp_masks", "_seg")
 """What stands between the name of an image and the suffix of its label file."""
+NUCLEI = "_nuclear"
+"""What ends the name, without `ENDINGS`, of the labels of the nuclei beside those of the whole cells."""
 FOLDERS = ("labels", "label", "masks", "mask")
 """Names of the folder of labels beside images/."""
 
@@ -29,8 +31,9 @@ def find_pairs(root: Path) -> Pairs:
     """Return the images of a folder with their labels. The layout is recognised by the files.
 
     Beside each other, in ``root`` or its subfolders: NAME.tif with NAME_label.tif, NAME_masks.png, NAME_cp_masks.png or
-    cellpose's NAME_seg.npy (all `ENDINGS`, any image format). Two folders: images/NAME.tif with labels/NAME.tif or
-    masks/NAME_mask.png. One mask for each object: ID/images/ID.png with ID/masks/*.png. COCO files ``root/*.json``.
+    cellpose's NAME_seg.npy (all `ENDINGS`, any image format). Labels of nuclei, NAME_nuclear_label.tif, are not used.
+    Two folders: images/NAME.tif with labels/NAME.tif or masks/NAME_mask.png. One mask for each object: ID/images/ID.png
+    with ID/masks/*.png. COCO files ``root/*.json``.
     Raises InputError if there are no pairs or an image has two label files.
 
     >>> from tempfile import TemporaryDirectory
@@ -70,8 +73,9 @@ def _beside(root: Path) -> Pairs:
         images = [path for path in files if path not in labels]
         names = {path.stem for path in images}
         for path in labels:
-            if _image_name(path) not in names:
-                raise InputError(f"{path}: the image {_image_name(path)} is not beside this label file; put it there.")
+            name = _image_name(path) or ""
+            if not names & {name, name.removesuffix(NUCLEI)}:
+                raise InputError(f"{path}: the image {name} is not beside this label file; put it there.")
         parts.append(_matched(images, labels, folder.name))
     return Pairs([i for part in parts for i in part.items], [p for part in parts for p in part.without_labels])
 

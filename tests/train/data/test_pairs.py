@@ -34,6 +34,15 @@ def labelled(folder, labels, image="a.tif"):
     return find_pairs(folder)
 
 
+def test_labels_of_nuclei_beside_those_of_the_cells_are_not_used(tmp_path):
+    write(tmp_path / "a_nuclear_label.tif", SAMPLE.labels)
+    with pytest.raises(InputError, match="the image a_nuclear is not beside this label file"):
+        find_pairs(tmp_path)
+    found = labelled(tmp_path, "a_label.tif")
+    assert [item.labels.name for item in found.items] == ["a_label.tif"]
+    assert found.without_labels == []
+
+
 @pytest.mark.parametrize(
     ("image", "labels"),
     [
