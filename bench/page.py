@@ -79,6 +79,11 @@ BENCHMARKS = {
         "Time and memory of whole slides",
         ("--size", "5000", "10000", "--diameter", "30", "--memory", "4G"),
     ),
+    "families": Benchmark(
+        "speed.families",
+        "Memory of the other families on a slide",
+        ("--shape", "10000", "10000", "--family", "watershed", "boxes", "semantic"),
+    ),
     "outputs": Benchmark("speed.outputs", "Time and memory of the outputs of a slide", ("--size", "4000")),
     "cluster": Benchmark("speed.cluster", "A cluster against one machine"),
     "facility": Benchmark("speed.facility", "Many images and two slides on two workers"),
