@@ -144,7 +144,7 @@ def text(record: Record) -> str:
             "U-Net and CenterMask on LIVECell, tables 1 to 4: semantic F1, AP and AFNR",
             table(["split", *(f"{name}, {key}" for name in networks for key in ("F1", "AP", "AFNR"))], instances),
             "AP of small cells (at most 18^2 px), medium and large ones (at least 31^2 px)",
-            table(["split", *(f"{name}, {size}" for name in networks for size in [*AREAS][1:])], by_size),
+            table(["split", *(f"{name}, {size} cells" for name in networks for size in [*AREAS][1:])], by_size),
         ]
     )
 

@@ -37,6 +37,7 @@ HEADER = ("family", "shape, px", "cells", "processor s", "peak, MB", "above idle
 HALF = DIAMETER / 2
 BOX = SQUARE / 2 + torch.tensor([-HALF, -HALF, HALF, HALF])
 """The box of a round cell whose centre is that of a square, from the corner of the square."""
+NOTE = "Networks that do not ship have random weights, and their maps are replaced by those of the dark nuclei."
 NUCLEUS = 0.5
 """Darkness, 0 to 1, from which a pixel belongs to a nucleus."""
 
@@ -125,7 +126,7 @@ def text(record: Record) -> str:
         ]
         for one in record["runs"]
     ]
-    return table(HEADER, rows)
+    return f"{table(HEADER, rows)}\n\n{NOTE}"
 
 
 def main() -> None:

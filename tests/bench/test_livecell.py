@@ -103,7 +103,7 @@ def test_livecells_files_are_split_by_cell_type(data):
     names = [cell.strip() for cell in header.strip("|").split("|")]
     assert names[1:] == [f"{name}, {key}" for name in ("bright", "other") for key in ("F1", "AP", "AFNR")]
     assert sum(line.startswith("| A172") for line in lines) == 4
-    assert "bright, small | bright, medium | bright, large" in page
+    assert "bright, small cells | bright, medium cells | bright, large cells" in page
 
 
 def test_the_command_writes_the_record(data, monkeypatch, capsys):
