@@ -86,7 +86,7 @@ trust: .venv-dev/.ready
 data: .venv-dev/.ready
 	.venv-dev/bin/python -m train.simulate checkpoints/pool --each 121
 
-# The default network: about nine hours on one core without a GPU. An interrupted run resumes; finished stages are
+# The default network: about eleven hours on one core without a GPU. An interrupted run resumes; finished stages are
 # skipped. The second half of `large` is models/cyto-small.pt, twelve hours of the recipe cyto_small.
 train: data
 	.venv-dev/bin/python -m train small --data $(DATA) --pool checkpoints/pool

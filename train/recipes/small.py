@@ -3,7 +3,7 @@
     python -m train.simulate checkpoints/pool --each 121
     python -m train small --data DATA --pool checkpoints/pool
 
-Seven stages from an encoder pretrained on ImageNet. How each went is in the card of the network, models/README.md.
+Nine stages from an encoder pretrained on ImageNet. How each went is in the card of the network, models/README.md.
 """
 
 from __future__ import annotations
@@ -183,6 +183,30 @@ RECIPE = Recipe(
             name="mean",
             start=Mean((Checkpoint("flat"), Checkpoint("longer"))),
             steps=0,
+        ),
+        # The same once more.
+        replace(
+            LATER,
+            name="further",
+            start=Checkpoint("mean"),
+            steps=4000,
+            rate=1e-3,
+            warm_up=0.03,
+            cool_down=0.9,
+            average=0.999,
+            seed=61,
+            shares={**SHARES_OF_KINDS, "simulated flat": 0.5},
+            augmentation=KINDS,
+        ),
+        replace(
+            LATER,
+            name="last",
+            start=Mean((Checkpoint("mean"), Checkpoint("further"))),
+            steps=0,
+            norm_batches=200,
+            seed=62,
+            shares={**SHARES_OF_KINDS, "simulated flat": 0.5},
+            augmentation=KINDS,
         ),
     ),
 )
