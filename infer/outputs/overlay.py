@@ -97,8 +97,13 @@ def displayed(pixels: Pixels, display: IntensityRanges) -> Picture:
     shown = _brightness(pixels, display)
     count = len(shown)
     colours = np.eye(3, dtype=np.float32) if count == 3 else COLOURS[np.arange(count) % len(COLOURS)]
-    mixed = np.tensordot(shown, colours, axes=(0, 0))
-    return np.asarray((255 * mixed).clip(0, 255), np.uint8)
+    mixed = np.zeros((*shown.shape[1:], 3), np.float32)
+    for channel, shares in zip(shown, colours, strict=True):  # after a matrix product, threads of BLAS wait actively
+        for colour in np.flatnonzero(shares):
+            share = np.float64(shares[colour])
+            mixed[..., colour] += channel if share == 1 else channel * share
+    mixed *= 255
+    return mixed.clip(0, 255, out=mixed).astype(np.uint8)
 
 
 def _brightness(pixels: Pixels, display: IntensityRanges) -> npt.NDArray[np.float32]:
