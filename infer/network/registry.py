@@ -34,7 +34,8 @@ class ShippedNetwork:
     about: str
     """The purpose of the network."""
     f1: float
-    """Mean F1 at IoU 0.5 over held-out sources, with estimated diameters and the challenge's scoring; see its card."""
+    """Mean F1 at IoU 0.5 over held-out sources of several images, with estimated diameters and the challenge's scoring;
+    see its card."""
 
     @property
     def path(self) -> Path:
