@@ -148,10 +148,18 @@ def text(record: Record) -> str:
 
 
 def source_table(columns: dict[str, str], scores: dict[str, Scores], counts: dict[str, int]) -> str:
-    """Return a table with a row for each source and their mean; each source has the same weight."""
+    """Return a table with a row for each source and for their means, in which each source has the same weight.
+
+    The second mean leaves out sources of a single image, whose scores depend on chance.
+    """
     rows = [[source, counts[source], *(own[column] for column in columns)] for source, own in scores.items()]
-    overall = summary(list(scores.values()), np.mean)
-    rows.append(["mean over sources", sum(counts.values()), *(overall[column] for column in columns)])
+    means = {"mean over sources": [*scores]}
+    several = [source for source in scores if counts[source] > 1]
+    if 0 < len(several) < len(scores):
+        means["mean over sources of several images"] = several
+    for title, sources in means.items():
+        overall = summary([scores[source] for source in sources], np.mean)
+        rows.append([title, sum(counts[source] for source in sources), *(overall[column] for column in columns)])
     return table(["source", "images", *columns.values()], rows)
 
 

@@ -182,14 +182,22 @@ def test_a_summary_is_the_mean_or_the_median_of_each_score():
     assert summary(images, np.median) == pytest.approx({"ap": 0.1, "dice": 0.6})
 
 
-def test_every_source_counts_alike_in_the_last_row_of_a_table():
+def test_every_source_counts_alike_in_the_means_of_a_table():
     one = dict.fromkeys(COLUMNS, 0.2)
     other = dict.fromkeys(COLUMNS, 0.8) | {"ap": 0.4}
     lines = source_table(COLUMNS, {"a": one, "b": other, "c": one}, {"a": 1, "b": 30, "c": 2}).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert rows[0] == ["source", "images", *COLUMNS.values()]
     assert rows[2][:3] == ["a", "1", "0.200"]
-    assert rows[-1] == ["mean over sources", "33", "0.400", "0.400", "0.267", "0.400", "0.400", "0.400"]
+    assert rows[-2] == ["mean over sources", "33", "0.400", "0.400", "0.267", "0.400", "0.400", "0.400"]
+    several = "mean over sources of several images"
+    assert rows[-1] == [several, "32", "0.500", "0.500", "0.300", "0.500", "0.500", "0.500"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_table_has_one_mean_where_all_sources_are_alike(count):
+    lines = source_table(COLUMNS, {"a": dict.fromkeys(COLUMNS, 0.2)}, {"a": count}).splitlines()
+    assert len(lines) == 4
 
 
 def test_simulated_images_are_some_of_each_modality_with_seeds_of_their_own(monkeypatch):
