@@ -39,7 +39,8 @@ from train.simulate import simulate
 SIDES = {"a": 200, "b": 330, "c": 150}
 """Height and width in px of each image of the folder."""
 DIAMETER = 24
-DISK = 16 * 2**20
+DISK = 64 * 2**20
+"""Bytes of the small disk: enough for the cached maps of the large image, 12 bytes a network pixel."""
 SPARE = 40 * 2**20
 """Most bytes of memory that are left when the memory is limited."""
 TIMEOUT = 300
