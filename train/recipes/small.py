@@ -100,6 +100,19 @@ FIRST = Stage(
     augmentation=AUGMENTATION,
 )
 LATER = replace(FIRST, warm_up=0.05, cool_down=0.8, decay=1e-2)
+LONGER = replace(
+    LATER,
+    name="longer",
+    start=Checkpoint("flat"),
+    steps=4200,
+    rate=1e-3,
+    warm_up=0.03,
+    cool_down=0.9,
+    average=0.999,
+    seed=51,
+    shares={**SHARES_OF_KINDS, "simulated flat": 0.5},
+    augmentation=KINDS,
+)
 
 RECIPE = Recipe(
     name="small",
@@ -164,19 +177,7 @@ RECIPE = Recipe(
             augmentation=KINDS,
         ),
         # Many more steps, with twice the simulated images.
-        replace(
-            LATER,
-            name="longer",
-            start=Checkpoint("flat"),
-            steps=4200,
-            rate=1e-3,
-            warm_up=0.03,
-            cool_down=0.9,
-            average=0.999,
-            seed=51,
-            shares={**SHARES_OF_KINDS, "simulated flat": 0.5},
-            augmentation=KINDS,
-        ),
+        LONGER,
         # The mean with the stage before generalises better than either.
         replace(
             LATER,
@@ -185,19 +186,7 @@ RECIPE = Recipe(
             steps=0,
         ),
         # The same once more.
-        replace(
-            LATER,
-            name="further",
-            start=Checkpoint("mean"),
-            steps=4000,
-            rate=1e-3,
-            warm_up=0.03,
-            cool_down=0.9,
-            average=0.999,
-            seed=61,
-            shares={**SHARES_OF_KINDS, "simulated flat": 0.5},
-            augmentation=KINDS,
-        ),
+        replace(LONGER, name="further", start=Checkpoint("mean"), steps=4000, seed=61),
         replace(
             LATER,
             name="last",
@@ -205,7 +194,7 @@ RECIPE = Recipe(
             steps=0,
             norm_batches=200,
             seed=62,
-            shares={**SHARES_OF_KINDS, "simulated flat": 0.5},
+            shares=LONGER.shares,
             augmentation=KINDS,
         ),
     ),
