@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from train.data.augment import Array
 
@@ -21,8 +21,7 @@ def inner_distance(labels: npt.NDArray[np.int32], beta: float, squared: bool) ->
     array([0.   , 0.634, 1.   , 0.634, 0.   ], dtype=float32)
     """
     cells = labels > 0
-    depth = cv2.distanceTransform(cells.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    ids, weights = labels[cells], depth[cells].astype(np.float64)
+    ids, weights = labels[cells], ndimage.distance_transform_edt(cells)[cells]
     if cells.all():  # no background: all pixels count the same
         weights = np.ones(len(ids))
     positions = np.nonzero(cells)
@@ -64,7 +63,7 @@ def outer_distance(labels: npt.NDArray[np.int32]) -> Array:
     cells = labels > 0
     if cells.all():
         return np.ones(labels.shape, np.float32)  # no background: its distance is not known
-    depth = cv2.distanceTransform(cells.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    deepest = np.zeros(int(labels.max()) + 1, np.float32)
+    depth = ndimage.distance_transform_edt(cells)
+    deepest = np.zeros(int(labels.max()) + 1)
     np.maximum.at(deepest, labels, depth)
     return np.where(cells, depth / np.maximum(deepest[labels], 1), 0).astype(np.float32)
