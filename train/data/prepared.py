@@ -84,7 +84,8 @@ def prepare_item(
     item: Item, channels: str, field: FieldMaker, prefix: str = "", clahe: Clahe | None = None
 ) -> Prepared:
     """Read and prepare one image from disk; ``prefix`` is put before the name of its source."""
-    return prepare(*read_item(item), prefix + item.source, channels, field, clahe, read_nuclei(item))
+    image, labels = read_item(item)
+    return prepare(image, labels, prefix + item.source, channels, field, clahe, read_nuclei(item, image))
 
 
 def _large_enough(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -174,18 +174,26 @@ def read_labels(labels: Path | CocoObjects) -> npt.NDArray[np.int32]:
 
 def read_item(item: Item) -> tuple[Image, npt.NDArray[np.int32]]:
     """Open the image and read its labels (Y, X) int32; ImageError if they differ in size."""
-    image, labels = open_single(item.image), read_labels(item.labels)
-    if labels.shape != image.shape[1:]:
+    image = open_single(item.image)
+    return image, _read_labels_of(image, item, item.labels)
+
+
+def read_nuclei(item: Item, image: Image) -> npt.NDArray[np.int32] | None:
+    """Read the labels of the nuclei (Y, X) int32 of ``image``, which is that of ``item``; None if it has none.
+
+    Raises ImageError if they differ in size.
+    """
+    return None if item.nuclei is None else _read_labels_of(image, item, item.nuclei)
+
+
+def _read_labels_of(image: Image, item: Item, labels: Path | CocoObjects) -> npt.NDArray[np.int32]:
+    ids = read_labels(labels)
+    if ids.shape != image.shape[1:]:
         raise ImageError(
             f"{item.image}: it has {image.shape[1]} x {image.shape[2]} pixels and its labels have "
-            f"{labels.shape[0]} x {labels.shape[1]}; label it again, or remove it."
+            f"{ids.shape[0]} x {ids.shape[1]}; label it again, or remove it."
         )
-    return image, labels
-
-
-def read_nuclei(item: Item) -> npt.NDArray[np.int32] | None:
-    """Read the labels of the nuclei (Y, X) int32 of an image with the same size; None if it has none."""
-    return None if item.nuclei is None else read_item(replace(item, labels=item.nuclei))[1]
+    return ids
 
 
 def paint(shape: tuple[int, ...], objects: Iterable[Pixels]) -> npt.NDArray[np.int32]:

@@ -19,6 +19,7 @@ from export.source import Source  # noqa: E402
 from flowmask.api import load_network, segment  # noqa: E402
 from flowmask.errors import ImageError, InputError, SettingsError  # noqa: E402
 from flowmask.images.image import as_image  # noqa: E402
+from flowmask.images.readers import open_single  # noqa: E402
 from flowmask.options import Runtime, Segmentation  # noqa: E402
 from flowmask.pipeline import plan_image, run_tiles  # noqa: E402
 from tests.reference.deep_watershed import deep_watershed  # noqa: E402
@@ -80,7 +81,7 @@ def test_the_nuclei_of_an_image_are_beside_its_labels(tmp_path):
     assert without.nuclei is None
     cv2.imwrite(str(items[0].nuclei), nuclei[1:].astype(np.uint16))
     with pytest.raises(ImageError, match="128 x 128 pixels and its labels have 127 x 128"):
-        read_nuclei(items[0])
+        read_nuclei(items[0], open_single(items[0].image))
     items[0].labels.unlink()
     with pytest.raises(InputError, match="a_nuclear_label.png: there is no label image of the whole cells beside it"):
         read_shared(tmp_path)
