@@ -4,7 +4,7 @@
 # Needs Python (PYTHON, python3 by default) with PyTorch, onnx, onnxruntime-gpu and what requirements/runtime.in names.
 # WHEELS: a folder of wheels, installed for this run alone; pieces of a wheel that was split, NAME.whl.part-aa, -ab ...,
 # are put together first. OUT: a folder that gets the record too. Exit code 1: a part failed; 2: there was no GPU to measure.
-# The network is models/cyto.pt, nothing else of models/ is needed. CUDA's libraries are best those of PyTorch, not two.
+# The network is models/cyto-small.pt, nothing else of models/ is needed. CUDA's libraries are best those of PyTorch, not two.
 set -eu
 begun=$(date +%s)
 export CUDA_DEVICE_ORDER=PCI_BUS_ID ORT_DISABLE_TELEMETRY=1

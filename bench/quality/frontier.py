@@ -1,6 +1,6 @@
 """Accuracy against time: each network's F1 on held-out images and its milliseconds a tile on the CPU, as a plot.
 
-    python -m bench.quality.frontier small large models/cyto.pt --data DATA [--cellpose models/cyto.pt]
+    python -m bench.quality.frontier small large models/cyto-small.pt --data DATA [--cellpose models/cyto-small.pt]
         [--threads 2] [--plot docs/frontier.svg]
 
 A network is a name, an .onnx file or a checkpoint, which is exported first. F1 is the challenge's at IoU 0.5 with

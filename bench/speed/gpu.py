@@ -9,7 +9,7 @@
 * cellpose 3.1 with the same weights on the same GPU, if its package is installed (FLOWMASK_CELLPOSE_PYTHON); it
   computes as PyTorch does by default, with convolutions in TF32, and Flowmask computes in single precision.
 
-The network is the full-width one of earlier releases (models/cyto.pt), without its size regression. What cannot be
+The network is that of models/cyto-small.pt, which cellpose can run too, without its size regression. What cannot be
 measured is listed with the reason, and a part does not start if too little time is left for it. The share of the
 network is the time of the bare network, extrapolated from a part of the slide, divided by that of the whole run.
 Without a GPU the same runs on the CPU at small sizes, as with --smoke. The script writes results/gpu.json after each
@@ -37,7 +37,7 @@ import onnxruntime
 import tifffile
 import torch
 
-from bench.cellpose import cellpose_state, environment_of, load_checkpoint
+from bench.cellpose import CHECKPOINT, cellpose_state, environment_of, load_checkpoint
 from bench.images import choose, mosaic, read_labels, read_shared, repeated
 from bench.record import ROOT, Record, table, write_record
 from bench.speed.against_cellpose import Engine, measure
@@ -50,13 +50,10 @@ from flowmask.api import AnyImage, segment
 from flowmask.labels.labels import Labels, median_diameter
 from flowmask.labels.metrics import matches
 from flowmask.network.gpu import CUDA
-from flowmask.network.registry import default_network
 from flowmask.network.session import OnnxNetwork
 from flowmask.system.nvml import gpu_count, gpu_name
 
 CELLPOSE = "from importlib.metadata import version; import cellpose; assert version('cellpose').startswith('3.1.')"
-FULL = default_network().with_name("cyto.pt")
-"""The full-width weights of earlier releases."""
 IOU = 0.9
 SIDE, GPU = 10_000, "H100"
 """Height and width in px of the slide, and the GPU, that `TARGETS` are meant for."""
@@ -147,7 +144,7 @@ class Bench:
 
 def make_networks(bench: Bench) -> None:
     """Write the network in cellpose's format and, from there, as ONNX files in both precisions."""
-    network, bench.diameter = load_checkpoint(FULL)
+    network, bench.diameter = load_checkpoint(CHECKPOINT)
     torch.save(cellpose_state(network, bench.diameter), bench.weights)
     for precision in ("fp32", "fp16"):
         path = bench.folder / f"{precision}.onnx"
