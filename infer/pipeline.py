@@ -144,7 +144,7 @@ def plan_image(
     chosen_channels(image, contract, options)
     usual = contract.mean_diameter * contract.pixel_size if contract.pixel_size else None
     diameter, estimate = diameter or options.diameter_in_pixels(image.info.pixel_size_um, usual), None
-    if diameter is not None:
+    if diameter is not None:  # too large or too small a diameter is refused before a pixel is read
         _check_enlargement(contract, diameter)
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)

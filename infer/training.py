@@ -66,9 +66,7 @@ def _command() -> ModuleType:
     """Return the module `retrain.command`."""
     folder = next((folder for folder in FOLDERS if (folder / "retrain").is_dir()), None)
     if folder is None:
-        raise SettingsError(
-            "the code of the training is not installed here; use the package flowmask or its repository."
-        )
+        raise SettingsError("the training code is not installed here; install Flowmask again as in its README.")
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:

@@ -117,7 +117,7 @@ def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
 @pytest.mark.parametrize(
     ("command", "status", "said"),
     [
-        ("models > /dev/full", WRONG_USAGE, "error: the answer cannot be written to stdout (No space left on device)"),
+        ("models > /dev/full", WRONG_USAGE, "error: the output cannot be written to stdout (No space left on device)"),
         ("models | true", 0, ""),
     ],
 )

@@ -52,8 +52,8 @@ def check_address(text: str) -> str:
     if LOCAL.fullmatch(text) or REMOTE.fullmatch(text):
         return text
     raise SettingsError(
-        f"{text} is no cluster; give the address of a Dask scheduler, such as tcp://scheduler:8786, or local, or "
-        "local:4 for four processes on this machine."
+        f"{text} is not the address of a cluster; give that of a Dask scheduler, such as tcp://scheduler:8786, or "
+        "local or local:4 for four processes on this machine."
     )
 
 
@@ -64,7 +64,7 @@ def check_installed() -> None:
     """
     if find_spec("distributed") is None:
         raise SettingsError(
-            'a cluster needs the package distributed, not installed here; run: pip install "flowmask[cluster]".'
+            'a cluster needs the package `distributed`, which is not installed; run: pip install "flowmask[cluster]".'
         )
 
 

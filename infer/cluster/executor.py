@@ -194,7 +194,9 @@ class _Run:
         if self._workers < self._local and self._client.cluster is not None:
             self._client.cluster.scale(self._local)  # Dask gives up a process that ends while it starts
         if self._local and now - self._seen > PATIENCE:
-            raise ExecutorLost("the workers of the cluster ended and do not start again; use fewer, with more memory.")
+            raise ExecutorLost(
+                "the workers of the cluster ended and do not start again; use fewer workers with more memory each."
+            )
 
     def _count_workers(self) -> int:
         """Return how many workers can get tasks. Once some of them offer a GPU, a run on GPUs uses only these."""

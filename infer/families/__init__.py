@@ -162,7 +162,7 @@ def check_single(contract: Contract, options: Segmentation, reason: str) -> None
     >>> check_single(contract, Segmentation(compartment="both"), "this file holds one")
     Traceback (most recent call last):
     ...
-    flowmask.errors.SettingsError: `compartment='both'` gives 2 label images, and this file holds one; give \
+    flowmask.errors.SettingsError: `compartment='both'` asks for 2 label images, but this file holds one; choose \
 `compartment='whole-cell'` or `compartment='nuclear'`.
     """
     sets = [*label_sets(contract, options).values()]
@@ -171,7 +171,7 @@ def check_single(contract: Contract, options: Segmentation, reason: str) -> None
     name = next(field.name for field in fields(Segmentation) if len({getattr(each, field.name) for each in sets}) > 1)
     choices = " or ".join(named(name, getattr(each, name)) for each in sets)
     given = named(name, getattr(options, name))
-    raise SettingsError(f"{given} gives {len(sets)} label images, and {reason}; give {choices}.")
+    raise SettingsError(f"{given} asks for {len(sets)} label images, but {reason}; choose {choices}.")
 
 
 def preload() -> None:

@@ -54,7 +54,9 @@ def _attributes(group: Any) -> Mapping[str, Any]:
 def _image_group(path: Path, root: Any) -> tuple[Any, list[str]]:
     """Return the group of the image, and notes about the choice. Raises ImageError unless there is one image."""
     if not hasattr(root, "groups"):
-        raise ImageError("it is a Zarr array and no OME-Zarr image; open it in Python and give it to flowmask.segment.")
+        raise ImageError(
+            "it is a plain Zarr array without OME-Zarr metadata; open it in Python and give it to flowmask.segment."
+        )
     about = _attributes(root)
     if "image-label" in about:
         raise ImageError("it is a label image; give the image to which it belongs.")

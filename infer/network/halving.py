@@ -40,7 +40,9 @@ class Halving:
                     raise
                 self._most = len(batch) // 2
                 log.warning(
-                    "not enough memory for %d tiles at once; the rest of this image uses %d.", len(batch), self._most
+                    "not enough memory for %d tiles at once; the rest of this image runs %d at a time.",
+                    len(batch),
+                    self._most,
                 )
                 continue
             first += len(batch)

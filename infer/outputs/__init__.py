@@ -121,7 +121,7 @@ def check_names(names: Iterable[str]) -> None:
     if missing:
         outputs, packages, extras = zip(*missing, strict=True)
         raise SettingsError(
-            f"{named('save', ','.join(outputs))} needs {' and '.join(packages)}, not installed here; run: pip install "
+            f"{named('save', ','.join(outputs))} needs {' and '.join(packages)}, not installed; run: pip install "
             f'"flowmask[{",".join(extras)}]".'
         )
 

@@ -347,6 +347,6 @@ def _check_frame(job: Job, rivals: Sequence[Path]) -> None:
     rival = next((target for target in rivals if may_be_frame(job.target, target)), None)
     if rival:
         raise OutputError(
-            f"{job.target}: another image of this run has the label file {rival.name}, so one could replace the other; "
+            f"{job.target}: two images of this run would be written to {rival.name}; "
             "rename one of the two images, or segment them into different folders."
         )

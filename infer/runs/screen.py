@@ -40,7 +40,7 @@ def answer(text: str) -> None:
     except OSError as error:
         _silence(sys.stdout)
         raise OutputError(
-            f"the answer cannot be written to stdout ({error.strerror}); check the free disk space."
+            f"the output cannot be written to stdout ({error.strerror}); check the free disk space."
         ) from error
 
 

@@ -48,7 +48,9 @@ def parse_shard(text: str) -> Shard:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     number, count = map(int, match.groups()) if match else (0, 0)
     if not 1 <= number <= count:
-        raise SettingsError(f"{text} is no shard; give one such as 3/20, from 1/20 to 20/20.")
+        raise SettingsError(
+            f"{text} is not a shard; give NUMBER/COUNT with a number from 1 to the count, such as 3/20."
+        )
     return Shard(number, count)
 
 

@@ -53,7 +53,9 @@ def find_results(folder: Path, images: Sequence[Path]) -> tuple[list[Found], lis
     ours = {path: read_provenance(path) for path in sorted(folder.glob(f"*{LABEL_SUFFIX}"))}
     labels = {path: provenance for path, provenance in ours.items() if provenance is not None}
     if not labels:
-        raise InputError(f"{folder}: it holds no labels by Flowmask; give the folder that `flowmask segment -o` wrote.")
+        raise InputError(
+            f"{folder}: it contains no label files by Flowmask; give the folder that `flowmask segment -o` wrote."
+        )
     image_of = _by_label_file(folder, find_images(images, folder)[0] if images else _on_cards(labels))
     found, missing = [], []
     for path, provenance in labels.items():

@@ -59,7 +59,9 @@ class Slide:
         """
         labels = open_labels()
         if labels.shape[0] != 1:
-            raise ImageError(f"{found.labels}: it has {labels.shape[0]} channels, so these are no labels; delete it.")
+            raise ImageError(
+                f"{found.labels}: it has {labels.shape[0]} channels, so it is not a label image; move it away."
+            )
         if labels.shape[1:] != image.shape[1:]:
             raise ImageError(
                 f"{found.labels}: the labels have {_size(labels)} px and {found.image} has {_size(image)} px; name the "

@@ -200,7 +200,7 @@ def test_nothing_is_left_on_the_cluster(client, network, tmp_path):
 
 @pytest.mark.parametrize("text", ["local:0", "local:", "host:8786", "locally", "local:2x", ""])
 def test_what_is_no_address_is_refused(text):
-    with pytest.raises(SettingsError, match="is no cluster; give the address of a Dask scheduler"):
+    with pytest.raises(SettingsError, match="is not the address of a cluster; give that of a Dask scheduler"):
         check_address(text)
 
 

@@ -149,7 +149,7 @@ def test_a_session_that_refuses_gets_half_as_many_tiles_and_gives_the_same_maps(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     assert gpu.runs == [7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1]
     assert gpu.given_back == ["cpu:0"] * 2
-    assert "not enough memory for 7 tiles at once; the rest of this image uses 3." in caplog.text
+    assert "not enough memory for 7 tiles at once; the rest of this image runs 3 at a time." in caplog.text
     gpu.most = 0
     with pytest.raises(NoRoomError, match="cannot be run on one tile .*; use a machine with more memory"):
         Halving(OnnxNetwork(MODEL, "cuda")).maps(tiles)

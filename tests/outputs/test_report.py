@@ -351,7 +351,7 @@ def test_a_file_that_is_no_card_is_refused(tmp_path):
     labels = squares(60, 60, 20, 5)
     outcome, _ = make_card(tmp_path, "a.png", labels, pixels_of(labels))
     (tmp_path / "a_card.json").write_text("[]")
-    with pytest.raises(OutputError, match=r"a_card.json: it is no card that Flowmask wrote"):
+    with pytest.raises(OutputError, match=r"a_card.json: it is not a report card written by Flowmask"):
         page_of(tmp_path, outcome)
     assert not (tmp_path / "report.html").exists()
 

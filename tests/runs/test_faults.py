@@ -313,7 +313,7 @@ def test_a_network_that_gets_no_memory_for_many_tiles_gets_fewer(folder):
     """The operating system has 8 MiB for 6 tiles and more, and all its memory for fewer."""
     outcomes, said = limited(folder, (1500, 1500), 256, 2**20, SHORT)
     assert [outcome["status"] for outcome in outcomes] == ["done"] * 3
-    assert re.search(r"not enough memory for 9 tiles at once; the rest of this image uses 4\.", said)
+    assert re.search(r"not enough memory for 9 tiles at once; the rest of this image runs 4 at a time\.", said)
     assert [outcome["cells"] for outcome in outcomes] == [outcomes[0]["cells"]] * 3
     assert outputs(folder) == ["a_label.tiff", "b_label.tiff"]
 

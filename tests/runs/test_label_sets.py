@@ -190,17 +190,19 @@ def test_another_image_with_the_name_of_the_nuclei_keeps_its_labels(image, netwo
     write_cells(image.with_name("a_nuclear.tif"), shape=(100, 100))
     outcomes = many(image.parent, tmp_path / "out", network)
     assert [one.status for one in outcomes] == ["done", "failed", "done", "done"]
-    assert "another image of this run has the label file a_nuclear_label.tiff" in outcomes[1].reason
+    assert "two images of this run would be written to a_nuclear_label.tiff" in outcomes[1].reason
     assert outcomes[2].labels == (str(tmp_path / "out" / "a_nuclear_label.tiff"),)
 
 
 def test_what_holds_one_label_image_refuses_both(image, network, tmp_path, capsys):
     for function in (flowmask.segment, lambda *args, **more: list(flowmask.segment_rows(*args, **more))):
-        with pytest.raises(SettingsError, match=r"`compartment='both'` gives 2 label images, and this call gives one"):
+        with pytest.raises(
+            SettingsError, match=r"`compartment='both'` asks for 2 label images, but this call gives one"
+        ):
             function(image, network, compartment="both", diameter=DIAMETER)
     words = ["-i", image, "-o", tmp_path / "out", "--model", network, "--compartment", "both", "--ids", "challenge"]
     assert cli.main([str(word) for word in words]) == WRONG_USAGE
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: --compartment both gives 2 label images, and --ids challenge means one label file for each image; give "
-        "--compartment whole-cell or --compartment nuclear."
+        "error: --compartment both asks for 2 label images, but --ids challenge means one label file for each image; "
+        "choose --compartment whole-cell or --compartment nuclear."
     )

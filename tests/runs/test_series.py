@@ -145,7 +145,7 @@ def test_a_frame_never_replaces_the_labels_of_another_image(folder, alone, capsy
     lost = ["t002"] if "t" in name[1:-4] else ["p001_t001", "p001_t002", "p001_t003"]
     assert [one["frame"] for one in record(folder) if one["status"] == "failed"] == lost
     np.testing.assert_array_equal(labels(folder, f"{name[:-4]}_label.tiff"), alone[0])
-    assert "another image of this run has the label file" in capsys.readouterr().err
+    assert "two images of this run would be written to" in capsys.readouterr().err
 
 
 def test_the_challenge_has_one_label_file_for_each_image(folder, capsys):

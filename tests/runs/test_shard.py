@@ -137,4 +137,7 @@ def test_a_shard_without_images_is_done(images, tmp_path, capsys):
 def test_what_is_no_shard_is_one_sentence(images, tmp_path, capsys, text):
     with pytest.raises(SystemExit):
         run(images, tmp_path / "out", f"--shard={text}")
-    assert f"{text} is no shard; give one such as 3/20, from 1/20 to 20/20; `" in capsys.readouterr().err
+    assert (
+        f"{text} is not a shard; give NUMBER/COUNT with a number from 1 to the count, such as 3/20; `"
+        in capsys.readouterr().err
+    )

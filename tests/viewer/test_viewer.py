@@ -393,7 +393,7 @@ def test_images_are_found_by_the_cards(folders, tmp_path):
 
 def test_a_folder_without_labels(tmp_path, capsys):
     assert flowmask(["view", str(tmp_path), "--no-browser"]) == WRONG_USAGE
-    assert "it holds no labels by Flowmask" in capsys.readouterr().err
+    assert "it contains no label files by Flowmask" in capsys.readouterr().err
 
 
 def test_labels_of_another_size_are_named(folders, tmp_path):
@@ -410,7 +410,7 @@ def test_label_files_with_several_channels_are_named(folders, tmp_path):
     about = description({}, 3, 30.0)
     tifffile.imwrite(path, np.stack([LABELS, LABELS], -1), planarconfig="contig", description=about, metadata=None)
     ((found, *_), _) = find_results(tmp_path, [folders[0]])
-    with pytest.raises(ImageError, match="a_label.tiff: it has 2 channels, so these are no labels"):
+    with pytest.raises(ImageError, match="a_label.tiff: it has 2 channels, so it is not a label image"):
         open_slide(found)
 
 

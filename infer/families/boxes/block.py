@@ -40,6 +40,6 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     touches = (boxes[:, 0] < core[1]) & (boxes[:, 2] > core[0])
     if (touches & (states[places] == OPEN)).any():
         raise RunError(
-            "a group of overlapping detections is larger than what was read around a block; label the image as a whole."
+            "a group of overlapping detections extends beyond the rows read for this block; segment the whole image."
         )
     return draw(boxes, cells, masks, places, plan, core)

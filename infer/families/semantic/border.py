@@ -165,4 +165,4 @@ def _check(plan: ImagePlan, rows: Span, read: Span) -> None:
     """Raise RunError if image rows need network rows that were not read."""
     at = positions(rows[0], rows[1], plan.shape[0], plan.network_shape[0])[[0, -1]]
     if at[0] < read[0] or at[1] > read[1] - 1:
-        raise RunError("fewer rows were read around a block than its cells can reach; label the image as a whole.")
+        raise RunError("a cell can extend beyond the rows read for this block; segment the whole image.")

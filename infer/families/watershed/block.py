@@ -90,6 +90,5 @@ def _check(foreground: npt.NDArray[np.bool_], unsure: Index, needed: Span, cut: 
     open_[0] = False
     if open_[components[slice(*needed)]].any():
         raise RunError(
-            "a group of cells that touch each other is larger than what was read around a block; label the image as a "
-            "whole."
+            "a group of touching cells extends beyond the rows read for this block; segment the whole image."
         )

@@ -34,13 +34,13 @@ def check(contract: Contract, options: Segmentation) -> None:
     if channels not in (CHANNELS, 2 * CHANNELS) or names not in ((), NUCLEAR_HEADS):
         found = ", ".join(f"{head.name} ({head.channels})" for head in contract.heads)
         raise NetworkError(
-            f"the network {contract.name!r} has the heads {found}, and this version runs an inner distance (1 channel) "
-            f"and classes (3), for nuclei followed by {' and '.join(NUCLEAR_HEADS)}; export it again."
+            f"the network {contract.name!r} has the heads {found}; this version needs an inner distance (1 channel) "
+            f"and classes (3 channels), for nuclei followed by {' and '.join(NUCLEAR_HEADS)}; export it again."
         )
     if options.compartment != WHOLE_CELL and not names:
         raise SettingsError(
             f"{named('compartment', options.compartment)} needs a network with heads for whole cells and for nuclei, "
-            f"and {contract.name!r} has heads for one of them; leave it out."
+            f"and {contract.name!r} has heads for only one of them; leave out the option."
         )
 
 

@@ -97,7 +97,7 @@ def read_card(path: Path) -> Card:
             return dict(card)
     except (OSError, ValueError, AttributeError):
         pass
-    raise OutputError(f"{path}: it is no card that Flowmask wrote; delete it and run again with --resume.")
+    raise OutputError(f"{path}: it is not a report card written by Flowmask; delete it and run again with --resume.")
 
 
 def _layers(picture: Thumbnail | Detail) -> dict[str, Any]:

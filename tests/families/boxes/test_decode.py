@@ -91,7 +91,7 @@ def test_a_block_that_other_rows_can_change_is_an_error():
     plan = boxes_plan((800, 32), (800, 32))
     assert whole(to_maps(numbers), plan).max() > 20
     read = rows_to_read(plan, (500, 520), HALO)
-    with pytest.raises(RunError, match="larger than what was read around a block"):
+    with pytest.raises(RunError, match="extends beyond the rows read for this block"):
         label_block(to_maps(numbers)[:, slice(*read)], plan, (500, 520), read)
 
 

@@ -44,7 +44,7 @@ def test_a_block_that_needs_more_rows_says_so():
     maps, plan = maps_of((200, 60), 2), watershed_plan((200, 60), (200, 60))
     for core in ((0, 20), (90, 110), (180, 200)):
         read = rows_to_read(plan, core, halo=30)
-        with pytest.raises(RunError, match="larger than what was read around a block"):
+        with pytest.raises(RunError, match="extends beyond the rows read for this block"):
             label_block(maps[:, slice(*read)], plan, core, read)
 
 
@@ -56,7 +56,7 @@ def test_a_marker_that_other_rows_can_refute_is_not_trusted():
     maps[0, 17, 20], maps[0, 90, 20] = 0.55, 0.9
     plan = watershed_plan((100, 40), (100, 40))
     assert whole(maps, plan).max() == 0
-    with pytest.raises(RunError, match="larger than what was read"):
+    with pytest.raises(RunError, match="extends beyond the rows read"):
         label_block(maps[:, :60], plan, (0, 40), (0, 60))
     maps[0, 40:43] = 0
     core, read = (0, 40), (0, 60)

@@ -114,9 +114,11 @@ def test_an_image_from_pixels_to_cells_or_nuclei():
 
 def test_a_network_without_heads_for_nuclei_is_refused():
     check_options(COMPARTMENTS, Segmentation(compartment="nuclear"))
-    with pytest.raises(SettingsError, match=r"`compartment='nuclear'` needs a network with heads .* leave it out"):
+    with pytest.raises(
+        SettingsError, match=r"`compartment='nuclear'` needs a network with heads .* leave out the option"
+    ):
         check_options(WATERSHED, Segmentation(compartment="nuclear"))
-    with pytest.raises(SettingsError, match=r"`compartment='both'` needs a network with heads .* leave it out"):
+    with pytest.raises(SettingsError, match=r"`compartment='both'` needs a network with heads .* leave out the option"):
         check_options(WATERSHED, Segmentation(compartment="both"))
     with pytest.raises(SettingsError, match="`compartment='all'` is unknown; give one of whole-cell, nuclear, both"):
         Segmentation(compartment="all")
