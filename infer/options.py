@@ -286,9 +286,13 @@ class _Checked:
     """A record of options that checks its values when it is created."""
 
     def __post_init__(self) -> None:
+        types = {field.name: str(field.type).split(" | ") for field in fields(self)}  # type: ignore[arg-type]
         for name, _, option in options_of(type(self)):
-            object.__setattr__(self, name, without_numpy(getattr(self, name)))
-            option.verify(name, getattr(self, name))
+            value = without_numpy(getattr(self, name))
+            if type(value) is int and "float" in types[name]:
+                value = float(value)  # 30 and 30.0 are one diameter, also in the record and for --resume
+            object.__setattr__(self, name, value)
+            option.verify(name, value)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from distributed import Client as Client
 
 LOCAL = re.compile(r"local(?::([1-9]\d{0,3}))?")
-REMOTE = re.compile(r"[a-z]+://\S+")
+REMOTE = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
 WORKER_MEMORY = 2 * 2**30
 """Bytes of memory that each worker of `local` has at least."""
+LEAST_MEMORY = 2**29
+"""Bytes of memory that each worker of `local:N` has at least: Python, the network and a small image."""
 SHARE = 0.8
 """The share of a worker's memory that an image may use. The rest is for Dask, and Dask ends a worker at 0.95."""
 RETRIES = 1
@@ -72,7 +74,7 @@ def local_workers(address: str, runtime: Runtime) -> LocalWorkers | None:
     """Return how the cores and the memory of this machine are shared; None for the address of a scheduler.
 
     ``local`` has one worker for each core, or fewer if memory is short. `threads` and `memory` of ``runtime`` are those
-    of one worker.
+    of one worker. Raises SettingsError if so many workers have too little memory.
 
     >>> local_workers("local:3", Runtime(threads=2, memory="4G"))
     LocalWorkers(count=3, threads=2, memory=5368709120)
@@ -83,6 +85,11 @@ def local_workers(address: str, runtime: Runtime) -> LocalWorkers | None:
     wanted = parse_memory(runtime.memory) if runtime.memory else None
     memory = available_memory()
     count = int(match[1] or min(cores() // (runtime.threads or 1), memory // (wanted or WORKER_MEMORY)) or 1)
+    if count > 1 and not wanted and memory < count * LEAST_MEMORY:
+        raise SettingsError(
+            f"{address} leaves {memory / count / 2**20:.0f} MiB of memory to each process; give at most "
+            f"local:{max(1, memory // LEAST_MEMORY)} on this machine."
+        )
     return LocalWorkers(
         count, runtime.threads or max(1, cores() // count), int((wanted or SHARE * memory / count) / SHARE)
     )
@@ -143,7 +150,7 @@ def _local(workers: LocalWorkers) -> Iterator[Client]:
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=workers.count,
+            n_workers=0,  # the workers start below, so that a signal meanwhile closes the cluster
             threads_per_worker=1,
             memory_limit=workers.memory,
             dashboard_address=":0",
@@ -151,4 +158,5 @@ def _local(workers: LocalWorkers) -> Iterator[Client]:
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        cluster.scale(workers.count)
         yield client

@@ -43,6 +43,8 @@ PATIENCE = 300.0
 """Seconds without any worker until a run on this machine ends: a new worker takes seconds to start."""
 TRIES = 5
 """How often a run tries to reach all workers at its start: a worker may end just then."""
+PARTING = 5.0
+"""Seconds that the workers have at the end of a run to forget it: one of them may be frozen."""
 LOOK = 2.0
 """Seconds between two looks at the number of workers."""
 GPU = "GPU"
@@ -143,10 +145,12 @@ class _Run:
         try:
             yield
         finally:
-            with suppress(ExecutorLost), _reachable():  # without a scheduler, nothing is at work
+            # Without a scheduler nothing is at work, and one that was started again does not know the plugin.
+            with suppress(ExecutorLost, ValueError), _reachable():
                 self._client.unsubscribe_topic(self._name)
                 self._client.cancel(list(self._futures.values()), force=True)
-                self._client.unregister_worker_plugin(self._name)
+                scheduler: Any = self._client.scheduler
+                self._client.sync(scheduler.unregister_worker_plugin, name=self._name, callback_timeout=PARTING)
 
     def _register(self, plugin: ImageWorker) -> None:
         """Give the plugin to all workers, again if a worker ends just then."""
@@ -154,14 +158,16 @@ class _Run:
             try:
                 self._client.register_plugin(plugin, self._name)
                 return
-            except ImportError as error:
-                raise RunError(
-                    f"a worker of the cluster cannot import Flowmask ({one_line(error)}); install it on all machines."
-                ) from error
             except OSError as error:
                 if not left:
                     raise ExecutorLost(UNREACHABLE) from error
                 time.sleep(LOOK)
+            except Exception as error:  # Dask gives the text of a worker's error in an Exception of no other class
+                if "No module named" not in str(error):
+                    raise
+                raise RunError(
+                    f"a worker of the cluster cannot import Flowmask ({one_line(error)}); install it on all machines."
+                ) from error
 
     def outcomes(self, images: Iterable[Remaining], alone: bool = False) -> Iterator[Outcome]:
         """Yield the outcomes of images; alone: no other image is at work, so one at which a worker ends fails."""

@@ -15,6 +15,7 @@ from distributed.protocol.pickle import dumps
 
 from ..errors import Cancelled, RunError
 from ..images.file_type import digest
+from ..options import parse_memory
 from ..runs.jobs import Job
 from ..runs.process import Preparation, Segment, set_up_logging
 from ..runs.record import Advanced, Opened, Outcome
@@ -85,9 +86,12 @@ class ImageWorker(WorkerPlugin):
         return replace(self._prepare, arguments=arguments)()
 
     def _runtime(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the options for device, threads and memory, with this worker's share where nothing was given."""
+        """Return the options for device, threads and memory, with this worker's share where nothing less was given."""
         limit = self._worker.memory_manager.memory_limit
-        memory = given["memory"] or (str(int(limit * SHARE)) if limit else None)
+        memory = given["memory"]
+        if limit:
+            share = int(limit * SHARE)
+            memory = str(min(parse_memory(memory), share) if memory else share)
         return {**given, "threads": self._threads or self._worker.state.nthreads, "memory": memory}
 
     def _report(self, number: int, at: Advanced) -> bool:

@@ -139,7 +139,9 @@ def test_a_signal_ends_the_run_and_resume_continues_it(images, alone, tmp_path):
     assert same_everywhere(out) == same_everywhere(alone)
 
 
-def test_a_scheduler_that_ends_ends_the_run_and_keeps_finished_images(images, alone, tmp_path):
+@pytest.mark.parametrize("again", [False, True])
+def test_a_scheduler_that_ends_ends_the_run_and_keeps_finished_images(images, alone, tmp_path, again):
+    """Also if it starts again at the same address, where it does not know the run."""
     out = tmp_path / "out"
     command = [sys.executable, "-m", "distributed.cli.dask_spec"]
     specification = {"cls": "dask.distributed.Scheduler", "opts": {"port": 0, "dashboard_address": ":0"}}
@@ -158,6 +160,10 @@ def test_a_scheduler_that_ends_ends_the_run_and_keeps_finished_images(images, al
         running = start(images, out, "--cluster", address)
         running.stdout.readline()
         scheduler.kill()
+        if again:
+            scheduler.wait()
+            specification = {"cls": "dask.distributed.Scheduler", "opts": {"host": address, "dashboard_address": ":0"}}
+            scheduler = subprocess.Popen([*command, "--spec", json.dumps(specification)], stderr=subprocess.DEVNULL)
         errors = running.communicate(timeout=200)[1]
     finally:
         for process in (scheduler, worker):

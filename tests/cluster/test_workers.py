@@ -25,6 +25,7 @@ LIMIT = 2**30
 def client():
     import dask
 
+    distributed()  # Its settings must be there before they are changed: a key that was absent goes again, with all below.
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.deploy.lost-worker-timeout": "60s"}),
         distributed().LocalCluster(
@@ -127,7 +128,9 @@ def test_an_unexpected_error_costs_one_image(client, network):
 
 def test_threads_and_memory_are_those_of_the_worker_unless_given(client, network):
     assert {one.reason for one in run(client, network, "asked", "ab")} == {f"2 {int(0.8 * LIMIT)}"}
-    assert {one.reason for one in run(client, network, "asked", "ab", Runtime(memory="3G"), threads=5)} == {"5 3G"}
+    less, more = Runtime(memory="0.5G"), Runtime(memory="900G")  # Dask ends a worker that takes more than it has
+    assert {one.reason for one in run(client, network, "asked", "ab", less, threads=5)} == {f"5 {2**29}"}
+    assert {one.reason for one in run(client, network, "asked", "ab", more)} == {f"2 {int(0.8 * LIMIT)}"}
 
 
 def test_progress_names_the_image_as_it_was_given(client, network):
@@ -198,7 +201,9 @@ def test_nothing_is_left_on_the_cluster(client, network, tmp_path):
     assert set(client.futures) <= before
 
 
-@pytest.mark.parametrize("text", ["local:0", "local:", "host:8786", "locally", "local:2x", ""])
+@pytest.mark.parametrize(
+    "text", ["local:0", "local:", "host:8786", "locally", "local:2x", "", "tcp://host", "foo://x:1", "http://host:8786"]
+)
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(SettingsError, match="is not the address of a cluster; give that of a Dask scheduler"):
         check_address(text)
@@ -213,6 +218,10 @@ def test_local_workers_share_the_machine(monkeypatch):
     assert local_workers("local", Runtime(threads=4)) == LocalWorkers(2, 4, share // 2)
     assert local_workers("local:1", Runtime(memory="4G")) == LocalWorkers(1, 8, 5 * 2**30)
     assert local_workers("tcp://scheduler:8786", Runtime()) is None
+    with pytest.raises(
+        SettingsError, match="local:3000 leaves 3 MiB of memory to each process; give at most local:20 "
+    ):
+        local_workers("local:3000", Runtime())
 
 
 def test_without_dask_one_sentence_names_the_command(monkeypatch, network):
