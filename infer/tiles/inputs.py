@@ -12,7 +12,7 @@ from ..options import Segmentation
 from .channels import ChannelMap, channel_map, grey_map, listed, unused_note
 from .contrast import is_noise
 from .normalise import IntensityRanges, intensity_ranges, range_of
-from .scale_bar import find_scale_bars
+from .scale_bar import VALUES, find_scale_bars
 from .signal import Signal, find_signal
 from .survey import Levels, survey, without_fill
 
@@ -68,7 +68,7 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
     used = sorted({channel for sources in channels for channel in sources})
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(image, channels, contract.percentiles)
-        warnings = (*_without_contrast(image, ranges), *_scale_bar_warning(image, ranges))
+        warnings = (*_without_contrast(image, ranges), *_scale_bar_warning(image, ranges, {}))
         return Inputs(channels, ranges, warnings=warnings, unused=unused)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
     levels = survey(image, looked, contract.percentiles)
@@ -87,7 +87,7 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
         ranges = np.array([range_of(levels[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
     left = {channel: levels[channel] for sources in channels for channel in sources}
     ranges, warnings = _with_contrast(image, ranges, left)
-    warnings = (*_fill_notes(levels, names), *warnings, *_scale_bar_warning(image, ranges))
+    warnings = (*_fill_notes(levels, names), *warnings, *_scale_bar_warning(image, ranges, levels))
     return Inputs(channels, ranges, fills, notes, warnings, unused)
 
 
@@ -138,9 +138,11 @@ def _with_contrast(
     return ranges, ()
 
 
-def _scale_bar_warning(image: Image, ranges: IntensityRanges) -> tuple[str, ...]:
-    """Return a warning if a scale bar was drawn into the image."""
-    bars = find_scale_bars(image, float(ranges[:, 1].max(initial=0)))
+def _scale_bar_warning(image: Image, ranges: IntensityRanges, levels: dict[int, Levels]) -> tuple[str, ...]:
+    """Return a warning if a scale bar was drawn into the image. levels: of the channels that were surveyed."""
+    known = [(level.fill, level.minimum, level.maximum) for level in levels.values()]
+    values = [value for value in VALUES if all(value in ends for ends in known)]
+    bars = find_scale_bars(image, float(ranges[:, 1].max(initial=0)), values)
     if not len(bars):
         return ()
     top, left = bars[0, :2] + 1

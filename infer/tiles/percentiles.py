@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +13,19 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
 DIGIT = 16
 """Bits of a number that one histogram covers; it has 2 ** `DIGIT` bins."""
+MOST_EXACT = 2**24
+"""OpenCV counts in float32, which is exact up to this number."""
+
+
+def histogram(values: npt.NDArray[np.unsignedinteger]) -> Counts:
+    """Return how often each of the values 0, 1, 2, ... occurs, (256,) or (65536,) int64, in uint8 or uint16 (Y, X).
+
+    >>> histogram(np.array([[0, 2, 2]], np.uint8))[:3]
+    array([1, 0, 2])
+    """
+    if values.dtype == np.uint8 and values.size <= MOST_EXACT:
+        return cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    return np.bincount(values.ravel(), minlength=256**values.itemsize)
 
 
 def of_histogram(counts: Counts, percentiles: Sequence[float]) -> list[float]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..images.image import Image
 from ..images.memmap import Pixels
 from ..images.metadata import ImageInfo
-from .percentiles import Counts, Floats, FloatValues, of_histogram
+from .percentiles import Counts, Floats, FloatValues, histogram, of_histogram
 
 ROWS = 256
 """Image rows that are read together."""
@@ -108,7 +108,7 @@ def survey(image: Image, channels: Sequence[int], percentiles: tuple[float, floa
         counts = np.zeros((len(channels), 256**image.dtype.itemsize), np.int64)
         for rows in image_rows(image):
             for index, channel in enumerate(channels):
-                counts[index] += np.bincount(rows[channel].ravel(), minlength=counts.shape[1])
+                counts[index] += histogram(rows[channel])
         whole = [_Integers(histogram) for histogram in counts]
     else:
         whole = [_Floats(image, channel) for channel in channels]

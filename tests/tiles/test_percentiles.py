@@ -3,10 +3,19 @@
 import numpy as np
 import pytest
 
-from flowmask.tiles.percentiles import of_floats, of_histogram
+from flowmask.tiles import percentiles
+from flowmask.tiles.percentiles import histogram, of_floats, of_histogram
 
 WANTED = (0.0, 1.0, 37.5, 50.0, 99.0, 100.0)
 RNG = np.random.default_rng(8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("most", [6000, 5999])  # with OpenCV, and above what it counts exactly
+def test_a_histogram(dtype, most, monkeypatch):
+    monkeypatch.setattr(percentiles, "MOST_EXACT", most)
+    pixels = RNG.integers(0, np.iinfo(dtype).max, (60, 100, 3), dtype, endpoint=True)[..., 1]
+    np.testing.assert_array_equal(histogram(pixels), np.bincount(pixels.ravel(), minlength=np.iinfo(dtype).max + 1))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 1000])

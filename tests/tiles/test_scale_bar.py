@@ -1,6 +1,7 @@
 """Scale bars that were drawn into an image are found, and nothing else is taken for one."""
 
 import csv
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 import flowmask
 from flowmask.images.image import as_image
+from flowmask.options import Segmentation
+from flowmask.tiles import inputs
 from flowmask.tiles.scale_bar import find_scale_bars
 from tests.conftest import DATA, needs_data, needs_network
 from train.simulate import simulate
@@ -39,6 +42,34 @@ def test_what_is_no_bar():
     soft[281:284, 201:289] = 255  # a rectangle with soft edges
     for pixels in (bright, soft, drawn(255).astype(np.uint16), drawn((255, 255, 0)), SAMPLE):
         assert len(find_scale_bars(as_image(pixels), 100.0)) == 0
+
+
+def test_a_level_that_no_pixel_has_in_all_channels_is_not_searched(monkeypatch):
+    searched = []
+
+    def watched(image, span, values):
+        searched.append(values)
+        return find_scale_bars(image, span, values)
+
+    monkeypatch.setattr(inputs, "find_scale_bars", watched)
+    picture = np.clip(np.dstack([SAMPLE] * 3), 1, 254)
+    picture[40:44, 10:90] = 0, 0, 9  # black in two channels
+    without = picture[:50]
+    picture[60:64, 10:90] = 255
+    contract = SimpleNamespace(channels="rgb", percentiles=(1.0, 99.0))
+    warnings = [
+        inputs.find_inputs(as_image(pixels), contract, Segmentation(channels=(1, 2, 3))).warnings
+        for pixels in (picture, without)
+    ]
+    assert searched == [[255], []]
+    assert ["scale bar" in " ".join(texts) for texts in warnings] == [True, False]
+
+
+@pytest.mark.parametrize("shape", [(20, 3), (3, 20), (19, 3)])
+def test_the_shortest_bars(shape):
+    picture = np.full((400, 300), 100, np.uint8)
+    picture[30 : 30 + shape[0], 50 : 50 + shape[1]] = 255
+    assert len(find_scale_bars(as_image(picture), 100.0)) == (max(shape) >= 20)
 
 
 @needs_data
