@@ -30,7 +30,7 @@ HOMES = (
     "families.flow.targets", "families.flow.follow", "families.flow.masks", "families.watershed.smooth",
     "families.watershed.maxima", "families.watershed.flood", "families.watershed.cells", "families.boxes.suppress",
     "families.boxes.paste", "labels.reused_ids", "labels.measure", "labels.numbering", "labels.intensity",
-    "labels.outlines", "labels.shape", "outputs.ring_text", "tiles.clahe",
+    "labels.outlines", "labels.shape", "outputs.ring_text", "tiles.clahe", "tiles.weighted",
 )  # fmt: skip
 """The modules of this package that contain kernels."""
 SOURCES = (

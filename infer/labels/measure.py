@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels.compiled import kernel
+from ..kernels.compiled import kernel, part
 from .labels import Boxes, Labels
 
 
@@ -33,6 +33,15 @@ def label_boxes(labels: Labels, count: int) -> npt.NDArray[np.int32]:
     return boxes
 
 
+@part
+def _run_end(row: npt.NDArray[np.int32], start: int) -> int:
+    """Return the end (excluded) of the run of equal labels in a row (X,) that starts at column ``start``."""
+    end = start + 1
+    while end < len(row) and row[end] == row[start]:
+        end += 1
+    return end
+
+
 @kernel("void(i4[:,::1], i8, i4[:,::1], i8[::1])")
 def measure(labels: Labels, top: int, boxes: Boxes, areas: npt.NDArray[np.int64]) -> None:
     """Update the boxes and areas of all cells, in place, with some rows of the label image.
@@ -46,16 +55,18 @@ def measure(labels: Labels, top: int, boxes: Boxes, areas: npt.NDArray[np.int64]
     (array([[5, 1, 6, 3]], dtype=int32), array([2]))
     """
     for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
+        end = 0
+        while end < labels.shape[1]:
+            x, end = end, _run_end(labels[y], end)
             cell = labels[y, x] - 1
             if cell >= 0:
                 box = boxes[cell]
                 if areas[cell] == 0:
-                    box[0], box[1], box[3] = top + y, x, x + 1
+                    box[0], box[1], box[3] = top + y, x, end
                 box[1] = min(box[1], x)
                 box[2] = top + y + 1
-                box[3] = max(box[3], x + 1)
-                areas[cell] += 1
+                box[3] = max(box[3], end)
+                areas[cell] += end - x
 
 
 @kernel("void(i4[:,::1], i8, i8[:,::1])")
@@ -70,8 +81,10 @@ def sum_positions(labels: Labels, top: int, sums: npt.NDArray[np.int64]) -> None
     array([[10,  3]])
     """
     for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
+        end = 0
+        while end < labels.shape[1]:
+            x, end = end, _run_end(labels[y], end)
             cell = labels[y, x] - 1
             if cell >= 0:
-                sums[cell, 0] += top + y
-                sums[cell, 1] += x
+                sums[cell, 0] += (top + y) * (end - x)
+                sums[cell, 1] += (x + end - 1) * (end - x) // 2

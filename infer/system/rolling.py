@@ -24,9 +24,9 @@ class Rolling(Generic[Scalar]):
     (1, 3, [[2, 3]])
     """
 
-    def __init__(self, width: int, dtype: type[Scalar], *leading: int) -> None:
-        """Start without rows. The shape of the array is (Y, *leading, width)."""
-        self._data = np.empty((0, *leading, width), dtype)
+    def __init__(self, width: int, dtype: type[Scalar], *leading: int, rows: int = 0) -> None:
+        """Start without rows. The shape of the array is (Y, *leading, width); it has room for ``rows`` rows or more."""
+        self._data = np.empty((rows, *leading, width), dtype)
         self._start = 0
         """Index in ``_data`` of the row ``top``."""
         self.top = self.bottom = 0

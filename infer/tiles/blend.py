@@ -109,18 +109,20 @@ class _Sums:
     def __init__(self, channels: int, height: int, columns: TileGrid, weights_x: list[Array]) -> None:
         """height: rows of a tile; columns: the tiles along X; weights_x: the weights (tile,) of each of them."""
         self._lefts, self._weights_x = columns.starts, weights_x
-        self._weighted = np.empty((channels, height, columns.tile), np.float32)
         self._maps = np.zeros((channels, height, columns.length), np.float32)
         self._of_columns = np.zeros(columns.length, np.float32)
         self._of_rows = np.zeros(height, np.float32)
         for left, weight_x in zip(self._lefts, weights_x, strict=True):
-            _add(self._of_columns, weight_x, left)
+            first, last = max(0, -left), min(columns.tile, columns.length - left)
+            self._of_columns[left + first : left + last] += weight_x[first:last]
 
     def add_row(self, maps: Iterable[Array], weight_y: Array) -> None:
         """Add the maps (channels, Y, X) of a row of tiles, from left to right; weight_y: weights (Y,) of its rows."""
+        from .weighted import add_weighted  # without compiled kernels this import is slow
+
         self._of_rows += weight_y
         for tile_maps, left, weight_x in zip(maps, self._lefts, self._weights_x, strict=True):
-            _add(self._maps, np.multiply(tile_maps, weight_y[:, None] * weight_x, out=self._weighted), left)
+            add_weighted(np.ascontiguousarray(tile_maps), weight_y, weight_x, left, self._maps)
 
     def means(self, first: int, last: int) -> Array:
         """Return the weighted means (channels, n, X) of the rows ``first`` to ``last``, the last excluded."""
@@ -189,9 +191,3 @@ def _constant_value(tile: Array) -> bytes | None:
     """Return the value of each channel if all pixels of the tile (C, Y, X) have the same values, otherwise None."""
     value = tile[:, :1, :1]
     return value.tobytes() if (tile[:, :1] == value).all() and (tile == value).all() else None
-
-
-def _add(total: Array, values: Array, left: int) -> None:
-    """Add ``values`` to ``total``, in place, from column ``left`` on; columns outside ``total`` are ignored."""
-    first, last = max(0, -left), min(values.shape[-1], total.shape[-1] - left)
-    total[..., left + first : left + last] += values[..., first:last]

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..images.image import Image
+from ..images.memmap import Pixels
 from .channels import ChannelMap
 from .normalise import Array, IntensityRanges, mix, normalise
 
@@ -66,8 +68,19 @@ class NormalisedView:
         self._ranges = ranges[[channels.index(sources) for sources in distinct]]
         self._inputs = [distinct.index(sources) for sources in channels]
         """For each network input its index in `_channels`."""
+        self._tables = _tables(image, self._channels, self._ranges)
         self.shape = (network_length(height, scale), network_length(width, scale))
         """(Y, X) in network pixels."""
+
+    def _normalised(self, pixels: Pixels) -> Array:
+        """Return the distinct inputs (n, Y, X) float32 of source pixels (C, Y, X)."""
+        if self._tables is None:
+            return normalise(mix(pixels, self._channels), self._ranges)
+        inputs = np.zeros((len(self._channels), *pixels.shape[1:]), np.float32)
+        for index, sources in enumerate(self._channels):
+            if sources:
+                inputs[index] = cv2.LUT(pixels[sources[0]], self._tables[index])
+        return inputs
 
     def read(self, top: int, left: int, bottom: int, right: int) -> Array:
         """Return the window (inputs, bottom - top, right - left) float32, in network pixels; 0 outside the image."""
@@ -80,12 +93,20 @@ class NormalisedView:
         columns = positions(inner[1], inner[3], self.shape[1], width)
         y0, x0 = int(rows[0]), int(columns[0])
         y1, x1 = min(int(rows[-1]) + 2, height), min(int(columns[-1]) + 2, width)
-        source = normalise(mix(self._image.read(y0, x0, y1, x1), self._channels), self._ranges)
+        source = self._normalised(self._image.read(y0, x0, y1, x1))
         resized = interpolate(interpolate(source, rows - y0, 1), columns - x0, 2)
         part = window[:, inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left]
         for index, distinct in enumerate(self._inputs):
             part[index] = resized[distinct]
         return window
+
+
+def _tables(image: Image, channels: ChannelMap, ranges: IntensityRanges) -> Array | None:
+    """Return the normalised value (inputs, 256) float32 of each grey level; None if inputs are no levels of 8 bits."""
+    if image.dtype != np.uint8 or any(len(sources) > 1 for sources in channels):
+        return None
+    levels = np.broadcast_to(np.arange(256, dtype=np.uint8), (image.shape[0], 1, 256))
+    return normalise(mix(levels, channels), ranges)[:, 0]
 
 
 def interpolate(values: Array, at: npt.NDArray[np.float64], axis: int) -> Array:

@@ -6,11 +6,12 @@ import pytest
 from flowmask.system.rolling import SPARE, Rolling
 
 
+@pytest.mark.parametrize("rows", [0, 60, 500])
 @pytest.mark.parametrize("leading", [(), (3,)])
-def test_what_is_held_is_what_came(leading):
+def test_what_is_held_is_what_came(leading, rows):
     rng = np.random.default_rng(4)
     whole = rng.integers(0, 1000, (500, *leading, 7)).astype(np.int32)
-    rolling = Rolling(7, np.int32, *leading)
+    rolling = Rolling(7, np.int32, *leading, rows=rows)
     while rolling.bottom < 500:
         rolling.append(whole[rolling.bottom : rolling.bottom + int(rng.integers(1, 40))])
         rolling.drop(int(rng.integers(0, rolling.bottom + 1)))

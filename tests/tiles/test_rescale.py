@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from flowmask.images.image import ArrayImage
+from flowmask.tiles.normalise import mix, normalise
 from flowmask.tiles.rescale import NormalisedView, network_length, positions
 
 RNG = np.random.default_rng(5)
@@ -36,6 +37,15 @@ def test_a_window_of_the_view_is_the_same_bits(scale):
     for top, left in ((0, 0), (height // 3, width // 2), (height - 4, width - 5)):
         window = view.read(top, left, top + 4, left + 5)
         np.testing.assert_array_equal(window, whole[:, top : top + 4, left : left + 5])
+
+
+@pytest.mark.parametrize("channels", [((1,), (0,)), ((1,), ()), ((0, 1), (1,))])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_values_are_those_of_normalise_bit_for_bit(channels, dtype):
+    pixels = RNG.integers(0, 256, (2, 30, 40)).astype(dtype)
+    ranges = np.array([[7.3, 201.7], [0.0, 0.0] if () in channels else [3.1, 99.9]])
+    read = NormalisedView(ArrayImage(pixels), channels, ranges, 1.0).read(0, 0, 30, 40)
+    np.testing.assert_array_equal(read, normalise(mix(pixels, channels), ranges))
 
 
 def test_outside_the_image_the_view_is_empty():

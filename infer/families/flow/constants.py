@@ -12,6 +12,8 @@ LONGEST = 1.2
 """Longest step of a path along each axis, in network pixels; networks are trained for flows of length 1."""
 REACH = math.ceil(STEPS * LONGEST) + 1
 """Network rows above and below its start whose flow can change a path."""
+HELD = 2 * REACH + 340
+"""Network rows that the strip engine has in memory: the length of paths, the height of cells, and a reserve."""
 PEAK = 2
 """A seed is the highest pixel of the sink histogram within this distance, in network pixels along each axis."""
 GROWTH = 5

@@ -14,10 +14,8 @@ from ...tiles.plan import DiameterEstimate, ImagePlan
 from .. import Family
 from ..blocks import Block, Maps, Span
 from .average import average
-from .constants import HALO, REACH
+from .constants import HALO, HELD
 
-HELD = 2 * REACH + 340
-"""Network rows that the strip engine has in memory: the length of paths, the height of cells, and a reserve."""
 HELD_BYTES = 4 * (3 + 2 + 1 + 1) + 1
 """Bytes per network pixel of these rows, for maps, flow field, sink histogram, basins and traps."""
 LABEL_BYTES = 4 * 2

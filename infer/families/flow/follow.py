@@ -67,6 +67,7 @@ def sample(field: npt.NDArray[np.float32], y: float, x: float, top: int, height:
     return upper * (1 - fy) + lower * fy  # type: ignore[no-any-return]
 
 
+@kernel("f4[:,:,::1](f4[:,:,::1], f8)")
 def inner_field(maps: Maps, threshold: float) -> Field:
     """Return the flow field (n, X, 2) float32 (dy, dx) in network pixels per step: flow / 5 inside cells, 0 outside.
 
@@ -77,10 +78,14 @@ def inner_field(maps: Maps, threshold: float) -> Field:
     array([[ 1. , -1. ],
            [ 1.2,  0. ]], dtype=float32)
     """
-    field: Field = np.empty((len(maps), maps.shape[2], 2), np.float32)
-    np.divide(maps[:, :2].transpose(0, 2, 1), np.float32(FLOW_SCALE), out=field)
-    np.clip(field, -LONGEST, LONGEST, out=field)
-    field *= (maps[:, 2] > threshold)[..., None]
+    scale, longest, least = np.float32(FLOW_SCALE), np.float32(LONGEST), np.float32(threshold)
+    field: Field = np.empty((maps.shape[0], maps.shape[2], 2), np.float32)
+    for y in range(maps.shape[0]):
+        dy, dx, logit, flow = maps[y, 0], maps[y, 1], maps[y, 2], field[y]
+        for x in range(maps.shape[2]):
+            inside = np.float32(logit[x] > least)
+            flow[x, 0] = min(max(dy[x] / scale, -longest), longest) * inside
+            flow[x, 1] = min(max(dx[x] / scale, -longest), longest) * inside
     return field
 
 

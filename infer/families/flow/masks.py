@@ -112,12 +112,13 @@ def label(ends: Ends, bases: npt.NDArray[np.int64], basins: Labels, top: int, la
     >>> labels
     array([[5, 0]], dtype=int32)
     """
-    width = basins.shape[1]
+    flat = basins.reshape(basins.size)
     for i in range(ends.shape[0]):
+        start = (bases[i] - top) * basins.shape[1]
         for j in range(ends.shape[1]):
             end = ends[i, j]
             if end != NOWHERE:
-                labels[i, j] = basins[bases[i] + end // width - top, end % width]
+                labels[i, j] = flat[start + end]
 
 
 @kernel("void(i8[::1], i4[:,::1], i4[:,::1], i8, f4[:,:,::1], i8, i8, f8[::1], f8[::1], f8[::1], f8[::1])")
@@ -193,6 +194,25 @@ def quality(
 
 
 @part
+def _may_enclose(region: Labels, number: int) -> bool:
+    """Return False if the cell of this number encloses no pixel of the region (Y, X), its box; True if it may.
+
+    In the highest row of an enclosed area, the pixels of the area lie side by side between two pixels of the cell, and
+    the pixels above them belong to the cell, too.
+    """
+    for y in range(1, region.shape[0] - 1):
+        covered = False  # whether all pixels since the last one of the cell have one of the cell above them
+        for x in range(region.shape[1]):
+            if region[y, x] == number:
+                if covered and region[y, x - 1] != number:
+                    return True
+                covered = True
+            elif covered:
+                covered = region[y - 1, x] == number
+    return False
+
+
+@part
 def _outside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return (Y, X) bool: the pixels outside the mask that are 4-connected to the border of the array."""
     height, width = mask.shape
@@ -231,6 +251,8 @@ def fill_holes(labels: Labels, top: int, boxes: Boxes, numbers: npt.NDArray[np.i
     for index in range(len(numbers)):
         left, right = boxes[index, 1], boxes[index, 3]
         region = labels[boxes[index, 0] - top : boxes[index, 2] - top, left:right]
+        if not _may_enclose(region, numbers[index]):
+            continue
         outside = _outside(region == numbers[index])
         for y in range(region.shape[0]):
             for x in range(region.shape[1]):

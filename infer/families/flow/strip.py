@@ -30,7 +30,7 @@ from ...system.cpu import threads as usable_threads
 from ...system.parallel import in_parallel
 from ...system.rolling import Rolling
 from ...tiles.rescale import positions
-from .constants import GROWTH, PEAK, REACH
+from .constants import GROWTH, HELD, PEAK, REACH
 from .follow import Maps, count_ends, follow, inner_field, trapping
 from .masks import (
     SEED_PIXELS,
@@ -104,9 +104,10 @@ class _Strip:
 
         # The rows in memory. `top` and `bottom` of each are its first row and the end of its last row in the whole
         # image, so `bottom` is also how far its stage has come.
-        self.maps = Rolling(self.width, np.float32, 3)
+        room = min(self.height, HELD)
+        self.maps = Rolling(self.width, np.float32, 3, rows=room)
         """Network rows: the maps."""
-        self.field = Rolling(2, np.float32, self.width)
+        self.field = Rolling(2, np.float32, self.width, rows=room)
         """Network rows: the flow field that paths follow."""
         self.traps = Rolling(self.width, np.bool_)
         """Network rows: the pixels that no path leaves."""
@@ -165,8 +166,9 @@ class _Strip:
         return self._finished_rows()
 
     def _add_maps(self, part: Maps) -> None:
-        by_row = part.transpose(1, 0, 2)
-        self.maps.append(by_row)
+        first = self.maps.bottom
+        self.maps.append(part.transpose(1, 0, 2))
+        by_row = self.maps.rows(first, self.maps.bottom)
         self.field.append(inner_field(by_row, self.options.cellprob_threshold))
         self._add_traps()
         self.histogram.append(np.zeros((len(by_row), self.width), np.int32))
@@ -265,12 +267,7 @@ class _Strip:
 
     def _check_cells(self) -> None:
         """Stage 5: accept the cells that are completely labelled, large enough and pass the flow check."""
-        last = self.checked_cells
-        for seed_row in self.seeds[self.checked_cells :, 0]:
-            top, bottom = max(0, seed_row - GROWTH), min(self.height, seed_row + GROWTH + 1)
-            if bottom > self.basins.bottom or self.last_source_row[top:bottom].max() >= self.labels.bottom:
-                break
-            last += 1
+        last = self.checked_cells + self._complete_cells(self.seeds[self.checked_cells :, 0])
         cells = np.arange(self.checked_cells, last)
         candidates = int(np.count_nonzero(self.areas[cells]))
         cells = cells[self.areas[cells] >= max(1, self.options.min_size)]
@@ -284,6 +281,14 @@ class _Strip:
             self.table.wrong_flow += int(np.count_nonzero(~passed))
             cells = cells[passed]
         self.accepted[cells] = True
+
+    def _complete_cells(self, seed_rows: npt.NDArray[np.int64]) -> int:
+        """Return how many cells, from the first on, of seeds in these network rows (n,) are completely labelled."""
+        tops, bottoms = np.maximum(0, seed_rows - GROWTH), np.minimum(self.height, seed_rows + GROWTH + 1)
+        ranges = np.stack([tops, bottoms], axis=1).ravel()
+        last_rows = np.maximum.reduceat(np.append(self.last_source_row, -1), ranges)[::2]
+        complete = (bottoms <= self.basins.bottom) & (last_rows < self.labels.bottom)
+        return int(np.argmin(np.append(complete, False)))
 
     def _quality(self, cells: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         return quality(
