@@ -63,7 +63,8 @@ def find_scale_bars(image: Image, span: float, values: Sequence[int] = VALUES) -
 def _hard_rectangles(rows: Pixels, value: int, reach: float) -> Boxes:
     """Return the boxes in rows (C, n, X) of slim rectangles of one value with hardly a neighbour within ``reach``."""
     everywhere = np.array([value] * len(rows), np.uint8)
-    flat = cv2.inRange(rows.transpose(1, 2, 0), everywhere, everywhere) & 1
+    pixels = rows.transpose(1, 2, 0).astype(np.uint8, copy=False)
+    flat = (cv2.inRange(pixels, everywhere, everywhere) > 0).astype(np.uint8)
     if not any(cv2.erode(flat, line).any() for line in LINES):  # quicker than the components
         return np.zeros((0, 4), np.int32)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=8)
