@@ -76,8 +76,8 @@ def _hard_rectangles(rows: Pixels, value: int, reach: float) -> Boxes:
         return np.zeros((0, 4), np.int32)
     distance = np.abs(rows.astype(np.float32).mean(axis=0) - value)
     near = ((distance <= reach) & (flat == 0)).astype(np.uint8)
-    edge, beside = (cv2.dilate(outside, AROUND) & flat for outside in (1 - flat, near))
-    edges, besides = (np.bincount(labels[mask > 0], minlength=count) for mask in (edge, beside))
+    edge, beside = (np.logical_and(cv2.dilate(outside, AROUND), flat) for outside in (1 - flat, near))
+    edges, besides = (np.bincount(labels[mask], minlength=count) for mask in (edge, beside))
     bars &= besides <= MOST_NEAR * edges
     boxes: Boxes = np.stack([top, left, top + height, left + width], axis=1)[bars].astype(np.int32)
     return boxes
