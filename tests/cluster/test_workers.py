@@ -25,7 +25,7 @@ LIMIT = 2**30
 def client():
     import dask
 
-    distributed()  # Its settings must be there before they are changed: a key that was absent goes again, with all below.
+    distributed()  # loads its settings: those that are changed before are lost with all others afterwards
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.deploy.lost-worker-timeout": "60s"}),
         distributed().LocalCluster(
