@@ -31,6 +31,18 @@ def pack(strip: Integers, dtype: Width) -> bytes:
     return zlib.compress(strip.astype(np.dtype(dtype).newbyteorder("<")).tobytes(), LEVEL)
 
 
+def unpack(packed: bytes, dtype: Width, width: int) -> Integers:
+    """Return the labels (n, width) of a strip that `pack` made with the same ``dtype``, at most `STRIP` rows.
+
+    >>> unpack(pack(np.array([[1, 2], [0, 2]]), np.int16), np.int16, 2).tolist()
+    [[1, 2], [0, 2]]
+    """
+    import imagecodecs  # its import takes longer than opening an image that needs no codec
+
+    strip = imagecodecs.deflate_decode(packed, out=STRIP * width * np.dtype(dtype).itemsize)
+    return np.frombuffer(strip, dtype).reshape(-1, width)
+
+
 class LabelStore:
     """The labels of one image of ``shape`` (Y, X), added from the top down; a context manager.
 
@@ -78,12 +90,12 @@ class LabelStore:
         """Yield the strips from the top down, compressed as ``dtype``. Call it when all rows have been added."""
         for packed, stored in self._read():
             same = np.dtype(stored).itemsize == np.dtype(dtype).itemsize  # ids that fit have the same bytes
-            yield packed if same else pack(np.frombuffer(zlib.decompress(packed), stored), dtype)
+            yield packed if same else pack(unpack(packed, stored, self.shape[1]), dtype)
 
     def rows(self) -> Iterator[Integers]:
         """Yield the strips (n, X), uint16 or int32, from the top down. Call it when all rows have been added."""
         for packed, stored in self._read():
-            yield np.frombuffer(zlib.decompress(packed), stored).reshape(-1, self.shape[1])
+            yield unpack(packed, stored, self.shape[1])
 
     def boxes(self) -> Boxes:
         """Return (cells, 4) int32 (top, left, bottom, right) in px, ends excluded, of the ids 1..cells.

@@ -1,12 +1,13 @@
 """What people open next: a picture with outlines, tables, outlines for QuPath and ImageJ, labels for viewers of slides.
 
-All outputs of an image are made in one pass over its labels and its pixels, a strip of rows at a time.
+All outputs of an image are made in one pass over its labels and its pixels, a strip of rows at a time: one thread reads
+the rows and gives them to the outputs, another gives them the cells that are complete.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..labels.cell_table import CellTable
 from ..labels.labels import Labels
 from ..labels.paths import LABEL_SUFFIX
 from ..options import named
+from ..system.prefetch import prefetch
 from . import h5ad, ome_tiff, ome_zarr, parquet, table
 from .complete_cells import Cells, complete_cells
 from .geojson import geojson_name, write_geojson
@@ -43,7 +45,7 @@ def exists(path: Path) -> bool:
 
 
 class Sink(Protocol):
-    """An output of one image that is being written."""
+    """An output of one image that is being written. `rows` and `cells` are called in two threads, each in order."""
 
     def rows(self, labels: Labels, pixels: Pixels, /) -> None:
         """Add the next rows: labels (n, X) int32, and pixels (C, n, X) in the image's dtype."""
@@ -193,9 +195,11 @@ def write_outputs(
         opened = [stack.enter_context(_open(KINDS[name], path, measured, intensities)) for name, path in paths]
         shared = [] if all(isinstance(KINDS[name], Streamed) for name in names) else [intensities]
         sinks = list(dict.fromkeys([*opened, *shared]))  # the tables share the measurements
-        for cells in complete_cells(_given_to(sinks, image, strips), subject.cells.bbox):
-            for sink in sinks:
-                sink.cells(cells)
+        complete = complete_cells(_given_to(sinks, image, strips), subject.cells.bbox)
+        with closing(prefetch(complete)) as found:  # its thread must end before the files are closed
+            for cells in found:
+                for sink in sinks:
+                    sink.cells(cells)
     return [path for _, path in paths]
 
 

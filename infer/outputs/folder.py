@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
+from typing import TextIO
 
 from ..system.atomic_write import atomic_write
 
@@ -29,9 +31,23 @@ def write_folder_table(path: Path, tables: Sequence[tuple[str, Path]]) -> None:
     for _, table in tables:
         with open(table, newline="", encoding="utf-8") as file:
             columns |= dict.fromkeys(next(csv.reader(file)))
+    names = [*columns][1:]
     with atomic_write(path) as partial, open(partial, "w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, [*columns], lineterminator="\n")
-        writer.writeheader()
+        csv.writer(out, lineterminator="\n").writerow(columns)
         for image, table in tables:
             with open(table, newline="", encoding="utf-8") as file:
-                writer.writerows({"image": image, **row} for row in csv.DictReader(file))
+                out.writelines(_rows(image, file, names))
+
+
+def _rows(image: str, file: TextIO, columns: Sequence[str]) -> Iterator[str]:
+    """Yield the rows of a table with the name of the image in front. Below its header a table holds only numbers."""
+    there = next(csv.reader(file))
+    quoted = StringIO()
+    csv.writer(quoted, lineterminator=",").writerow([image])
+    name = quoted.getvalue()
+    if there == columns:
+        yield from (name + line for line in file)
+        return
+    for line in file:
+        values = dict(zip(there, line.rstrip("\n").split(","), strict=True))
+        yield f"{name}{','.join(values.get(column, '') for column in columns)}\n"

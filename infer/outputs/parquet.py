@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +21,19 @@ ROWS = 50_000
 @contextmanager
 def write_parquet(path: Path, measured: Measurements) -> Iterator[Measurements]:
     """Write the table as Parquet with the package pyarrow. Raises OutputError if that fails."""
-    import pyarrow.parquet
-
     with atomic_write(path) as partial:
         yield measured
         columns = measured.columns()
-        with open(partial, "wb") as out, pyarrow.parquet.ParquetWriter(out, _rows(columns, 0).schema) as file:
+        with open(partial, "wb") as out, _writer(out, columns) as file:
             for first in range(0, max(1, len(measured.subject.cells)), ROWS):
                 file.write_table(_rows(columns, first))
+
+
+def _writer(out: BinaryIO, columns: Columns) -> Any:
+    """Return a writer of pyarrow. Few values occur twice, so a dictionary of them makes the file larger."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.ParquetWriter(out, _rows(columns, 0).schema, use_dictionary=False)
 
 
 def _rows(columns: Columns, first: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
 from queue import Queue
 from threading import Event, Thread
@@ -15,7 +15,7 @@ DEPTH = 2
 """How many finished items wait at most for the consumer."""
 
 
-def prefetch(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:
     """Yield the items in their order while a thread computes up to `DEPTH` items ahead.
 
     An exception of ``items`` is raised here. When the consumer stops, the thread ends after its current item. Raises

@@ -1,6 +1,7 @@
 """Write zip files of very many small files, which takes `zipfile` longer than their contents take.
 
-The bytes are those that `zipfile.ZipFile.writestr` gives. The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+The files are stored as they are: to compress each of them takes longer than everything else about it. The bytes are
+those that `zipfile.ZipFile.writestr` gives. The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
 
 from __future__ import annotations
@@ -9,11 +10,9 @@ import struct
 import zlib
 from typing import BinaryIO
 
-LEVEL = 1
-"""Compression level. Small files hardly become smaller by a higher one."""
 DATE = 1 << 5 | 1
 """1 January 1980, the date of all files, so that the same contents give the same zip file."""
-DEFLATED, UNIX, READABLE = 8, 3, 0o600 << 16
+STORED, UNIX, READABLE = 0, 3, 0o600 << 16
 """The method, the system whose permissions follow, and the permissions of a file."""
 VERSION, VERSION_64 = 20, 45
 """Versions of the format that a reader must know: for all files, and for a large zip file."""
@@ -50,11 +49,11 @@ class ZipWriter:
 
     def add(self, name: str, data: bytes) -> None:
         """Add a file. name: ASCII; data: less than 2 GiB."""
-        packed, encoded = zlib.compress(data, LEVEL, -zlib.MAX_WBITS), name.encode("ascii")
-        sizes = zlib.crc32(data), len(packed), len(data), len(encoded)
+        encoded = name.encode("ascii")
+        sizes = zlib.crc32(data), len(data), len(data), len(encoded)
         self._list(encoded, sizes)
-        header = FILE.pack(b"PK\3\4", VERSION, 0, DEFLATED, 0, DATE, *sizes, 0)
-        self._size += self._file.write(header + encoded + packed)
+        header = FILE.pack(b"PK\3\4", VERSION, 0, STORED, 0, DATE, *sizes, 0)
+        self._size += self._file.write(header + encoded + data)
 
     def close(self) -> None:
         """Write the directory. The file stays open."""
@@ -72,6 +71,6 @@ class ZipWriter:
         large = self._size > MOST_BYTES
         version, offset = (VERSION_64, FULL) if large else (VERSION, self._size)
         extra = OFFSET_64.pack(1, 8, self._size) if large else b""
-        about = version, UNIX, version, 0, DEFLATED, 0, DATE, *sizes, len(extra), 0, 0, 0, READABLE, offset
+        about = version, UNIX, version, 0, STORED, 0, DATE, *sizes, len(extra), 0, 0, 0, READABLE, offset
         self._listed += LISTED.pack(b"PK\1\2", *about) + name + extra
         self._count += 1
