@@ -63,9 +63,10 @@ lint: .venv-dev/.ready
 	.venv-dev/bin/shellcheck predict.sh requirements/lock.sh bench/gpu.sh .ci/run
 
 # The plugin for napari, and Flowmask's files opened in napari. Without a screen it draws into xvfb (Debian: xvfb).
-napari: .venv-napari/.ready
-	QT_QPA_PLATFORM=offscreen xvfb-run -a .venv-napari/bin/python -m pytest \
-	    tests/plugins/test_napari.py tests/outputs/test_programs.py
+# It starts the training in the environment of `make test`, which has PyTorch.
+napari: .venv-napari/.ready .venv-dev/.ready
+	QT_QPA_PLATFORM=offscreen FLOWMASK_TRAIN_PYTHON=$(CURDIR)/.venv-dev/bin/python \
+	    xvfb-run -a .venv-napari/bin/python -m pytest tests/plugins/test_napari.py tests/outputs/test_programs.py
 
 # Flowmask with spatialdata, sopa and squidpy.
 spatial: .venv-spatial/.ready

@@ -42,8 +42,8 @@ class OmeZarr:
 def write_ome_zarr(path: Path, subject: Subject) -> Iterator[OmeZarr]:
     """Write labels as a folder in the format OME-Zarr 0.5 with the package zarr. Raises OutputError if that fails.
 
-    The label image is ``labels/cells`` in it, as in the OME-Zarr of an image, so that it can be moved into one. A band of
-    tiles is one file (a shard): a slide has 20 to sync to disk, and not 400.
+    The label image is ``labels/cells`` in it, as in the OME-Zarr of an image, so that it can be moved into one. A
+    band of tiles is one file (a shard): a slide has 20 to sync to disk, and not 400.
     """
     import zarr
     from zarr.codecs import ZstdCodec

@@ -4,6 +4,7 @@ import doctest
 import os
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from npe2 import PluginManifest  # noqa: E402
 from flowmask_napari import layers, widget  # noqa: E402
 
 PLUGIN, TITLE = "flowmask-napari", "Segment cells and train"
+TRAIN_PYTHON = os.environ.get("FLOWMASK_TRAIN_PYTHON")
+"""The Python of an environment with PyTorch; None: napari's own."""
 
 
 @pytest.fixture
@@ -252,6 +255,52 @@ def test_training_shows_the_lines_of_the_command_and_the_new_network_is_chosen(
     wait(qtbot, panel)
     assert f"--start {tmp_path}/new.pt" in panel.report.value
     assert errors == []
+
+
+@pytest.fixture
+def short_training(tmp_path, monkeypatch):
+    """Let the panel's commands run in an environment with PyTorch, and train three steps."""
+    if TRAIN_PYTHON is None and not (find_spec("torch") and find_spec("onnx")):
+        pytest.skip("PyTorch is not installed beside napari, and FLOWMASK_TRAIN_PYTHON names no Python that has it")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{TRAIN_PYTHON or sys.executable}" "$@" --steps 3\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+
+@pytest.mark.slow
+@needs_network
+def test_corrected_images_train_a_network_that_segments_the_next_image(
+    viewer, panel, tmp_path, qtbot, errors, short_training
+):
+    images = {f"day {seed}": simulate("fluorescence_nuclei", (150, 170), seed, 26).image for seed in range(5)}
+    panel.network.value, panel.diameter.value = "small", "26"
+    panel.folder.value, panel.new_network.value = tmp_path / "pairs", tmp_path / "mine.onnx"
+    for name, pixels in images.items():
+        viewer.layers.clear()
+        viewer.add_image(pixels, name=name)
+        panel.segment()
+        wait(qtbot, panel)
+        labels = viewer.layers[f"{name} cells"]
+        labels.fill(np.argwhere(labels.data == 1)[0], 0)  # the fill bucket removes a cell
+        panel.save()
+        saved = tifffile.imread(tmp_path / "pairs" / f"{name.replace(' ', '_')}_label.tif")
+        np.testing.assert_array_equal(np.unique(saved), [0, *range(2, saved.max() + 1)])
+    panel.train()
+    qtbot.waitUntil(lambda: panel.segment_button.enabled, timeout=1_200_000)
+    assert errors == []
+    assert "5 images with labels" in panel.report.value
+    assert "scored on: day_" in panel.report.value
+    assert {path.name for path in tmp_path.glob("mine.*")} == {"mine.onnx", "mine.pt", "mine.txt"}
+    assert (panel.network.value, Path(panel.network_file.value)) == (widget.FILE, tmp_path / "mine.onnx")
+    viewer.layers.clear()
+    unseen = simulate("fluorescence_nuclei", (150, 170), 9, 26).image
+    viewer.add_image(unseen, name="unseen")
+    panel.segment()
+    wait(qtbot, panel)
+    expected = flowmask.segment(unseen, tmp_path / "mine.onnx", diameter=26)
+    assert len(expected.cells) > 3
+    np.testing.assert_array_equal(viewer.layers["unseen cells"].data, expected.labels)
 
 
 def test_the_real_training_says_what_is_missing(panel, tmp_path, qtbot, errors):
