@@ -17,10 +17,10 @@ from flowmask.errors import OutputError, SettingsError
 from retrain.card import Training, card
 from retrain.images import Labelled, hold_back, prepared, read_pairs, replay
 from retrain.scores import Change, changes_of, mean, scores_of, table, usual_diameter
-from retrain.start import read_start, start_file
+from retrain.start import read_start, recipe_of, start_file
 from retrain.tune import STEPS, tune
 from train.checkpoint import save
-from train.families.flow.targets import flow_field
+from train.families import find_family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +56,17 @@ def train(request: Request) -> list[Change]:
     device = request.device or ("cuda" if torch.cuda.is_available() else "cpu")
     start = start_file(request.start)
     source, extras = read_start(start)
+    recipe = recipe_of(start, source, extras["about"])
+    field = find_family(recipe.family).field
     with _work_folder(request.output) as folder:
         draft = Path(folder, request.output.name)
         training, scored = _split(request)
-        simulated = replay(source.channels, flow_field, source.clahe)
-        images = [*prepared(training, source.channels, flow_field, source.clahe), *simulated]
+        simulated = replay(source.channels, field, source.clahe)
+        images = [*prepared(training, source.channels, field, source.clahe), *simulated]
         write_onnx(str(draft), source, request.output.stem)
         diameter = usual_diameter(training)
         before = scores_of(draft, scored, "scoring before", diameter)
-        tune(source.network, images, source.mean_diameter, steps, device)
+        tune(source.network, images, recipe, steps, device)
         tuned = _described(source, training, request)
         write_onnx(str(draft), tuned, request.output.stem)
         changes = changes_of(scored, before, scores_of(draft, scored, "scoring after", diameter))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ from export.source import Source, read_checkpoint
 from flowmask.errors import NetworkError, SettingsError
 from flowmask.network.registry import shipped_networks
 from train.checkpoint import load
+from train.config import Recipe
+from train.families import find_architecture
+from train.recipes.small import RECIPE as SMALL
 
 
 def start_file(start: str) -> Path:
@@ -36,11 +41,36 @@ def start_file(start: str) -> Path:
 def read_start(path: Path) -> tuple[Source, dict[str, Any]]:
     """Return the network and the size regression of a checkpoint, and its entries ``about`` and ``size``.
 
-    Raises NetworkError if it is no finished checkpoint of a flow network.
+    Raises NetworkError if it is no finished checkpoint, or of a network that needs the labels of nuclei too.
     """
     source = read_checkpoint(str(path))
-    if source.network.family != "flow":
+    if find_architecture(source.network.family, source.network.architecture).nuclei:
         raise NetworkError(
-            f"{path}: networks of family {source.network.family!r} cannot be fine-tuned; give a flow one."
+            f"{path}: a network with heads for nuclei needs two label files an image, and flowmask train reads one; "
+            "train it by a recipe, with python -m train."
         )
     return source, load(path)[1]
+
+
+def recipe_of(path: Path, source: Source, about: Mapping[str, Any]) -> Recipe:
+    """Return what decides the targets of a network, as the recipe it was trained by says; the stages are `small`'s.
+
+    about: the entry of the checkpoint. Checkpoints of earlier releases do not record the options of the recipe; those
+    of flow networks, which have none and are rescaled, need no record. Raises NetworkError for the others.
+    """
+    network = source.network
+    if network.family != "flow" and "options" not in about:
+        raise NetworkError(
+            f"{path}: the checkpoint does not say with which options its targets were made, because an earlier release "
+            "wrote it; train the network again, with python -m train."
+        )
+    return replace(
+        SMALL,
+        name=path.stem,
+        family=network.family,
+        architecture=network.architecture,
+        channels=source.channels,
+        widths=network.widths,
+        mean_diameter=source.mean_diameter if about.get("rescaled", True) else None,
+        options=about.get("options", {}),
+    )

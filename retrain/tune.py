@@ -1,4 +1,4 @@
-"""Fine-tune a flow network on a few images: all weights learn, and a part of the old ones is kept.
+"""Fine-tune a network of any family on a few images: all weights learn, and a part of the old ones is kept.
 
 The weighted mean of the weights before and after the training keeps what the network knew about other images. Method:
 Wortsman et al. 2022, arXiv:2109.01903. The statistics of the batch-norms stay.
@@ -12,13 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from flowmask.errors import SettingsError
 from retrain.progress import bar
+from train.config import Recipe
 from train.data.batches import batch_maker, in_advance
 from train.data.prepared import SIMULATED, Prepared
-from train.families import FamilyNetwork, find_architecture, find_family
-from train.families.flow.targets import flow_target
+from train.families import FamilyNetwork, find_architecture, find_family, loss_of
 from train.optimise import make_optimiser, take_step
 from train.recipes.small import RECIPE, STAINS
 
@@ -55,31 +56,40 @@ STAGE = replace(
 
 
 def tune(
-    network: FamilyNetwork, images: Sequence[Prepared], mean_diameter: float, steps: int = STEPS, device: str = "cpu"
+    network: FamilyNetwork, images: Sequence[Prepared], recipe: Recipe, steps: int = STEPS, device: str = "cpu"
 ) -> None:
     """Train the network in place and leave it in evaluation mode on the CPU.
 
-    images: those of the user, and simulated ones. mean_diameter: of the network, in px. On the CPU the weights are
-    reproducible with the same number of threads on the same kind of processor. Raises SettingsError if the loss becomes
-    infinite.
+    images: those of the user, and simulated ones. recipe: of the network; its stages are not used. On the CPU the
+    weights are reproducible with the same number of threads on the same kind of processor. Raises SettingsError if the
+    loss becomes infinite.
     """
     stage = replace(STAGE, steps=steps, simulated_share=simulated_share(images, STAGE.source_limit))
-    prefix = find_architecture(network.family, network.architecture).encoder
-    loss = find_family(network.family).loss
+    family, prefix = find_family(recipe.family), find_architecture(recipe.family, recipe.architecture).encoder
+    loss = loss_of(recipe.family, recipe.architecture)
     before = deepcopy(network.state_dict())
-    network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with_fixed_norms(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser, schedule = make_optimiser(network, prefix, stage)
-    batches = in_advance(batch_maker(images, stage, mean_diameter, flow_target), 0, steps)
+    batches = in_advance(batch_maker(images, stage, recipe.mean_diameter, family.target(recipe)), 0, steps)
     for crops, target in bar(batches, "training", "step", steps):
-        maps = network(crops.to(device, memory_format=torch.channels_last))[0]
-        cost = loss(maps, target.to(device))
+        outputs = family.forward(network, crops.to(device, memory_format=torch.channels_last), target.to(device))
+        cost = loss(outputs, target.to(device))
         if not cost.isfinite():
             raise SettingsError("the training diverged: its loss is not finite; check that no image is damaged.")
         take_step(network, cost, stage.clip, optimiser, schedule)
-    network.cpu()
+    network.eval().cpu()
     for name, value in network.state_dict().items():
         if value.is_floating_point():
             value.lerp_(before[name], KEPT)
+
+
+def with_fixed_norms(network: FamilyNetwork) -> FamilyNetwork:
+    """Put the network into training mode, but its batch-norms into evaluation mode, so that their statistics stay."""
+    network.train()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
+    return network
 
 
 def simulated_share(images: Sequence[Prepared], source_limit: int) -> float:

@@ -167,6 +167,8 @@ def save_finished(path: Path, network: FamilyNetwork, finished: Finished, recipe
         "data": recipe.data,
         "clahe": recipe.clahe and asdict(recipe.clahe),
         "pixel_size": recipe.pixel_size,
+        "rescaled": recipe.mean_diameter is not None,
+        "options": dict(recipe.options),
     }
     _write(path, network.cpu(), half=True, about=about, size=finished.size, settings=settings)
 

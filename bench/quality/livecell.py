@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -46,6 +46,8 @@ from train.data.readers import Item, read_folder, read_item
 
 CELL_TYPES = ("A172", "BT474", "BV2", "Huh7", "MCF7", "SHSY5Y", "SkBr3", "SKOV3")
 """LIVECell's cell types, as the names of its images begin."""
+Networks = Mapping[str, Mapping[str, Record]]
+"""The figures of each network for each split."""
 ALL = "all"
 """The split of all images."""
 
@@ -106,8 +108,13 @@ def figures(images: Sequence[Scored]) -> Record:
 
 def measure(items: Sequence[Item], network: Network) -> dict[str, Record]:
     """Return the figures of a network for each split: all images, then each source."""
+    return measure_each((item, network) for item in items)
+
+
+def measure_each(pairs: Iterable[tuple[Item, Network]]) -> dict[str, Record]:
+    """Return the figures of images with the network for each, for each split as `measure` does."""
     splits: dict[str, list[Scored]] = defaultdict(list)
-    for item in items:
+    for item, network in pairs:
         found = score(*read_item(item), network)
         splits[ALL].append(found)
         splits[item.source].append(found)
@@ -116,23 +123,13 @@ def measure(items: Sequence[Item], network: Network) -> dict[str, Record]:
 
 def text(record: Record) -> str:
     """Return the tables of a record as Markdown."""
-    networks: dict[str, dict[str, Record]] = record["networks"]
-    splits = list(next(iter(networks.values())))
+    networks: Networks = record["networks"]
+    sizes = [[split, own["images"], own["cells"]] for split, own in next(iter(networks.values())).items()]
     overall = [
         [name, own[ALL]["pixel_iou"], own[ALL]["f1"], round(1000 * own[ALL]["seconds"])]
         for name, own in networks.items()
     ]
-    by_type = [
-        [split, *(own[split][key] for own in networks.values() for key in ("pixel_iou", "f1"))] for split in splits
-    ]
-    instances = [
-        [split, *(own[split][key] for own in networks.values() for key in ("dice", "ap", "afnr"))] for split in splits
-    ]
-    by_size = [
-        [split, *(value for own in networks.values() for value in own[split]["ap_by_size"].values())]
-        for split in splits
-    ]
-    sizes = [[split, own["images"], own["cells"]] for split, own in next(iter(networks.values())).items()]
+    by_size = {name: {split: found["ap_by_size"] for split, found in own.items()} for name, own in networks.items()}
     return "\n\n".join(
         [
             record["about"],
@@ -140,13 +137,32 @@ def text(record: Record) -> str:
             "Mesmer on LIVECell, table 1: networks",
             table(["network", "average pixel IoU", "F1", "ms an image"], overall),
             "Mesmer on LIVECell, figures 5 and 6: networks and cell types",
-            table(["split", *(f"{name}, {key}" for name in networks for key in ("pixel IoU", "F1"))], by_type),
+            by_split(networks, {"pixel_iou": "pixel IoU", "f1": "F1"}),
             "U-Net and CenterMask on LIVECell, tables 1 to 4: semantic F1, AP and AFNR",
-            table(["split", *(f"{name}, {key}" for name in networks for key in ("F1", "AP", "AFNR"))], instances),
+            by_split(networks, {"dice": "F1", "ap": "AP", "afnr": "AFNR"}),
             "AP of small cells (at most 18^2 px), medium and large ones (at least 31^2 px)",
-            table(["split", *(f"{name}, {size} cells" for name in networks for size in [*AREAS][1:])], by_size),
+            by_split(by_size, {size: f"{size} cells" for size in [*AREAS][1:]}),
         ]
     )
+
+
+def by_split(networks: Networks, columns: Mapping[str, str]) -> str:
+    """Return a table with a row for each split and, for each network, a column for each key of ``columns``.
+
+    networks: figures by network and split; the first network has all splits. columns: key -> name.
+
+    >>> print(by_split({"a": {"all": {"f1": 0.5}, "BV2": {"f1": 0.4}}, "b": {"all": {"f1": 1.0}}}, {"f1": "F1"}))
+    | split | a, F1 | b, F1 |
+    | ----- | ----- | ----- |
+    | all   | 0.500 | 1.000 |
+    | BV2   | 0.400 |       |
+    """
+    header = ["split", *(f"{name}, {title}" for name in networks for title in columns.values())]
+    rows = [
+        [split, *(own.get(split, {}).get(key) for own in networks.values() for key in columns)]
+        for split in next(iter(networks.values()))
+    ]
+    return table(header, rows)
 
 
 def about(items: Sequence[Item]) -> str:
@@ -168,9 +184,20 @@ def about(items: Sequence[Item]) -> str:
 
 def chosen(data: Path, patterns: Sequence[str], each: int) -> list[Item]:
     """Return the images that match a pattern of source/name, at most ``each`` of a source; 0: all."""
+    return first_of_each(
+        (item for item in read_folder(data) if any(fnmatch(item.name, pattern) for pattern in patterns)), each
+    )
+
+
+def first_of_each(items: Iterable[Item], each: int) -> list[Item]:
+    """Return the first ``each`` items of each source; 0: all.
+
+    >>> [item.name for item in first_of_each([Item(Path(f"{name}.png"), Path(), "lab") for name in "abc"], 2)]
+    ['lab/a', 'lab/b']
+    """
     found: dict[str, list[Item]] = defaultdict(list)
-    for item in read_folder(data):
-        if any(fnmatch(item.name, pattern) for pattern in patterns) and not 0 < each <= len(found[item.source]):
+    for item in items:
+        if not 0 < each <= len(found[item.source]):
             found[item.source].append(item)
     return [item for own in found.values() for item in own]
 

@@ -1,6 +1,7 @@
 """`flowmask train`: which images are held back, what is refused before the work, and a whole run of a few steps."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,18 +13,22 @@ pytest.importorskip("onnx")
 import flowmask  # noqa: E402
 from flowmask.arguments import build_commands  # noqa: E402
 from flowmask.cli import flowmask as command  # noqa: E402
-from flowmask.errors import ImageError, InputError, SettingsError  # noqa: E402
+from flowmask.errors import ImageError, InputError, NetworkError, SettingsError  # noqa: E402
 from flowmask.images.image import ArrayImage  # noqa: E402
 from retrain import images as own_images  # noqa: E402
 from retrain import tune as tune_module  # noqa: E402
 from retrain.images import Labelled, hold_back, read_pairs  # noqa: E402
-from retrain.start import start_file  # noqa: E402
+from retrain.start import read_start, recipe_of, start_file  # noqa: E402
 from retrain.tune import STEPS  # noqa: E402
 from train.checkpoint import load, save  # noqa: E402
 from train.data.prepared import prepare  # noqa: E402
 from train.data.readers import Item  # noqa: E402
+from train.families import find_architecture  # noqa: E402
+from train.families.base import Finished, no_field  # noqa: E402
 from train.families.flow.network import FlowNetwork  # noqa: E402
 from train.families.flow.targets import flow_field  # noqa: E402
+from train.recipes.small import RECIPE as SMALL  # noqa: E402
+from train.run import save_finished  # noqa: E402
 from train.simulate import simulate  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -202,7 +207,7 @@ def test_a_part_of_the_weights_before_the_training_is_kept(monkeypatch):
     for kept in (0.0, 0.25):
         network = deepcopy(before)
         monkeypatch.setattr(tune_module, "KEPT", kept)
-        tune_module.tune(network, images, 30.0, steps=2)
+        tune_module.tune(network, images, SMALL, steps=2)
         states.append(network.state_dict())
     assert not torch.equal(states[0]["output.2.weight"], before.state_dict()["output.2.weight"])
     for name, value in before.state_dict().items():
@@ -210,9 +215,70 @@ def test_a_part_of_the_weights_before_the_training_is_kept(monkeypatch):
             torch.testing.assert_close(states[1][name], 0.25 * value + 0.75 * states[0][name])
 
 
-def test_the_simulated_images_are_the_same_at_every_call(monkeypatch):
-    from train.families.base import no_field
+OTHERS = {
+    "semantic": ("unet-border", (4, 8), {"border": 2}),
+    "watershed": ("light-outer", (4, 8), {"squared": 1, "beta": 1}),
+    "boxes": ("vovnet19-slim-dw", (32, 8), {}),
+}
 
+
+def other_start(path, family, architecture, widths, options):
+    """Write a checkpoint of a network of another family with random weights, as `python -m train` writes it last."""
+    torch.manual_seed(0)
+    network = find_architecture(family, architecture).build(3, widths).eval()
+    named = replace(SMALL, family=family, architecture=architecture, widths=widths)
+    recipe = replace(named, mean_diameter=None, options=options)
+    save_finished(path, network, Finished(20.0, 20.0, None), recipe)
+    return recipe
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_networks_of_every_family_are_tuned_by_their_own_targets_and_loss(tmp_path, monkeypatch, family):
+    path = tmp_path / "start.pt"
+    trained_by = other_start(path, family, *OTHERS[family])
+    source, extras = read_start(path)
+    recipe = recipe_of(path, source, extras["about"])
+    for name in ("family", "architecture", "channels", "widths", "mean_diameter", "options"):
+        assert getattr(recipe, name) == getattr(trained_by, name)
+    small = replace(tune_module.STAGE.augmentation, crop=64)
+    monkeypatch.setattr(tune_module, "STAGE", replace(tune_module.STAGE, batch=1, augmentation=small))
+    sample = simulate("fluorescence_nuclei", (96, 96), 0, 20)
+    images = [prepare(ArrayImage(sample.image[None]), sample.labels, "own a", "rgb", no_field)]
+    before = deepcopy(source.network.state_dict())
+    tune_module.tune(source.network, images, recipe, steps=2)
+    assert not source.network.training
+    changed = {name for name, value in source.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert any(name.startswith("encoder.") for name in changed)
+    assert not [name for name in changed if "running" in name or "num_batches" in name]
+    if family == "watershed":
+        assert any(name.startswith("auxiliary.") for name in changed)
+
+
+def test_networks_whose_targets_are_not_known_or_not_given_are_refused(tmp_path):
+    other_start(tmp_path / "nuclei.pt", "watershed", "light-nuclei", (4, 8), {})
+    with pytest.raises(NetworkError, match="needs two label files an image, and flowmask train reads one"):
+        read_start(tmp_path / "nuclei.pt")
+    other_start(tmp_path / "old.pt", *("semantic", *OTHERS["semantic"]))
+    source, extras = read_start(tmp_path / "old.pt")
+    del extras["about"]["options"]
+    with pytest.raises(NetworkError, match="does not say with which options its targets were made"):
+        recipe_of(tmp_path / "old.pt", source, extras["about"])
+
+
+@pytest.mark.slow
+def test_a_whole_run_with_a_network_of_another_family(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_images, "MODALITIES", ("rods",))
+    monkeypatch.setattr(own_images, "REPLAY", 1)
+    write(tmp_path / "corrected", 3)
+    other_start(tmp_path / "start.pt", "semantic", *OTHERS["semantic"])
+    for start, name in (("start.pt", "mine"), ("mine.pt", "more")):
+        words = [tmp_path / "corrected", "-o", tmp_path / f"{name}.onnx", "--start", tmp_path / start, "--steps", 1]
+        assert command(["train", *map(str, words), "--device", "cpu"]) == 0
+    contract = flowmask.load_network(tmp_path / "more.onnx").contract
+    assert (contract.family, contract.sized) == ("semantic", False)
+
+
+def test_the_simulated_images_are_the_same_at_every_call(monkeypatch):
     monkeypatch.setattr(own_images, "MODALITIES", ("rods", "phase"))
     monkeypatch.setattr(own_images, "REPLAY", 3)
     one, two = (own_images.replay("rgb", no_field) for _ in range(2))
