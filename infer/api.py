@@ -131,7 +131,7 @@ def changed(options: Segmentation | None, changes: dict[str, Any]) -> Segmentati
     """Return the options with some fields replaced. Raises SettingsError for an unknown name.
 
     >>> changed(None, {"diameter": 30}).diameter
-    30
+    30.0
     """
     names = [field.name for field in fields(Segmentation)]
     unknown = [name for name in changes if name not in names]
