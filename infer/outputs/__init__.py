@@ -29,6 +29,7 @@ from .complete_cells import Cells, complete_cells
 from .geojson import geojson_name, write_geojson
 from .measurements import Intensities, Measurements
 from .overlay import display_ranges, write_overlay
+from .pyramid import Pyramid
 from .report.card import ENDING as CARD_ENDING
 from .report.card import write_card
 from .rois import write_rois
@@ -92,13 +93,21 @@ class Counted(Kind):
     """Opens the output; the file appears, complete, at the end of the context."""
 
 
-KINDS: dict[str, Streamed | Tabular | Counted] = {
+@dataclass(frozen=True)
+class Levelled(Kind):
+    """An output that is made from the labels and smaller copies of them."""
+
+    open: Callable[[Path, Pyramid], AbstractContextManager[Pyramid]]
+    """Gives the pyramid; the file is written, and appears complete, at the end of the context."""
+
+
+KINDS: dict[str, Streamed | Tabular | Counted | Levelled] = {
     "overlay": Streamed("picture with outlines (JPEG)", lambda _: "_overlay.jpg", write_overlay),
     "table": Tabular("measurements of each cell (CSV)", lambda _: table.ENDING, table.write_table),
     "geojson": Streamed("outlines for QuPath", geojson_name, write_geojson),
     "rois": Streamed("outlines for ImageJ and Fiji (zip)", lambda _: "_rois.zip", write_rois),
-    "ome": Streamed("labels as OME-TIFF", lambda _: ome_tiff.ENDING, ome_tiff.write_ome_tiff),
-    "zarr": Streamed("labels as OME-Zarr", lambda _: ome_zarr.ENDING, ome_zarr.write_ome_zarr, needs=("zarr", "zarr")),
+    "ome": Levelled("labels as OME-TIFF", lambda _: ome_tiff.ENDING, ome_tiff.write_ome_tiff),
+    "zarr": Levelled("labels as OME-Zarr", lambda _: ome_zarr.ENDING, ome_zarr.write_ome_zarr, needs=("zarr", "zarr")),
     "parquet": Tabular(
         "measurements of each cell (Parquet)",
         lambda _: parquet.ENDING,
@@ -191,10 +200,10 @@ def write_outputs(
     paths = [(name, output_path(name, target, len(subject.cells))) for name in names]
     with ExitStack() as stack:
         intensities = Intensities(subject)
-        measured = Measurements(intensities)
-        opened = [stack.enter_context(_open(KINDS[name], path, measured, intensities)) for name, path in paths]
-        shared = [] if all(isinstance(KINDS[name], Streamed) for name in names) else [intensities]
-        sinks = list(dict.fromkeys([*opened, *shared]))  # the tables share the measurements
+        measured, pyramid = Measurements(intensities), Pyramid(subject)
+        opened = [stack.enter_context(_open(KINDS[name], path, measured, pyramid)) for name, path in paths]
+        counted = any(isinstance(KINDS[name], Tabular | Counted) for name in names)
+        sinks = list(dict.fromkeys([*opened, *([intensities] if counted else [])]))  # each once: outputs share some
         complete = complete_cells(_given_to(sinks, image, strips), subject.cells.bbox)
         with closing(prefetch(complete)) as found:  # its thread must end before the files are closed
             for cells in found:
@@ -204,13 +213,15 @@ def write_outputs(
 
 
 def _open(
-    kind: Streamed | Tabular | Counted, path: Path, measured: Measurements, intensities: Intensities
+    kind: Streamed | Tabular | Counted | Levelled, path: Path, measured: Measurements, pyramid: Pyramid
 ) -> AbstractContextManager[Sink]:
     match kind:
         case Tabular():
             return kind.open(path, measured)
         case Counted():
-            return kind.open(path, intensities)
+            return kind.open(path, measured.intensities)
+        case Levelled():
+            return kind.open(path, pyramid)
         case Streamed():
             return kind.open(path, measured.subject)
 

@@ -46,7 +46,7 @@ class Measurements:
 
     def __init__(self, intensities: Intensities) -> None:
         """intensities: another output that gets the same rows."""
-        self.subject, self._intensities = intensities.subject, intensities
+        self.subject, self.intensities = intensities.subject, intensities
         self._shapes = np.zeros((len(self.subject.cells), len(COLUMNS)))
 
     def rows(self, labels: Labels, pixels: Pixels) -> None:
@@ -58,7 +58,7 @@ class Measurements:
 
     def columns(self) -> Columns:
         """Return the columns (cells,) by name, after all rows and cells were added."""
-        return measurements(self.subject, self._shapes, self._intensities.values())
+        return measurements(self.subject, self._shapes, self.intensities.values())
 
 
 def measurements(subject: Subject, shapes: Values, intensities: Sequence[Values]) -> Columns:

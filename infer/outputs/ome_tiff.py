@@ -13,15 +13,11 @@ from uuid import UUID
 import imagecodecs
 import numpy as np
 
-from ..images.memmap import Pixels
-from ..labels.labels import Labels, label_type
-from ..labels.store import Integers, Width
+from ..labels.store import Integers
 from ..labels.writers import UM_PER_CM
 from ..system.atomic_write import atomic_write
 from ..version import __version__
-from .complete_cells import Cells
 from .pyramid import TILE, Pyramid
-from .subject import Subject
 
 ENDING = "_labels.ome.tif"
 LEVEL = 4
@@ -32,22 +28,18 @@ PROGRAM = f"Flowmask {__version__}"
 class OmeTiff:
     """Compresses the tiles of all levels into temporary files: in TIFF one level follows the other."""
 
-    def __init__(self, subject: Subject, levels: list[BinaryIO], pyramid: Pyramid, dtype: Width) -> None:
+    def __init__(self, pyramid: Pyramid, levels: list[BinaryIO]) -> None:
         """levels: an empty file for each level."""
-        self._subject, self._levels, self._pyramid = subject, levels, pyramid
-        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._subject, self._levels, self._shapes = pyramid.subject, levels, pyramid.shapes
+        self._dtype = np.dtype(pyramid.dtype).newbyteorder("<")
         self._sizes: list[list[int]] = [[] for _ in levels]
         """Bytes of each tile."""
-        self._digest = hashlib.sha256(subject.name.encode())
+        self._digest = hashlib.sha256(self._subject.name.encode())
 
-    def rows(self, labels: Labels, pixels: Pixels) -> None:
-        """Add some rows: labels (n, X) int32; the pixels are not used."""
-        for level, _, band in self._pyramid.rows(labels):
-            for left in range(0, band.shape[1], TILE):
-                self._add(level, band[:, left : left + TILE])
-
-    def cells(self, cells: Cells) -> None:
-        """Do nothing: the label image is made from the labels."""
+    def band(self, level: int, top: int, labels: Integers) -> None:
+        """Add the next band of a level, as `Pyramid.give_to` says."""
+        for left in range(0, labels.shape[1], TILE):
+            self._add(level, labels[:, left : left + TILE])
 
     def _add(self, level: int, labels: Integers) -> None:
         """Compress the next tile of a level; what lies outside the image is background."""
@@ -65,9 +57,8 @@ class OmeTiff:
         height, width = self._subject.shape
         big = height * width * self._dtype.itemsize > 2**31
         size = self._subject.pixel_size_um
-        shapes = self._pyramid.shapes
         with tifffile.TiffWriter(path, bigtiff=big, byteorder="<", ome=True) as file:
-            for level, shape in enumerate(shapes):
+            for level, shape in enumerate(self._shapes):
                 per_cm = UM_PER_CM / size / 2**level if size else None
                 file.write(
                     self._tiles(level),
@@ -79,7 +70,7 @@ class OmeTiff:
                     software=PROGRAM,
                     resolution=(per_cm, per_cm) if per_cm else None,
                     resolutionunit="CENTIMETER" if per_cm else None,
-                    subifds=0 if level else len(shapes) - 1,
+                    subifds=0 if level else len(self._shapes) - 1,
                     subfiletype=1 if level else 0,
                     metadata=None if level else self._metadata(),
                 )
@@ -104,12 +95,11 @@ class OmeTiff:
 
 
 @contextmanager
-def write_ome_tiff(path: Path, subject: Subject) -> Iterator[OmeTiff]:
+def write_ome_tiff(path: Path, pyramid: Pyramid) -> Iterator[Pyramid]:
     """Write labels as OME-TIFF of uint16, or of int32 above 65,535 cells. Raises OutputError if that fails."""
-    dtype = label_type(len(subject.cells))
-    pyramid = Pyramid(subject.shape, dtype)
     with atomic_write(path) as partial, ExitStack() as files:
         levels: list[BinaryIO] = [files.enter_context(TemporaryFile(dir=path.parent)) for _ in pyramid.shapes]
-        writer = OmeTiff(subject, levels, pyramid, dtype)
-        yield writer
+        writer = OmeTiff(pyramid, levels)
+        pyramid.give_to(writer.band)
+        yield pyramid
         writer.write(partial)

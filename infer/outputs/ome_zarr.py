@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..images.memmap import Pixels
-from ..labels.labels import Labels, label_type
+from ..labels.store import Integers
 from ..system.atomic_write import atomic_folder
-from .complete_cells import Cells
 from .pyramid import TILE, Pyramid
-from .subject import Subject
 
 ENDING = "_labels.ome.zarr"
 NAME = "cells"
@@ -22,24 +19,8 @@ LEVEL = 1
 """Compression level of zstd. Labels become smaller than at zarr's default level, in less time."""
 
 
-class OmeZarr:
-    """Writes the bands of each level to its array."""
-
-    def __init__(self, arrays: list[Any], pyramid: Pyramid) -> None:
-        """arrays: a Zarr array for each level."""
-        self._arrays, self._pyramid = arrays, pyramid
-
-    def rows(self, labels: Labels, pixels: Pixels) -> None:
-        """Add some rows: labels (n, X) int32; the pixels are not used."""
-        for level, top, band in self._pyramid.rows(labels):
-            self._arrays[level][top : top + len(band)] = band
-
-    def cells(self, cells: Cells) -> None:
-        """Do nothing: the label image is made from the labels."""
-
-
 @contextmanager
-def write_ome_zarr(path: Path, subject: Subject) -> Iterator[OmeZarr]:
+def write_ome_zarr(path: Path, pyramid: Pyramid) -> Iterator[Pyramid]:
     """Write labels as a folder in the format OME-Zarr 0.5 with the package zarr. Raises OutputError if that fails.
 
     The label image is ``labels/cells`` in it, as in the OME-Zarr of an image, so that it can be moved into one. A
@@ -48,8 +29,7 @@ def write_ome_zarr(path: Path, subject: Subject) -> Iterator[OmeZarr]:
     import zarr
     from zarr.codecs import ZstdCodec
 
-    dtype = label_type(len(subject.cells))
-    pyramid = Pyramid(subject.shape, dtype)
+    subject = pyramid.subject
     with atomic_folder(path) as partial:
         zarr.create_group(partial, zarr_format=3, attributes=_ome())
         zarr.create_group(partial / "labels", zarr_format=3, attributes=_ome(labels=[NAME]))
@@ -65,7 +45,7 @@ def write_ome_zarr(path: Path, subject: Subject) -> Iterator[OmeZarr]:
                 shape=shape,
                 chunks=(TILE, TILE),
                 shards=(TILE, -(-shape[1] // TILE) * TILE),
-                dtype=dtype,
+                dtype=pyramid.dtype,
                 compressors=ZstdCodec(level=LEVEL),
                 fill_value=0,
                 config={"write_empty_chunks": True},  # the search for them takes as long as the compression
@@ -73,7 +53,12 @@ def write_ome_zarr(path: Path, subject: Subject) -> Iterator[OmeZarr]:
             )
             for level, shape in enumerate(pyramid.shapes)
         ]
-        yield OmeZarr(arrays, pyramid)
+
+        def write(level: int, top: int, band: Integers) -> None:
+            arrays[level][top : top + len(band)] = band
+
+        pyramid.give_to(write)
+        yield pyramid
 
 
 def label_metadata(name: str, levels: int, pixel_size_um: float | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..system.atomic_write import atomic_write
 from .measurements import Columns, Measurements
 
 ENDING = "_cells.parquet"
-ROWS = 50_000
+ROWS = 20_000
 """Cells in a row group."""
 
 

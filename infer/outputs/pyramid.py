@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from ..labels.labels import Labels
+from ..images.memmap import Pixels
+from ..labels.labels import Labels, label_type
 from ..labels.store import Integers
+from .complete_cells import Cells
+from .subject import Subject
 
 TILE = 512
 """Side of a tile in px, and the rows of a band."""
@@ -32,29 +35,40 @@ def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 class Pyramid:
-    """Turns strips of labels into bands of `TILE` rows of every level.
+    """Turns strips of labels into bands of `TILE` rows of every level. The files of an image share one.
 
     Each level has every second row and column of the one before it, from the first on: ids are never mixed.
     """
 
-    def __init__(self, shape: tuple[int, int], dtype: npt.DTypeLike) -> None:
-        self.shapes = level_shapes(shape)
-        self._levels = [_Level(level, dtype) for level in self.shapes]
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.dtype = label_type(len(subject.cells))
+        self.shapes = level_shapes(subject.shape)
+        self._levels = [_Level(level, self.dtype) for level in self.shapes]
+        self._files: list[Callable[[int, int, Integers], None]] = []
 
-    def rows(self, labels: Labels) -> Iterator[tuple[int, int, Integers]]:
-        """Add the next rows (n, X) and yield (level, first row, labels) of each band that they complete.
+    def give_to(self, file: Callable[[int, int, Integers], None]) -> None:
+        """Call ``file(level, first row, labels)`` for each band; its labels (n, X) are valid until it returns."""
+        self._files.append(file)
 
-        A band is valid until the next one is asked for.
+    def rows(self, labels: Labels, pixels: Pixels) -> None:
+        """Add the next rows: labels (n, X) int32; the pixels are not used.
 
-        >>> pyramid = Pyramid((2, 3), np.uint16)
-        >>> [(level, top, band.tolist()) for level, top, band in pyramid.rows(np.array([[1, 1, 0], [0, 2, 2]]))]
-        [(0, 0, [[1, 1, 0], [0, 2, 2]])]
+        >>> from flowmask.labels.cell_table import CellTableBuilder
+        >>> pyramid = Pyramid(Subject((2, 3), (), None, CellTableBuilder().table(), np.zeros((0, 2))))
+        >>> pyramid.give_to(lambda level, top, band: print(level, top, band.tolist()))
+        >>> pyramid.rows(np.array([[1, 1, 0], [0, 2, 2]], np.int32), np.zeros((0, 2, 3)))
+        0 0 [[1, 1, 0], [0, 2, 2]]
         """
         for number, level in enumerate(self._levels):
             following = labels[level.row % 2 :: 2, ::2]
             for top, band in level.add(labels):
-                yield number, top, band
+                for file in self._files:
+                    file(number, top, band)
             labels = following
+
+    def cells(self, cells: Cells) -> None:
+        """Do nothing: the label image is made from the labels."""
 
 
 class _Level:
@@ -77,3 +91,5 @@ class _Level:
             if self.row % TILE == 0 or self.row == self._height:
                 top = (self.row - 1) // TILE * TILE
                 yield top, self._band[: self.row - top]
+        if self.row == self._height:
+            self._band = self._band[:0].copy()  # frees the rows

@@ -11,7 +11,7 @@ from ..system.atomic_write import atomic_write
 from .measurements import Measurements
 
 ENDING = "_cells.csv"
-ROWS = 10_000
+ROWS = 2_000
 """Rows that are turned into text at a time."""
 
 
