@@ -1,6 +1,7 @@
 """The tables of the two studies of LIVECell from the start: train small networks of each design, export and score them.
 
-    python -m bench.quality.seeds --data DATA [--test TEST] [--minutes 2.5] [--each 4] [--pretrained] [--work FOLDER]
+    python -m bench.quality.seeds --data DATA [--test TEST] [--minutes 2.5] [--each 4] [--pretrained]
+        [--work FOLDER] [--device cuda]
 
 Each design has the same minutes of training, measured by its first steps: PanopticNets (Mesmer) of several backbones
 and heads, U-Nets of three depths, CenterMasks of two backbones, and a light PanopticNet and a U-Net for each cell type,
@@ -127,40 +128,52 @@ def recipe_of(name: str, design: Design, pretrained: bool) -> Recipe:
     return replace(own, data="a benchmark's short training, not for use")
 
 
-def trained(recipe: Recipe, images: Sequence[Prepared], minutes: float, path: Path) -> Record:
-    """Train a network for some minutes, export it to ``path`` and return the facts of the training.
+@dataclass(frozen=True)
+class Trainings:
+    """What the trainings of all designs have in common."""
+
+    images: Sequence[Prepared]
+    minutes: float
+    work: Path
+    """Folder of the exported networks."""
+    device: str
+    """PyTorch's name of where to train."""
+
+
+def trained(recipe: Recipe, own: Trainings, name: str) -> Record:
+    """Train a network for some minutes, export it to WORK/NAME.onnx and return the facts of the training.
 
     If the export refuses it, the checkpoint stays instead. The facts are written beside the file; if they exist, they
     are returned. Ends the program if they are of another training.
     """
-    stage, facts, checkpoint = recipe.stages[0], path.with_suffix(".json"), path.with_suffix(".pt")
-    settings = repr((replace(recipe, stages=()), stage, minutes, Counter(image.source for image in images)))
+    stage, facts, checkpoint = recipe.stages[0], own.work / f"{name}.json", own.work / f"{name}.pt"
+    settings = repr((replace(recipe, stages=()), stage, own.minutes, Counter(image.source for image in own.images)))
     if facts.exists():
         known: Record = json.loads(facts.read_text())
         if known["settings"] != settings:
             raise SystemExit(f"{facts}: it is of a training with other settings; give another --work.")
         return known
     trial = replace(stage, steps=TRIAL, norm_batches=0)
-    each = train_stage(_starting(recipe), images, trial, recipe) / TRIAL
-    stage, network = replace(stage, steps=max(TRIAL, round(60 * minutes / each))), _starting(recipe)
-    spent = train_stage(network, images, stage, recipe)
-    save_finished(checkpoint, network, finish(network, images, recipe), recipe)
+    each = train_stage(_starting(recipe), own.images, trial, recipe, device=own.device) / TRIAL
+    stage, network = replace(stage, steps=max(TRIAL, round(60 * own.minutes / each))), _starting(recipe)
+    spent = train_stage(network, own.images, stage, recipe, device=own.device)
+    save_finished(checkpoint, network, finish(network, own.images, recipe), recipe)
     found: Record = {
         "settings": settings,
         "steps": stage.steps,
         "minutes": spent / 60,
         "ms": 1000 * spent / stage.steps,
         "parameters": parameters(network),
-        "exported": exported(checkpoint, path),
+        "exported": exported(checkpoint),
     }
     facts.write_text(json.dumps(found, indent=1))
     return found
 
 
-def exported(checkpoint: Path, path: Path) -> bool:
+def exported(checkpoint: Path) -> bool:
     """Export a checkpoint and remove it; if the file would compute something else, say so, keep it and return False."""
     try:
-        write_onnx(str(path), read_checkpoint(str(checkpoint)), path.stem)
+        write_onnx(str(checkpoint.with_suffix(".onnx")), read_checkpoint(str(checkpoint)), checkpoint.stem)
     except ParityError as error:
         print(error, flush=True)
         return False
@@ -168,12 +181,12 @@ def exported(checkpoint: Path, path: Path) -> bool:
     return True
 
 
-def network_at(path: Path, facts: Record) -> Network:
-    """Return the network that `trained` exported to ``path``, or that of its checkpoint if the export refused it."""
+def network_of(own: Trainings, name: str, facts: Record) -> Network:
+    """Return the network that `trained` exported, or that of its checkpoint if the export refused it."""
     if facts["exported"]:
-        return load_network(path)
-    source = read_checkpoint(str(path.with_suffix(".pt")))
-    return TorchNetwork(source.network, source.contract(path.stem))
+        return load_network(own.work / f"{name}.onnx")
+    source = read_checkpoint(str(own.work / f"{name}.pt"))
+    return TorchNetwork(source.network, source.contract(name))
 
 
 def _starting(recipe: Recipe) -> FamilyNetwork:
@@ -183,35 +196,37 @@ def _starting(recipe: Recipe) -> FamilyNetwork:
     return starting_network(stage.start, recipe, Path())
 
 
-def measured(
-    recipe: Recipe,
-    types: bool,
-    images: Sequence[Prepared],
-    items: Sequence[Item],
-    minutes: float,
-    work: Path,
-) -> Record:
-    """Train a design and return the facts of its training with its figures for each split.
+def measured(recipe: Recipe, own: Trainings, items: Sequence[Item]) -> Record:
+    """Train a design and return the facts of its training with its figures for each split."""
+    name = file_name(recipe.name)
+    facts = trained(recipe, own, name)
+    splits = measure(items, network_of(own, name, facts))
+    return {key: value for key, value in facts.items() if key != "settings"} | {"splits": splits}
 
-    types: one network for each source of ``images``, which share the minutes, and scored on its own source alone.
-    """
-    file = work / recipe.name.replace(",", "").replace(" ", "_")
-    if not types:
-        path = file.with_name(f"{file.name}.onnx")
-        facts = trained(recipe, images, minutes, path)
-        return facts | {"splits": measure(items, network_at(path, facts))}
-    sources = sorted({image.source for image in images})
+
+def measured_by_type(recipe: Recipe, own: Trainings, items: Sequence[Item]) -> Record:
+    """Do the same with one network for each source, which share the minutes; each is scored on its source alone."""
     parts: list[Record] = []
     networks: dict[str, Network] = {}
+    sources = sorted({image.source for image in own.images})
     for source in sources:
-        path = file.with_name(f"{file.name}_{source}.onnx")
-        own = [image for image in images if image.source == source]
-        parts.append(trained(recipe, own, minutes / len(sources), path))
-        networks[source] = network_at(path, parts[-1])
+        name = f"{file_name(recipe.name)}_{source}"
+        images = [image for image in own.images if image.source == source]
+        parts.append(trained(recipe, replace(own, images=images, minutes=own.minutes / len(sources)), name))
+        networks[source] = network_of(own, name, parts[-1])
     total: Record = {key: sum(part[key] for part in parts) for key in ("steps", "minutes", "parameters")}
     total |= {"ms": 60_000 * total["minutes"] / total["steps"], "exported": all(part["exported"] for part in parts)}
     pairs = ((item, networks[item.source]) for item in items if item.source in networks)
     return total | {"splits": measure_each(pairs)}
+
+
+def file_name(design: str) -> str:
+    """Return the name of the files of a design.
+
+    >>> file_name("light, ImageNet")
+    'light_ImageNet'
+    """
+    return design.replace(",", "").replace(" ", "_")
 
 
 def text(record: Record) -> str:
@@ -289,34 +304,36 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--each", type=int, default=4, help="images of a source to score (default 4; 0: all)")
     parser.add_argument("--pretrained", action="store_true", help="timm downloads weights for its backbones")
     parser.add_argument("--work", type=Path, default=WORK, metavar="FOLDER", help=f"of the networks (default {WORK})")
+    parser.add_argument("--device", default="cpu", help="PyTorch's name of where to train (default cpu)")
     args = parser.parse_args(argv)
     training, scored = divided(args.data, args.test, args.each)
     if not training or not scored:
         parser.error(f"{len(training)} images to train on and {len(scored)} to score; give other folders")
-    images = prepare_items(training, "rgb", no_field)
+    own = Trainings(prepare_items(training, "rgb", no_field), args.minutes, args.work, args.device)
     args.work.mkdir(parents=True, exist_ok=True)
     found: dict[str, Record] = {}
     for name, design in DESIGNS.items():
-        recipe = recipe_of(name, design, args.pretrained)
         print(f"{name}: {args.minutes:g} min", flush=True)
-        found[name] = measured(recipe, design.types, images, scored, args.minutes, args.work)
+        measure_design = measured_by_type if design.types else measured
+        found[name] = measure_design(recipe_of(name, design, args.pretrained), own, scored)
         print(overall(found, [name]), flush=True)
-    record = {"about": about(scored), "budget": budget(args.minutes, args.pretrained, images), "designs": found}
+    record = {"about": about(scored), "budget": budget(own, args.pretrained), "designs": found}
     print(text(record))
     print(write_record("seeds", record))
 
 
-def budget(minutes: float, pretrained: bool, images: Sequence[Prepared]) -> str:
+def budget(own: Trainings, pretrained: bool) -> str:
     """Return the sentences that say how the networks were trained."""
-    sources = ", ".join(f"{count} of {source}" for source, count in sorted(Counter(i.source for i in images).items()))
+    counts = Counter(image.source for image in own.images)
+    sources = ", ".join(f"{count} of {source}" for source, count in sorted(counts.items()))
     backbones = "with published weights" if pretrained else "with random weights"
     return (
-        f"Each design was trained for at most {minutes:g} minutes, not for the GPU-hours of the studies, on {sources}: "
-        f"steps of {BATCH} crops of {CROP} px, as many as its first {TRIAL} steps promised; these are slower than the "
-        "others, so the minutes are fewer. Learn the ratios from these figures, not what a design can reach. "
-        "`light` is EfficientNet-Lite0; it starts with weights of ImageNet where its name says so, and where heads and "
-        f"cell types are compared. The backbones of timm start {backbones}, U-Nets and CenterMasks with random ones. "
-        "Of one network a cell type, which share the minutes, each is scored on its own type, and `all` is these types."
+        f"Each design was trained for about {own.minutes:g} minutes, not for the GPU-hours of the studies, on {sources}. "
+        f"A step has {BATCH} crops of {CROP} px; its time, measured on the first {TRIAL}, gave the number of steps, on a "
+        "machine that was shared. Learn the ratios from these figures, not what a design can reach. `light` is "
+        "EfficientNet-Lite0; it starts with weights of ImageNet where its name says so, and where heads and cell types "
+        f"are compared. The backbones of timm start {backbones}, U-Nets and CenterMasks with random ones. Of one network "
+        "a cell type, which share the minutes, each is scored on its own type, and `all` is these types."
     )
 
 

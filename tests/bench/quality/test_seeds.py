@@ -1,6 +1,7 @@
 """The tables of the studies of LIVECell from short trainings: designs, split, files that are kept, and tables."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -18,8 +19,10 @@ from bench.quality.seeds import (  # noqa: E402
     MESMER_TYPES,
     UNETS,
     Design,
+    Trainings,
     divided,
     measured,
+    measured_by_type,
     recipe_of,
     text,
     trained,
@@ -75,12 +78,11 @@ def test_the_project_s_own_images_are_divided_and_given_test_images_are_all_scor
 def tiny(tmp_path):
     """A function (types) -> the figures of a tiny design; its files are kept in one folder."""
     training, scored = divided(write(tmp_path / "data", "a", "b"), write(tmp_path / "test", "a", "c"), 1)
-    images = prepare_items(training, "rgb", no_field)
+    own = Trainings(prepare_items(training, "rgb", no_field), 1e-4, tmp_path, "cpu")
 
     def run(types=False, minutes=1e-4):
-        design = TINY(types=types)
-        recipe = recipe_of("tiny, one" if types else "tiny", design, pretrained=False)
-        return measured(recipe, types, images, scored, minutes, tmp_path)
+        recipe = recipe_of("tiny, one" if types else "tiny", TINY(types=types), pretrained=False)
+        return (measured_by_type if types else measured)(recipe, replace(own, minutes=minutes), scored)
 
     return run
 
@@ -140,4 +142,4 @@ def test_the_tables_have_every_design_once_in_its_study():
 def test_facts_beside_a_file_of_another_training_end_the_program(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"settings": "others"}))
     with pytest.raises(SystemExit, match="a.json: it is of a training with other settings"):
-        trained(recipe_of("a", TINY(), pretrained=False), [], 1, tmp_path / "a.onnx")
+        trained(recipe_of("a", TINY(), pretrained=False), Trainings([], 1, tmp_path, "cpu"), "a")
