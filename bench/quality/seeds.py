@@ -328,12 +328,12 @@ def budget(own: Trainings, pretrained: bool) -> str:
     sources = ", ".join(f"{count} of {source}" for source, count in sorted(counts.items()))
     backbones = "with published weights" if pretrained else "with random weights"
     return (
-        f"Each design was trained for about {own.minutes:g} minutes, not for the GPU-hours of the studies, on {sources}. "
-        f"A step has {BATCH} crops of {CROP} px; its time, measured on the first {TRIAL}, gave the number of steps, on a "
-        "machine that was shared. Learn the ratios from these figures, not what a design can reach. `light` is "
-        "EfficientNet-Lite0; it starts with weights of ImageNet where its name says so, and where heads and cell types "
-        f"are compared. The backbones of timm start {backbones}, U-Nets and CenterMasks with random ones. Of one network "
-        "a cell type, which share the minutes, each is scored on its own type, and `all` is these types."
+        f"Each design was trained for about {own.minutes:g} minutes, not for the GPU-hours of the studies, on "
+        f"{sources}. A step has {BATCH} crops of {CROP} px; its time, measured on the first {TRIAL}, gave the number of "
+        "steps, on a machine that was shared. Learn the ratios from these figures, not what a design can reach. `light` "
+        "is EfficientNet-Lite0; it starts with weights of ImageNet where its name says so, and where heads and cell "
+        f"types are compared. The backbones of timm start {backbones}, U-Nets and CenterMasks with random ones. Of one "
+        "network a cell type, which share the minutes, each is scored on its own type, and `all` is these types."
     )
 
 
