@@ -329,11 +329,12 @@ def budget(own: Trainings, pretrained: bool) -> str:
     backbones = "with published weights" if pretrained else "with random weights"
     return (
         f"Each design was trained for about {own.minutes:g} minutes, not for the GPU-hours of the studies, on "
-        f"{sources}. A step has {BATCH} crops of {CROP} px; its time, measured on the first {TRIAL}, gave the number of "
-        "steps, on a machine that was shared. Learn the ratios from these figures, not what a design can reach. `light` "
-        "is EfficientNet-Lite0; it starts with weights of ImageNet where its name says so, and where heads and cell "
-        f"types are compared. The backbones of timm start {backbones}, U-Nets and CenterMasks with random ones. Of one "
-        "network a cell type, which share the minutes, each is scored on its own type, and `all` is these types."
+        f"{sources}. A step has {BATCH} crops of {CROP} px; its time, measured on the first {TRIAL}, gave the number "
+        "of steps. The machine was shared, so the minutes that it took differ. Learn ratios from these figures, not "
+        "what a design can reach. `light` is EfficientNet-Lite0; it starts with weights of ImageNet where its name "
+        f"says so, and where heads and cell types are compared. The backbones of timm start {backbones}, U-Nets and "
+        "CenterMasks with random ones. Of one network a cell type, which share the minutes, each is scored on its own "
+        "type, and `all` is these types."
     )
 
 
