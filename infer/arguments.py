@@ -40,7 +40,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong with the command line on stderr, and exit."""
-        complain(f"{message.rstrip('.')}; `{self.prog} --help` lists the options.")
+        lists = "commands" if self.prog == "flowmask" else "options"
+        complain(f"{message.rstrip('.')}; `{self.prog} --help` lists the {lists}.")
         sys.exit(WRONG_USAGE)
 
 

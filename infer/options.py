@@ -282,6 +282,20 @@ def _option(
     return field(default=default, metadata={"option": Option(meaning, changes, parse, **more)})
 
 
+TYPES = {"float": float, "int": int, "str": str, "bool": bool, "None": type(None)}
+"""The types of options, by their names; an option of several values is a tuple or a list."""
+
+
+def _is_of(kind: str, value: object) -> bool:
+    """Return whether a value has the type that an annotation names.
+
+    >>> _is_of("int", 3), _is_of("int", True), _is_of("tuple[str, ...]", ["a"])
+    (True, False, True)
+    """
+    expected = TYPES.get(kind, (tuple, list))
+    return isinstance(value, expected) and (kind == "bool" or not isinstance(value, bool))
+
+
 class _Checked:
     """A record of options that checks its values when it is created."""
 
@@ -289,10 +303,12 @@ class _Checked:
         types = {field.name: str(field.type).split(" | ") for field in fields(self)}  # type: ignore[arg-type]
         for name, _, option in options_of(type(self)):
             value = without_numpy(getattr(self, name))
+            option.verify(name, value)
             if type(value) is int and "float" in types[name]:
                 value = float(value)  # 30 and 30.0 are one diameter, also in the record and for --resume
             object.__setattr__(self, name, value)
-            option.verify(name, value)
+            if not any(_is_of(kind, value) for kind in types[name]):
+                raise SettingsError(f"{named(name, value)} is no value of this option; give the {option.meaning}.")
 
 
 @dataclass(frozen=True)

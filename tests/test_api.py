@@ -51,8 +51,8 @@ def test_a_name_that_is_no_option_is_refused(network, call):
 
 @pytest.mark.parametrize("call", [flowmask.segment, flowmask.segment_rows])
 def test_messages_name_an_option_as_python_does(network, call):
-    with pytest.raises(SettingsError, match="^`channels`: this network needs 1 or 3 channels, not 2"):
-        call(SAMPLE.image, network, channels=(9, 1))
+    with pytest.raises(SettingsError, match="^`channels`: this network takes 1 to 3 channels, not 4"):
+        call(SAMPLE.image, network, channels=(9, 1, 1, 1))
     with pytest.raises(SettingsError, match=r"^`channels`: 9 does not fit an image of 1 channel"):
         call(SAMPLE.image, network, channels=(9, 1, 1))
     with pytest.raises(SettingsError, match="give `memory='.*G'` if the machine has it; otherwise use a larger"):

@@ -171,7 +171,7 @@ def test_two_runs_into_one_folder_at_once(folders, options):
         (lambda folder: (folder / "a.png").write_bytes(b""), ("-m", __file__), "it is not an ONNX file"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--min-size", "-3"), "--min-size -3 is out of range"),
         (lambda folder: (folder / "a.png").write_bytes(b""), ("--device", "tpu"), "--device tpu is unknown"),
-        (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2"), "needs 1 or 3 channels, not 2"),
+        (lambda folder: (folder / "a.png").write_bytes(b""), ("--channels", "1,2,3,4"), "takes 1 to 3 channels, not 4"),
     ],
 )
 def test_what_stops_everything_is_one_sentence(folders, capsys, prepare, options, message):

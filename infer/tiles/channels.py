@@ -23,8 +23,8 @@ def channel_map(
     """Return the channel map for an image with ``channels`` channels.
 
     policy: the channel policy of the network's contract. ``choice`` replaces the policy: one channel for each network
-    input, by its name or by its number from 1; a single channel serves all inputs that a grey image serves. As the
-    first number, 0 is the mean of all channels; as a later number, 0 is an empty input. Cellpose's option ``channels``
+    input, by its name or by its number from 1; a single channel serves all inputs that a grey image serves, and with
+    two channels the third input is empty. As the first number, 0 is the mean of all channels; as a later number, 0 is an empty input. Cellpose's option ``channels``
     has the same meaning. names: the names of the image's channels, or nothing. Raises SettingsError if the choice does
     not fit the network or the image.
 
@@ -40,7 +40,8 @@ def channel_map(
         sources = (first - 1,) if first else all_channels
         if not rest:
             return grey_map(policy, sources)
-        return (sources, *(((number - 1,) if number else ()) for number in rest))
+        given = (sources, *(((number - 1,) if number else ()) for number in rest))
+        return given + ((),) * (CHANNEL_POLICIES[policy] - len(given))
     if policy == "cellpose":
         return (all_channels, ())
     if policy == "green-blue":
@@ -83,24 +84,24 @@ def channel_number(channel: int | str, channels: int, names: Sequence[str]) -> i
             reason = f"there is no channel {printable(channel)}: this image has no channel names"
         raise SettingsError(f"{named('channels')}: {reason}; give {numbers}.")
     reason = f"{len(found)} channels have the name" if found else "there is no channel"
+    known = ", ".join(printable(name) if name else "one without a name" for name in names)
     raise SettingsError(
-        f"{named('channels')}: {reason} {printable(str(channel))}; the channels of this image are "
-        f"{', '.join(map(printable, names))}; give one of these names, or {numbers}."
+        f"{named('channels')}: {reason} {printable(str(channel))}; the channels of this image are {known}; give one of these names, or {numbers}."
     )
 
 
 def check_choice(policy: str, choice: Sequence[int | str] | None) -> None:
-    """Raise SettingsError unless a choice has one channel, or one for each input of the network.
+    """Raise SettingsError if a choice has no channel, or more than the network has inputs.
 
-    >>> check_choice("rgb", (1, 2, 3))
     >>> check_choice("rgb", (1, 2))
+    >>> check_choice("rgb", (1, 2, 3, 4))
     Traceback (most recent call last):
     ...
-    flowmask.errors.SettingsError: `channels`: this network needs 1 or 3 channels, not 2.
+    flowmask.errors.SettingsError: `channels`: this network takes 1 to 3 channels, not 4.
     """
     inputs = CHANNEL_POLICIES[policy]
-    if choice is not None and len(choice) not in (1, inputs):
-        raise SettingsError(f"{named('channels')}: this network needs 1 or {inputs} channels, not {len(choice)}.")
+    if choice is not None and not 1 <= len(choice) <= inputs:
+        raise SettingsError(f"{named('channels')}: this network takes 1 to {inputs} channels, not {len(choice)}.")
 
 
 def listed(channels: Iterable[int], names: Sequence[str] = ()) -> str:

@@ -56,6 +56,22 @@ def is_noise(image: Image, channel: int, levels: Levels) -> bool:
     _, height, width = image.shape
     if (height // BLOCK) * (width // BLOCK) < FEWEST_BLOCKS:
         return False
+    return shows_only_noise(image, channel)
+
+
+def shows_only_noise(image: Image, channel: int) -> bool:
+    """Return whether no window of a channel shows an object that its noise could not, whatever its grey levels.
+
+    Pixels are noise if the means of neighbouring blocks are hardly related and no mean is too far from the others.
+    NaN counts as an object.
+
+    >>> from flowmask.images.image import ArrayImage
+    >>> noise = np.random.default_rng(0).normal(1000, 30, (1, 128, 128)).astype(np.uint16)
+    >>> noise[0, 40:60, 40:60] += 60
+    >>> shows_only_noise(ArrayImage(noise), 0), shows_only_noise(ArrayImage(noise[:, 64:]), 0)
+    (False, True)
+    """
+    _, height, width = image.shape
     return not any(_shows_object(window, height * width) for window in _windows(image, channel))
 
 
@@ -79,7 +95,7 @@ def _shows_object(values: Array, pixels: int) -> bool:
     if _is_pattern(values):
         return False
     flat = _flattened(values)
-    if _correlation(_means(flat, BLOCK)) > RELATED:
+    if not np.isfinite(flat).all() or _correlation(_means(flat, BLOCK)) > RELATED:
         return True
     for side in SCALES:
         expected = math.sqrt(2 * math.log(PLACES * pixels / side**2 + 1))

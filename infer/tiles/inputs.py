@@ -97,7 +97,7 @@ def _with_signal(
     """Return the channel map without channels that have no signal, and a note about them."""
     if not signal.empty:
         return channels, ()
-    if signal.one_hue and image.shape[0] == 3 and image.dtype == np.uint8:
+    if signal.one_hue and not signal.noise and image.shape[0] == 3 and image.dtype == np.uint8:
         return grey_map(contract.channels, GREY), ("The image has one hue and was used as a grey image.",)
     text = listed(signal.empty, names)
     lack = "has no signal of its" if len(signal.empty) == 1 else "have no signal of their"

@@ -5,12 +5,15 @@ the compression, up to half as wide as the stain; stretched to full range it wou
 is empty if
 
 * its range of grey levels is at most `FAINT` of the strongest channel's, or
+* its range is less than half of the strongest channel's and it shows only noise, as the camera adds it
+  (`flowmask.tiles.contrast`), or
 * it is weak, less than half of the strongest channel's range and brightness, and follows the strongest channel: in
   every block of 16 x 16 px, the unit of JPEG with halved colours, its mean is predicted within `JPEG` grey levels by
   the mean and the contrast of the strongest channel.
 
 JPEG's error is one of absolute grey levels, whatever the brightness of the stain. If a channel is constant, the image
-was not stored as JPEG, and a channel that follows must be predicted within `EXACT`. Bright ground (stained tissue) has
+was not stored as JPEG, and a channel that follows must be predicted within `EXACT`. White pixels in few blocks are
+lettering or a scale bar: these blocks do not count. Bright ground (stained tissue) has
 no weak channel. In a picture of one hue, one channel or more is empty and all others follow the strongest one.
 
 Measured by `python -m bench.trust.colours` on grey images of all sources, stored as JPEG with halved colours: pictures
@@ -25,14 +28,17 @@ The grey of a one-hue picture is (red + 2 green + blue) / 4. Over eight hues at 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..images.image import Image
 from ..images.memmap import Pixels
-from .survey import Levels, image_rows
+from .contrast import FEWEST_BLOCKS as FEWEST_NOISY
+from .contrast import shows_only_noise
+from .percentiles import of_histogram
+from .survey import WIDE, Levels, image_rows
 
 Array = npt.NDArray[np.float64]
 BLOCK = 16
@@ -43,6 +49,10 @@ WEAK = 0.5
 """A channel can be residue if its range and brightness are less than this fraction of the strongest channel's."""
 JPEG, JPEG_STRONG = 5.0, 8.0
 """Largest error, in grey levels, of the predicted means of a channel in JPEG: residue, and a channel that is strong."""
+WHITE = 230
+"""In an 8-bit image, a pixel that has at least this value in all channels is part of lettering or of a scale bar."""
+MOST_WHITE = 0.1
+"""With a larger share of blocks with white pixels, these are no lettering."""
 EXACT = 0.75
 """The same in grey levels for integer images that were not stored as JPEG: rounding."""
 CLOSE = 1e-3
@@ -61,6 +71,8 @@ class Signal:
     """Channels without a signal of their own."""
     one_hue: bool = False
     """Whether no other channel adds anything to the strongest one."""
+    noise: bool = False
+    """Whether an empty channel holds noise, so that a mean of channels would be noisier than the strongest one."""
 
 
 def find_signal(image: Image, levels: Mapping[int, Levels]) -> Signal:
@@ -72,19 +84,22 @@ def find_signal(image: Image, levels: Mapping[int, Levels]) -> Signal:
     >>> pixels = np.zeros((2, 64, 64), np.uint8)
     >>> pixels[0, 20:40, 20:40], pixels[1, 20:40, 20:40] = 200, 2
     >>> find_signal(ArrayImage(pixels), {0: Levels(0, 200, 0, 200, 0, 200), 1: Levels(0, 2, 0, 2, 0, 2)})
-    Signal(strongest=0, empty=(1,), one_hue=True)
+    Signal(strongest=0, empty=(1,), one_hue=True, noise=False)
     """
+    if image.dtype == np.uint8 and all(level.maximum >= WHITE for level in levels.values()):
+        levels = _beside_lettering(image, levels)
     strongest = max(levels, key=lambda channel: levels[channel].span)
     top = levels[strongest]
     others = [channel for channel in levels if channel != strongest]
     faint = [channel for channel in others if levels[channel].span <= FAINT * top.span]
-    rest = [channel for channel in others if channel not in faint]
+    noisy = _noisy(image, [channel for channel in others if FAINT * top.span < levels[channel].span < WEAK * top.span])
+    rest = [channel for channel in others if channel not in faint and channel not in noisy]
     weak = [
         channel
         for channel in rest
         if levels[channel].span < WEAK * top.span and levels[channel].wide_high < WEAK * top.wide_high
     ]
-    if top.span <= 0 or not (faint or weak):
+    if top.span <= 0 or not (faint or noisy or weak):
         return Signal(strongest)
     exact = image.dtype != np.uint8 or any(level.minimum == level.maximum for level in levels.values())
     tolerances = {
@@ -92,8 +107,17 @@ def find_signal(image: Image, levels: Mapping[int, Levels]) -> Signal:
         for channel in rest
     }
     follow = _following(image, strongest, tolerances)
-    empty = tuple(sorted([*faint, *(channel for channel in weak if channel in follow)]))
-    return Signal(strongest, empty, bool(empty) and len(faint) + len(follow) == len(others))
+    empty = tuple(sorted([*faint, *noisy, *(channel for channel in weak if channel in follow)]))
+    one_hue = bool(empty) and len(faint) + len(noisy) + len(follow) == len(others)
+    return Signal(strongest, empty, one_hue, bool(noisy))
+
+
+def _noisy(image: Image, channels: list[int]) -> list[int]:
+    """Return those channels that show only noise; none of a small image, of which nothing can be said."""
+    _, height, width = image.shape
+    if height * width < FEWEST_NOISY * 8**2:
+        return []
+    return [channel for channel in channels if shows_only_noise(image, channel)]
 
 
 def _rounding(image: Image, levels: Levels) -> float:
@@ -101,21 +125,46 @@ def _rounding(image: Image, levels: Levels) -> float:
     return CLOSE * levels.span if image.dtype.kind == "f" else EXACT
 
 
+def _beside_lettering(image: Image, levels: Mapping[int, Levels]) -> dict[int, Levels]:
+    """Return the levels of the blocks without lettering; JPEG spreads no colour beyond a block."""
+    counts = np.zeros((len(levels), 256), np.int64)
+    for rows in image_rows(image):
+        used = rows[list(levels)]
+        plain = np.repeat(np.repeat(~_lettering(used), BLOCK, axis=0), BLOCK, axis=1)
+        for count, values in zip(counts, used, strict=True):
+            count += np.bincount(values[: len(plain), : plain.shape[1]][plain], minlength=256)
+    wide = (of_histogram(count, WIDE) for count in counts)
+    return {
+        channel: replace(level, wide_low=low, wide_high=high)
+        for (channel, level), (low, high) in zip(levels.items(), wide, strict=True)
+    }
+
+
 def _following(image: Image, strongest: int, tolerances: Mapping[int, float]) -> set[int]:
     """Return the channels whose block means the strongest channel predicts within their tolerances, everywhere."""
-    follow = set(tolerances)
+    follow, channels = set(tolerances), (strongest, *tolerances)
     known = 0
     for rows in image_rows(image):
         if not follow:
             break
+        lettering = _lettering(rows[list(channels)])
         first = _blocks(rows[strongest])
         means, contrasts = first.mean((1, 3)).ravel(), first.std((1, 3)).ravel()
         known += len(means)
         for channel in tuple(follow):
             wanted = _blocks(rows[channel]).mean((1, 3)).ravel()
+            wanted[lettering.ravel()] = np.nan
             if _largest_error(means, contrasts, wanted) > tolerances[channel]:
                 follow.discard(channel)
     return follow if known >= FEWEST_BLOCKS else set()
+
+
+def _lettering(rows: Pixels) -> npt.NDArray[np.bool_]:
+    """Return which blocks (rows, columns) of rows (C, Y, X) of an image hold lettering or a scale bar."""
+    dimmest: Pixels = rows.min(axis=0)
+    white: npt.NDArray[np.bool_] = _blocks(dimmest).max(axis=(1, 3)) >= WHITE
+    few = rows.dtype == np.uint8 and white.sum() <= MOST_WHITE * white.size
+    return white if few else np.zeros_like(white)
 
 
 def _blocks(values: Pixels) -> Array:

@@ -32,9 +32,10 @@ def test_a_choice_overrides_the_policy_with_the_meaning_of_cellpose():
     assert channel_map("cellpose", 3, (2, 3)) == ((1,), (2,))
     assert channel_map("cellpose", 3, (0, 0)) == ((0, 1, 2), ())
     assert channel_map("rgb", 4, (4, 0, 1)) == ((3,), (), (0,))
+    assert channel_map("rgb", 4, (4, 2)) == ((3,), (1,), ())
 
 
-@pytest.mark.parametrize("choice", [(1, 2), (4,), (1, 2, 4), (-1, 0, 0), (1, 2, 3, 0)])
+@pytest.mark.parametrize("choice", [(), (4,), (1, 2, 4), (-1, 0, 0), (1, 2, 3, 0)])
 def test_a_choice_that_does_not_fit_is_refused(choice):
     with pytest.raises(SettingsError, match="`channels"):
         channel_map("rgb", 3, choice)

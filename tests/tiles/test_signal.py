@@ -145,3 +145,32 @@ def test_real_colours_stay(source):
         signal = find_signal(ArrayImage(pixels), levels)
         assert not signal.one_hue, path
         assert all(levels[channel].minimum == levels[channel].maximum for channel in signal.empty), path
+
+
+@pytest.mark.parametrize("hue", ["red", "blue", "magenta"])
+@pytest.mark.parametrize("quality", [75, 95])
+def test_lettering_in_white_does_not_give_a_one_hue_picture_two_stains(hue, quality):
+    rgb = coloured(stain(1), HUES[hue])
+    rgb[-14:-10, -60:-10] = 255
+    inputs = inputs_of(jpeg(rgb, quality))
+    assert inputs.channels == (GREY,) * 3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("stained", [0, 2])
+def test_the_noise_of_a_camera_is_no_stain(dtype, stained):
+    """One channel with cells and two that hold an offset and noise, a tenth as wide as the stain."""
+    random = np.random.default_rng(2)
+    noisy = [30 + random.normal(0, 4, (256, 256)) for _ in range(3)]
+    noisy[stained] += 0.8 * stain(1)
+    inputs = inputs_of(np.stack(noisy).clip(0, 255).astype(dtype))
+    assert inputs.channels == ((stained,),) * 3
+    assert "have no signal of their own" in inputs.notes[0]
+
+
+def test_a_dim_stain_in_the_noise_of_a_camera_stays():
+    random = np.random.default_rng(3)
+    noisy = [100 + random.normal(0, 10, (256, 256)) for _ in range(3)]
+    noisy[0] += 4.0 * stain(1)
+    noisy[1] += 0.4 * stain(2, cells=8)
+    assert inputs_of(np.stack(noisy).astype(np.uint16)).channels == ((0,), (1,), ())
