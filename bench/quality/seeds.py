@@ -265,11 +265,11 @@ def text(record: Record) -> str:
 def refused(found: Mapping[str, Record]) -> list[str]:
     """Return a sentence that names the designs that the export refused, or nothing.
 
-    >>> refused({"a": {"exported": True}, "b": {"exported": False}})[0][:32]
-    'The export refused these, whose '
+    >>> refused({"a": {"exported": True}, "b": {"exported": False}})[0][-28:]
+    'were scored with PyTorch: b.'
     """
     names = [name for name, own in found.items() if not own["exported"]]
-    reason = "whose outputs for noise depend on the rounding of numbers; they were scored with PyTorch"
+    reason = "because PyTorch and the file differ on noise by more than is allowed; they were scored with PyTorch"
     return [f"The export refused these, {reason}: {', '.join(names)}."] if names else []
 
 
