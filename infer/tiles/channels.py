@@ -24,9 +24,9 @@ def channel_map(
 
     policy: the channel policy of the network's contract. ``choice`` replaces the policy: one channel for each network
     input, by its name or by its number from 1; a single channel serves all inputs that a grey image serves, and with
-    two channels the third input is empty. As the first number, 0 is the mean of all channels; as a later number, 0 is an empty input. Cellpose's option ``channels``
-    has the same meaning. names: the names of the image's channels, or nothing. Raises SettingsError if the choice does
-    not fit the network or the image.
+    two channels the third input is empty. As the first number, 0 is the mean of all channels; as a later number, 0 is
+    an empty input. Cellpose's option ``channels`` has the same meaning. names: the names of the image's channels, or
+    nothing. Raises SettingsError if the choice does not fit the network or the image.
 
     >>> channel_map("cellpose", 3), channel_map("cellpose", 3, (3, 0))
     (((0, 1, 2), ()), ((2,), ()))
@@ -86,7 +86,8 @@ def channel_number(channel: int | str, channels: int, names: Sequence[str]) -> i
     reason = f"{len(found)} channels have the name" if found else "there is no channel"
     known = ", ".join(printable(name) if name else "one without a name" for name in names)
     raise SettingsError(
-        f"{named('channels')}: {reason} {printable(str(channel))}; the channels of this image are {known}; give one of these names, or {numbers}."
+        f"{named('channels')}: {reason} {printable(str(channel))}; the channels of this image are {known}; give one of "
+        f"these names, or {numbers}."
     )
 
 
