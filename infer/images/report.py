@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import printable
 from ..options import in_command_words
 from .readers import open_stacks
+from .stack import naming
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def describe_file(path: Path) -> dict[str, Any]:
     """
     stacks = open_stacks(path)
     axes, info = stacks[0].axes, stacks[0].info
-    image = stacks[0].image((0,) * len(axes.frames), 0)
+    with naming(path):
+        image = stacks[0].image((0,) * len(axes.frames), 0)
     channels, height, width = image.shape
     return {
         "file": str(path),

@@ -124,14 +124,16 @@ def listed(channels: Iterable[int], names: Sequence[str] = ()) -> str:
     return f"channel{'s' if len(numbers) > 1 else ''} {text}"
 
 
-def unused_note(channels: ChannelMap, count: int, names: Sequence[str]) -> str | None:
+def unused_note(channels: ChannelMap, count: int, names: Sequence[str], explained: Iterable[int] = ()) -> str | None:
     """Return which of ``count`` channels are used and which are not, or None if all are used.
+
+    explained: unused channels that another note names.
 
     >>> unused_note(((0,), (1,), (2,)), 4, ())
     'Channels 1 to 3 were used and channel 4 was ignored; choose others with `channels`.'
     """
     used = {channel for sources in channels for channel in sources}
-    others = set(range(count)) - used
+    others = set(range(count)) - used - set(explained)
     if not others:
         return None
     verbs = ["was" if len(found) == 1 else "were" for found in (used, others)]

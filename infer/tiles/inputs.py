@@ -80,7 +80,8 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
         if not signal.one_hue and looked != used:
             signal = find_signal(seen, {channel: levels[channel] for channel in used})
         channels, notes = _with_signal(channels, contract, signal, image, names)
-        unused = None if GREY in channels else unused
+        explained = levels if signal.one_hue else signal.empty
+        unused = None if GREY in channels else unused_note(channels, image.shape[0], names, explained)
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(seen, channels, contract.percentiles)
     else:

@@ -154,7 +154,7 @@ def test_zarr_folders_that_are_no_images(tmp_path):
     (tmp_path / "damaged.zarr" / "zarr.json").write_text("{")
     for name, message in (
         ("group", "without an OME-Zarr"),
-        ("array", "is a Zarr array"),
+        ("array", "is a plain Zarr array"),
         ("group.zarr/label", "it is a label image"),
         ("damaged", "cannot be"),
     ):

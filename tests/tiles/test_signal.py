@@ -174,3 +174,12 @@ def test_a_dim_stain_in_the_noise_of_a_camera_stays():
     noisy[0] += 4.0 * stain(1)
     noisy[1] += 0.4 * stain(2, cells=8)
     assert inputs_of(np.stack(noisy).astype(np.uint16)).channels == ((0,), (1,), ())
+
+
+def test_an_unused_channel_is_named_once():
+    """Of four channels the first is empty and the fourth is more than the network takes."""
+    pixels = np.zeros((4, 256, 256), np.uint8)
+    pixels[1], pixels[2], pixels[3] = stain(1), stain(2), 255 - stain(3)
+    inputs = inputs_of(pixels)
+    assert inputs.notes == ("Channel 1 has no signal of its own and was not used; choose others with `channels`.",)
+    assert inputs.unused == "Channels 2 and 3 were used and channel 4 was ignored; choose others with `channels`."
