@@ -38,6 +38,10 @@ UNREACHABLE = (
     "the scheduler of the cluster cannot be reached any more; finished images are kept, so start the cluster and this "
     "run again."
 )
+RESTARTED = (
+    "the scheduler of the cluster was started again and does not know this run; finished images are kept, so start the "
+    "run again."
+)
 UNEXPECTED = "the cluster could not run this image ({}); the logs of its workers say more."
 PATIENCE = 300.0
 """Seconds without any worker until a run on this machine ends: a new worker takes seconds to start."""
@@ -128,6 +132,8 @@ class _Run:
         """The images whose maps other workers can compute, by their numbers, with the jobs for these workers."""
         self._helpers: dict[int, int] = {}
         """The tasks that compute maps of an image, with the number of the image."""
+        self._scheduler: str | None = None
+        """The identifier of the scheduler, which changes if it is started again."""
         self._submitted = self._workers = 0
         self._looked, self._last_idle, self._seen = float("-inf"), float("-inf"), time.monotonic()
         self.suspects: deque[Remaining] = deque()
@@ -205,10 +211,17 @@ class _Run:
             )
 
     def _count_workers(self) -> int:
-        """Return how many workers can get tasks. Once some of them offer a GPU, a run on GPUs uses only these."""
+        """Return how many workers can get tasks. Once some of them offer a GPU, a run on GPUs uses only these.
+
+        Raises ExecutorLost if the scheduler cannot be reached, or was started again: it has lost the tasks then.
+        """
         scheduler: Any = self._client.scheduler
         if scheduler is None:  # the client has lost it, and may reach it again later
             raise ExecutorLost(UNREACHABLE)
+        identifier = self._client.sync(scheduler.identity, n_workers=0)["id"]
+        self._scheduler = self._scheduler or identifier
+        if identifier != self._scheduler:
+            raise ExecutorLost(RESTARTED)
         if not self._on_gpu:
             return len(self._client.sync(scheduler.ncores, workers=None))
         known = self._client.sync(scheduler.identity, n_workers=-1)["workers"].values()
