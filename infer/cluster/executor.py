@@ -218,13 +218,13 @@ class _Run:
         scheduler: Any = self._client.scheduler
         if scheduler is None:  # the client has lost it, and may reach it again later
             raise ExecutorLost(UNREACHABLE)
-        identifier = self._client.sync(scheduler.identity, n_workers=0)["id"]
-        self._scheduler = self._scheduler or identifier
-        if identifier != self._scheduler:
+        about = self._client.sync(scheduler.identity, n_workers=-1 if self._on_gpu else 0)
+        self._scheduler = self._scheduler or about["id"]
+        if about["id"] != self._scheduler:
             raise ExecutorLost(RESTARTED)
         if not self._on_gpu:
             return len(self._client.sync(scheduler.ncores, workers=None))
-        known = self._client.sync(scheduler.identity, n_workers=-1)["workers"].values()
+        known = about["workers"].values()
         offering = sum(GPU in worker["resources"] for worker in known)
         if offering:
             self._resources = {GPU: 1}
