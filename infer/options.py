@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from numbers import Integral, Number, Real
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from .errors import SettingsError
 
@@ -282,32 +283,32 @@ def _option(
     return field(default=default, metadata={"option": Option(meaning, changes, parse, **more)})
 
 
-TYPES = {"float": float, "int": int, "str": str, "bool": bool, "None": type(None)}
-"""The types of options, by their names; an option of several values is a tuple or a list."""
+def _types(record: type[Any]) -> dict[str, tuple[type, ...]]:
+    """Return the types that each option of a record takes; one of several values is a tuple or a list.
 
-
-def _is_of(kind: str, value: object) -> bool:
-    """Return whether a value has the type that an annotation names.
-
-    >>> _is_of("int", 3), _is_of("int", True), _is_of("tuple[str, ...]", ["a"])
-    (True, False, True)
+    >>> _types(Output)
+    {'ids': (<class 'str'>,), 'save': (<class 'tuple'>, <class 'list'>)}
     """
-    expected = TYPES.get(kind, (tuple, list))
-    return isinstance(value, expected) and (kind == "bool" or not isinstance(value, bool))
+    found = {}
+    for name, hint in get_type_hints(record).items():
+        kinds = [get_origin(kind) or kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,))]
+        found[name] = (*kinds, list) if tuple in kinds else tuple(kinds)
+    return found
 
 
 class _Checked:
     """A record of options that checks its values when it is created."""
 
     def __post_init__(self) -> None:
-        types = {field.name: str(field.type).split(" | ") for field in fields(self)}  # type: ignore[arg-type]
+        kinds = _types(type(self))
         for name, _, option in options_of(type(self)):
+            types = kinds[name]
             value = without_numpy(getattr(self, name))
             option.verify(name, value)
-            if type(value) is int and "float" in types[name]:
+            if type(value) is int and float in types:
                 value = float(value)  # 30 and 30.0 are one diameter, also in the record and for --resume
             object.__setattr__(self, name, value)
-            if not any(_is_of(kind, value) for kind in types[name]):
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise SettingsError(f"{named(name, value)} is no value of this option; give the {option.meaning}.")
 
 
