@@ -53,9 +53,6 @@ def is_noise(image: Image, channel: int, levels: Levels) -> bool:
     """
     if image.dtype.kind not in "ui" or not 0 < levels.maximum - levels.minimum <= FEW_LEVELS:
         return False
-    _, height, width = image.shape
-    if (height // BLOCK) * (width // BLOCK) < FEWEST_BLOCKS:
-        return False
     return shows_only_noise(image, channel)
 
 
@@ -63,7 +60,7 @@ def shows_only_noise(image: Image, channel: int) -> bool:
     """Return whether no window of a channel shows an object that its noise could not, whatever its grey levels.
 
     Pixels are noise if the means of neighbouring blocks are hardly related and no mean is too far from the others.
-    NaN counts as an object.
+    NaN counts as an object. Of an image of too few blocks nothing can be said, so it is taken to show an object.
 
     >>> from flowmask.images.image import ArrayImage
     >>> noise = np.random.default_rng(0).normal(1000, 30, (1, 128, 128)).astype(np.uint16)
@@ -72,6 +69,8 @@ def shows_only_noise(image: Image, channel: int) -> bool:
     (False, True)
     """
     _, height, width = image.shape
+    if (height // BLOCK) * (width // BLOCK) < FEWEST_BLOCKS:
+        return False
     return not any(_shows_object(window, height * width) for window in _windows(image, channel))
 
 
