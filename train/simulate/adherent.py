@@ -58,7 +58,7 @@ def _inside(rng: Generator, labels: Labels, nuclei: Labels, diameter: float) -> 
     return np.asarray(path * min(1.0, diameter / 35), np.float32)
 
 
-def _path(rng: Generator, labels: Labels, diameter: float, bulge: float) -> Image:
+def optical_path(rng: Generator, labels: Labels, diameter: float, bulge: float) -> Image:
     """Optical path, about 1 where thick: a thin sheet, up to `bulge` more at the nucleus.
 
     Narrow cells are thicker than wide ones, as they hold as much, and round cells are the thickest.
@@ -76,7 +76,7 @@ def _path(rng: Generator, labels: Labels, diameter: float, bulge: float) -> Imag
     return np.asarray(height + ball * fields.dome(labels, 0), np.float32)
 
 
-def _litter(rng: Generator, labels: Labels, diameter: float) -> Image:
+def litter(rng: Generator, labels: Labels, diameter: float) -> Image:
     """Optical path of ragged unlabelled fragments on the ground, in half of the images."""
     if rng.random() < 0.5:
         return np.zeros(labels.shape, np.float32)
@@ -85,7 +85,7 @@ def _litter(rng: Generator, labels: Labels, diameter: float) -> Image:
     return rng.uniform(0.2, 0.8) * fields.blur(ragged.astype(np.float32), 0.6)
 
 
-def _seen_in_phase(rng: Generator, path: Image, diameter: float) -> NDArray[np.uint8]:
+def seen_in_phase(rng: Generator, path: Image, diameter: float) -> NDArray[np.uint8]:
     """Phase contrast with bright rings about thick cells; now and then the path itself, as quantitative phase shows."""
     path = fields.blur(path, rng.uniform(0.4, 0.8))
     if rng.random() < 0.12:
@@ -95,14 +95,16 @@ def _seen_in_phase(rng: Generator, path: Image, diameter: float) -> NDArray[np.u
     return optics.record_bright(rng, floating_cells.overlay(rng, image, diameter))
 
 
-def _seen_in_dic(rng: Generator, path: Image, diameter: float) -> NDArray[np.uint8]:
+def seen_in_dic(rng: Generator, path: Image, diameter: float) -> NDArray[np.uint8]:
+    """Differential interference contrast with a random direction of shear."""
     angle, bias = rng.uniform(0, 2 * math.pi), rng.uniform(0.8, 1.6)
     path = path * np.float32(rng.uniform(0.5, 2) * diameter / 10)
     image = optics.differential_interference(path, angle, rng.uniform(0.3, 1), bias, rng.uniform(0.7, 1.2))
     return optics.record_bright(rng, image)
 
 
-def _seen_in_bright_field(rng: Generator, path: Image, diameter: float) -> NDArray[np.uint8]:
+def seen_in_bright_field(rng: Generator, path: Image, diameter: float) -> NDArray[np.uint8]:
+    """Bright field somewhat above or below the focus."""
     path = np.float32(rng.uniform(0.5, 2.5)) * path
     fresnel = rng.uniform(1.8, 3) + 0.03 * diameter
     image = optics.bright_field(path, 0.03 * path, fresnel, int(rng.choice([-1, 1])), rng.uniform(0.6, 1.2))
@@ -113,25 +115,25 @@ def slender_phase(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Sparse to crowded adherent cells with thin processes in phase contrast, round bright ones among them."""
     crowd = placement.draw_crowd(rng, shape, diameter, 0.6)
     labels = _crawling(rng, shape, diameter, crowd, rng.choice([0, 0.05, 0.15]))
-    path = _path(rng, labels, diameter, rng.uniform(0.3, 1.2)) + transmitted.debris(rng, labels, diameter)
-    path += _litter(rng, labels, diameter)
-    return _seen_in_phase(rng, path, diameter), labels
+    path = optical_path(rng, labels, diameter, rng.uniform(0.3, 1.2)) + transmitted.debris(rng, labels, diameter)
+    path += litter(rng, labels, diameter)
+    return seen_in_phase(rng, path, diameter), labels
 
 
 def spread_dic(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Flat spread cells in DIC: faint edges; nucleus, nucleoli and granules show more than the outline does."""
     crowd = placement.draw_crowd(rng, shape, diameter, 0.7)
     labels = _crawling(rng, shape, diameter, crowd, rng.choice([0, 0.05]))
-    path = _path(rng, labels, diameter, rng.uniform(0.2, 0.8)) + 0.5 * transmitted.debris(rng, labels, diameter)
-    return _seen_in_dic(rng, path, diameter), labels
+    path = optical_path(rng, labels, diameter, rng.uniform(0.2, 0.8)) + 0.5 * transmitted.debris(rng, labels, diameter)
+    return seen_in_dic(rng, path, diameter), labels
 
 
 def spread_brightfield(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Unstained flat and slender cells in bright field, somewhat out of focus on either side."""
     crowd = placement.draw_crowd(rng, shape, diameter, 0.7)
     labels = _crawling(rng, shape, diameter, crowd, rng.choice([0, 0.1]))
-    path = _path(rng, labels, diameter, rng.uniform(0.3, 1.2)) + 0.5 * transmitted.debris(rng, labels, diameter)
-    return _seen_in_bright_field(rng, path, diameter), labels
+    path = optical_path(rng, labels, diameter, rng.uniform(0.3, 1.2)) + 0.5 * transmitted.debris(rng, labels, diameter)
+    return seen_in_bright_field(rng, path, diameter), labels
 
 
 def confluent(rng: Generator, shape: Shape, diameter: float) -> Scene:
@@ -142,7 +144,7 @@ def confluent(rng: Generator, shape: Shape, diameter: float) -> Scene:
     else:
         labels = placement.tessellate(rng, shape, diameter, rng.uniform(0.6, 1))
         labels = placement.drop_cells(rng, labels, rng.choice([0, 0.02, 0.15]))
-    height = _path(rng, labels, diameter, rng.uniform(0.3, 0.9))
+    height = optical_path(rng, labels, diameter, rng.uniform(0.3, 0.9))
     height += rng.uniform(0.2, 0.8) * fields.dome(labels, rng.uniform(0.3, 1))
-    see = _seen_in_phase if rng.random() < 0.65 else _seen_in_dic
+    see = seen_in_phase if rng.random() < 0.65 else seen_in_dic
     return see(rng, height, diameter), labels

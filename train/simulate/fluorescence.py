@@ -74,7 +74,8 @@ def nuclei(rng: Generator, shape: Shape, diameter: float) -> Scene:
     return optics.record_dark(rng, image), labels
 
 
-def _colour(rng: Generator, cytoplasm: Image, nucleus: Image) -> NDArray[np.uint8]:
+def in_colour(rng: Generator, cytoplasm: Image, nucleus: Image) -> NDArray[np.uint8]:
+    """Camera image of both dyes in two colours, RGB, or of the cytoplasm alone in grey."""
     body, core = list(_COLOURS.values())[int(rng.choice(len(_COLOUR_ODDS), p=_COLOUR_ODDS))]
     image = cytoplasm[..., None] * np.array(body, np.float32) + nucleus[..., None] * np.array(core, np.float32)
     if not any(core) and rng.random() < 0.5:
@@ -82,7 +83,7 @@ def _colour(rng: Generator, cytoplasm: Image, nucleus: Image) -> NDArray[np.uint
     return optics.record_dark(rng, image)
 
 
-def _cytoplasm_dye(rng: Generator, labels: Labels, nuclei: Labels, diameter: float) -> Image:
+def cytoplasm_dye(rng: Generator, labels: Labels, nuclei: Labels, diameter: float) -> Image:
     """Cytoplasmic dye: dome, filaments and granules, brighter about the nucleus, dim or empty inside it."""
     shape = (labels.shape[0], labels.shape[1])
     body = 0.25 + 0.75 * fields.dome(labels, rng.uniform(0, 1))
@@ -133,7 +134,7 @@ def whole_cells(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Cytoplasm in one colour and nuclei in another, or grey cytoplasm alone; whole cells are labelled."""
     labels = _place_whole(rng, shape, diameter)
     nuclei = placement.nuclei_within(rng, labels, 0.3, 0.65)
-    body = _cytoplasm_dye(rng, labels, nuclei, diameter)
+    body = cytoplasm_dye(rng, labels, nuclei, diameter)
     if rng.random() < 0.25:
         body = 0.4 * body + _membrane_dye(rng, labels, diameter)
     body += rng.uniform(0.2, 0.7) * floating_cells.floating(rng, shape, diameter)
@@ -141,7 +142,7 @@ def whole_cells(rng: Generator, shape: Shape, diameter: float) -> Scene:
     psf, haze = rng.uniform(0.5, 1.4), rng.uniform(0, 0.35)
     body = optics.widefield(rng, body, psf, haze, 0.7 * diameter)
     core = optics.widefield(rng, core, psf, haze, 0.7 * diameter)
-    return _colour(rng, body, core), labels
+    return in_colour(rng, body, core), labels
 
 
 def dense_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
@@ -165,4 +166,4 @@ def dense_tissue(rng: Generator, shape: Shape, diameter: float) -> Scene:
     psf, haze = rng.uniform(0.5, 0.8) + 0.01 * diameter, rng.uniform(0, 0.35)
     membranes = optics.widefield(rng, membranes, psf, haze, math.sqrt(diameter) * 3)
     core = optics.widefield(rng, core, psf, haze, math.sqrt(diameter) * 3)
-    return _colour(rng, membranes, core), labels
+    return in_colour(rng, membranes, core), labels

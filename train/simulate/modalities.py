@@ -14,6 +14,7 @@ from train.simulate import (
     adherent,
     algae,
     bacteria,
+    branched,
     embryo,
     flat,
     fluorescence,
@@ -48,12 +49,20 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
     "spread_brightfield": adherent.spread_brightfield,
     "algae": algae.algae,
     "flat": flat.flat,
+    "branched_fluorescence": branched.branched_fluorescence,
+    "branched_transmitted": branched.branched_transmitted,
+    "branched_stained": branched.branched_stained,
+    "one_cell": branched.one_cell,
 }
 
 MODALITIES: tuple[str, ...] = tuple(_SCENES)
 """The index of a modality is part of the seed of its images, so new ones are added at the end."""
 
 _DIAMETERS = (12.0, 90.0)
+_DIAMETERS_OF_BRANCHED = (20.0, 90.0)
+"""Processes under 2 px, as of smaller cells, are not seen."""
+_SHARES_OF_SIDE = (0.2, 0.6)
+"""Least and greatest diameter of "one_cell" over the shorter side of the image."""
 _WIDEST_MARGIN = 40
 
 
@@ -70,19 +79,27 @@ class Sample:
     modality: str
 
 
+def _diameters(modality: str, shape: Shape) -> tuple[float, float]:
+    """Least and greatest diameter in px that is drawn where none is given."""
+    if modality == "one_cell":
+        return _SHARES_OF_SIDE[0] * min(shape), _SHARES_OF_SIDE[1] * min(shape)
+    return _DIAMETERS_OF_BRANCHED if modality.startswith("branched") else _DIAMETERS
+
+
 def simulate(modality: str, shape: Shape = (384, 384), seed: int = 0, diameter: float | None = None) -> Sample:
     """Simulate an image of `shape` (Y, X) px; equal arguments give bit-identical samples.
 
     Equal seeds give unrelated samples in two modalities. `diameter` is the median diameter, in px, of a disc of a
-    cell's area; None draws it log-uniformly from 12 to 90. The scene is made with a margin and cropped, so
-    that cells are cut at the image border.
+    cell's area; None draws it log-uniformly from 12 to 90, for branched cells from 20 to 90, and for "one_cell" from
+    0.2 to 0.6 of the shorter side. The scene is made with a margin and cropped, so that cells are cut at the image
+    border.
     """
     if modality not in _SCENES:
         raise ValueError(f"unknown modality {modality!r}; choose from {', '.join(MODALITIES)}")
     index = MODALITIES.index(modality)
     rng = np.random.default_rng((seed, index))
     if diameter is None:
-        diameter = math.exp(rng.uniform(*np.log(_DIAMETERS)))
+        diameter = math.exp(rng.uniform(*np.log(_diameters(modality, shape))))
     margin = min(math.ceil(diameter / 2), _WIDEST_MARGIN)
     image, labels = _SCENES[modality](rng, (shape[0] + 2 * margin, shape[1] + 2 * margin), diameter)
     crop = (slice(margin, margin + shape[0]), slice(margin, margin + shape[1]))

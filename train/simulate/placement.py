@@ -76,7 +76,7 @@ def _window(at: int, extent: int, limit: int) -> tuple[slice, slice]:
     return slice(low, high), slice(low - start, high - start)
 
 
-class _Plane:
+class Plane:
     """Labels under construction, with the depth (px) of each pixel in the cell that holds it."""
 
     def __init__(self, shape: Shape) -> None:
@@ -108,7 +108,7 @@ def place(rng: Generator, shape: Shape, bank: list[Stamp], crowd: Crowd, overlap
     Each round draws positions from the free plane, either anywhere or, in the share `crowd.crowding` of rounds, just
     far enough from placed cells to touch them. Overlaps are split where both cells are equally deep.
     """
-    plane = _Plane(shape)
+    plane = Plane(shape)
     reach = float(np.median([item.depth.max() for item in bank])) * (1 - overlap)
     area = float(np.mean([np.count_nonzero(item.member) for item in bank]))
     missing = crowd.coverage * plane.labels.size

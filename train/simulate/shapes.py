@@ -83,10 +83,15 @@ def _centre_line(rng: Generator, length: float, bend: float) -> NDArray[np.float
 
 def thicken(line: NDArray[np.float64], width: float, pointed: float = 0) -> Outline:
     """Outline of a centre line (M, 2) drawn with `width` px and round caps; `pointed` in 0..1 thins the ends."""
+    return ribbon(line, width / 2 * (1 - pointed * np.linspace(-1, 1, len(line)) ** 2))
+
+
+def ribbon(line: NDArray[np.float64], half_width: NDArray[np.float64]) -> Outline:
+    """Outline of a centre line (M, 2) of `half_width` (M,) px to either side, with round caps."""
     tangent = np.gradient(line, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1)
-    half = width / 2 * (1 - pointed * np.linspace(-1, 1, len(line)) ** 2)[:, None]
+    half = half_width[:, None]
     cap = np.linspace(math.pi / 2, -math.pi / 2, 9)[1:-1, None]
     head = line[-1] + half[-1] * (np.cos(cap) * tangent[-1] + np.sin(cap) * normal[-1])
     tail = line[0] - half[0] * (np.cos(cap) * tangent[0] + np.sin(cap) * normal[0])
