@@ -39,11 +39,12 @@ def _height(labels: Labels, power: float) -> Image:
 def _actin(rng: Generator, labels: Labels, diameter: float) -> Image:
     """Stress fibres of two directions, one in each cell, a bright rim and a thin sheet between."""
     shape = (labels.shape[0], labels.shape[1])
-    width = max(1.5, rng.uniform(0.02, 0.04) * diameter)
-    first, second = (fields.fibre_noise(rng, shape, 1.2 * diameter, width) for _ in range(2))
-    fibres = np.where(labels % 2 == 1, first, second)
-    rim = np.exp(-((fields.depth(labels) / np.float32(0.8 + 0.02 * diameter)) ** 2))
-    sheet = 0.45 + rng.uniform(0, 0.35) * fibres + rng.uniform(0.1, 0.8) * rim
+    width = max(1.3, rng.uniform(0.01, 0.03) * diameter)
+    first, second = (fields.fibre_noise(rng, shape, rng.uniform(0.4, 1.2) * diameter, width) for _ in range(2))
+    patches = np.clip(1 + 0.6 * fields.smooth_noise(rng, shape, 0.5 * diameter), 0, 2)
+    fibres = np.where(labels % 2 == 1, first, second) * patches
+    rim = np.exp(-((fields.depth(labels) / np.float32(0.8 + 0.015 * diameter)) ** 2)) * patches
+    sheet = 0.45 + rng.uniform(0, 0.25) * fibres + rng.uniform(0.1, 0.5) * rim + 0.3 * _height(labels, 1)
     return np.asarray(np.clip(sheet, 0.2, None) * (labels > 0), np.float32)
 
 
@@ -54,8 +55,8 @@ def _filled(rng: Generator, labels: Labels, nuclei: Labels, diameter: float) -> 
     body = least + (1 - least) * _height(labels, rng.uniform(0.4, 1.5))
     grain = fields.fractal_noise(rng, shape, max(1.5, rng.uniform(0.05, 0.2) * diameter))
     fibres = fields.fibre_noise(rng, shape, 0.6 * diameter, max(1.5, 0.03 * diameter))
-    texture = np.clip(1 + rng.uniform(0, 0.25) * grain + rng.choice([0, 0.25]) * fibres, 0.4, 2)
-    spared = 1 - rng.choice([0, 0.3, 0.8]) * fields.blur((nuclei > 0).astype(np.float32), 0.8)
+    texture = np.clip(1 + rng.uniform(0, 0.25) * grain + rng.choice([0, 0, 0.15]) * fibres, 0.4, 2)
+    spared = 1 - rng.choice([0, 0.2, 0.5]) * fields.blur((nuclei > 0).astype(np.float32), 0.8)
     return np.asarray(body * texture * spared * (labels > 0), np.float32)
 
 
@@ -95,12 +96,13 @@ def _seen_in_fluorescence(rng: Generator, labels: Labels, diameter: float) -> ND
 def _seen_in_transmitted_light(rng: Generator, labels: Labels, diameter: float) -> NDArray[np.uint8]:
     """Phase contrast, DIC or bright field of a thin sheet with a thick middle, nucleus, granules and vacuoles."""
     path = adherent.optical_path(rng, labels, diameter, rng.uniform(0.3, 1.2))
-    path += rng.uniform(0, 1.2) * _height(labels, rng.uniform(0.7, 3)) * transmitted.organelles(rng, labels, diameter)
+    path *= rng.uniform(0.7, 1)
+    middle = fields.blur(_height(labels, rng.uniform(0.7, 4)), 0.07 * diameter) * np.sqrt(_height(labels, 0.5))
+    body = middle * transmitted.organelles(rng, labels, diameter)
+    path += rng.uniform(0, 2) * body
     path += transmitted.debris(rng, labels, diameter) + adherent.litter(rng, labels, diameter)
-    see = (adherent.seen_in_phase, adherent.seen_in_dic, adherent.seen_in_bright_field)[
-        rng.choice(3, p=[0.5, 0.2, 0.3])
-    ]
-    return see(rng, path, diameter)
+    views = (adherent.seen_in_phase, adherent.seen_in_dic, adherent.seen_in_bright_field)
+    return views[rng.choice(3, p=[0.55, 0.15, 0.3])](rng, path, diameter)
 
 
 def _ground(rng: Generator, shape: Shape, diameter: float) -> Image:
@@ -127,11 +129,10 @@ def branched_stained(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Brown (DAB) or black (silver) cells of a section, RGB; blue nuclei and fibres out of focus are not labelled."""
     labels = cells(rng, shape, diameter, 0.35)
     nuclei = placement.nuclei_within(rng, labels, 0.3, 0.6)
-    body = fields.blur(
-        _filled(rng, labels, nuclei, diameter) * fields.per_cell(rng, labels, 0.2), rng.uniform(0.4, 0.8)
-    )
+    body = fields.blur(_filled(rng, labels, nuclei, diameter), rng.uniform(0.4, 0.8))
+    body *= rng.uniform(0.8, 2.2) * fields.blur(np.maximum(fields.per_cell(rng, labels, 0.2), 0.8), 0.5)
     silver = rng.random() < 0.3
-    stain = stained.jittered(rng, _BLACK if silver else optics.DAB, 0.12)
+    stain = stained.jittered(rng, _BLACK, 0.05) if silver else stained.jittered(rng, optics.DAB, 0.12)
     far = rng.choice([0, 0.1, 0.3]) * _out_of_focus(rng, shape, diameter)
     weave = rng.uniform(0.02, 0.12) * _ground(rng, shape, diameter)
     counter = np.zeros(shape, np.float32)
@@ -139,11 +140,8 @@ def branched_stained(rng: Generator, shape: Shape, diameter: float) -> Scene:
         _, counter = stained.tissue_nuclei(rng, shape, max(6.0, rng.uniform(0.3, 0.6) * diameter))
     tint = (0.1, 0.25, 0.6) if silver else optics.HAEMATOXYLIN_BLUE
     stains = [
-        (np.asarray(rng.uniform(0.8, 2.2) * body + far + 0.4 * weave, np.float32), stain),
-        (
-            np.asarray(rng.uniform(0.2, 0.6) * counter, np.float32),
-            stained.jittered(rng, optics.HAEMATOXYLIN_BLUE, 0.15),
-        ),
+        (body + np.asarray(far + 0.4 * weave, np.float32), stain),
+        (np.float32(rng.uniform(0.2, 0.6)) * counter, stained.jittered(rng, optics.HAEMATOXYLIN_BLUE, 0.15)),
         (weave, stained.jittered(rng, tint, 0.2)),
     ]
     return stained.photograph(rng, stains), labels

@@ -62,7 +62,7 @@ def _grow(rng: Generator, plan: Plan, start: NDArray[np.float64], heading: float
         at = int(place * _STEPS)
         side = rng.choice([-1, 1]) * rng.uniform(0.4, 1.2)
         length = form.length * rng.uniform(0.25, 0.6)
-        branch = Process(length, 1.6 * half[at], 0.5 * half[at], form.bend, form.order - 1)
+        branch = Process(length, 1.6 * half[at], 0.5 * half[at], 0.6 * form.bend, form.order - 1)
         _grow(rng, plan, line[at], turn[at] + side, branch)
 
 
@@ -110,10 +110,10 @@ def _bipolar(rng: Generator) -> Plan:
     plan = Plan([shapes.spindle(rng, 1, rng.uniform(1.5, 3))] if rng.random() < 0.4 else [])
     plan.solids.append(shapes.ellipse(rng, 0.9, rng.uniform(1, 1.5), 0.06))
     first = rng.uniform(0, 2 * math.pi)
-    for heading in (first, first + math.pi + rng.normal(0, 0.3), first + rng.uniform(1, 2))[: rng.integers(2, 4)]:
-        form = Process(
-            rng.uniform(0.8, 2.5), rng.uniform(0.2, 0.4), rng.uniform(0.4, 0.9), 0.3, int(rng.integers(0, 2))
-        )
+    headings = (first, first + math.pi + rng.normal(0, 0.3), first + rng.uniform(1, 2))
+    for heading in headings[: rng.integers(2, 4)]:
+        width, flare = rng.uniform(0.2, 0.4), rng.uniform(0.4, 0.9)
+        form = Process(rng.uniform(0.8, 2.5), width, flare, 0.3, int(rng.integers(0, 2)))
         _grow(rng, plan, _ORIGIN + 0.1 * _ray(heading), heading, form)
     return plan
 
@@ -166,7 +166,7 @@ def cell(rng: Generator, style: int, diameter: float) -> Stamp:
     """One cell of shape `style` (0 to STYLES - 1) with about the area of a disc of `diameter` px."""
     plan = _STYLES[style](rng)
     wanted, scale = math.pi / 4 * diameter**2, diameter
-    for _ in range(3):
+    for _ in range(5):
         scale *= math.sqrt(wanted / max(int(painted(plan.outlines(scale)).sum()), 1))
     mask = painted(plan.outlines(scale))
     return Stamp(mask.astype(np.int32), np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 3), np.float32))
