@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from train.simulate import fields, fluorescence, optics, placement, shapes, traced
+from train.simulate import fields, fluorescence, layers, optics, placement, shapes, traced
 from train.simulate.fields import Image, Labels, Mask, Shape
 from train.simulate.fluorescence import Scene
 
@@ -40,16 +40,6 @@ def _tissue(rng: Generator, shape: Shape, diameter: float) -> Mask:
     return np.asarray(tissue > 0)
 
 
-def _in_front(near: Labels, far: Labels) -> Labels:
-    """Labels of two layers; where both lie, the nearer. A nucleus of which less than half is seen has no label."""
-    whole = np.bincount(far.ravel(), minlength=int(far.max(initial=0)) + 1)
-    seen = np.bincount(far[near == 0], minlength=len(whole))
-    keep = seen > 0.5 * whole
-    keep[0] = False
-    shifted = np.where(keep[far], far + int(near.max(initial=0)), 0)
-    return placement.tidy(np.where(near > 0, near, shifted).astype(np.int32))
-
-
 def embryo_nuclei(rng: Generator, shape: Shape, diameter: float) -> Scene:
     """Two labelled layers of nuclei, one of them a little out of focus, over far ones that are haze and not labelled.
 
@@ -66,4 +56,4 @@ def embryo_nuclei(rng: Generator, shape: Shape, diameter: float) -> Scene:
     dye += rng.uniform(0, 0.5) * fields.blur(fluorescence.nuclear_dye(rng, far, diameter), reach)
     dye += rng.uniform(0, 0.15) * fields.blur(tissue.astype(np.float32), 0.5 * diameter)
     image = optics.widefield(rng, dye, rng.uniform(0.5, 1.2), rng.uniform(0.1, 0.5), math.sqrt(diameter) * 3)
-    return optics.record_dark(rng, image), _in_front(near, behind)
+    return optics.record_dark(rng, image), layers.in_front(near, layers.seen(near, behind, 0.5))

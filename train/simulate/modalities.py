@@ -15,14 +15,18 @@ from train.simulate import (
     algae,
     bacteria,
     branched,
+    cytology,
     embryo,
     flat,
     fluorescence,
     histology,
     marks,
+    mixed_sizes,
     mother_machine,
+    organoid,
     stained,
     transmitted,
+    white_cells,
 )
 from train.simulate.fields import Labels, Shape
 from train.simulate.placement import tidy
@@ -53,6 +57,10 @@ _SCENES: dict[str, Callable[[Generator, Shape, float], fluorescence.Scene]] = {
     "branched_transmitted": branched.branched_transmitted,
     "branched_stained": branched.branched_stained,
     "one_cell": branched.one_cell,
+    "cytology_smear": cytology.cytology_smear,
+    "organoid": organoid.organoid,
+    "mixed_sizes": mixed_sizes.mixed_sizes,
+    "white_cells": white_cells.white_cells,
 }
 
 MODALITIES: tuple[str, ...] = tuple(_SCENES)

@@ -8,8 +8,7 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 from skimage.measure import regionprops
 
-from train.simulate import histology, marks, populations, shapes, simulate, stained
-from train.simulate.embryo import _in_front
+from train.simulate import histology, layers, marks, populations, shapes, simulate, stained
 from train.simulate.placement import mostly_within
 
 pytestmark = pytest.mark.slow
@@ -129,9 +128,9 @@ def test_of_two_layers_the_nearer_wins_and_a_hidden_nucleus_has_no_label() -> No
     wanted = near.copy()
     wanted[4:14, 14:18] = 0
     wanted[4:14, 25:35] = 2
-    np.testing.assert_array_equal(_in_front(near, far), wanted)
+    np.testing.assert_array_equal(layers.in_front(near, layers.seen(near, far, 0.5)), wanted)
     far[4:14, 18:22] = 2
-    seen = _in_front(near, far)
+    seen = layers.in_front(near, layers.seen(near, far, 0.5))
     assert seen.max() == 3
     assert len(np.unique(seen[4:14, 14:22])) == 1
     np.testing.assert_array_equal(seen == 1, near == 1)
