@@ -59,7 +59,8 @@ def _cells(rng: Generator, shape: Shape, diameter: float, squamous: float) -> li
     crowding, overlap = rng.uniform(0.2, 1), rng.uniform(0.02, 0.1)
     found: list[Labels] = []
     nearer = np.zeros(shape, np.int32)
-    for coverage in (full, *rng.choice([0, 0.15, 0.35], 2)):
+    behind = rng.choice([0, 0.15, 0.35], 2)
+    for coverage in (full, *behind[behind > 0]):
         layer = placement.place(rng, shape, bank, placement.Crowd(coverage, crowding), overlap)
         layer = placement.tidy(layers.seen(nearer, layer, 0.6))
         found.append(layer)
@@ -79,11 +80,11 @@ def _cytoplasm(rng: Generator, labels: Labels, diameter: float, thick: float) ->
     grain = rng.uniform(0.03, 0.15) * fields.fractal_noise(rng, shape, max(2.0, 0.15 * diameter))
     cloud = rng.uniform(0.05, 0.25) * fields.smooth_noise(rng, shape, 0.6 * diameter)
     wrinkles = np.clip(fields.fibre_noise(rng, shape, 0.7 * diameter, max(1.5, 0.05 * diameter)) - 1.2, 0, 1)
-    place = np.clip(fields.smooth_noise(rng, shape, 0.6 * diameter) - rng.uniform(0.6, 1.2), 0, 1)
-    fold = np.exp(-((inside / np.float32(1 + rng.uniform(0.06, 0.14) * diameter)) ** 2)) * place
+    place = np.clip(fields.smooth_noise(rng, shape, 0.6 * diameter) - rng.uniform(0.2, 0.9), 0, 1)
+    fold = np.exp(-((inside / np.float32(1 + rng.uniform(0.06, 0.16) * diameter)) ** 2)) * place
     edge = rng.uniform(0, 0.35) * np.exp(-((inside / np.float32(1 + 0.015 * diameter)) ** 2))
     density = sheet * np.clip(body + grain + cloud, 0.2, 3) + edge
-    density += rng.uniform(0, 0.5) * wrinkles * place + (1 - thick) * rng.uniform(0.3, 2) * fold
+    density += rng.uniform(0, 0.5) * wrinkles * place + (1 - thick) * rng.uniform(0.3, 2.5) * fold
     everywhere = density * fields.per_cell(rng, labels, rng.uniform(0.1, 0.4)) * (labels > 0)
     return fields.blur(np.asarray(everywhere, np.float32), 0.5)
 
@@ -115,7 +116,7 @@ def _mucus(rng: Generator, shape: Shape, diameter: float) -> Image:
     strands = np.clip(fields.fibre_noise(rng, shape, 1.5 * diameter, max(2.0, 0.1 * diameter)) - 0.5, 0, 2)
     veil = np.clip(fields.fractal_noise(rng, shape, 2 * diameter) - rng.uniform(0, 1.5), 0, 2)
     everywhere = np.ones(shape, bool)
-    specks = fields.spots(rng, everywhere, rng.choice([0, 2, 12]) / diameter**2, 0.6 + 0.006 * diameter)
+    specks = fields.spots(rng, everywhere, rng.choice([0, 3, 50]) / diameter**2, 0.6 + 0.006 * diameter)
     film = rng.choice([0, 0.05, 0.2]) * veil * (1 + strands)
     return np.asarray(film + rng.uniform(0.1, 0.5) * np.minimum(specks, 1.5), np.float32)
 

@@ -96,7 +96,7 @@ def _pair(rng: Generator, shape: Shape, diameter: float) -> Pair:
 
 def _unequal(rng: Generator, pair: Pair) -> Image:
     """(Y, X) factors of brightness: in half of the images one population, either of them, is dim."""
-    dim = rng.uniform(0.15, 0.5) if rng.random() < 0.5 else 1.0
+    dim = rng.uniform(0.25, 0.6) if rng.random() < 0.5 else 1.0
     large, small = (dim, 1.0) if rng.random() < 0.5 else (1.0, dim)
     return np.asarray(large * (pair.large > 0) + small * (pair.small > 0), np.float32)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from train.simulate import cytology, layers, mixed_sizes, organoid, simulate, white_cells
+from train.simulate import cytology, layers, marks, mixed_sizes, organoid, simulate, white_cells
 from train.simulate.fields import depth
 
 pytestmark = pytest.mark.slow
@@ -140,6 +142,15 @@ def test_organoids_too_small_for_a_ring_of_cells_still_have_cells() -> None:
     assert organoid._walls(np.random.default_rng(0), body, 40).max() == 1
 
 
-def test_new_kinds_are_made_in_colour_and_in_grey() -> None:
-    for modality in ("cytology_smear", "organoid", "mixed_sizes"):
-        assert {simulate(modality, SHAPE, seed, 30).image.ndim for seed in range(16)} == {2, 3}
+@pytest.mark.parametrize(("module", "modality"), [(cytology, "cytology_smear"), (organoid, "organoid")])
+def test_some_images_are_grey_and_the_labels_are_the_same(
+    module: ModuleType, modality: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "CHANCE", 0)
+    grey, coloured = [], []
+    for share, samples in ((1, grey), (0, coloured)):
+        monkeypatch.setattr(module, "_GREY", share)
+        samples.extend(simulate(modality, SHAPE, seed, 40) for seed in range(3))
+    assert all(one.image.ndim == 2 and other.image.ndim == 3 for one, other in zip(grey, coloured, strict=True))
+    for one, other in zip(grey, coloured, strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
