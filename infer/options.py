@@ -328,8 +328,8 @@ class Segmentation(_Checked):
     )
     pixel_size: float | None = _option(
         None,
-        "micrometres per px, for a diameter in micrometres and for networks made for one pixel size; by default the "
-        "pixel size in the image file",
+        "micrometres per px, for a diameter and areas in micrometres and for networks made for one pixel size; by "
+        "default the pixel size in the image file",
         MAPS,
         float,
         low=1e-4,
@@ -417,14 +417,6 @@ class Segmentation(_Checked):
                 "1 to 10,000 px."
             )
         return length / size
-
-    def check_pixel_size(self) -> None:
-        """Raise SettingsError if the option ``pixel_size`` is given and the diameter is not in micrometres."""
-        if self.pixel_size is not None and micrometres(self.diameter) is None:
-            raise SettingsError(
-                f"{named('pixel_size', self.pixel_size)} has no effect without a diameter in micrometres, such as "
-                "12um; leave it out."
-            )
 
 
 @dataclass(frozen=True)

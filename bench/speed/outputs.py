@@ -1,10 +1,13 @@
 """What each output of a slide adds in wall time, processor time and peak memory, each in a process of its own.
 
-    python -m bench.speed.outputs --size 10000 [--seed 0] [--work FOLDER]
+    python -m bench.speed.outputs --size 10000 [--pairs 2] [--seed 0] [--work FOLDER]
 
 The image and its labels are simulated (`train.simulate.slide`) and kept in the --work folder. "none" only reads both
 and measures the table of the cells; each output, and all of them together, are compared with it. The peak is that of
 the kernel (VmHWM, Linux only), with the packages that an output imports.
+
+--pairs N also segments the slide N times with the label file alone and N times with all outputs, in turn: what all of
+them add to a run of the command line.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -24,7 +28,8 @@ import tifffile
 
 from bench.record import RESULTS, Record, table, write_record
 from bench.resident import peak
-from bench.speed.slides import slide
+from bench.speed.slides import Run, slide
+from bench.speed.slides import measure as segment
 from flowmask.images.readers import open_image
 from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.labels.labels import Labels
@@ -32,6 +37,7 @@ from flowmask.labels.store import STRIP, pack
 from flowmask.labels.writers import write_strips
 from flowmask.outputs import KINDS, save_outputs
 from train.simulate.slide import slide_rows
+from train.simulate.slide_plan import DIAMETER
 
 PIXEL_SIZE = 0.5
 """Micrometres, so that the columns in micrometres are written too."""
@@ -93,13 +99,34 @@ def measure(names: list[str], image: Path, labels: Path) -> Record:
     return figures
 
 
-def measure_all(work: Path, side: int, seed: int) -> Record:
-    """Return the figures of each output of a slide, of none and of all."""
+def measure_pairs(image: Path, pairs: int) -> Record:
+    """Segment an image ``pairs`` times without and with all outputs, in turn; return the means and the cells found."""
+    choices = {"labels": ["--save", "labels"], "all": ["--save", "all"]}
+    options = ["--diameter", f"{DIAMETER:g}", "--pixel-size", f"{PIXEL_SIZE:g}"]
+    runs: dict[str, list[Run]] = {name: [] for name in choices}
+    for _ in range(pairs):
+        for name, save in choices.items():
+            runs[name].append(segment(image, [*options, *save]))
+    return {
+        name: {
+            "seconds": fmean(run.seconds for run in some),
+            "cpu_seconds": fmean(run.cpu_seconds for run in some),
+            "peak_mb": max(run.peak_mb for run in some),
+            "cells": some[0].cells,
+        }
+        for name, some in runs.items()
+    }
+
+
+def measure_all(work: Path, side: int, seed: int, pairs: int) -> Record:
+    """Return the figures of each output of a slide, of none and of all, and those of whole runs."""
     image, _ = slide(work, side, seed)
     labels = label_file(work, side, seed)
     measure(["overlay", "table", "geojson"], image, labels)  # Numba compiles in a machine's first run
     runs = {"none": [], **{name: [name] for name in KINDS}, "all": [*KINDS]}
-    return {"side": side, "seed": seed, "outputs": {name: measure(some, image, labels) for name, some in runs.items()}}
+    outputs = {name: measure(some, image, labels) for name, some in runs.items()}
+    whole = measure_pairs(image, pairs) if pairs else None
+    return {"side": side, "seed": seed, "outputs": outputs, "pairs": pairs, "runs": whole}
 
 
 def text(record: Record) -> str:
@@ -114,13 +141,28 @@ def text(record: Record) -> str:
     about = f"{record['side']:,} x {record['side']:,} px, {none['cells']:,} cells; none of them: "
     about += f"{none['seconds']:.2f} s, {none['cpu_seconds']:.2f} processor s, {none['peak_mib']:.0f} MiB"
     columns = ["output", "seconds more", "processor s more", "peak more, MiB", "files, MB"]
-    return f"{about}\n\n{table(columns, rows)}"
+    return f"{about}\n\n{table(columns, rows)}{_of_runs(record)}"
+
+
+def _of_runs(record: Record) -> str:
+    """Return the sentence on whole runs, after a blank line; empty if there were none."""
+    if not record.get("runs"):
+        return ""
+    without, saved = record["runs"]["labels"], record["runs"]["all"]
+    wall, processor = saved["seconds"] / without["seconds"], saved["cpu_seconds"] / without["cpu_seconds"]
+    return (
+        f"\n\nWhole runs, {record['pairs']} without and {record['pairs']} with all outputs, in turn: "
+        f"{without['cells']:,} cells; {wall:.2f} times the wall time ({without['seconds']:.0f} and "
+        f"{saved['seconds']:.0f} s), {processor:.2f} times the processor time ({without['cpu_seconds']:.0f} and "
+        f"{saved['cpu_seconds']:.0f} s), {saved['peak_mb'] - without['peak_mb']:.0f} MB more"
+    )
 
 
 def main() -> None:
     """Measure, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=10_000, help="side of the slide in px")
+    parser.add_argument("--pairs", type=int, default=0, help="whole runs without and with all outputs (default 0)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=RESULTS / "slides", help="folder of the slide and its labels")
     parser.add_argument("--only", help=argparse.SUPPRESS)
@@ -129,7 +171,7 @@ def main() -> None:
     if args.files:
         print(json.dumps(measure_here([name for name in args.only.split(",") if name], *args.files)))
         return
-    record = measure_all(args.work.resolve(), args.size, args.seed)
+    record = measure_all(args.work.resolve(), args.size, args.seed, args.pairs)
     print(text(record))
     print(write_record("outputs", record))
 

@@ -131,8 +131,6 @@ def check_options(contract: Contract, options: Segmentation) -> None:
     ...
     flowmask.errors.SettingsError: `flow_threshold` has no effect on a network of the semantic family; leave it out.
     """
-    if contract.pixel_size is None or options.diameter is not None:
-        options.check_pixel_size()
     family = family_of(contract)
     unused = {field.name for field in fields(Segmentation)} - COMMON - family.options
     if contract.record > 1:

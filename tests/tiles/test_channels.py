@@ -1,5 +1,6 @@
 """Channels by name and by number: which ones the network gets, and the sentence about the others."""
 
+import csv
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ import flowmask
 from flowmask.cli import main
 from flowmask.errors import SettingsError
 from flowmask.images.readers import open_image
-from flowmask.runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE
+from flowmask.runs.batch import ALL_DONE, SOME_FAILED
 from flowmask.tiles.channels import channel_map, listed, unused_note
 from tests.conftest import needs_network
 
@@ -143,10 +144,18 @@ def test_a_diameter_in_micrometres_is_that_in_px(tmp_path, capsys):
         np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / f"{name}_label.tiff"), expected)
         assert open_image(tmp_path / "out" / f"{name}_label.tiff").info.pixel_size_um == 0.5
     assert "b.tif: the diameter 14um needs a pixel size, and the image has none;" in capsys.readouterr().err
-    for wrong in (["--diameter", "30"], []):
-        words = ["-i", tmp_path / "a.tif", "-o", tmp_path / "out", "--pixel-size", "0.5", *wrong]
-        assert main([str(word) for word in words]) == WRONG_USAGE
-        assert "--pixel-size 0.5 has no effect without a diameter in" in capsys.readouterr().err
+
+
+def test_a_pixel_size_serves_the_outputs_with_a_diameter_in_px_or_none(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", four_channels()[3])
+    for diameter in (["--diameter", "28"], []):
+        words = ["-i", tmp_path / "a.tif", "-o", tmp_path / "out", "--pixel-size", "0.5", "--save", "table", *diameter]
+        assert main([str(word) for word in words]) == 0
+        assert open_image(tmp_path / "out" / "a_label.tiff").info.pixel_size_um == 0.5
+        with open(tmp_path / "out" / "a_cells.csv", newline="") as table:
+            cells = list(csv.DictReader(table))
+        assert cells
+        assert all(float(cell["area_um2"]) == float(cell["area"]) * 0.25 for cell in cells)
 
 
 @needs_network

@@ -204,11 +204,6 @@ def test_the_pixel_size_decides_about_the_scale_unless_a_diameter_is_given(size,
     assert len(warned) == (size is None and not options)
 
 
-def test_a_pixel_size_without_use_is_refused():
-    image = ArrayImage(cells((60, 80))[None])
-    with pytest.raises(SettingsError, match="`pixel_size=0.5` has no effect without a diameter in micrometres"):
-        plan_image(image, Recording(replace(MESMER, pixel_size=None)), Segmentation(pixel_size=0.5), Runtime())
-    with pytest.raises(SettingsError, match="`pixel_size=0.5` has no effect"):
-        plan_image(image, Recording(), Segmentation(pixel_size=0.5, diameter=30), Runtime())
+def test_a_pixel_size_that_makes_the_diameter_too_large_is_refused():
     with pytest.raises(SettingsError, match="the diameter 15um is 150000 px"):
         plan_image(WithPixelSize(cells((60, 80))[None], 1e-4), Recording(), Segmentation(), Runtime())
