@@ -11,7 +11,7 @@ from flowmask.labels.labels import median_diameter
 from flowmask.version import __version__
 from retrain.images import Labelled
 from retrain.scores import Change, table
-from retrain.tune import KEPT, NEW_SHARE, STAGE
+from retrain.tune import NEW_SHARE, OLD_SHARE, STAGE
 from train.config import Stage
 
 
@@ -50,7 +50,7 @@ and on {training.simulated} simulated images of other kinds of cells, so that th
 
 {training.steps} steps of {STAGE.batch} crops of {STAGE.augmentation.crop} px, {NEW_SHARE:.0%} of them from the images \
 above; {_optimiser(STAGE)}.
-{training.minutes:.0f} minutes. {1 - KEPT:.0%} of the change of the weights was kept.
+{training.minutes:.0f} minutes. {1 - OLD_SHARE:.0%} of the change of the weights was kept.
 
 Scores on images that were not trained on (F1 at IoU 0.5, rules of the NeurIPS 2022 challenge), with estimated diameters
 and with the diameter given (--diameter {training.diameter:.0f}, that of the images above):

@@ -26,7 +26,7 @@ from train.recipes.small import RECIPE, STAINS
 STEPS = 200
 NEW_SHARE = 0.5
 """Part of the crops that comes from the user's images; the others are simulated."""
-KEPT = 0.25
+OLD_SHARE = 0.25
 """Part of the weights before the training in the weights that are returned."""
 STAGE = replace(
     RECIPE.stages[-1],
@@ -80,7 +80,7 @@ def tune(
     network.eval().cpu()
     for name, value in network.state_dict().items():
         if value.is_floating_point():
-            value.lerp_(before[name], KEPT)
+            value.lerp_(before[name], OLD_SHARE)
 
 
 def with_fixed_norms(network: FamilyNetwork) -> FamilyNetwork:

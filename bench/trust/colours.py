@@ -90,8 +90,8 @@ def recognised(images: list[Pixels]) -> list[Record]:
     ]
 
 
-def kept(images: list[Pixels]) -> list[Record]:
-    """Return for each strength of the second stain and quality the share of pairs in which both stains are kept."""
+def found_both(images: list[Pixels]) -> list[Record]:
+    """Return for each strength of the second stain and quality the share of pairs in which both stains are used."""
     rows = []
     for strength in DIMMED:
         found: Record = {"second stain": strength}
@@ -142,10 +142,10 @@ def main() -> None:
     args = parser.parse_args()
     items = list(read_shared(args.data))
     images = list(grey_images(items))
-    figures: Record = {"images": len(images), "recognised": recognised(images), "kept": kept(images)}
+    figures: Record = {"images": len(images), "recognised": recognised(images), "both stains used": found_both(images)}
     if args.scores:
         figures["scores"] = scores(items, args.scores)
-    for key in ("recognised", "kept", *(["scores"] if args.scores else [])):
+    for key in ("recognised", "both stains used", *(["scores"] if args.scores else [])):
         print(f"{key}\n\n{text(figures[key])}\n", flush=True)
     write_record("colours", figures)
 

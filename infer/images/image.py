@@ -89,8 +89,8 @@ class SlicedImage:
         y, x = self._letters.index("Y"), self._letters.index("X")
         index[y], index[x] = slice(top, bottom), slice(left, right)
         window = np.asarray(self._array[tuple(index)]).astype(self.dtype, copy=False)
-        kept = [at for at, part in enumerate(index) if isinstance(part, slice)]
-        order = [kept.index(at) for at in (self._channel, y, x) if at is not None]
+        axes = [at for at, part in enumerate(index) if isinstance(part, slice)]
+        order = [axes.index(at) for at in (self._channel, y, x) if at is not None]
         window = window.transpose(order)
         return window if self._channel is not None else window[None]
 
@@ -146,8 +146,8 @@ class _ArrayStack:
         index: list[int | slice] = []
         for letter, length in zip(self._letters, self._array.shape, strict=True):
             index.append(squeezed.pop(0) if letter in "YX" or length > 1 else 0)
-        kept = Axes(self._letters, tuple(int(n) for n in self._array.shape), channel=self._channel())
-        return SlicedImage(self._array, kept, tuple(index), self._letters)
+        axes = Axes(self._letters, tuple(int(n) for n in self._array.shape), channel=self._channel())
+        return SlicedImage(self._array, axes, tuple(index), self._letters)
 
     def _channel(self) -> int | None:
         """Return the index of the axis of channels in the array itself."""

@@ -46,10 +46,10 @@ class Overlay:
         """Add some rows: labels (n, X) int32 and pixels (C, n, X)."""
         first = -self._row % self.step
         chosen = slice(first, None, self.step)
-        kept = labels[chosen, :: self.step]
+        sampled = labels[chosen, :: self.step]
         at = (self._row + first) // self.step
-        self._labels[at : at + len(kept)] = kept
-        self._picture[at : at + len(kept)] = displayed(pixels[:, chosen, :: self.step], self._subject.display)
+        self._labels[at : at + len(sampled)] = sampled
+        self._picture[at : at + len(sampled)] = displayed(pixels[:, chosen, :: self.step], self._subject.display)
         self._row += len(labels)
 
     def cells(self, cells: Cells) -> None:

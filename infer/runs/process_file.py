@@ -219,16 +219,16 @@ def _processed(setup: Setup, job: Job, part: Part, source: Source, report: Repor
 
     The cached and the shared maps of a frame are kept until its last label image is finished.
     """
-    kept = frame_path(job.target, part.frame_suffix)
+    frame_target = frame_path(job.target, part.frame_suffix)
     try:
         outcome = _labelled(setup, job, part, source, report, begun)
     except Exception:
         if part.last and not setup.resume:
             with suppress(OutputError):  # the first error says more
-                discard_maps(kept)
+                discard_maps(frame_target)
         raise
     if part.last:
-        discard_maps(kept)
+        discard_maps(frame_target)
     return outcome
 
 
@@ -237,7 +237,8 @@ def _labelled(setup: Setup, given: Job, part: Part, source: Source, report: Repo
 
     The maps of a frame with several label images are cached, so that the network runs once.
     """
-    job, kept = (replace(given, target=frame_path(given.target, suffix)) for suffix in (part.suffix, part.frame_suffix))
+    job = replace(given, target=frame_path(given.target, part.suffix))
+    frame_target = frame_path(given.target, part.frame_suffix)
     identity = source.fingerprint + part.frame_suffix
     if part.suffix:
         remove_partials(job.target)
@@ -251,10 +252,10 @@ def _labelled(setup: Setup, given: Job, part: Part, source: Source, report: Repo
     def progress(fraction: float, share: Share | None = None) -> bool | None:
         return report(Advanced(str(job.path), part.name, fraction, share))
 
-    bands = partial(Bands, bands_path(kept.target), maps)
+    bands = partial(Bands, bands_path(frame_target), maps)
     segmented = partial(_segmented, setup, job, partial(source.image, part.frame), origin, bands, progress, begun)
     try:
-        with MapCache(maps_path(kept.target), maps) if setup.resume or part.several else nullcontext() as cache:
+        with MapCache(maps_path(frame_target), maps) if setup.resume or part.several else nullcontext() as cache:
             return segmented(cache)
     except CacheInUse:  # another run works on this image too; both write complete labels
         return segmented(None)

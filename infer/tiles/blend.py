@@ -132,9 +132,9 @@ class _Sums:
     def drop(self, count: int) -> None:
         """Forget the first ``count`` rows: the others move up, and the last ones become 0."""
         for sums in (self._maps.swapaxes(0, 1), self._of_rows):
-            kept = len(sums) - count
-            sums[:kept] = sums[count:].copy()
-            sums[kept:] = 0
+            remaining = len(sums) - count
+            sums[:remaining] = sums[count:].copy()
+            sums[remaining:] = 0
 
 
 def groups(starts: tuple[int, ...], batch: int) -> list[tuple[int, ...]]:

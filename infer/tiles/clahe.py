@@ -19,7 +19,7 @@ from .constants import BINS
 
 Array = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
-Levels = npt.NDArray[np.uint16]
+GreyLevels = npt.NDArray[np.uint16]
 Bins = npt.NDArray[np.uint8]
 GREYS = 2**14
 """Number of equalised grey levels."""
@@ -123,7 +123,7 @@ def clip_counts(counts: Counts, limit: int) -> None:
                     excess -= _fill(histogram, limit, first, excess)
 
 
-def mappings_of(counts: Counts, side: int) -> Levels:
+def mappings_of(counts: Counts, side: int) -> GreyLevels:
     """Return the equalised level (n, `BINS`) uint16 of each bin, from the histograms of regions; changes these.
 
     counts: (n, `BINS`) of regions of side x side px.
@@ -136,13 +136,21 @@ def mappings_of(counts: Counts, side: int) -> Levels:
     pixels = side * side
     clip_counts(counts, max(1, int(LIMIT * pixels)))
     mapped = np.cumsum(counts, axis=1) * ((GREYS - 1) / pixels)
-    levels: Levels = np.minimum(mapped, GREYS - 1).astype(np.uint16)
-    return levels
+    equalised: GreyLevels = np.minimum(mapped, GREYS - 1).astype(np.uint16)
+    return equalised
 
 
 @kernel("void(f4[:,::1], u1[::1], f8, f8, u2[:,:,::1], i8, i8, i8, u2[:,::1])")
 def equalise(
-    values: Array, bins: Bins, low: float, span: float, mappings: Levels, side: int, top: int, left: int, out: Levels
+    values: Array,
+    bins: Bins,
+    low: float,
+    span: float,
+    mappings: GreyLevels,
+    side: int,
+    top: int,
+    left: int,
+    out: GreyLevels,
 ) -> None:
     """Write the equalised levels of a window into ``out``.
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..images.image import Image
 from ..network.contract import Clahe
 from .channels import ChannelMap, Sources
-from .clahe import Counts, Levels, bin_of_level, count_bins, equalise, mappings_of, region_pixels
+from .clahe import Counts, GreyLevels, bin_of_level, count_bins, equalise, mappings_of, region_pixels
 from .constants import BINS
 from .normalise import Array
 from .percentiles import of_floats
@@ -54,10 +54,10 @@ class EqualisedView:
         part = window[:, y0 - top : y1 - top, x0 - left : x1 - left]
         for index, (view, found) in enumerate(zip(self._views, self._equalisations, strict=True)):
             if found is not None:
-                levels = _equalised(view.read(y0, x0, y1, x1)[0], found, y0, x0).astype(np.float32)
-                levels -= np.float32(found.darkest)
-                levels /= np.float32(found.brightest - found.darkest)
-                part[[at for at, distinct in enumerate(self._inputs) if distinct == index]] = levels
+                equalised = _equalised(view.read(y0, x0, y1, x1)[0], found, y0, x0).astype(np.float32)
+                equalised -= np.float32(found.darkest)
+                equalised /= np.float32(found.brightest - found.darkest)
+                part[[at for at, distinct in enumerate(self._inputs) if distinct == index]] = equalised
         return window
 
 
@@ -84,8 +84,8 @@ def find_equalisation(image: Image, sources: Sources, scale: float, clahe: Clahe
     unscaled = Equalisation(low, high - low, clahe.kernel, mappings, darkest=0, brightest=1)
     ends: set[int] = set()
     for top, left, values in _windows(view):
-        levels = _equalised(values, unscaled, top, left)
-        ends |= {int(levels.min()), int(levels.max())}
+        equalised = _equalised(values, unscaled, top, left)
+        ends |= {int(equalised.min()), int(equalised.max())}
     return replace(unscaled, darkest=min(ends), brightest=max(ends)) if len(ends) > 1 else None
 
 
@@ -102,7 +102,7 @@ def _windows(view: NormalisedView) -> Iterator[tuple[int, int, Array]]:
             yield top, left, view.read(top, left, min(top + WINDOW[0], height), min(left + WINDOW[1], width))[0]
 
 
-def _mappings(view: NormalisedView, low: float, span: float, side: int) -> Levels:
+def _mappings(view: NormalisedView, low: float, span: float, side: int) -> GreyLevels:
     """Return the mappings of all regions; a row of regions is read in windows of whole regions."""
     rows, columns = (region_pixels(length, side) for length in view.shape)
     found = np.empty((len(rows) // side, len(columns) // side, BINS), np.uint16)
@@ -124,9 +124,9 @@ def _mirrored(view: NormalisedView, rows: Counts, columns: Counts) -> Array:
     return np.ascontiguousarray(values[rows - top][:, columns - left])
 
 
-def _equalised(values: Array, found: Equalisation, top: int, left: int) -> Levels:
+def _equalised(values: Array, found: Equalisation, top: int, left: int) -> GreyLevels:
     """Return the equalised levels (Y, X) uint16 of a window that begins at (top, left)."""
-    levels = np.empty(values.shape, np.uint16)
+    equalised = np.empty(values.shape, np.uint16)
     values = np.ascontiguousarray(values)
-    equalise(values, bin_of_level(), found.low, found.span, found.mappings, found.side, top, left, levels)
-    return levels
+    equalise(values, bin_of_level(), found.low, found.span, found.mappings, found.side, top, left, equalised)
+    return equalised

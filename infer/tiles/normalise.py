@@ -12,7 +12,7 @@ from ..images.image import Image
 from ..images.memmap import Pixels
 from .channels import ChannelMap, Sources
 from .percentiles import of_floats, of_histogram
-from .survey import Levels, image_rows, precision
+from .survey import ChannelRange, image_rows, precision
 
 Array = npt.NDArray[np.float32]
 IntensityRanges = npt.NDArray[np.float64]
@@ -59,24 +59,24 @@ def intensity_ranges(image: Image, channels: ChannelMap, percentiles: tuple[floa
     array([[ 1., 98.],
            [ 0.,  0.]])
     """
-    levels = (*percentiles, 0.0, 100.0)
+    ranks = (*percentiles, 0.0, 100.0)
     inputs = [sources for sources in dict.fromkeys(channels) if sources]
     ranges: dict[Sources, tuple[float, float]] = {(): (0.0, 0.0)}
-    for sources, values in zip(inputs, _percentiles(image, inputs, levels), strict=True):
+    for sources, values in zip(inputs, _percentiles(image, inputs, ranks), strict=True):
         low, high, minimum, maximum = map(float, values)
         ranges[sources] = _range(low, high, minimum, maximum, image.dtype)
     return np.array([ranges[sources] for sources in channels])
 
 
-def range_of(levels: Levels, dtype: np.dtype[np.generic]) -> tuple[float, float]:
-    """Return what `intensity_ranges` returns for a channel of known levels in an image of this dtype: (low, span).
+def range_of(channel: ChannelRange, dtype: np.dtype[np.generic]) -> tuple[float, float]:
+    """Return what `intensity_ranges` returns for a channel of known range in an image of this dtype: (low, span).
 
-    >>> range_of(Levels(10.0, 20.0, 0.0, 99.0, 10.0, 20.0), np.dtype(np.uint8))
+    >>> range_of(ChannelRange(10.0, 20.0, 0.0, 99.0, 10.0, 20.0), np.dtype(np.uint8))
     (10.0, 10.0)
-    >>> range_of(Levels(5.0, 5.0, 0.0, 99.0, 5.0, 5.0), np.dtype(np.uint8))  # few small cells: minimum and maximum
+    >>> range_of(ChannelRange(5.0, 5.0, 0.0, 99.0, 5.0, 5.0), np.dtype(np.uint8))  # few cells: minimum and maximum
     (0.0, 99.0)
     """
-    return _range(levels.low, levels.high, levels.minimum, levels.maximum, dtype)
+    return _range(channel.low, channel.high, channel.minimum, channel.maximum, dtype)
 
 
 def _range(low: float, high: float, minimum: float, maximum: float, dtype: np.dtype[np.generic]) -> tuple[float, float]:

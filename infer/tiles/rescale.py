@@ -102,11 +102,11 @@ class NormalisedView:
 
 
 def _tables(image: Image, channels: ChannelMap, ranges: IntensityRanges) -> Array | None:
-    """Return the normalised value (inputs, 256) float32 of each grey level; None if inputs are no levels of 8 bits."""
+    """Return the normalised value (inputs, 256) float32 of each grey level; None if the image does not have 8 bits."""
     if image.dtype != np.uint8 or any(len(sources) > 1 for sources in channels):
         return None
-    levels = np.broadcast_to(np.arange(256, dtype=np.uint8), (image.shape[0], 1, 256))
-    return normalise(mix(levels, channels), ranges)[:, 0]
+    greys = np.broadcast_to(np.arange(256, dtype=np.uint8), (image.shape[0], 1, 256))
+    return normalise(mix(greys, channels), ranges)[:, 0]
 
 
 def interpolate(values: Array, at: npt.NDArray[np.float64], axis: int) -> Array:

@@ -30,8 +30,8 @@ The largest value of an 8-bit image is never a fill value: it may be that of sat
 
 
 @dataclass(frozen=True)
-class Levels:
-    """The grey levels of one channel, without NaN, infinite and missing pixels."""
+class ChannelRange:
+    """The intensity range of one channel, without NaN, infinite and missing pixels."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ class Levels:
     maximum: float
     wide_low: float
     wide_high: float
-    """The percentiles `WIDE`; the network's percentiles if they were not asked for."""
+    """The percentiles `WIDE`; the network's percentiles if the survey is of one channel."""
     fill: float | None = None
     """The value of missing pixels that the file does not declare, None if there are none."""
     missing: float = 0.0
@@ -50,6 +50,10 @@ class Levels:
     def span(self) -> float:
         """The range of grey levels."""
         return self.wide_high - self.wide_low
+
+
+Levels = ChannelRange
+"""The name that `flowmask.tiles.signal` uses."""
 
 
 class WithoutFill:
@@ -91,16 +95,16 @@ def without_fill(image: Image, fills: Sequence[float | None]) -> Image:
     return WithoutFill(image, fills) if any(fill is not None for fill in fills) else image
 
 
-def survey(image: Image, channels: Sequence[int], percentiles: tuple[float, float]) -> dict[int, Levels]:
-    """Return the grey levels of some channels. Histograms of the whole image give them exactly, for every dtype.
+def survey(image: Image, channels: Sequence[int], percentiles: tuple[float, float]) -> dict[int, ChannelRange]:
+    """Return the intensity ranges of some channels. Histograms of the whole image give them exactly, for every dtype.
 
     percentiles: those of the network. An image of 8 or 16 bits is read once, any other several times.
 
     >>> from flowmask.images.image import ArrayImage
     >>> pixels = np.arange(1000, 1100, dtype=np.uint16).reshape(1, 10, 10)
     >>> pixels[0, :2] = 0
-    >>> levels = survey(ArrayImage(pixels), [0], (1.0, 99.0))[0]
-    >>> levels.minimum, levels.fill, levels.missing
+    >>> found = survey(ArrayImage(pixels), [0], (1.0, 99.0))[0]
+    >>> found.minimum, found.fill, found.missing
     (1020.0, 0.0, 0.2)
     """
     whole: Sequence[_Values]
@@ -112,8 +116,9 @@ def survey(image: Image, channels: Sequence[int], percentiles: tuple[float, floa
         whole = [_Integers(histogram) for histogram in counts]
     else:
         whole = [_Floats(image, channel) for channel in channels]
-    asked = (*percentiles, 0.0, 100.0, *(WIDE if len(channels) > 1 else percentiles))
-    return {channel: _levels(values, asked, image.dtype) for channel, values in zip(channels, whole, strict=True)}
+    ranks = (*percentiles, 0.0, 100.0, *(WIDE if len(channels) > 1 else percentiles))
+    ranges = (_channel_range(values, ranks, image.dtype) for values in whole)
+    return dict(zip(channels, ranges, strict=True))
 
 
 def image_rows(image: Image) -> Iterator[Pixels]:
@@ -193,9 +198,9 @@ def _finite(image: Image, channel: int, left_out: float | None) -> Iterator[Floa
         yield values[np.isfinite(values) & (True if left_out is None else values != dtype(left_out))]
 
 
-def _levels(values: _Values, asked: Sequence[float], dtype: np.dtype[np.generic]) -> Levels:
-    """Return the levels of a channel from the percentiles ``asked``: the network's, 0 and 100, and two wide ones."""
-    found = values.percentiles(asked)
+def _channel_range(values: _Values, ranks: Sequence[float], dtype: np.dtype[np.generic]) -> ChannelRange:
+    """Return the intensity range of a channel from percentiles: the network's, 0 and 100, and two wide ones."""
+    found = values.percentiles(ranks)
     low, high, minimum, maximum, *_ = found
     ends = [minimum] if low == minimum else []
     if high == maximum and dtype.itemsize > 1:
@@ -203,13 +208,13 @@ def _levels(values: _Values, asked: Sequence[float], dtype: np.dtype[np.generic]
     for end in ends:
         missing = _missing(end, *values.histogram(), values.coarseness)
         if missing:
-            return _named(values.without(end).percentiles(asked), end, missing)
-    return _named(found)
+            return _from_percentiles(values.without(end).percentiles(ranks), end, missing)
+    return _from_percentiles(found)
 
 
-def _named(found: list[float], fill: float | None = None, missing: float = 0.0) -> Levels:
+def _from_percentiles(found: list[float], fill: float | None = None, missing: float = 0.0) -> ChannelRange:
     low, high, minimum, maximum, wide_low, wide_high = found
-    return Levels(low, high, minimum, maximum, wide_low, wide_high, fill, missing)
+    return ChannelRange(low, high, minimum, maximum, wide_low, wide_high, fill, missing)
 
 
 def _missing(end: float, values: npt.NDArray[np.float64], counts: Counts, coarseness: float) -> float:

@@ -204,9 +204,9 @@ def test_a_part_of_the_weights_before_the_training_is_kept(monkeypatch):
     images = [prepare(ArrayImage(sample.image[None]), sample.labels, "own a", "rgb", flow_field)]
     torch.manual_seed(0)
     before, states = FlowNetwork(3, (4, 4, 8, 8)), []
-    for kept in (0.0, 0.25):
+    for share in (0.0, 0.25):
         network = deepcopy(before)
-        monkeypatch.setattr(tune_module, "KEPT", kept)
+        monkeypatch.setattr(tune_module, "OLD_SHARE", share)
         tune_module.tune(network, images, SMALL, steps=2)
         states.append(network.state_dict())
     assert not torch.equal(states[0]["output.2.weight"], before.state_dict()["output.2.weight"])

@@ -22,8 +22,8 @@ def flat(rng: Generator, shape: Shape, diameter: float) -> Scene:
     cells = (labels > 0) * fields.per_cell(rng, labels, rng.choice([0.0, rng.uniform(0, 0.4)]))
     image = ground + contrast * fields.blur(cells.astype(np.float32), rng.choice([0.0, rng.uniform(0.3, 1.0)]))
     image = image + rng.choice([0.0, rng.uniform(0, 0.04)]) * contrast * rng.standard_normal(labels.shape)
-    levels = rng.choice([256, 256, int(rng.integers(4, 32))])
-    image = np.round(np.clip(image, 0, 255) / 255 * (levels - 1)) * 255 / (levels - 1)
+    greys = rng.choice([256, 256, int(rng.integers(4, 32))])
+    image = np.round(np.clip(image, 0, 255) / 255 * (greys - 1)) * 255 / (greys - 1)
     if rng.random() < 0.3:
         image = 255 - image
     return np.rint(image).astype(np.uint8), labels

@@ -47,9 +47,9 @@ def _red_cells(rng: Generator, holes: Mask, labels: Labels, diameter: float) -> 
     bank = placement.stamp_bank(draw, shape, size)
     cells = placement.place(rng, shape, bank, placement.Crowd(rng.uniform(0.05, 0.5), 0.7), 0.1)
     cloud = fields.smooth_noise(rng, shape, 5 * diameter) + 1.5 * fields.blur(holes.astype(np.float32), 0.3 * diameter)
-    kept = placement.mostly_within(placement.drop_touching(cells, labels), cloud > rng.uniform(0.8, 2))
-    edge = np.minimum(fields.depth(kept) / np.float32(1 + 0.05 * diameter), 1)
-    return fields.blur(fields.per_cell(rng, kept, 0.15) * edge, 0.6)
+    red = placement.mostly_within(placement.drop_touching(cells, labels), cloud > rng.uniform(0.8, 2))
+    edge = np.minimum(fields.depth(red) / np.float32(1 + 0.05 * diameter), 1)
+    return fields.blur(fields.per_cell(rng, red, 0.15) * edge, 0.6)
 
 
 def _ground(rng: Generator, labels: Labels, holes: Mask, diameter: float) -> Image:

@@ -10,7 +10,7 @@ from ..blocks import Block, Maps, Span
 from .constants import NMS_IOU, SQUARE
 from .detections import detections_in
 from .draw import by_score, draw, image_boxes
-from .suppress import BUCKET, DROPPED, OPEN, suppress
+from .suppress import BUCKET, SUPPRESSED, UNDECIDED, suppress
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
@@ -33,12 +33,12 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     found, masks = detections_in(maps[:, top - read[0] : bottom - read[0]], top)
     known = -np.inf if top == 0 else top, np.inf if bottom == plan.network_shape[0] else bottom
     states = suppress(found.boxes, found.order(), NMS_IOU, BUCKET, *known)
-    possible = np.flatnonzero(states != DROPPED)
+    possible = np.flatnonzero(states != SUPPRESSED)
     places = possible[by_score(found.subset(possible), plan)]
     cells = found.subset(places)
     boxes = image_boxes(cells.boxes, plan)
     touches = (boxes[:, 0] < core[1]) & (boxes[:, 2] > core[0])
-    if (touches & (states[places] == OPEN)).any():
+    if (touches & (states[places] == UNDECIDED)).any():
         raise RunError(
             "a group of overlapping detections extends beyond the rows read for this block; segment the whole image."
         )

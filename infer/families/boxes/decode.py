@@ -19,7 +19,7 @@ from ..blocks import Block, Maps, number_blocks
 from .constants import NMS_IOU, STRIP
 from .detections import collect
 from .draw import StoredMasks, by_score, draw, image_boxes
-from .suppress import BUCKET, KEPT, suppress
+from .suppress import BUCKET, SELECTED, suppress
 
 
 def label_rows(
@@ -49,8 +49,8 @@ def _blocks(parts: Iterable[Maps], plan: ImagePlan, masks: StoredMasks, strip: i
     """Yield the blocks from the top down; the masks are written to the file of ``masks``."""
     found = collect(parts, masks.file)
     states = suppress(found.boxes, found.order(), NMS_IOU, BUCKET, -np.inf, np.inf)
-    kept = np.flatnonzero(states == KEPT)
-    places = kept[by_score(found.subset(kept), plan)]
+    selected = np.flatnonzero(states == SELECTED)
+    places = selected[by_score(found.subset(selected), plan)]
     cells = found.subset(places)
     boxes = image_boxes(cells.boxes, plan)
     for top in range(0, plan.shape[0], strip):

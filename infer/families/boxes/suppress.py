@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from ...kernels.compiled import kernel
 
-DROPPED, KEPT, OPEN = 0, 1, 2
-"""What happens to a box. Open: rows that are not known may hold a box that decides about it."""
+SUPPRESSED, SELECTED, UNDECIDED = 0, 1, 2
+"""What happens to a box. Undecided: rows that are not known may hold a box that decides about it."""
 BUCKET = 32.0
 """Side in px of the squares in which boxes that stay are looked up by their centres."""
 Boxes = npt.NDArray[np.float64]
@@ -20,11 +20,12 @@ States = npt.NDArray[np.int8]
 def suppress(
     boxes: Boxes, order: npt.NDArray[np.int64], iou: float, bucket: float, top: float, bottom: float
 ) -> States:
-    """Return for each box (n,) int8 whether it is `DROPPED`, `KEPT` or `OPEN`.
+    """Return for each box (n,) int8 whether it is `SUPPRESSED`, `SELECTED` or `UNDECIDED`.
 
-    boxes: (n, 4) float64, with areas above 0. order: (n,), the boxes by falling score. In this order a box is kept
-    unless its IoU with a kept box is above ``iou``, which must be at least 0.5. bucket: see `BUCKET`. top, bottom: the
-    rows between which all boxes are known; infinite for a whole image. Time grows with the number of boxes.
+    boxes: (n, 4) float64, with areas above 0. order: (n,), the boxes by falling score. In this order a box is
+    selected unless its IoU with a selected box is above ``iou``, which must be at least 0.5. bucket: see `BUCKET`.
+    top, bottom: the rows between which all boxes are known; infinite for a whole image. Time grows with the number of
+    boxes.
 
     Centres of two boxes with such an IoU differ by at most 1 - iou of the height and width of either box, so that only
     boxes with near centres are compared.

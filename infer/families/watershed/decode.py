@@ -126,19 +126,19 @@ def cells_of(
     height, width = labels.shape
     weights = np.bincount(rows, minlength=height), np.bincount(columns, minlength=width)
     survey(labels, interior, *weights, areas, sums, pixels)
-    kept = areas >= max(1, plan.options.min_size)
+    large_enough = areas >= max(1, plan.options.min_size)
     table.candidates += int(np.count_nonzero(pixels))
-    table.too_small += int(np.count_nonzero(pixels)) - int(np.count_nonzero(kept))
-    _keep(labels, kept)
-    with_holes = np.flatnonzero(kept & (euler_numbers(labels, count) < 1)) + 1
+    table.too_small += int(np.count_nonzero(pixels)) - int(np.count_nonzero(large_enough))
+    _remove_others(labels, large_enough)
+    with_holes = np.flatnonzero(large_enough & (euler_numbers(labels, count) < 1)) + 1
     fill_small(labels, _boxes(labels, count), with_holes, HOLE, SIDES)
     return sums / np.maximum(1, pixels)
 
 
-def _keep(labels: Labels, kept: npt.NDArray[np.bool_]) -> None:
-    """Set all labels to 0 except those of the cells to keep, in place."""
-    numbers = np.zeros(len(kept) + 1, np.int32)
-    numbers[1:] = np.where(kept, np.arange(1, len(kept) + 1), 0)
+def _remove_others(labels: Labels, cells: npt.NDArray[np.bool_]) -> None:
+    """Set all labels to 0 except those of these cells (n,), in place."""
+    numbers = np.zeros(len(cells) + 1, np.int32)
+    numbers[1:] = np.where(cells, np.arange(1, len(cells) + 1), 0)
     for top in range(0, len(labels), STRIP):
         labels[top : top + STRIP] = numbers[np.maximum(labels[top : top + STRIP], 0)]
 

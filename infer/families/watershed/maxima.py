@@ -197,15 +197,15 @@ def spanning(edges: Nodes, order: Index, forest: Nodes) -> npt.NDArray[np.bool_]
     >>> spanning(edges, np.array([2, 0, 1]), np.zeros(3, np.int32))
     array([ True, False,  True])
     """
-    kept = np.zeros(len(edges), np.bool_)
+    in_forest = np.zeros(len(edges), np.bool_)
     for number in range(len(edges)):
         forest[edges[number, 0]], forest[edges[number, 1]] = edges[number, 0], edges[number, 1]
     for number in order:
         a, b = _root(forest, edges[number, 0]), _root(forest, edges[number, 1])
         if a != b:
             forest[b] = a
-            kept[number] = True
-    return kept
+            in_forest[number] = True
+    return in_forest
 
 
 @kernel("b1[::1](f4[::1], i4[:,::1], f4[::1], f4[::1], i8[::1], f8)")
@@ -343,9 +343,9 @@ class Maxima:
         found = touching(values, nodes, first - top, last - top, BACKWARD)
         edges, levels = found[:, :2].astype(np.int32), values.reshape(-1)[found[:, 2:]].min(axis=1)
         order = np.argsort(-levels, kind="stable")
-        kept = spanning(edges, order, np.zeros(len(self.alias), np.int32))
-        self.edges.append(edges[kept])
-        self.levels.append(levels[kept])
+        in_forest = spanning(edges, order, np.zeros(len(self.alias), np.int32))
+        self.edges.append(edges[in_forest])
+        self.levels.append(levels[in_forest])
         self.climbed = last
         self.values.drop(last - REACH)
         self.nodes.drop(last - REACH)

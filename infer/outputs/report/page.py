@@ -114,13 +114,13 @@ def _tiles(found: Sequence[Entry], record: Mapping[str, Any]) -> str:
     """Return the largest figures of the page."""
     counts = [entry.file["cells"] for entry in found if entry.card]
     spread = f"{min(counts):,} to {max(counts):,}" if counts else ""
-    levels, most = Counter(entry.level for entry in found), _most_memory(found)
+    numbers, most = Counter(entry.level for entry in found), _most_memory(found)
     tiles = [
         ("Cells", f"{sum(counts):,}", ""),
         (
             "Images",
             f"{len(found):,}",
-            ", ".join(f"{levels[one]:,} {TITLES[one].lower()}" for one in LEVELS if levels[one]),
+            ", ".join(f"{numbers[one]:,} {TITLES[one].lower()}" for one in LEVELS if numbers[one]),
         ),
         ("Cells per image", number(median(counts)) if counts else "–", f"median; {spread}" if counts else ""),
         ("Time", duration(_seconds(record)), f"at most {most} of memory" if most else ""),
@@ -143,12 +143,12 @@ def _most_memory(found: Sequence[Entry]) -> str | None:
 
 def _filters(found: Sequence[Entry]) -> str:
     """Return a button for all images and one for each level that occurs."""
-    levels = Counter(entry.level for entry in found)
+    numbers = Counter(entry.level for entry in found)
     buttons = [f'<button type="button" data-show="all" aria-pressed="true">All <b>{len(found):,}</b></button>']
-    for level in filter(levels.__getitem__, LEVELS):
+    for level in filter(numbers.__getitem__, LEVELS):
         buttons.append(
             f'<button type="button" data-show="{level}" aria-pressed="false" class="{level}">{TITLES[level]} '
-            f"<b>{levels[level]:,}</b></button>"
+            f"<b>{numbers[level]:,}</b></button>"
         )
     return "".join(buttons)
 

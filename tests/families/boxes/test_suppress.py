@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flowmask.families.boxes.suppress import BUCKET, DROPPED, KEPT, OPEN, suppress
+from flowmask.families.boxes.suppress import BUCKET, SELECTED, SUPPRESSED, UNDECIDED, suppress
 from tests.reference.detections import nms_by_definition
 
 
@@ -18,7 +18,7 @@ def random_boxes(count, seed, side=300.0):
 
 
 def kept_of(boxes, order, threshold=0.6, bucket=BUCKET):
-    return np.flatnonzero(suppress(boxes, order, threshold, bucket, -np.inf, np.inf) == KEPT).tolist()
+    return np.flatnonzero(suppress(boxes, order, threshold, bucket, -np.inf, np.inf) == SELECTED).tolist()
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 200])
@@ -46,10 +46,10 @@ def test_what_unknown_rows_may_decide_is_open():
     """Rows from 50 on are not known; in the order of score: near them, overlapping that one, and the rest."""
     boxes = np.array([[30, 0, 50, 20], [26, 0, 46, 20], [22, 0, 42, 20], [0, 0, 20, 20], [1, 0, 21, 20.0]])
     states = suppress(boxes, np.arange(5), 0.6, BUCKET, -np.inf, 45.0)
-    assert states.tolist() == [OPEN, OPEN, OPEN, KEPT, DROPPED]
+    assert states.tolist() == [UNDECIDED, UNDECIDED, UNDECIDED, SELECTED, SUPPRESSED]
     assert suppress(boxes, np.arange(5), 0.6, BUCKET, -np.inf, np.inf).tolist() == [1, 0, 1, 1, 0]
     states = suppress(boxes, np.array([2, 1, 0, 3, 4]), 0.6, BUCKET, -np.inf, 45.0)
-    assert states.tolist() == [OPEN, DROPPED, KEPT, KEPT, DROPPED]
+    assert states.tolist() == [UNDECIDED, SUPPRESSED, SELECTED, SELECTED, SUPPRESSED]
 
 
 def test_the_rows_that_decide_are_those_within_reach():
@@ -59,6 +59,6 @@ def test_the_rows_that_decide_are_those_within_reach():
     known = (boxes[:, 0] + boxes[:, 2]) / 2 < 150
     rank = np.argsort(order)
     part = suppress(boxes[known], np.argsort(rank[known]), 0.6, BUCKET, -np.inf, 150.0)
-    sure = part != OPEN
+    sure = part != UNDECIDED
     assert 0.5 < sure.mean() < 1
     np.testing.assert_array_equal(part[sure], whole[known][sure])

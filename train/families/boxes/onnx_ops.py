@@ -50,8 +50,8 @@ def _suppress(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
         for place in range(len(order)):
             if not dropped[place]:
                 dropped[place + 1 :] |= close[place, place + 1 :].cpu()
-        kept = order[~dropped.to(order.device)]
-        found.append(torch.stack([torch.full_like(kept, image), kept], dim=1))
+        selected = order[~dropped.to(order.device)]
+        found.append(torch.stack([torch.full_like(selected, image), selected], dim=1))
     return torch.cat(found)
 
 
