@@ -161,6 +161,8 @@ def _with_measures(setup: Setup, begun: float, outcome: Outcome) -> Outcome:
 def _open(setup: Setup, job: Job) -> Source | Outcome:
     """Open a file. With --resume, a file of one image whose labels are finished is skipped without opening it.
 
+    The fingerprint is computed in every run, because the provenance in the label files needs it: a later run with
+    --resume recognises finished labels by it, also those of a run without --resume. For 4 MiB it takes 10 ms.
     With --ids challenge a series is refused, because the challenge has one label file for each image file.
     """
     remove_partials(job.target)
