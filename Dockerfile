@@ -18,7 +18,7 @@ RUN python -m venv --without-pip /opt/venv \
  && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 WORKDIR /opt/flowmask
 COPY infer infer
-# Compile the kernels now. Then a run does not need Numba, scikit-image and the packages that only these two need.
+# Compile the kernels now. Then a run does not need Numba. It never needs scikit-image, which only `make demo` uses.
 RUN PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/setuptools /opt/venv/bin/python -m infer.kernels.build \
  && ln -s /workspace/infer "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/flowmask" \
  && printf '#!/bin/sh\nexec python -m flowmask "$@"\n' > /opt/venv/bin/flowmask \

@@ -13,7 +13,8 @@ from .errors import SettingsError
 PACKAGE = Path(__file__).resolve().parent
 FOLDERS = (PACKAGE / "trainer", PACKAGE.parent)
 """Folders in which train, export and retrain may be: in the installed package, or beside ``infer/`` in a checkout."""
-NEEDED = ("torch", "onnx")
+NEEDED = ("torch", "onnx", "skimage", "scipy")
+"""Packages of the extra `train`, as they are imported."""
 INSTALL = 'install it with pip install "flowmask[train]"'
 
 
