@@ -1,8 +1,10 @@
 """Who may import whom: read from the source, without running it."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 
 import pytest
@@ -13,25 +15,38 @@ from tests.conftest import ROOT
 from tests.reference.imports import imported
 
 INFER = ROOT / "infer"
-RUNTIME = {"numpy", "onnxruntime", "tifffile", "numba", "cv2", "imagecodecs", "tqdm"}
+DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+RULE = DESIGN.split("\n## Import rule\n")[1].split("\n## ")[0]
+"""The section of docs/design.md that gives the order of the folders and that of the packages."""
+NAMES_IN_CODE = re.compile(r"`([\w/]+)`")
+FOLDERS = [name.strip("/") for name in NAMES_IN_CODE.findall(RULE.split("have an order: ")[1].split(".")[0])]
+"""A folder imports itself, and those before it."""
+CELLS = [line.split("|")[1] for line in RULE.splitlines() if line.startswith("| `")]
+ORDER = [name.strip("/") for cell in CELLS for name in NAMES_IN_CODE.findall(cell)] + ["__init__", "__main__"]
+"""A module imports its own package, and those before it."""
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MODULE_OF = {"opencv-python-headless": "cv2", "scikit-image": "skimage"}
+"""The modules of packages with another name."""
+
+
+def modules_of(requirements):
+    """Return the modules that packages of pyproject.toml provide."""
+    names = (re.split(r"[<>=\[]", requirement)[0] for requirement in requirements)
+    return {MODULE_OF.get(name, name) for name in names}
+
+
+RUNTIME = modules_of(PROJECT["dependencies"])
 EXTRAS = {
-    "cluster": {"dask", "distributed"},
-    "images": {"zarr"},
-    "outputs": {"zarr", "pyarrow", "h5py"},
-    "vendors": {"liffile", "nd2", "pylibCZIrw"},
+    folder: modules_of(package for extra in extras for package in PROJECT["optional-dependencies"][extra])
+    for folder, extras in {
+        "cluster": ["cluster"],
+        "images": ["zarr"],
+        "outputs": ["outputs"],
+        "vendors": ["formats"],
+    }.items()
 }
 """Folder -> the packages of extras that its modules import: inside functions, or in a module that only they import."""
 HEAVY = ("torch", "train", "numpy", "numba", "onnxruntime", "cv2", "tifffile", "imagecodecs", "skimage", "scipy")
-ORDER = """
-    errors version options
-    system kernels images network tiles labels outputs families
-    budget map_cache pipeline bands
-    runs
-    cluster
-    viewer
-    api many training arguments cli __init__ __main__
-""".split()  # noqa: SIM905
-"""A module imports its own package, and those before it."""
 FILES = sorted(INFER.rglob("*.py"))
 NAMES = [path.relative_to(INFER).as_posix() for path in FILES]
 
@@ -111,6 +126,18 @@ def test_each_package_of_the_run_time_set_is_used():
     ]
 
 
+def test_the_installed_package_holds_every_package():
+    """The folders of infer/ are installed as flowmask, those of the training in flowmask/trainer."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    names = {"infer": "flowmask"} | {name: f"flowmask.trainer.{name}" for name in ("train", "export", "retrain")}
+    folders = {
+        ".".join((new, *path.parent.relative_to(ROOT / old).parts))
+        for old, new in names.items()
+        for path in (ROOT / old).rglob("*.py")
+    }
+    assert folders | {"flowmask.models"} == set(setuptools["packages"])
+
+
 @pytest.mark.slow
 def test_onnxruntime_has_one_door():
     users = {
@@ -153,25 +180,20 @@ def test_no_module_outside_families_names_an_option_of_a_family():
     assert {name for name, _ in users} == {"options.py"}
 
 
-@pytest.mark.parametrize("package", ["train", "export", "retrain"])
-def test_arrows_point_one_way(package):
-    allowed = {
-        "train": {"flowmask", "train"},
-        "export": {"flowmask", "train", "export"},
-        "retrain": {"flowmask", "train", "export", "retrain"},
-    }[package]
-    files = list((ROOT / package).rglob("*.py"))
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folders_import_only_from_those_before_them(folder):
+    files = list((ROOT / folder).rglob("*.py"))
     assert files
+    allowed = FOLDERS[: FOLDERS.index(folder) + 1]
     for path in files:
         tops = {name.split(".")[0] for name in imported(path, ROOT)}
-        assert tops & {"flowmask", *OURS} <= allowed, path
+        assert {"infer" if top == "flowmask" else top for top in tops} & set(FOLDERS) <= set(allowed), path
 
 
-OURS = ("infer", "train", "export", "retrain", "bench", "tests")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for package in OURS
-    for path in (ROOT / package).rglob("*.py")
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("*.py")
 }
 
 
@@ -199,21 +221,21 @@ def full_name(path, node):
 
 @pytest.mark.slow
 def test_what_is_imported_from_a_file_of_ours_is_there():
-    asked = [
+    found = [
         (f"{path.relative_to(ROOT)}: {name}.{alias.name}", name, alias.name)
         for path in MODULES.values()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ImportFrom)
         for name in [full_name(path, node)]
-        if name.split(".")[0] in OURS
+        if name.split(".")[0] in FOLDERS
         for alias in node.names
     ]
     missing = [
         text
-        for text, name, wanted in asked
+        for text, name, wanted in found
         if f"{name}.{wanted}" not in MODULES and (name not in MODULES or wanted not in names_of(MODULES[name]))
     ]
-    assert len(asked) > 1000
+    assert len(found) > 1000
     assert not missing
 
 
@@ -227,6 +249,17 @@ def loaded_by(code):
         check=True,
     )
     return set(done.stdout.rpartition("loaded ")[2].split())
+
+
+def test_the_engine_needs_neither_scikit_image_nor_scipy():
+    """Numba looks for scipy.linalg and does without it."""
+    modules = loaded_by("""
+sys.modules |= dict.fromkeys(("skimage", "scipy", "scipy.linalg"))
+import numpy
+from flowmask.labels.measure import measure
+measure(numpy.ones((2, 3), numpy.int32), 0, numpy.zeros((1, 4), numpy.int32), numpy.zeros(1, numpy.int64))
+""")
+    assert "flowmask.labels.measure" in modules
 
 
 def test_help_needs_none_of_the_heavy_packages():
