@@ -3,6 +3,7 @@
     python -m bench.page            # write the page from the records in bench/results/
     python -m bench.page NAME ...   # run these benchmarks first, and keep their records there
     python -m bench.page --all      # run all of them first, which takes hours
+    python -m docs.write_figures    # then write the figures that the documentation quotes
 
 A section whose record is not in bench/results/ stays as it is on the page. The function ``text`` of each benchmark
 turns a record into Markdown.

@@ -1,9 +1,12 @@
 """What the documentation repeats from the code is written by a program and up to date."""
 
+import doctest
 import importlib.util
 import re
 import sys
 from dataclasses import replace
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -47,16 +50,50 @@ def test_the_readme_is_one_page():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
 
 
-def numbers(text):
-    """The numbers of a text, as they are written without commas for thousands."""
-    return re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))
+FIGURES = program("write_figures")
 
 
-def test_the_three_numbers_of_the_readme_are_those_of_the_records():
-    readme, results = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "bench/RESULTS.md"))
-    rows = [line.split("|")[1:4] for line in readme.splitlines() if re.match(r"\| (accuracy|speed|memory)", line)]
+@pytest.mark.parametrize("path", FIGURES.PAGES, ids=lambda path: path.name)
+def test_figures_are_those_of_the_records(path):
+    text = path.read_text(encoding="utf-8")
+    assert FIGURES.page(text) == text, "run python -m docs.write_figures"
+    assert text.count("<!-- figure: ") == len(FIGURES.MARKED.findall(text))
+
+
+def test_the_f1_of_the_networks_is_that_of_the_records():
+    text = FIGURES.REGISTRY.read_text(encoding="utf-8")
+    assert len(FIGURES.F1_LINE.findall(text)) == text.count("[[network]]")
+    assert FIGURES.registry(text) == text
+
+
+def test_another_record_changes_the_page(monkeypatch):
+    monkeypatch.setattr(FIGURES, "record", lambda name: {"files": 1234})
+    assert (
+        FIGURES.page("<!-- figure: broken/files:, -->200<!-- end -->")
+        == "<!-- figure: broken/files:, -->1,234<!-- end -->"
+    )
+
+
+def test_every_figure_and_table_is_on_a_page():
+    found = {name for path in FIGURES.PAGES for _, name, *_ in FIGURES.MARKED.findall(path.read_text(encoding="utf-8"))}
+    assert {*FIGURES.FIGURES, *FIGURES.TABLES} <= found
+
+
+def test_no_line_begins_with_the_mark_of_a_figure_in_a_sentence():
+    """Markdown takes a line that begins with a comment for HTML, and leaves the rest of the line as it is."""
+    for path in FIGURES.PAGES:
+        marks = re.findall(r"^<!-- figure: ([^>]+) -->", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(marks) <= set(FIGURES.TABLES), path
+
+
+def test_the_three_numbers_of_the_readme_are_figures_of_records():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[2] for line in readme.splitlines() if re.match(r"\| (accuracy|speed|memory)", line)]
     assert len(rows) == 3
-    measured = [float(number) for number in numbers(results)]
-    for _, result, _ in rows:
-        for number in numbers(result):
-            assert any(f"{value:.{len(number.partition('.')[2])}f}" == number for value in measured), number
+    for result in rows:
+        assert not re.search(r"\d", FIGURES.MARKED.sub("", result))
+
+
+def test_examples_of_the_programs():
+    for name in ("write_figures", "write_networks", "write_options"):
+        assert doctest.testmod(program(name)).failed == 0
