@@ -52,7 +52,14 @@ def simulated(each: int) -> Iterator[Labelled]:
 
 
 def at_most(images: Iterable[Labelled], each: int) -> list[Labelled]:
-    """Return the images with cells, at most ``each`` of a source; 0: all."""
+    """Return the images with cells, at most ``each`` of a source; 0: all.
+
+    >>> from flowmask.images.image import as_image
+    >>> pixels, cell = as_image(np.zeros((1, 4, 5), np.uint8)), np.ones((4, 5), np.int32)
+    >>> images = [("a", "1", pixels, cell), ("a", "2", pixels, 0 * cell), ("a", "3", pixels, cell)]
+    >>> [name for _, name, *_ in at_most(images, 1)]
+    ['1']
+    """
     sources: dict[str, list[Labelled]] = defaultdict(list)
     for image in images:
         if image[3].any() and (not each or len(sources[image[0]]) < each):

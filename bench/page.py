@@ -113,7 +113,17 @@ def run(name: str) -> bool:
 
 
 def section(name: str, record: Record, text: str) -> str:
-    """Return the section of a benchmark: its title, how it was measured, and the ``text`` of its record."""
+    """Return the section of a benchmark: its title, how it was measured, and the ``text`` of its record.
+
+    >>> record = {"machine": {"cores": 2, "processor": "x86_64"}, "date": "2026-12-01T00:00", "commit": "a1"}
+    >>> print(section("startup", record, "1 s"))
+    ## Start-up time
+    <BLANKLINE>
+    `python -m bench.speed.startup`, 2026-12-01, commit a1, 2 cores, x86_64.
+    <BLANKLINE>
+    1 s
+    <BLANKLINE>
+    """
     benchmark = BENCHMARKS[name]
     cores = record["machine"]["cores"]
     machine = f"{cores} core{'s' if cores > 1 else ''}, {record['machine']['processor']}"

@@ -52,7 +52,13 @@ def earlier(name: str, about: Record) -> Record:
 
 
 def folder_digest(folder: Path) -> str:
-    """Return the first 12 digits of the SHA-256 of the names and contents of all PNG files below a folder."""
+    """Return the first 12 digits of the SHA-256 of the names and contents of all PNG files below a folder.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     folder_digest(Path(folder))  # without any PNG file
+    'e3b0c44298fc'
+    """
     digests = hashlib.sha256()
     for path in sorted(folder.rglob("*.png")):
         digests.update(str(path.relative_to(folder)).encode())
@@ -61,7 +67,15 @@ def folder_digest(folder: Path) -> str:
 
 
 def named(model: Path) -> str:
-    """Return the name of a network file with the first 12 digits of its SHA-256."""
+    """Return the name of a network file with the first 12 digits of its SHA-256.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.onnx")
+    ...     path.touch()
+    ...     named(path)  # of an empty file
+    'a.onnx (sha256 e3b0c44298fc)'
+    """
     return f"{model.name} (sha256 {digest(model)[:12]})"
 
 

@@ -79,7 +79,12 @@ def test_image(contract: Contract) -> Tensor:
 
 
 def normalised(image: Tensor, contract: Contract) -> Tensor:
-    """Return an image (1, C, Y, X) whose percentiles in each channel are 0 and 1, as by the format's scale_range."""
+    """Return an image (1, C, Y, X) whose percentiles in each channel are 0 and 1, as by the format's scale_range.
+
+    >>> contract = Contract("example", "grey", 30.0, 30.0, False, "", "", percentiles=(0.0, 100.0))
+    >>> normalised(np.array([[[[10, 20, 30]]]], np.float32), contract).round(2).tolist()
+    [[[[0.0, 0.5, 1.0]]]]
+    """
     low, high = np.percentile(image, contract.percentiles, axis=(2, 3), keepdims=True)
     return np.asarray((image - low) / (high - low + EPSILON), np.float32)
 

@@ -65,6 +65,13 @@ def hold_back(images: Sequence[Labelled], count: int | None) -> tuple[list[Label
 
     They are spread evenly over the list. count: how many; None: one of `HELD_BACK`, at least one. Raises SettingsError
     if no image with cells remains to train on.
+
+    >>> from flowmask.images.image import as_image
+    >>> pixels, cell = as_image(np.zeros((1, 4, 5), np.uint8)), np.ones((4, 5), np.int32)
+    >>> images = [Labelled(Item(Path(name), Path(), "lab"), pixels, cell) for name in "abcde"]
+    >>> training, held = hold_back(images, 1)
+    >>> len(training), len(held)
+    (4, 1)
     """
     candidates = [number for number, one in enumerate(images) if one.labels.any()]
     chosen = spread(len(candidates), max(1, round(len(images) / HELD_BACK)) if count is None else count)

@@ -34,7 +34,16 @@ HEADER = ("F1 before", "F1 after", "given: before", "given: after")
 
 
 def usual_diameter(images: Sequence[Labelled]) -> float:
-    """Return the median, over the images with cells, of the median diameter of their cells in px."""
+    """Return the median, over the images with cells, of the median diameter of their cells in px.
+
+    >>> from pathlib import Path
+    >>> from flowmask.images.image import as_image
+    >>> from train.data.readers import Item
+    >>> item, pixels = Item(Path("a.png"), Path("a_label.png"), "lab"), as_image(np.zeros((1, 4, 5), np.uint8))
+    >>> images = [Labelled(item, pixels, np.full((4, 5), label, np.int32)) for label in (0, 1)]
+    >>> round(usual_diameter(images), 2)  # of a cell of 20 px: the root of 80 / pi
+    5.05
+    """
     return float(np.median([median_diameter(one.labels) for one in images if one.labels.any()]))
 
 
@@ -52,7 +61,16 @@ def scores_of(network: Path, images: Sequence[Labelled], phase: str, diameter: f
 def changes_of(
     images: Sequence[Labelled], before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]]
 ) -> list[Change]:
-    """Return one record for each image from what `scores_of` returned before and after."""
+    """Return one record for each image from what `scores_of` returned before and after.
+
+    >>> from pathlib import Path
+    >>> from flowmask.images.image import as_image
+    >>> from train.data.readers import Item
+    >>> blank = np.zeros((1, 4, 5), np.uint8)
+    >>> image = Labelled(Item(Path("a.png"), Path("a_label.png"), "lab"), as_image(blank), np.zeros((4, 5), np.int32))
+    >>> changes_of([image], before=[(0.5, 0.6)], after=[(0.7, 0.8)])[0].name
+    'a.png'
+    """
     rows = zip(images, before, after, strict=True)
     return [Change(one.item.image.name, old[0], new[0], old[1], new[1]) for one, old, new in rows]
 

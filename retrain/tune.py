@@ -84,7 +84,12 @@ def tune(
 
 
 def with_fixed_norms(network: FamilyNetwork) -> FamilyNetwork:
-    """Put the network into training mode, but its batch-norms into evaluation mode, so that their statistics stay."""
+    """Put the network into training mode, but its batch-norms into evaluation mode, so that their statistics stay.
+
+    >>> network = with_fixed_norms(find_architecture("semantic", "unet").build(3, (8, 16)))
+    >>> network.training, {layer.training for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)}
+    (True, {False})
+    """
     network.train()
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):

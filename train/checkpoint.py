@@ -31,6 +31,15 @@ def load(path: str | Path) -> tuple[FamilyNetwork, dict[str, object]]:
 
     Checkpoints of the first releases record no family; they hold a flow network of cellpose's architecture. Raises
     NetworkError when the file is missing or no such checkpoint.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from train.families import find_architecture
+    >>> network = find_architecture("semantic", "unet").build(3, (8, 16))
+    >>> with TemporaryDirectory() as folder:
+    ...     save(f"{folder}/a.pt", network, licence="CC0")
+    ...     again, extras = load(f"{folder}/a.pt")
+    >>> again.family, again.widths, extras
+    ('semantic', (8, 16), {'licence': 'CC0'})
     """
     try:
         record = torch.load(path, map_location="cpu", weights_only=True)

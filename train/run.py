@@ -78,7 +78,15 @@ def train_recipe(recipe: Recipe, data: Sequence[Path], pool: Path | None, work: 
 
 
 def check_stages(recipe: Recipe) -> None:
-    """Raise SettingsError if the recipe has no stages or two of the same name."""
+    """Raise SettingsError if the recipe has no stages or two of the same name.
+
+    >>> from dataclasses import replace
+    >>> from train.recipes.small import RECIPE
+    >>> check_stages(RECIPE)
+    >>> check_stages(replace(RECIPE, stages=()))
+    Traceback (most recent call last):
+    flowmask.errors.SettingsError: small: its stages need different names, and there must be at least one stage.
+    """
     names = [stage.name for stage in recipe.stages]
     if not names or len(set(names)) < len(names):
         raise SettingsError(f"{recipe.name}: its stages need different names, and there must be at least one stage.")
@@ -134,7 +142,13 @@ def _measure_norms(network: FamilyNetwork, make: Callable[[int], Batch], stage: 
 
 
 def contract_in_training(recipe: Recipe, multiple: int = 8) -> Contract:
-    """Return the contract with which the engine runs the network while it is trained: it has no size regression."""
+    """Return the contract with which the engine runs the network while it is trained: it has no size regression.
+
+    >>> from train.recipes.small import RECIPE
+    >>> contract = contract_in_training(RECIPE)
+    >>> contract.family, contract.mean_diameter, contract.sized
+    ('flow', 30.0, False)
+    """
     diameter = recipe.mean_diameter or DIAMETER
     return Contract(
         name=recipe.name,

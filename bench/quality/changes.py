@@ -38,13 +38,23 @@ def jpeg(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
 
 
 def sharpened(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
-    """Add 1.5 times the difference from a Gaussian blur of 1.5 px."""
+    """Add 1.5 times the difference from a Gaussian blur of 1.5 px.
+
+    >>> flat, labels = np.full((9, 9, 1), 80, np.uint8), np.zeros((9, 9), np.int32)
+    >>> np.unique(sharpened(flat, labels, default_rng(0))[0])  # nothing to sharpen
+    array([80], dtype=uint8)
+    """
     soft = cv2.GaussianBlur(pixels, (0, 0), 1.5).reshape(pixels.shape)
     return _bytes(pixels + 1.5 * (pixels - soft.astype(np.float64))), labels
 
 
 def powered(exponent: float, pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
-    """Raise the values, 0 to 1, to the power ``exponent``."""
+    """Raise the values, 0 to 1, to the power ``exponent``.
+
+    >>> image, labels = np.array([[[0], [51], [255]]], np.uint8), np.zeros((1, 3), np.int32)
+    >>> powered(2, image, labels, default_rng(0))[0].ravel()  # 255 * 0.2 ** 2 is 10.2
+    array([  0,  10, 255], dtype=uint8)
+    """
     return _bytes(255 * (pixels / 255) ** exponent), labels
 
 
@@ -70,7 +80,12 @@ def debris(pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
 
 
 def resized(factor: float, how: int, pixels: Pixels, labels: Labels, rng: Generator) -> Changed:
-    """Resize by ``factor``; ``how``: interpolation of OpenCV."""
+    """Resize by ``factor``; ``how``: interpolation of OpenCV.
+
+    >>> image, labels = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.int32)
+    >>> [part.shape for part in resized(2, cv2.INTER_LINEAR, image, labels, default_rng(0))]
+    [(8, 12, 3), (8, 12)]
+    """
     image = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=how)
     truth = cv2.resize(labels.astype(np.uint16), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
     return image.reshape(*truth.shape, -1).astype(np.uint8), truth.astype(np.int32)

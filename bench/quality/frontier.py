@@ -81,7 +81,13 @@ def of_cellpose(items: Sequence[Item], checkpoint: str, threads: int, folder: Pa
 
 
 def text(record: Record) -> str:
-    """Return the table of a record as Markdown."""
+    """Return the table of a record as Markdown.
+
+    >>> print(text({"threads": 1, "points": [{"name": "small", "f1": 0.8, "ms": 20.04}]}))
+    | network | F1    | ms a tile, threads: 1 |
+    | ------- | ----- | --------------------- |
+    | small   | 0.800 | 20.0                  |
+    """
     rows = [[point["name"], point["f1"], f"{point['ms']:.1f}"] for point in record["points"]]
     return table(["network", "F1", f"ms a tile, threads: {record['threads']}"], rows)
 

@@ -52,6 +52,9 @@ def cell_confidence(labels: Labels, logit: npt.NDArray[np.float32]) -> npt.NDArr
     """Return (n,) the mean cell probability, 0 to 1, of each label 1..n of (Y, X).
 
     logit: (y, x) float32, the logit of the cell probability at network resolution.
+
+    >>> cell_confidence(np.array([[0, 1, 1, 2]]), np.array([[-9, 0, 0, 9]], np.float32)).round(3)
+    array([0.5, 1. ])
     """
     resized = cv2.resize(logit, labels.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float64)
     total = np.bincount(labels.ravel(), 1 / (1 + np.exp(-resized)).ravel())
@@ -90,7 +93,11 @@ def score(image: Image, truth: Labels, network: Network, options: Segmentation) 
 
 
 def summary(images: Sequence[Scores], over: Callable[[list[float]], np.floating]) -> Scores:
-    """Return the mean or the median over images of each score."""
+    """Return the mean or the median over images of each score.
+
+    >>> summary([{"f1": 0.5}, {"f1": 1.0}], np.mean)
+    {'f1': 0.75}
+    """
     return {column: float(over([image[column] for image in images])) for column in images[0]}
 
 

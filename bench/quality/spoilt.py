@@ -50,7 +50,11 @@ def cases(data: Path, each: int) -> Iterator[Case]:
 
 
 def middle(pixels: Pixels, truth: Labels, side: int) -> tuple[Pixels, Labels]:
-    """Return the middle of an image (Y, X, C) and of its labels, at most ``side`` px, with ids 1, 2, ...."""
+    """Return the middle of an image (Y, X, C) and of its labels, at most ``side`` px, with ids 1, 2, ....
+
+    >>> middle(np.zeros((1, 5, 3), np.uint8), np.array([[1, 0, 7, 9, 9]], np.int32), 3)[1]
+    array([[0, 1, 2]], dtype=int32)
+    """
     top, left = (max(0, (length - side) // 2) for length in truth.shape)
     window = np.s_[top : top + side, left : left + side]
     return np.ascontiguousarray(pixels[window]), sequential(truth[window])

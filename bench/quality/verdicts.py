@@ -73,7 +73,11 @@ Row = dict[str, Any]
 
 
 def part(source: str) -> int:
-    """Return in which of the `PARTS` a source is, decided by its name."""
+    """Return in which of the `PARTS` a source is, decided by its name.
+
+    >>> part("yeast") == part("simulated yeast")  # a source and its simulation are never in different parts
+    True
+    """
     return crc32(source.removeprefix(SIMULATED).encode()) % PARTS
 
 
@@ -104,7 +108,11 @@ def rows(found: Iterator[Case], network: Network, model: str, cache: Path) -> It
 
 
 def kind(row: Row) -> str:
-    """Return `BAD`, `FAIR` or `FINE`: the class of the F1 of a row."""
+    """Return `BAD`, `FAIR` or `FINE`: the class of the F1 of a row.
+
+    >>> kind({"f1": 0.9}) == FINE, kind({"f1": 0.6}) == FAIR, kind({"f1": 0.1}) == BAD
+    (True, True, True)
+    """
     return FINE if row["f1"] > 0.8 else BAD if row["f1"] < 0.5 else FAIR
 
 

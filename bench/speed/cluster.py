@@ -137,7 +137,14 @@ def scheduler_memory(tasks: int, folder: Path) -> Record:
 
 
 def same_labels(folders: Sequence[Path]) -> bool:
-    """Return whether the label files of all folders are the same, byte for byte."""
+    """Return whether the label files of all folders are the same, byte for byte.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as one, TemporaryDirectory() as two:
+    ...     _ = Path(one, "a_label.tiff").write_bytes(b"1")
+    ...     same_labels([Path(one), Path(one)]), same_labels([Path(one), Path(two)])
+    (True, False)
+    """
     contents = [{path.name: path.read_bytes() for path in folder.glob("*_label.tiff")} for folder in folders]
     return all(content == contents[0] for content in contents)
 

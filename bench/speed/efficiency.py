@@ -42,7 +42,11 @@ SMALLEST = 16
 
 
 def rank_time(seconds: float, pixels: int) -> float:
-    """Return the seconds that count in the challenge (baseline/cellseg_time_eval.py)."""
+    """Return the seconds that count in the challenge (baseline/cellseg_time_eval.py).
+
+    >>> rank_time(9.0, 500_000), rank_time(25.0, 2_000_000)
+    (0.0, 5.0)
+    """
     return max(0.0, seconds - TOLERANCE * max(1.0, pixels / MEGAPIXEL))
 
 

@@ -59,7 +59,12 @@ def make_slide(folder: Path, height: int, width: int) -> None:
 
 
 def label_strip(number: int, width: int) -> Labels:
-    """Return a strip of labels (64, X): squares in rows and columns, numbered on from the strips before it."""
+    """Return a strip of labels (64, X): squares in rows and columns, numbered on from the strips before it.
+
+    >>> strip = label_strip(0, 2 * PERIOD)
+    >>> strip.shape == (STRIP, 2 * PERIOD), strip[0, 0], strip[0, PERIOD]
+    (True, np.int32(1), np.int32(2))
+    """
     rows, columns = STRIP // PERIOD, width // PERIOD
     ids = 1 + number * rows * columns + np.arange(rows * columns).reshape(rows, columns)
     inside = np.arange(PERIOD) < CELL

@@ -108,7 +108,12 @@ def found_both(images: list[Pixels]) -> list[Record]:
 
 
 def stretched(grey: Pixels) -> Pixels:
-    """Return an image whose values between the percentiles 0.1 and 99.9 are stretched to 0 to 200."""
+    """Return an image whose values between the percentiles 0.1 and 99.9 are stretched to 0 to 200.
+
+    >>> grey = np.arange(101, dtype=np.uint8)[None]
+    >>> stretched(grey)[0, [0, 25, 100]]  # (25 - 0.1) * 200 / 99.8 is 49.9
+    array([  0,  49, 200], dtype=uint8)
+    """
     low, high = np.percentile(grey, (0.1, 99.9))
     return np.asarray(((grey - low) * (200 / max(high - low, 1))).clip(0, 255), np.uint8)
 

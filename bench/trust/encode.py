@@ -19,7 +19,11 @@ ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (
 
 
 def packed(values: Integers, depth: int) -> bytes:
-    """Return rows (n, width) of unsigned integers of ``depth`` bits as big-endian bytes; rows end at whole bytes."""
+    """Return rows (n, width) of unsigned integers of ``depth`` bits as big-endian bytes; rows end at whole bytes.
+
+    >>> packed(np.array([[1, 0, 1]], np.uint8), 1).hex(), packed(np.array([[258]], np.uint16), 16).hex()
+    ('a0', '0102')
+    """
     if depth >= 8:
         return bytes(values.astype(f">u{depth // 8}").tobytes())
     bits = (values[..., None] >> np.arange(depth - 1, -1, -1)) & 1
@@ -27,7 +31,11 @@ def packed(values: Integers, depth: int) -> bytes:
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
-    """Return a PNG chunk with its length and checksum."""
+    """Return a PNG chunk with its length and checksum.
+
+    >>> png_chunk(b"IEND", b"").hex()  # the last bytes of every PNG file
+    '0000000049454e44ae426082'
+    """
     body = kind + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
@@ -61,7 +69,11 @@ def png(
 def bmp(
     rows: bytes, width: int, height: int, depth: int, palette: bytes = b"", compression: int = 0, old: bool = False
 ) -> bytes:
-    """Return a BMP file of encoded ``rows``; with a negative height the top row is the first."""
+    """Return a BMP file of encoded ``rows``; with a negative height the top row is the first.
+
+    >>> bmp(bytes(4), 1, 1, 24)[:2], len(bmp(bytes(4), 1, 1, 24))  # 14 + 40 bytes of headers
+    (b'BM', 58)
+    """
     if old:
         header = struct.pack("<IHHHH", 12, width, height, 1, depth)
     else:
@@ -74,15 +86,22 @@ def bmp(
 
 
 def bmp_rows(values: Integers, depth: int) -> bytes:
-    """Return rows (n, width) of unsigned integers, little-endian, each padded to a multiple of four bytes."""
+    """Return rows (n, width) of unsigned integers, little-endian, each padded to a multiple of four bytes.
+
+    >>> bmp_rows(np.array([[7, 8, 9]], np.uint8), 8).hex()
+    '07080900'
+    """
     rows = [row.astype("<u2").tobytes() if depth == 16 else packed(row[None], depth) for row in values]
     return b"".join(row + bytes(-len(row) % 4) for row in rows)
 
 
 def tiff(segments: Sequence[bytes], tags: Tags, byteorder: str = "<") -> bytes:
-    """Return a TIFF file of one page of encoded segments, with additional tags.
+    r"""Return a TIFF file of one page of encoded segments, with additional tags.
 
     The segments are tiles if the tag 322 is given, otherwise strips.
+
+    >>> tiff([bytes(200)], tiff_tags(10, 20, 8))[:4]
+    b'II*\x00'
     """
     offsets, body = [], b""
     for segment in segments:
@@ -116,7 +135,12 @@ def tiff_tags(
     tile: tuple[int, int] | None = None,
     samples: int = 1,
 ) -> Tags:
-    """Return the tags of a page for `tiff`: ``rows`` per strip, or a ``tile`` of (rows, columns)."""
+    """Return the tags of a page for `tiff`: ``rows`` per strip, or a ``tile`` of (rows, columns).
+
+    >>> tags = tiff_tags(10, 20, 8)
+    >>> tags[256], tags[257], tags[278]  # width, height, rows of a strip
+    ((4, [20]), (4, [10]), (4, [10]))
+    """
     tags: Tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits] * samples), 259: (3, [compression])}
     tags |= {262: (3, [photometric]), 277: (3, [samples])}
     if tile:

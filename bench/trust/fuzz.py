@@ -48,7 +48,11 @@ Mutation = Callable[[bytearray, bytes, Random], bytearray]
 
 
 def flip(data: bytearray, other: bytes, random: Random) -> bytearray:
-    """Flip some bits."""
+    """Flip some bits.
+
+    >>> sum(byte.bit_count() for byte in flip(bytearray(100), b"", Random(0))) <= 12
+    True
+    """
     for _ in range(random.randint(1, 12)):
         data[_place(data, random)] ^= 1 << random.randrange(8)
     return data
@@ -65,7 +69,11 @@ def number(data: bytearray, other: bytes, random: Random) -> bytearray:
 
 
 def cut(data: bytearray, other: bytes, random: Random) -> bytearray:
-    """Cut the file short."""
+    """Cut the file short.
+
+    >>> len(cut(bytearray(100), b"", Random(0))) < 100
+    True
+    """
     return data[: random.randrange(len(data))]
 
 
@@ -77,7 +85,11 @@ def remove(data: bytearray, other: bytes, random: Random) -> bytearray:
 
 
 def double(data: bytearray, other: bytes, random: Random) -> bytearray:
-    """Insert a copy of some bytes."""
+    """Insert a copy of some bytes.
+
+    >>> 100 < len(double(bytearray(100), b"", Random(0))) <= 164
+    True
+    """
     at = _place(data, random)
     data[at:at] = data[at : at + random.randint(1, 64)]
     return data

@@ -33,7 +33,11 @@ FAMILIES = {
 
 
 def find_family(name: str) -> ExportFamily:
-    """Return the family of this name. Raises NetworkError if there is none."""
+    """Return the family of this name. Raises NetworkError if there is none.
+
+    >>> find_family("flow") is FAMILIES["flow"]
+    True
+    """
     if name not in FAMILIES:
         raise NetworkError(f"networks of family {name!r} cannot be exported; the families are {', '.join(FAMILIES)}.")
     return FAMILIES[name]

@@ -98,7 +98,12 @@ UNCHANGED = Augmentation(
 
 
 def affine(shape: tuple[int, int], crop: int, zoom: float, angle: float, flip: bool, rng: np.random.Generator) -> Array:
-    """Return the (2, 3) float32 map from (x, y) of an image of ``shape`` to (x, y) of a random crop."""
+    """Return the (2, 3) float32 map from (x, y) of an image of ``shape`` to (x, y) of a random crop.
+
+    >>> affine((8, 8), 8, 1.0, 0.0, False, np.random.default_rng(0))[:, :2]  # neither turned nor rescaled
+    array([[ 1., -0.],
+           [ 0.,  1.]], dtype=float32)
+    """
     cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
     matrix = np.array([[cos, -sin], [sin, cos]])
     if flip:
@@ -122,7 +127,13 @@ def warp(image: Array, labels: npt.NDArray[np.int32], matrix: Array, crop: int) 
 
 
 def warp_labels(labels: npt.NDArray[np.int32], matrix: Array, crop: int) -> npt.NDArray[np.int32]:
-    """Apply an affine map to labels (Y, X); return those of a crop with side ``crop``."""
+    """Apply an affine map to labels (Y, X); return those of a crop with side ``crop``.
+
+    >>> shift = np.array([[1, 0, -1], [0, 1, 0]], np.float32)  # one pixel to the left
+    >>> warp_labels(np.array([[0, 5, 6], [7, 0, 8]], np.int32), shift, 2)
+    array([[5, 6],
+           [0, 8]], dtype=int32)
+    """
     # OpenCV warps no 32-bit integers: 16 bits are enough for the ids of one image of the training set.
     ids = cv2.warpAffine(labels.astype(np.uint16), matrix, (crop, crop), flags=cv2.INTER_NEAREST)
     return np.asarray(ids, np.int32)

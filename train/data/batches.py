@@ -37,7 +37,11 @@ def batch_maker(
 
 
 def in_advance(make: Callable[[int], Batch], start: int, stop: int) -> Iterator[Batch]:
-    """Yield the batches of the steps ``start`` to ``stop``; a thread prepares the next few."""
+    """Yield the batches of the steps ``start`` to ``stop``; a thread prepares the next few.
+
+    >>> list(in_advance(lambda step: step * 10, 2, 5))
+    [20, 30, 40]
+    """
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(make, step) for step in range(start, min(start + IN_ADVANCE, stop))]
         for step in range(start, stop):

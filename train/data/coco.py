@@ -45,6 +45,16 @@ def read_objects(path: Path) -> dict[str, CocoObjects]:
 
     The annotations may be a list, as in COCO's files, or a mapping, as in LIVECell's. Crowds (``iscrowd``) are not
     single objects and are skipped. Raises InputError if the file is not of this kind.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> image = {"id": 1, "file_name": "a.png", "height": 4, "width": 5}
+    >>> square = {"image_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]]}
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.json")
+    ...     _ = path.write_text(json.dumps({"images": [image], "annotations": [square]}))
+    ...     found = read_objects(path)
+    >>> found["a.png"].shape, len(found["a.png"].segmentations)
+    ((4, 5), 1)
     """
     try:
         content = json.loads(path.read_bytes())

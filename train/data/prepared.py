@@ -50,7 +50,15 @@ class Prepared:
 def network_input(
     image: Image, channels: str, percentiles: tuple[float, float], clahe: Clahe | None = None
 ) -> npt.NDArray[np.float32]:
-    """Return the whole image (C, Y, X) as a network with this channel policy gets it, at its own resolution."""
+    """Return the whole image (C, Y, X) as a network with this channel policy gets it, at its own resolution.
+
+    >>> from flowmask.images.image import as_image
+    >>> grey = as_image(np.arange(101, dtype=np.uint8)[None])
+    >>> network_input(grey, "rgb", (0.0, 100.0))[:, 0, [0, 50, 100]]  # the same in each of three channels
+    array([[0. , 0.5, 1. ],
+           [0. , 0.5, 1. ],
+           [0. , 0.5, 1. ]], dtype=float32)
+    """
     count, height, width = image.shape
     plan = channel_map(channels, count)
     ranges = intensity_ranges(image, plan, percentiles)
@@ -127,7 +135,14 @@ def weights_by_source(
 
 
 def write_sample(folder: Path, name: str, image: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> None:
-    """Write one image (Y, X) or (Y, X, 3) RGB and its labels in the layout of `readers.read_shared`."""
+    """Write one image (Y, X) or (Y, X, 3) RGB and its labels in the layout of `readers.read_shared`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_sample(Path(folder), "a", np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.int32))
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['a.png', 'a_label.png']
+    """
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / f"{name}.png"), image if image.ndim == 2 else image[..., ::-1])
     cv2.imwrite(str(folder / f"{name}_label.png"), labels.astype(np.uint16))

@@ -63,6 +63,13 @@ def read_shared(root: Path) -> list[Item]:
     """List ``root/SOURCE/NAME.png`` with ``NAME_label.png``: the layout of the project's own data folder.
 
     ``NAME_nuclear_label.png`` beside them has the nuclei, unless there is an image ``NAME_nuclear.png``.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "lab").mkdir()
+    ...     Path(folder, "lab", "a_label.png").touch()
+    ...     [item.name for item in read_shared(Path(folder))]
+    ['lab/a']
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; give the folder that holds one folder for each source.")
@@ -89,6 +96,14 @@ def read_challenge(root: Path) -> list[Item]:
     """List ``root/images/cell_00001.*`` with ``root/labels/cell_00001_label.tiff``: the challenge's layout.
 
     The whole folder is one source. Raises InputError when it is absent or empty, or a label file is missing.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("images/cell_1.png", "labels/cell_1_label.tiff"):
+    ...         Path(folder, name).parent.mkdir()
+    ...         Path(folder, name).touch()
+    ...     [item.image.name for item in read_challenge(Path(folder))]
+    ['cell_1.png']
     """
     images = root / "images"
     if not images.is_dir():
@@ -108,6 +123,14 @@ def read_masks(root: Path) -> list[Item]:
     """List ``root/ID/images/ID.png`` with one PNG for each object in ``root/ID/masks``: the Data Science Bowl's layout.
 
     The whole folder is one source. Raises InputError if an ID has no mask, or not exactly one image.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("a/images/a.png", "a/masks/1.png"):
+    ...         Path(folder, name).parent.mkdir(parents=True)
+    ...         Path(folder, name).touch()
+    ...     [item.image.name for item in read_masks(Path(folder))]
+    ['a.png']
     """
     items = []
     for folder in _visible(path for path in root.iterdir() if path.is_dir()):
@@ -158,6 +181,10 @@ def read_labels(labels: Path | CocoObjects) -> npt.NDArray[np.int32]:
     ``labels`` is a PNG or TIFF label image, cellpose's NAME_seg.npy, a folder of PNG masks with one object each (not 0
     inside), or the objects of an annotation file. Of an image with several equal channels, as many programs write
     masks, one is read. Raises ImageError, naming the file, if labels cannot be read.
+
+    >>> read_labels(CocoObjects(Path("a.json"), (2, 4), ([[0, 0, 2, 0, 2, 1, 0, 1]],)))
+    array([[1, 1, 0, 0],
+           [0, 0, 0, 0]], dtype=int32)
     """
     if isinstance(labels, CocoObjects):
         return paint(labels.shape, labels.pixels())

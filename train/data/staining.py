@@ -65,7 +65,12 @@ def punch_holes(image: Array, labels: Labels, rng: np.random.Generator) -> Array
 
 
 def mix_colours(image: Array, rng: np.random.Generator) -> Array:
-    """Return (Y, X, C) with other hues: each channel gets or loses shares of the others; white and black stay."""
+    """Return (Y, X, C) with other hues: each channel gets or loses shares of the others; white and black stay.
+
+    >>> grey = np.full((1, 1, 3), 0.5, np.float32)
+    >>> np.allclose(mix_colours(grey, np.random.default_rng(0)), grey)  # grey pixels stay, colours do not
+    True
+    """
     channels = image.shape[-1]
     matrix = rng.uniform(-MIX, MIX, (channels, channels))
     np.fill_diagonal(matrix, 0)
@@ -74,7 +79,13 @@ def mix_colours(image: Array, rng: np.random.Generator) -> Array:
 
 
 def empty_channels(image: Array, rng: np.random.Generator) -> Array:
-    """Return (Y, X, C) in which at least one channel is left and at least one is empty: 0, or noise."""
+    """Return (Y, X, C) in which at least one channel is left and at least one is empty: 0, or noise.
+
+    >>> bright = np.full((4, 4, 3), 7, np.float32)
+    >>> left = (empty_channels(bright, np.random.default_rng(0)) == 7).all(axis=(0, 1))
+    >>> left.sum() in (1, 2)
+    True
+    """
     image = image.copy()
     channels = image.shape[-1]
     for channel in rng.permutation(channels)[: rng.integers(1, channels)]:

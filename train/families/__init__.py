@@ -18,7 +18,11 @@ FAMILIES = {
 
 
 def find_family(name: str) -> TrainingFamily:
-    """Return the family of this name. Raises SettingsError if there is none."""
+    """Return the family of this name. Raises SettingsError if there is none.
+
+    >>> sorted(find_family("semantic").architectures)
+    ['unet', 'unet-border']
+    """
     if name not in FAMILIES:
         raise SettingsError(f"there is no family {name!r}; the families are {', '.join(FAMILIES)}.")
     family: TrainingFamily = import_module(FAMILIES[name]).FAMILY
@@ -26,7 +30,11 @@ def find_family(name: str) -> TrainingFamily:
 
 
 def find_architecture(family: str, name: str) -> Architecture:
-    """Return an architecture of a family. Raises SettingsError if there is none of this name."""
+    """Return an architecture of a family. Raises SettingsError if there is none of this name.
+
+    >>> find_architecture("semantic", "unet").build(3, (8, 16)).widths
+    (8, 16)
+    """
     table = find_family(family).architectures
     if name not in table:
         raise SettingsError(f"the family {family!r} has no architecture {name!r}; it has {', '.join(table)}.")

@@ -75,7 +75,12 @@ def maps_of(network: FamilyNetwork, crops: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_of_maps(maps: Sequence[Tensor]) -> Tensor:
-    """Return the mean of the maps (B, K, Y, X) of several networks."""
+    """Return the mean of the maps (B, K, Y, X) of several networks.
+
+    >>> import torch
+    >>> mean_of_maps([torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2)])
+    tensor([[[[0.5000, 0.5000]]]])
+    """
     return reduce(add, maps) * (1 / len(maps))
 
 
@@ -102,5 +107,9 @@ class TrainingFamily:
 
 
 def no_field(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    """Return a field without channels (Y, X, 0), for families whose target follows from the labels of the crop."""
+    """Return a field without channels (Y, X, 0), for families whose target follows from the labels of the crop.
+
+    >>> no_field(np.zeros((4, 5), np.int32)).shape
+    (4, 5, 0)
+    """
     return np.zeros((*labels.shape, 0), np.float32)

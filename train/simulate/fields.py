@@ -16,7 +16,12 @@ Shape = tuple[int, int]
 
 
 def blur(image: Image, sigma: float) -> Image:
-    """Gaussian blur of (Y, X) float32, sigma in px; wide blurs run on a shrunken copy."""
+    """Gaussian blur of (Y, X) float32, sigma in px; wide blurs run on a shrunken copy.
+
+    >>> flat = np.full((9, 9), 2, np.float32)
+    >>> np.allclose(blur(flat, 1.5), 2)  # an even field stays
+    True
+    """
     if sigma < 0.2:
         return image
     height, width = image.shape
@@ -76,7 +81,14 @@ def spots(rng: Generator, mask: Mask, density: float, sigma: float) -> Image:
 
 
 def boundaries(labels: Labels) -> Mask:
-    """Pixels that have a pixel of another label, or background, among their eight neighbours."""
+    """Pixels that have a pixel of another label, or background, among their eight neighbours.
+
+    >>> boundaries(np.array([[0, 0, 0, 0, 0], [1, 1, 1, 2, 2], [1, 1, 1, 2, 2], [1, 1, 1, 2, 2]])).astype(int)
+    array([[0, 0, 0, 0, 0],
+           [1, 1, 1, 1, 1],
+           [0, 0, 1, 1, 0],
+           [0, 0, 1, 1, 0]])
+    """
     values = labels.astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
     differs = np.not_equal(cv2.dilate(values, kernel), cv2.erode(values, kernel))
@@ -84,14 +96,22 @@ def boundaries(labels: Labels) -> Mask:
 
 
 def depth(labels: Labels) -> Image:
-    """Distance in px from each cell pixel to the edge of its own cell; 0 in the background."""
+    """Distance in px from each cell pixel to the edge of its own cell; 0 in the background.
+
+    >>> depth(np.array([[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]))[2]
+    array([0. , 0.5, 1.5, 0.5, 0. ], dtype=float32)
+    """
     inner = (labels > 0) & ~boundaries(labels)
     distance = np.asarray(cv2.distanceTransform(inner.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
     return np.asarray(np.minimum(distance, 4096) + 0.5 * (labels > 0), np.float32)
 
 
 def peak(labels: Labels, values: Image) -> Image:
-    """(Y, X) map holding in each cell the maximum of the non-negative `values` within it."""
+    """(Y, X) map holding in each cell the maximum of the non-negative `values` within it.
+
+    >>> peak(np.array([[0, 1, 1, 2]]), np.array([[9, 3, 5, 4]], np.float32))
+    array([[0., 5., 5., 4.]], dtype=float32)
+    """
     highest = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
     np.maximum.at(highest, labels.ravel(), values.ravel())
     highest[0] = 0
@@ -111,7 +131,11 @@ def dome(labels: Labels, flatness: float) -> Image:
 
 
 def per_cell(rng: Generator, labels: Labels, spread: float) -> Image:
-    """(Y, X) map of one log-normal factor per cell (median 1, log-deviation `spread`); 0 in the background."""
+    """(Y, X) map of one log-normal factor per cell (median 1, log-deviation `spread`); 0 in the background.
+
+    >>> per_cell(np.random.default_rng(0), np.array([[0, 1, 1, 2]]), 0.0)  # without spread, each factor is 1
+    array([[0., 1., 1., 1.]], dtype=float32)
+    """
     factors = rng.lognormal(0, spread, int(labels.max(initial=0)) + 1).astype(np.float32)
     factors[0] = 0
     everywhere: Image = factors[labels]

@@ -101,6 +101,12 @@ def simulate(modality: str, shape: Shape = (384, 384), seed: int = 0, diameter: 
     cell's area; None draws it log-uniformly from 12 to 90, for branched cells from 20 to 90, and for "one_cell" from
     0.2 to 0.6 of the shorter side. The scene is made with a margin and cropped, so that cells are cut at the image
     border.
+
+    >>> sample = simulate("yeast", (40, 50), seed=3, diameter=15)
+    >>> sample.image.shape[:2], sample.labels.shape, sample.modality
+    ((40, 50), (40, 50), 'yeast')
+    >>> bool((sample.labels == simulate("yeast", (40, 50), seed=3, diameter=15).labels).all())
+    True
     """
     if modality not in _SCENES:
         raise ValueError(f"unknown modality {modality!r}; choose from {', '.join(MODALITIES)}")

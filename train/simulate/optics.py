@@ -40,6 +40,9 @@ def phase_contrast(path: Image, halo: float, direct: float, psf: float) -> Image
     The phase ring passes undiffracted light with amplitude `direct` and retards it by a quarter wave; as the ring has
     a width, light diffracted by less than 1 / `halo` px is treated alike, which makes halo and shade-off
     (Yin, Kanade, Chen 2012, Understanding the phase contrast optics, Medical Image Analysis 16).
+
+    >>> np.allclose(phase_contrast(np.zeros((20, 20), np.float32), 4, 0.5, 1), 1)  # nothing but background
+    True
     """
     real, imaginary = np.cos(path), np.sin(path)
     low_real, low_imaginary = blur(real, halo), blur(imaginary, halo)
@@ -87,6 +90,12 @@ def absorb(stains: list[tuple[Image, tuple[float, float, float]]], light: tuple[
     """RGB (Y, X, 3) in 0..1 by Beer-Lambert: each stain is a density map and the RGB optical density of one unit.
 
     The vectors for haematoxylin and eosin are those of Ruifrok and Johnston 2001.
+
+    >>> stain = np.array([[0, 1]], np.float32)  # no stain, and one unit
+    >>> absorb([(stain, (0.0, 0.7, 0.0))], (1.0, 1.0, 1.0)).round(2).tolist()[0][0]
+    [1.0, 1.0, 1.0]
+    >>> float(absorb([(stain, (0.0, 0.7, 0.0))], (1.0, 1.0, 1.0))[0, 1, 1].round(2))  # exp(-0.7)
+    0.5
     """
     density = sum(amount[..., None] * np.asarray(colour, np.float32) for amount, colour in stains)
     return (np.asarray(light, np.float32) * np.exp(-np.asarray(density, np.float32))).astype(np.float32)

@@ -87,6 +87,12 @@ def pasted(image: Pixels, labels: Labels, count: int, rng: np.random.Generator) 
     """Return an image of the same size, (Y, X, C) uint8, with ``count`` pasted cells, and its labels (Y, X) int32.
 
     Fewer cells are labelled if some are covered completely. Raises ImageError if no cell is off the border.
+
+    >>> image, labels = np.full((9, 9, 1), 50, np.uint8), np.zeros((9, 9), np.int32)
+    >>> image[3:6, 3:6], labels[3:6, 3:6] = 200, 1
+    >>> canvas, ids = pasted(image, labels, 3, np.random.default_rng(0))
+    >>> sorted(np.unique(canvas[ids == 0]).tolist())  # the background is that of the image
+    [50]
     """
     cells = cut_out(image, labels)
     if not cells:

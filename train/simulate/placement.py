@@ -157,7 +157,13 @@ def tessellate(rng: Generator, shape: Shape, diameter: float, jitter: float) -> 
 
 
 def tidy(labels: Labels) -> Labels:
-    """Keep the largest 4-connected piece of each label, drop pieces under 12 px, number from 1."""
+    """Keep the largest 4-connected piece of each label, drop pieces under 12 px, number from 1.
+
+    >>> labels = np.zeros((4, 12), np.int32)
+    >>> labels[:, :3], labels[0, 8:], labels[:, 4:7] = 5, 5, 9
+    >>> tidy(labels)[0].tolist()  # the smaller piece of cell 5 is gone
+    [1, 1, 1, 0, 2, 2, 2, 0, 0, 0, 0, 0]
+    """
     pieces = np.asarray(connected(labels, background=0, connectivity=1), np.int64)
     sizes = np.bincount(pieces.ravel())
     owner = np.zeros(len(sizes), np.int64)
@@ -179,14 +185,24 @@ def drop_cells(rng: Generator, labels: Labels, share: float) -> Labels:
 
 
 def mostly_within(labels: Labels, region: Mask) -> Labels:
-    """Keep the cells of which more than half lies in `region`."""
+    """Keep the cells of which more than half lies in `region`.
+
+    >>> labels = np.repeat([[1, 1, 1, 0, 2, 2, 2]], 4, axis=0).astype(np.int32)
+    >>> mostly_within(labels, np.arange(7) < np.full((4, 1), 5))[0].tolist()
+    [1, 1, 1, 0, 0, 0, 0]
+    """
     counts = np.bincount(labels.ravel())
     inside = np.bincount(labels.ravel(), region.ravel()) > 0.5 * counts
     return tidy(np.where(inside[labels], labels, 0).astype(np.int32))
 
 
 def drop_touching(labels: Labels, others: Labels) -> Labels:
-    """Remove the cells of `labels` that share a pixel with a cell of `others`."""
+    """Remove the cells of `labels` that share a pixel with a cell of `others`.
+
+    >>> labels = np.repeat([[1, 1, 1, 0, 2, 2, 2]], 4, axis=0).astype(np.int32)
+    >>> drop_touching(labels, np.eye(4, 7, dtype=np.int32))[0].tolist()
+    [0, 0, 0, 0, 1, 1, 1]
+    """
     keep = np.ones(int(labels.max(initial=0)) + 1, bool)
     keep[labels[others > 0]] = False
     return tidy(np.where(keep[labels], labels, 0).astype(np.int32))

@@ -16,7 +16,12 @@ _ANGLES = np.linspace(0, 2 * math.pi, 96, endpoint=False)
 
 
 def sized(points: NDArray[np.float64], diameter: float) -> Outline:
-    """Scale a closed polygon so that its area equals that of a disc of `diameter` px."""
+    """Scale a closed polygon so that its area equals that of a disc of `diameter` px.
+
+    >>> square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
+    >>> round(float(sized(square, 10)[1, 0]) ** 2, 2)  # the area of a disc of 10 px: 25 pi
+    78.54
+    """
     x, y = points[:, 0], points[:, 1]
     area = 0.5 * abs(float(x[1:] @ y[:-1] - y[1:] @ x[:-1] + x[0] * y[-1] - y[0] * x[-1]))
     scale = math.sqrt(math.pi / 4 * diameter**2 / max(area, 1e-6))
@@ -24,7 +29,11 @@ def sized(points: NDArray[np.float64], diameter: float) -> Outline:
 
 
 def turned(outline: Outline, angle: float) -> Outline:
-    """Rotate by `angle` radians about the origin."""
+    """Rotate by `angle` radians about the origin.
+
+    >>> turned(np.array([[1, 0]], np.float32), math.pi / 2).round(3).tolist()
+    [[0.0, 1.0]]
+    """
     c, s = math.cos(angle), math.sin(angle)
     return outline @ np.array([[c, s], [-s, c]], np.float32)
 
@@ -99,7 +108,11 @@ def ribbon(line: NDArray[np.float64], half_width: NDArray[np.float64]) -> Outlin
 
 
 def rod_width(diameter: float, aspect: float) -> float:
-    """Width of a rod with round ends, `aspect` times as long, that has the area of a disc of `diameter` px."""
+    """Width of a rod with round ends, `aspect` times as long, that has the area of a disc of `diameter` px.
+
+    >>> round(rod_width(10, 1.0), 1)  # a rod as long as wide is a disc
+    10.0
+    """
     return diameter * math.sqrt(math.pi / 4 / (aspect - 0.215))
 
 

@@ -61,7 +61,13 @@ def trace(mask: Mask) -> NDArray[np.float64]:
 
 
 def whole_cells(labels: Labels) -> list[Mask]:
-    """Return the masks, cut to their boxes, of the cells of at least LEAST_AREA px that do not touch the border."""
+    """Return the masks, cut to their boxes, of the cells of at least LEAST_AREA px that do not touch the border.
+
+    >>> labels = np.zeros((60, 60), np.int32)
+    >>> labels[10:50, 10:50], labels[:5, :5] = 1, 2  # the second cell touches the border
+    >>> [mask.shape for mask in whole_cells(labels)]
+    [(40, 40)]
+    """
     inner = clear_border(labels)
     masks = [inner[box] == index for index, box in enumerate(ndimage.find_objects(inner), 1) if box]
     return [mask for mask in masks if np.count_nonzero(mask) >= LEAST_AREA]

@@ -61,7 +61,11 @@ class Pyramid(nn.Module):
 
 
 def tower(width: int, convolutions: int) -> nn.Sequential:
-    """Return convolutions, each with group norm and ReLU."""
+    """Return convolutions, each with group norm and ReLU.
+
+    >>> len(tower(32, 2))  # convolution, norm and ReLU, twice
+    6
+    """
     layers: list[nn.Module] = []
     for _ in range(convolutions):
         layers += [
@@ -116,12 +120,22 @@ def positions(level: Tensor, stride: int) -> Tensor:
 
 
 def boxes_of(dense: Dense) -> Tensor:
-    """Return the predicted boxes (B, N, 4): top, left, bottom, right in px."""
+    """Return the predicted boxes (B, N, 4): top, left, bottom, right in px.
+
+    >>> distances = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])  # left, top, right, bottom
+    >>> boxes_of(Dense(torch.zeros(1, 1), distances, torch.zeros(1, 1), torch.tensor([[10.0, 20.0]])))
+    tensor([[[ 8., 19., 14., 23.]]])
+    """
     left, top, right, bottom = dense.distances.unbind(2)
     y, x = dense.locations.unbind(1)
     return torch.stack([y - top, x - left, y + bottom, x + right], dim=2)
 
 
 def scores_of(dense: Dense) -> Tensor:
-    """Return the scores (B, N): the root of the probability of a cell times the centre-ness."""
+    """Return the scores (B, N): the root of the probability of a cell times the centre-ness.
+
+    >>> zero = torch.zeros(1, 1)  # both probabilities are one half
+    >>> scores_of(Dense(zero, torch.zeros(1, 1, 4), zero, torch.zeros(1, 2)))
+    tensor([[0.5000]])
+    """
     return (dense.logits.sigmoid() * dense.centreness.sigmoid()).sqrt()

@@ -43,7 +43,11 @@ def pool(levels: list[Tensor], images: Tensor, boxes: Tensor) -> Tensor:
 
 
 def convolutions(inputs: int, width: int, count: int, last_stride: int = 1) -> nn.Sequential:
-    """Return 3x3 convolutions with ReLU; the last one has the stride ``last_stride``."""
+    """Return 3x3 convolutions with ReLU; the last one has the stride ``last_stride``.
+
+    >>> convolutions(4, 8, 2, last_stride=2)(torch.zeros(1, 4, 6, 6)).shape
+    torch.Size([1, 8, 3, 3])
+    """
     layers: list[nn.Module] = []
     for number in range(count):
         stride = last_stride if number == count - 1 else 1

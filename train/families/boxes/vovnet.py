@@ -42,7 +42,11 @@ SIZES = {
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, depthwise: bool = False) -> nn.Sequential:
-    """Return a convolution, batch-norm and ReLU."""
+    """Return a convolution, batch-norm and ReLU.
+
+    >>> convolution(4, 8, 3, stride=2).eval()(torch.zeros(1, 4, 6, 6)).shape
+    torch.Size([1, 8, 3, 3])
+    """
     padding = kernel // 2
     if depthwise:
         layers = [

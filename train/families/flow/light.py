@@ -32,7 +32,11 @@ STYLES = 320
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
-    """Convolution and batch-norm, which the export folds into one layer."""
+    """Convolution and batch-norm, which the export folds into one layer.
+
+    >>> conv_norm(4, 8).eval()(torch.zeros(1, 4, 6, 6)).shape
+    torch.Size([1, 8, 6, 6])
+    """
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs, momentum=0.05)
     )

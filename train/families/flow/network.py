@@ -16,14 +16,22 @@ QUARTER = (8, 16, 32, 64)
 
 
 def norm_conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    """Batch-norm, ReLU, convolution, in the order of the reference."""
+    """Batch-norm, ReLU, convolution, in the order of the reference.
+
+    >>> norm_conv(4, 8, 3).eval()(torch.zeros(1, 4, 6, 6)).shape
+    torch.Size([1, 8, 6, 6])
+    """
     return nn.Sequential(
         nn.BatchNorm2d(inputs, momentum=0.05), nn.ReLU(), nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     )
 
 
 def projection(inputs: int, outputs: int) -> nn.Sequential:
-    """Batch-norm and 1x1 convolution, without ReLU: the shortcut where the width changes."""
+    """Batch-norm and 1x1 convolution, without ReLU: the shortcut where the width changes.
+
+    >>> [type(layer).__name__ for layer in projection(4, 8)]
+    ['BatchNorm2d', 'Conv2d']
+    """
     return nn.Sequential(nn.BatchNorm2d(inputs, momentum=0.05), nn.Conv2d(inputs, outputs, 1))
 
 

@@ -16,7 +16,11 @@ DOUBLE_DEEP = (*DEEP, 2048)
 
 
 def double_convolution(inputs: int, outputs: int) -> nn.Sequential:
-    """Twice a 3x3 convolution, batch-norm and ReLU; the resolution stays the same."""
+    """Twice a 3x3 convolution, batch-norm and ReLU; the resolution stays the same.
+
+    >>> double_convolution(4, 8).eval()(torch.zeros(1, 4, 6, 6)).shape
+    torch.Size([1, 8, 6, 6])
+    """
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
