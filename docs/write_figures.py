@@ -2,87 +2,42 @@
 
 A figure stands on its page between two comments: `<!-- figure: NAME -->0.85<!-- end -->`. NAME is a path in a record
 and a format, such as `slides/slides/-1/peak_mb:,.0f` for record["slides"][-1]["peak_mb"] of slides.json, or a name in
-`FIGURES` or `TABLES`. A test fails if a page and the records differ.
+`FIGURES`, or in `TABLES` of docs/record_tables.py. A test fails if a page and the records differ.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.record import table
+from docs.record_tables import TABLES
+from docs.records import finetunings, mean_f1, option_f1, record, several, value
+from flowmask.budget import RUNTIME, TILE_BYTES, needed_memory
+from flowmask.families import family_of
+from flowmask.images.memmap import CACHE
+from flowmask.network.contract import Contract
 from flowmask.network.registry import default_network
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORDS = ROOT / "bench" / "results"
 PAGES = [ROOT / "README.md", ROOT / "models" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REGISTRY = ROOT / "models" / "registry.toml"
 MARKED = re.compile(r"(<!-- figure: ([^>]+) -->)(.*?)(<!-- end -->)", re.DOTALL)
 F1_LINE = re.compile(r'(name = "(\w+)"\n(?:(?!\[\[).*\n)*?f1 = )[\d.]+')
-NO_LOSS = 0.005
-"""A smaller loss of F1 is called none."""
 GAP = 0.03
 """The largest difference between F1 with estimated and with true diameters that `bench.quality.variations` aims at."""
-Scores = Mapping[str, float]
-
-
-@cache
-def record(name: str) -> dict[str, Any]:
-    """Return the record of this name."""
-    found: dict[str, Any] = json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
-    return found
-
-
-def value(name: str) -> Any:
-    """Return the value at a path such as "slides/slides/-1/peak_mb": first the record, then keys and positions."""
-    first, *keys = name.split("/")
-    found: Any = record(first)
-    for key in keys:
-        found = found[int(key)] if isinstance(found, list) else found[key]
-    return found
-
-
-def scores_of(network: str) -> dict[str, Any]:
-    """Return the record of the scores of a network that ships."""
-    default = default_network().stem
-    return record("scores" if network == default else f"scores_{network}")
-
-
-def several(scores: Mapping[str, Any]) -> list[str]:
-    """Return the sources of several images of a group of scores."""
-    return [source for source, images in scores["images"].items() if len(images) > 1]
-
-
-def mean(values: Iterable[float]) -> float:
-    """Return the mean.
-
-    >>> mean([0.5, 1.0])
-    0.75
-    """
-    found = list(values)
-    return sum(found) / len(found)
-
-
-def mean_f1(network: str, score: str = "f1_estimated") -> float:
-    """Return the mean over held-out sources of several images, of a network that ships."""
-    images = scores_of(network)["images"]
-    return mean(images["sources"][source]["mean"][score] for source in several(images))
-
-
-def option_f1(name: str) -> float:
-    """Return F1 with other options, the mean over the sources of several images."""
-    sources = several(record("scores")["images"])
-    return mean(value(f"variations/options/scores/{name}")[source] for source in sources)
 
 
 def verdict_share(table_name: str, group: str) -> str:
     """Return the share of a group of images that were called check or poor."""
     levels = value(f"verdicts/tables/{table_name}/{group}")
     return f"{1 - levels['good'] / sum(levels.values()):.0%}"
+
+
+def fitted_on_others() -> str:
+    """Return the name of the table of verdicts whose limits were fitted to other sources."""
+    return next(name for name in value("verdicts/tables") if name.startswith("Fitted to"))
 
 
 def run_of(name: str) -> dict[str, Any]:
@@ -115,7 +70,21 @@ def without_cells() -> str:
     return ", ".join(f"{name}: {count}" for name, count in value("variations/sizes/empty").items())
 
 
+def column_memory() -> float:
+    """Return the bytes that the plan counts for each column of pixels of a flow network, at scale 1."""
+    contract = Contract("example", "rgb", 30.0, 30.0, False, "", "")
+    narrow, wide = (
+        needed_memory(shape, shape, contract.tile, 3, family_of(contract).row_bytes(shape, shape))
+        for shape in ((10_000, 10_000), (10_000, 20_000))
+    )
+    return (wide - narrow) / 10_000
+
+
 FIGURES = {
+    "memory of the runtime": lambda: f"{RUNTIME / 2**20:.0f} MiB",
+    "memory of decoded tiles": lambda: f"{CACHE / 2**20:.0f} MiB",
+    "memory of a column": lambda: f"{column_memory() / 1000:.0f} kB",
+    "memory of a pixel of a tile": lambda: f"{TILE_BYTES / 1000:.1f} kB",
     "f1 of the default network": lambda: f"{mean_f1(default_network().stem):.3f}",
     "sources of several images": lambda: str(len(several(record("scores")["images"]))),
     "images of these sources": lambda: str(
@@ -140,110 +109,7 @@ FIGURES = {
     "interrupted runs": lambda: str(len(value("faults/findings"))),
     "resumed images": lambda: str(len(value("faults/image_findings"))),
 }
-"""Figures that are computed from records."""
-
-
-def fitted_on_others() -> str:
-    """Return the name of the table of verdicts whose limits were fitted to other sources."""
-    return next(name for name in value("verdicts/tables") if name.startswith("Fitted to"))
-
-
-def finetunings() -> list[dict[str, Any]]:
-    """Return the records of the fine-tunings."""
-    return [record(path.stem) for path in sorted(RECORDS.glob("finetune_*.json"))]
-
-
-def fine_tuning() -> str:
-    """Return F1 before and after fine-tuning: the source that was trained on, and another one."""
-    rows = []
-    for training in finetunings():
-        (source, own), *others = training["scores"].items()
-        trained = f"{training['images']} images"
-        for title, on, scores in [
-            (source, trained, own),
-            *((f"{name}, after {source}", "none", s) for name, s in others),
-        ]:
-            pairs = (("before", "after"), ("before_given", "after_given"))
-            rows.append([title, on, scores["images"], *(f"{scores[a]:.3f}, {scores[b]:.3f}" for a, b in pairs)])
-    return table(["source", "trained on", "scored on", "estimated diameters", "diameter given"], rows)
-
-
-def losses() -> str:
-    """Return what each change of the images costs: the largest loss on a real source, and that on simulated images."""
-    scores: dict[str, Scores] = value("variations/images/scores")
-    unchanged = scores["as they are"]
-    sources = several(record("scores")["images"])
-    rows = []
-    for change, own in scores.items():
-        if own is not unchanged and own.keys() == unchanged.keys():
-            real = max(unchanged[source] - own[source] for source in sources)
-            rows.append([change, _loss(real), _loss(unchanged["simulated"] - own["simulated"])])
-    return table(["change", "largest loss on a source of several real images", "loss on simulated images"], rows)
-
-
-def _loss(found: float) -> str:
-    return "none" if found < NO_LOSS else f"{found:.2f}"
-
-
-def sizes() -> str:
-    """Return F1 by the size of the cells."""
-    cases: dict[str, Scores] = value("variations/sizes/cases")
-    rows = [
-        [
-            name.removeprefix("of ").removeprefix("cells of "),
-            *(f"{own[key]:.2f}" for key in ("f1_estimated", "f1_true")),
-        ]
-        for name, own in cases.items()
-    ]
-    return table(["cells", "F1, estimated diameter", "F1, true diameter"], rows)
-
-
-def options() -> str:
-    """Return F1 with other options: the mean over all sources, and over those of several images."""
-    scores: dict[str, Scores] = value("variations/options/scores")
-    rows = [[name, mean(own.values()), option_f1(name)] for name, own in scores.items()]
-    return table(["", "F1", "sources of several images"], rows)
-
-
-def designs() -> str:
-    """Return what each design of the studies of LIVECell came to, for all images."""
-    found: dict[str, Any] = value("seeds/designs")
-    rows = []
-    for name, own in found.items():
-        scores = own["splits"]["all"]
-        rows.append([name, own["steps"], scores["pixel_iou"], scores["f1"], scores["dice"]])
-    return table(["design", "steps", "average pixel IoU", "F1 of cells", "semantic F1"], rows)
-
-
-def card(network: str) -> str:
-    """Return the scores of a network by source, for its card."""
-    found = scores_of(network)
-    images, simulated = found["images"], found["simulated images"]
-    rows = [_scored(source, len(images["images"][source]), own["mean"]) for source, own in images["sources"].items()]
-    rows.append(_scored("**mean over sources**", sum(map(len, images["images"].values())), images["mean"]))
-    keys = ("f1_estimated", "f1_true", "diameter_error")
-    chosen = several(images)
-    means = {key: mean(images["sources"][source]["mean"][key] for source in chosen) for key in keys}
-    rows.append(_scored("*sources of several images*", sum(len(images["images"][s]) for s in chosen), means))
-    count = sum(map(len, simulated["images"].values()))
-    rows.append(_scored("*simulated images of new seeds, with cells*", count, simulated["mean"]))
-    return table(["source", "images", "F1, estimated diameter", "F1, true diameter", "log error of the diameter"], rows)
-
-
-def _scored(title: str, images: int, scores: Scores) -> Sequence[object]:
-    return [title, images, scores["f1_estimated"], scores["f1_true"], f"{scores['diameter_error']:.2f}"]
-
-
-TABLES = {
-    "fine-tuning": fine_tuning,
-    "losses": losses,
-    "sizes": sizes,
-    "options": options,
-    "designs": designs,
-    "card of small": partial(card, "small"),
-    "card of large": partial(card, "large"),
-}
-"""Tables; each stands on lines of its own."""
+"""Figures that are computed from records, and amounts of memory in the plan of an image."""
 
 
 def filled(name: str) -> str:

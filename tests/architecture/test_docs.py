@@ -67,7 +67,7 @@ def test_the_f1_of_the_networks_is_that_of_the_records():
 
 
 def test_another_record_changes_the_page(monkeypatch):
-    monkeypatch.setattr(FIGURES, "record", lambda name: {"files": 1234})
+    monkeypatch.setattr("docs.records.record", lambda name: {"files": 1234})
     assert (
         FIGURES.page("<!-- figure: broken/files:, -->200<!-- end -->")
         == "<!-- figure: broken/files:, -->1,234<!-- end -->"
@@ -95,5 +95,5 @@ def test_the_three_numbers_of_the_readme_are_figures_of_records():
 
 
 def test_examples_of_the_programs():
-    for name in ("write_figures", "write_networks", "write_options"):
+    for name in ("records", "write_figures", "write_networks", "write_options"):
         assert doctest.testmod(program(name)).failed == 0
