@@ -117,10 +117,10 @@ def _add_score(commands: Commands) -> None:
     score = commands.add_parser(
         "score",
         help="score label images against true label images",
-        description="Print for each pair of label images, and their mean: F1 (IoU 0.5, rules of the NeurIPS 2022 "
-        "challenge: cells at the border are left out), AP and AFNR (rules of LIVECell: IoU 0.50 to 0.95, all cells "
-        "count; label images hold no confidence, so AP takes the cells in the order of their ids), Dice and "
-        "intersection over union of the foregrounds (pixels, whatever the cells), and the numbers of cells.",
+        description="Compare label images with true label images. Print the scores of each pair, and their mean. F1: "
+        "IoU 0.5, without cells at the border, as in the NeurIPS 2022 challenge. AP and AFNR: IoU 0.50 to 0.95, all "
+        "cells, as in LIVECell; label images hold no confidence, so AP takes the cells in the order of their ids. Dice "
+        "and pixel IoU: all pixels of cells against all pixels of true cells. Also the numbers of cells.",
     )
     score.add_argument(
         "prediction", type=Path, metavar="PRED", help="predicted label file, or folder of NAME_label.tiff files"
@@ -216,7 +216,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=_stated(parse_shard),
         metavar="N/COUNT",
         help="segment only a part of the images, such as 3/20: every 20th of the images sorted by path, from the third "
-        "one on; cells.csv, report.html and the file of --report get the shard into their names",
+        "one on; the names of cells.csv, report.html and the file of --report then contain the shard",
     )
     _add_verbosity(the_run)
 
