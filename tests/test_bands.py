@@ -255,8 +255,8 @@ def test_a_helper_ends_when_the_image_is_finished(bands):
 
 @pytest.mark.parametrize("calls", [0, 1, 5, 12])
 def test_a_helper_that_is_stopped_leaves_no_band_that_is_not_complete(bands, calls):
-    asked = count()
-    compute(bands, IMAGE, NETWORK, 0, lambda: next(asked) >= calls)
+    numbers = count()
+    compute(bands, IMAGE, NETWORK, 0, lambda: next(numbers) >= calls)
     assert sum(path.suffix == ".maps" for path in bands.folder.glob("*")) < BANDS
     np.testing.assert_array_equal(read(bands), WHOLE)
 
@@ -281,12 +281,12 @@ def test_a_reader_that_is_closed_computes_no_more(bands):
 def test_the_folder_is_there_when_others_are_told(tmp_path):
     """Without it, a process that is ready at once takes the image for finished and helps no more."""
     bands = Bands(tmp_path / "bands", ORIGIN, PLAN)
-    told = []
+    reports = []
 
     def progress(_, share):
-        told.extend([bands.begun()] if share else [])
+        reports.extend([bands.begun()] if share else [])
         return True
 
     rows = map_rows(IMAGE, NETWORK, PLAN, progress, None, Sharing(bands, least=1))
     np.testing.assert_array_equal(np.concatenate([*rows], axis=1), WHOLE)
-    assert told == [True]
+    assert reports == [True]

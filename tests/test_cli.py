@@ -115,18 +115,18 @@ def test_files_that_are_no_images_are_skipped_in_one_line(folders, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "status", "said"),
+    ("command", "status", "message"),
     [
         ("models > /dev/full", WRONG_USAGE, "error: the output cannot be written to stdout (No space left on device)"),
         ("models | true", 0, ""),
     ],
 )
-def test_an_answer_that_cannot_be_written(command, status, said):
+def test_an_answer_that_cannot_be_written(command, status, message):
     """Of a pipe, the exit code is that of the command before it; with `| true` nobody reads."""
     code = "import sys, time; from infer.cli import flowmask; time.sleep(0.5); sys.exit(flowmask())"
     line = f"set -o pipefail; {sys.executable} -c '{code}' {command}"
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr[: len(said)], done.stderr.count("\n")) == (status, said, bool(said))
+    assert (done.returncode, done.stderr[: len(message)], done.stderr.count("\n")) == (status, message, bool(message))
 
 
 @pytest.mark.parametrize("streams", [">&-", "> /dev/full", "| true", ">&- 2>&-", "2> /dev/full", "2>&-"])

@@ -25,18 +25,18 @@ PARTS = [np.random.default_rng(i).normal(size=(3, 4 + i, WIDTH)).astype(np.float
 
 def write(path, parts=PARTS, diameter=1 / 3):
     """Write the parts and return the size of the file after the head and after each part."""
-    with MapCache(path, ORIGIN) as kept:
-        kept.begin(diameter)
+    with MapCache(path, ORIGIN) as cache:
+        cache.begin(diameter)
         sizes = [path.stat().st_size]
         for part in parts:
-            kept.append(part)
+            cache.append(part)
             sizes.append(path.stat().st_size)
     return sizes
 
 
 def read(path, origin=ORIGIN):
-    with MapCache(path, origin) as kept:
-        return kept.diameter, list(kept.parts(WIDTH, 3))
+    with MapCache(path, origin) as cache:
+        return cache.diameter, list(cache.parts(WIDTH, 3))
 
 
 def assert_same(parts, expected):
@@ -60,14 +60,14 @@ def test_a_file_torn_anywhere_keeps_what_is_whole_and_goes_on(tmp_path):
     near = {end + step for end in [0, *sizes] for step in range(-14, 15)}
     for size in sorted(near & set(range(len(whole)))):
         path.write_bytes(whole[:size])
-        with MapCache(path, ORIGIN) as kept:
-            assert kept.diameter == (None if size < sizes[0] else 1 / 3)
-            if kept.diameter is None:
-                kept.begin(1 / 3)
-            count = len(list(kept.parts(WIDTH, 3)))
+        with MapCache(path, ORIGIN) as cache:
+            assert cache.diameter == (None if size < sizes[0] else 1 / 3)
+            if cache.diameter is None:
+                cache.begin(1 / 3)
+            count = len(list(cache.parts(WIDTH, 3)))
             assert count == sum(end <= size for end in sizes[1:])
             for part in PARTS[count:]:
-                kept.append(part)
+                cache.append(part)
         assert path.read_bytes() == whole
 
 
@@ -166,11 +166,11 @@ class Counting:
 def test_kept_rows_go_through_the_network_no_more(network, tmp_path):
     image = ArrayImage(simulate("fluorescence_nuclei", (330, 120), 4, 26).image[None])
 
-    def labels(kept=None):
+    def labels(cache=None):
         counting = Counting(network)
-        plan = plan_image(image, counting, Segmentation(), Runtime(), kept.diameter if kept else None)
+        plan = plan_image(image, counting, Segmentation(), Runtime(), cache.diameter if cache else None)
         sharing = Sharing(Bands(tmp_path / "bands", ORIGIN, plan), 0)
-        rows = map_rows(image, counting, plan, lambda fraction, share: None, kept, sharing)
+        rows = map_rows(image, counting, plan, lambda fraction, share: None, cache, sharing)
         return (
             plan.diameter,
             np.concatenate(list(label_maps(rows, plan, CellTableBuilder()))),
@@ -179,13 +179,13 @@ def test_kept_rows_go_through_the_network_no_more(network, tmp_path):
 
     diameter, whole, all_tiles = labels()
     path = tmp_path / "maps"
-    with MapCache(path, ORIGIN) as kept:
-        assert labels(kept)[0] == diameter
+    with MapCache(path, ORIGIN) as cache:
+        assert labels(cache)[0] == diameter
     size, tiles = path.stat().st_size, []
     for left in (size, size * 2 // 3, size // 3, 450):
         path.write_bytes(path.read_bytes()[:left])
-        with MapCache(path, ORIGIN) as kept:
-            again, resumed, counting = labels(kept)
+        with MapCache(path, ORIGIN) as cache:
+            again, resumed, counting = labels(cache)
         assert again == diameter
         assert counting.looks == 0 < all_tiles.looks
         np.testing.assert_array_equal(resumed, whole)

@@ -54,11 +54,11 @@ def test_small_cells_get_no_id(drawing, min_size):
     *shape, heights = drawing
     labels = drawn(*shape)
     blocks = cut(labels, [*heights, len(labels)])
-    kept = np.bincount(labels.ravel(), minlength=labels.max() + 1) >= min_size
-    kept[0] = False
+    large_enough = np.bincount(labels.ravel(), minlength=labels.max() + 1) >= min_size
+    large_enough[0] = False
     cells = gather(blocks, min_size)
     found = np.concatenate([cells.labels(block) for block in blocks])
-    np.testing.assert_array_equal(found, by_first_pixel(np.where(kept[labels], labels, 0)))
+    np.testing.assert_array_equal(found, by_first_pixel(np.where(large_enough[labels], labels, 0)))
 
 
 def test_a_block_knows_what_lies_in_it():

@@ -124,7 +124,7 @@ def test_channels_first_and_last(file, kind, count):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize(
-    ("base", "extra", "kept"),
+    ("base", "extra", "channels"),
     [
         (1, ["unassalpha"], [0]),
         (1, ["assocalpha"], [0]),
@@ -136,13 +136,13 @@ def test_channels_first_and_last(file, kind, count):
         (3, ["unassalpha", "unspecified"], [0, 1, 2, 4]),
     ],
 )
-def test_alpha_is_left_out_and_nothing_else(file, base, extra, kept, planar, layout):
+def test_alpha_is_left_out_and_nothing_else(file, base, extra, channels, planar, layout):
     pixels = np.concatenate([FIRST[:base], ALPHA[None], 255 - ALPHA[None]])[: base + len(extra)]
     photometric = "minisblack" if base == 1 else "rgb"
     stored = pixels.transpose(1, 2, 0) if planar == "contig" else pixels
     options = {"photometric": photometric, "planarconfig": planar, "extrasamples": extra, **LAYOUTS[layout]}
     tifffile.imwrite(file, stored, **options)
-    assert_reads(file, pixels[kept])
+    assert_reads(file, pixels[channels])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])

@@ -268,9 +268,9 @@ def test_without_the_extra_the_command_that_installs_it_is_named(tmp_path, monke
     (tmp_path / "a").write_bytes(head + bytes(100))
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, f"{package}.czi", raising=False)
-    with pytest.raises(ImageError) as said:
+    with pytest.raises(ImageError) as error:
         open_image(tmp_path / "a")
-    assert str(said.value) == (
+    assert str(error.value) == (
         f"{tmp_path / 'a'}: the package {package}, which reads {kind}, is not installed; install it with "
         'pip install "flowmask[formats]", or save the image as TIFF.'
     )

@@ -144,15 +144,15 @@ def test_code_that_is_kept_is_not_that_of_other_sources(tmp_path):
         "print(reused_ids(np.array([[0, 0, 5, 5], [9, 9, 14, 14]], np.int32), (5000, 5000)))"
     )
     folder = copied(tmp_path)
-    said = []
+    outputs = []
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
-        said.append(done.stdout)
+        outputs.append(done.stdout)
         labels = folder / "infer" / "labels" / "labels.py"
         changed = re.sub("^INT16_CELLS, (.*) = .*, ", r"INT16_CELLS, \1 = 1, ", labels.read_text(), flags=re.MULTILINE)
         assert changed.count("\nINT16_CELLS, UINT16_CELLS = 1, 65_535\n") == 1
         labels.write_text(changed)
-    assert said == ["[0 1 2]\n", "None\n"]
+    assert outputs == ["[0 1 2]\n", "None\n"]
 
 
 @pytest.mark.slow

@@ -97,16 +97,16 @@ def test_resume_skips_what_it_would_make_again(tmp_path, capsys):
 
     first, facts = run()
     assert first == ["done", "done"]
-    kept = (labels / "a_label.tiff").read_bytes()
+    contents = (labels / "a_label.tiff").read_bytes()
     assert run("--resume", "--batch", 4, "--threads", 1) == (["skipped", "skipped"], facts)
     stale = np.zeros((90, 110), np.int32)
     tifffile.imwrite(full_path(labels / "a_label.tiff"), stale, description=description(ORIGIN, 0, 1.0), metadata=None)
     assert run("--resume") == (["skipped", "skipped"], facts)
-    (labels / "b_label.tiff").write_bytes(kept[:-1])
+    (labels / "b_label.tiff").write_bytes(contents[:-1])
     assert run("--resume") == (["skipped", "done"], facts)
     assert run("--resume", "--min-size", 14)[0] == ["done", "done"]
     assert run("--resume")[0] == ["done", "done"]
-    assert (labels / "a_label.tiff").read_bytes() == kept
+    assert (labels / "a_label.tiff").read_bytes() == contents
     (source / "a.png").write_bytes((source / "b.png").read_bytes())
     assert run("--resume")[0] == ["done", "skipped"]
     assert run()[0] == ["done", "done"]

@@ -21,10 +21,10 @@ class Refusing:
     count = 1
 
     def __init__(self, most):
-        self.most, self.asked = most, []
+        self.most, self.batches = most, []
 
     def maps(self, tiles):
-        self.asked.append(len(tiles))
+        self.batches.append(len(tiles))
         if len(tiles) > self.most:
             raise NoRoomError(f"the network cannot be run on {len(tiles)} tile(s) (out of memory)")
         dy, dx = np.gradient(tiles[:, 0], axis=(1, 2))
@@ -36,20 +36,20 @@ class Refusing:
 
 
 @pytest.mark.parametrize(
-    ("most", "asked"), [(99, [13]), (7, [13, 6, 6, 1]), (4, [13, 6, 3, 3, 3, 3, 1]), (1, [13, 6, 3, *[1] * 13])]
+    ("most", "batches"), [(99, [13]), (7, [13, 6, 6, 1]), (4, [13, 6, 3, 3, 3, 3, 1]), (1, [13, 6, 3, *[1] * 13])]
 )
-def test_the_batch_is_halved_until_there_is_room(most, asked, caplog):
+def test_the_batch_is_halved_until_there_is_room(most, batches, caplog):
     tiles = np.random.default_rng(0).random((13, 3, 16, 16)).astype(np.float32)
     network = Refusing(most)
     halving = Halving(network)
     with caplog.at_level(logging.WARNING):
         found = halving.maps(tiles)
     np.testing.assert_array_equal(found, Refusing(99).maps(tiles))
-    assert network.asked == asked
-    assert len(caplog.records) == sum(count > most for count in asked)
-    network.asked.clear()
+    assert network.batches == batches
+    assert len(caplog.records) == sum(count > most for count in batches)
+    network.batches.clear()
     np.testing.assert_array_equal(halving.maps(tiles), found)
-    assert max(network.asked) <= most
+    assert max(network.batches) <= most
 
 
 def test_a_tile_for_which_there_is_no_memory_is_an_error():
@@ -60,13 +60,13 @@ def test_a_tile_for_which_there_is_no_memory_is_an_error():
 def test_another_error_is_not_tried_again():
     class Broken(Refusing):
         def maps(self, tiles):
-            self.asked.append(len(tiles))
+            self.batches.append(len(tiles))
             raise RunError("the network cannot be run (illegal memory access)")
 
     network = Broken(99)
     with pytest.raises(RunError, match="illegal"):
         Halving(network).maps(np.zeros((5, 3, 16, 16), np.float32))
-    assert network.asked == [5]
+    assert network.batches == [5]
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_an_image_has_the_same_labels_whatever_there_is_room_for(augment, caplog
     roomy, tight = Refusing(99), Refusing(2)
     expected = flowmask.segment(image, roomy, options).labels
     assert expected.max() > 200
-    assert max(roomy.asked) > 2  # as many as suit a GPU
+    assert max(roomy.batches) > 2  # as many as suit a GPU
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(flowmask.segment(image, tight, options).labels, expected)
     assert "not enough memory for" in caplog.text

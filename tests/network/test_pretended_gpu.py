@@ -30,13 +30,13 @@ REAL = onnxruntime.InferenceSession
 @pytest.fixture
 def gpu(monkeypatch):
     """A GPU with 8 GiB free of 9: what sessions were asked for, and how many tiles at once there is memory for."""
-    pretended = SimpleNamespace(asked=[], most=99, runs=[], given_back=[], memory=GpuMemory(8 * GIB, GIB), own=None)
+    pretended = SimpleNamespace(requests=[], most=99, runs=[], given_back=[], memory=GpuMemory(8 * GIB, GIB), own=None)
 
     class Session(REAL):
         def __init__(self, path, options, providers, **others):
             super().__init__(path, options, providers=[CPU])
             self._pretended = [one[0] if isinstance(one, tuple) else one for one in providers]
-            pretended.asked.append(dict(one for one in providers if isinstance(one, tuple)))
+            pretended.requests.append(dict(one for one in providers if isinstance(one, tuple)))
 
         def get_providers(self):
             return self._pretended
@@ -83,7 +83,7 @@ def half(onnx, tmp_path):
 
 def test_cuda_is_asked_for_no_search_no_doubling_and_no_tf32(gpu):
     network = OnnxNetwork(MODEL, "cuda:1", gpu_memory="3G")
-    (providers,) = gpu.asked
+    (providers,) = gpu.requests
     assert providers[CUDA] == {
         "device_id": "1",
         "gpu_mem_limit": str(network.gpu_memory),
@@ -97,7 +97,7 @@ def test_cuda_is_asked_for_no_search_no_doubling_and_no_tf32(gpu):
 
 def test_half_precision_keeps_the_tensor_cores(gpu, half):
     OnnxNetwork(half, "cuda")
-    assert gpu.asked[0][CUDA]["use_tf32"] == "1"
+    assert gpu.requests[0][CUDA]["use_tf32"] == "1"
 
 
 @pytest.mark.parametrize("in_half", [False, True])
@@ -105,7 +105,7 @@ def test_tensorrt_may_compute_in_half_precision_where_the_network_does(gpu, tmp_
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     OnnxNetwork(half if in_half else MODEL, "tensorrt")
-    assert gpu.asked[0][TENSORRT]["trt_fp16_enable"] == str(in_half)
+    assert gpu.requests[0][TENSORRT]["trt_fp16_enable"] == str(in_half)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_tensorrt_keeps_its_engines_in_a_folder_that_is_made(gpu, tmp_path, monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     network = OnnxNetwork(MODEL, "tensorrt")
-    kept = gpu.asked[0][TENSORRT]["trt_engine_cache_path"]
+    cache = gpu.requests[0][TENSORRT]["trt_engine_cache_path"]
     assert network.device == "tensorrt"
-    assert (tmp_path / "cache").resolve() in (tmp_path / kept).resolve().parents
-    assert (tmp_path / kept).is_dir()
+    assert (tmp_path / "cache").resolve() in (tmp_path / cache).resolve().parents
+    assert (tmp_path / cache).is_dir()
 
 
 def test_memory_in_use_is_that_of_the_process_or_what_has_come_since(gpu):
@@ -198,11 +198,11 @@ def test_a_failure_that_stays_is_the_last_outcome_of_its_process(gpu, tmp_path, 
 def test_a_gpu_that_is_not_there_is_not_called_full(gpu, monkeypatch, gpus):
     monkeypatch.setattr(gpu_module, "gpu_count", lambda: gpus)
     monkeypatch.setattr(gpu_module, "_gpu_session", lambda *given: "libcuda.so.1: cannot open shared object file")
-    with pytest.raises(SettingsError) as said:
+    with pytest.raises(SettingsError) as error:
         OnnxNetwork(MODEL, "cuda:1", gpu_memory="1G")
-    assert "can be seen (with Docker: --gpus), and CUDA did not load (libcuda.so.1: " in str(said.value)
-    assert "); install NVIDIA driver R580 or newer, or use `device='cpu'`." in str(said.value)
-    assert "1.5G" not in str(said.value)
+    assert "can be seen (with Docker: --gpus), and CUDA did not load (libcuda.so.1: " in str(error.value)
+    assert "); install NVIDIA driver R580 or newer, or use `device='cpu'`." in str(error.value)
+    assert "1.5G" not in str(error.value)
 
 
 def test_a_gpu_that_is_full_is_not_said_to_need_another_driver(gpu, monkeypatch):

@@ -37,11 +37,11 @@ def iou(a, b):
 
 def nms_by_definition(boxes, order, threshold):
     """Return the boxes that stay, one after the other."""
-    kept = []
+    selected = []
     for cell in order:
-        if all(iou(boxes[cell], boxes[other]) <= threshold for other in kept):
-            kept.append(cell)
-    return sorted(kept)
+        if all(iou(boxes[cell], boxes[other]) <= threshold for other in selected):
+            selected.append(cell)
+    return sorted(selected)
 
 
 def mask_by_scipy(box, mask, shape):
@@ -62,10 +62,10 @@ def labels_by_definition(numbers, shape, factors, options):
     values = numbers[y, x].astype(float)
     boxes = values[:, 2:6] + np.stack([y, x, y, x], axis=1) * 8
     order = sorted(range(len(y)), key=lambda n: (-values[n, 0], n))
-    kept = [n for n in nms_by_definition(boxes, order, 0.6) if values[n, 1] >= options.score_threshold]
+    selected = [n for n in nms_by_definition(boxes, order, 0.6) if values[n, 1] >= options.score_threshold]
     labels = np.zeros(shape, np.int64)
     probability = 1 / (1 + np.exp(-options.cellprob_threshold))
-    for n in sorted(kept, key=lambda n: (-values[n, 1], n), reverse=True):
+    for n in sorted(selected, key=lambda n: (-values[n, 1], n), reverse=True):
         mask = np.rint(values[n, 6:790].reshape(28, 28) * 255)
         labels[mask_by_scipy(boxes[n] * [*factors, *factors], mask, shape) >= 255 * probability] = n + 1
     small = np.bincount(labels.ravel()) < options.min_size

@@ -46,7 +46,7 @@ def numbers(images):
 
 
 @pytest.mark.parametrize(
-    ("count", "asked", "empty", "held"),
+    ("count", "requested", "empty", "held"),
     [
         (10, None, (), [2, 7]),
         (3, None, (), [1]),
@@ -55,16 +55,16 @@ def numbers(images):
         (5, 1, (2,), [3]),
     ],
 )
-def test_images_are_held_back_evenly_and_all_others_are_trained_on(count, asked, empty, held):
-    training, back = hold_back(labelled(count, empty), asked)
+def test_images_are_held_back_evenly_and_all_others_are_trained_on(count, requested, empty, held):
+    training, back = hold_back(labelled(count, empty), requested)
     assert numbers(back) == held
     assert numbers(training) == [n for n in range(count) if n not in held]
 
 
-@pytest.mark.parametrize(("count", "asked", "empty"), [(1, None, ()), (4, 4, ()), (3, 1, (0, 1))])
-def test_an_image_with_cells_must_remain(count, asked, empty):
+@pytest.mark.parametrize(("count", "requested", "empty"), [(1, None, ()), (4, 4, ()), (3, 1, (0, 1))])
+def test_an_image_with_cells_must_remain(count, requested, empty):
     with pytest.raises(SettingsError, match="none is left to train on; label more images"):
-        hold_back(labelled(count, empty), asked)
+        hold_back(labelled(count, empty), requested)
 
 
 def write(folder, count=3, size=64):
@@ -179,9 +179,9 @@ def test_a_whole_run(tmp_path, monkeypatch, capsys, start):
     ]
     assert command(["train", *map(str, words)]) == 0
     assert sorted(path.name for path in output.parent.iterdir()) == ["mine.onnx", "mine.pt", "mine.txt"]
-    said, bars = capsys.readouterr()
-    assert "scored on: 1.tif" in said
-    assert "not used, because they have no label file: extra.tif" in said
+    printed, bars = capsys.readouterr()
+    assert "scored on: 1.tif" in printed
+    assert "not used, because they have no label file: extra.tif" in printed
     for phase in ("reading", "simulating", "scoring before", "training", "scoring after"):
         assert phase in bars
     contract = flowmask.load_network(output).contract

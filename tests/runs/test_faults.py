@@ -155,8 +155,8 @@ def test_a_file_larger_than_the_system_allows_costs_itself(folder, options):
     assert "a.png: " in first
     assert re.search(r"\(File too large\); the disk .* allows no file of this size, so .* another disk\.$", first)
     assert second.startswith("1 of 2 files failed")
-    kept = [".a_label.tiff.maps"] if options else []
-    assert outputs(folder) == [*kept, "b_label.tiff"]
+    caches = [".a_label.tiff.maps"] if options else []
+    assert outputs(folder) == [*caches, "b_label.tiff"]
     assert infer(folder, *options).returncode == ALL_DONE
     assert outputs(folder) == ["a_label.tiff", "b_label.tiff"]
 
@@ -311,9 +311,9 @@ OnnxNetwork.maps = short
 @needs_network
 def test_a_network_that_gets_no_memory_for_many_tiles_gets_fewer(folder):
     """The operating system has 8 MiB for 6 tiles and more, and all its memory for fewer."""
-    outcomes, said = limited(folder, (1500, 1500), 256, 2**20, SHORT)
+    outcomes, messages = limited(folder, (1500, 1500), 256, 2**20, SHORT)
     assert [outcome["status"] for outcome in outcomes] == ["done"] * 3
-    assert re.search(r"not enough memory for 9 tiles at once; the rest of this image runs 4 at a time\.", said)
+    assert re.search(r"not enough memory for 9 tiles at once; the rest of this image runs 4 at a time\.", messages)
     assert [outcome["cells"] for outcome in outcomes] == [outcomes[0]["cells"]] * 3
     assert outputs(folder) == ["a_label.tiff", "b_label.tiff"]
 

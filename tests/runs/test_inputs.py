@@ -145,9 +145,9 @@ def test_a_name_as_long_as_its_label_may_have_and_one_that_is_longer(folder, cap
 def test_a_name_does_nothing_to_the_terminal(folder, capsys):
     (folder / "two\nlines\x1b[31m.tif").write_bytes(b"notes")
     assert run(folder) == SOME_FAILED
-    said = capsys.readouterr().err
-    assert r"two\nlines\x1b[31m.tif: it is not a TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF image" in said
-    assert "\x1b" not in said
+    messages = capsys.readouterr().err
+    assert r"two\nlines\x1b[31m.tif: it is not a TIFF, PNG, JPEG, BMP, CZI, ND2 or LIF image" in messages
+    assert "\x1b" not in messages
 
 
 def test_an_image_in_several_files_is_refused(folder, capsys):

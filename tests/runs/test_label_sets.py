@@ -121,9 +121,9 @@ def test_the_command_its_record_and_its_report_name_both(image, network, tmp_pat
     words = ["segment", image, "-o", tmp_path / "out", "--model", network, "--diameter", DIAMETER, "--save", "report"]
     words += ["--compartment", "both", "--report", tmp_path / "run.json"]
     assert cli.flowmask([str(word) for word in words]) == ALL_DONE
-    said = capsys.readouterr()
-    assert [line.split(" cells")[0] for line in said.out.splitlines()] == ["a.tif: 12", "a.tif nuclear: 4"]
-    assert said.err.splitlines()[-2].startswith("2 label images, 16 cells")
+    printed = capsys.readouterr()
+    assert [line.split(" cells")[0] for line in printed.out.splitlines()] == ["a.tif: 12", "a.tif nuclear: 4"]
+    assert printed.err.splitlines()[-2].startswith("2 label images, 16 cells")
     entries = json.loads((tmp_path / "run.json").read_text())["files"]
     assert [(one["file"], one["frame"], one["frames"]) for one in entries] == [
         (str(image), None, 2), (str(image), "nuclear", 2),

@@ -69,8 +69,8 @@ def test_each_frame_has_a_label_file_of_its_own(folder, alone, capsys, kind):
         (f"t00{n}", 3, "done") for n in (1, 2, 3)
     ]
     assert [one["labels"] for one in entries] == [[str(folder / "out" / name)] for name in files(folder)]
-    said = capsys.readouterr().out.splitlines()
-    assert said[1].startswith(f"{path.name} t002: ")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(f"{path.name} t002: ")
 
 
 def test_positions_and_times(folder, alone):
@@ -116,7 +116,7 @@ def test_a_frame_that_fails_costs_itself(folder, alone, capsys):
 def test_resume_covers_each_frame(folder):
     write(folder / "in" / "a.ome.tif")
     assert run(folder, "--resume") == ALL_DONE
-    kept = {name: (folder / "out" / name).stat().st_mtime_ns for name in files(folder)}
+    times = {name: (folder / "out" / name).stat().st_mtime_ns for name in files(folder)}
     lost = (folder / "out" / "a_t002_label.tiff").read_bytes()
     (folder / "out" / "a_t002_label.tiff").unlink()
     time.sleep(0.01)
@@ -124,7 +124,7 @@ def test_resume_covers_each_frame(folder):
     assert [one["status"] for one in record(folder)] == ["skipped", "done", "skipped"]
     assert (folder / "out" / "a_t002_label.tiff").read_bytes() == lost
     for name in ("a_t001_label.tiff", "a_t003_label.tiff"):
-        assert (folder / "out" / name).stat().st_mtime_ns == kept[name]
+        assert (folder / "out" / name).stat().st_mtime_ns == times[name]
 
 
 def test_labels_of_another_frame_are_not_taken_for_finished(folder):

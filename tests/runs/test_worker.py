@@ -227,8 +227,8 @@ def test_what_cannot_be_prepared_is_raised_here():
 def test_what_a_worker_prints_is_no_outcome(capfd):
     outcomes = list(in_worker(by_name("talking"), JOBS))
     assert [outcome.status for outcome in outcomes] == [DONE] * 3
-    said = capfd.readouterr()
-    assert (said.out + said.err).count("of a library") == 3
+    printed = capfd.readouterr()
+    assert (printed.out + printed.err).count("of a library") == 3
 
 
 @pytest.mark.usefixtures("any_start")

@@ -67,11 +67,12 @@ def test_threads_of_one_core_count_once_for_the_network(machine, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("quota", "asked", "threads"), [("max", 0, 0), ("max", 4, 4), ("max", 99, 16), ("300000", 0, 3), ("300000", 9, 3)]
+    ("quota", "requested", "threads"),
+    [("max", 0, 0), ("max", 4, 4), ("max", 99, 16), ("300000", 0, 3), ("300000", 9, 3)],
 )
-def test_the_network_gets_no_more_threads_than_cores(machine, quota, asked, threads):
+def test_the_network_gets_no_more_threads_than_cores(machine, quota, requested, threads):
     write(machine[0], f"{quota} 100000")
-    assert network_threads(asked) == threads
+    assert network_threads(requested) == threads
 
 
 def test_a_processor_of_the_level_v3_has_all_its_instructions(tmp_path, monkeypatch):

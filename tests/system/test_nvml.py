@@ -92,8 +92,8 @@ def library(tmp_path_factory):
 )
 def test_gpus_are_counted_as_cuda_counts_them(library, environment, expected):
     environment = {"HOLDER": "", "HELD": "4200000000", "LD_LIBRARY_PATH": str(library), **environment}
-    kept = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    others = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     done = subprocess.run(
-        [sys.executable, "-c", ASK], cwd=ROOT, env={**kept, **environment}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", ASK], cwd=ROOT, env={**others, **environment}, capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == expected

@@ -192,7 +192,7 @@ def test_filled_cells_have_a_colour_each(slide, level):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kept"),
+    ("wanted", "condition"),
     [
         (Filter(area_min=900), lambda areas, probabilities: areas >= 900),
         (Filter(area_max=900), lambda areas, probabilities: areas <= 900),
@@ -200,9 +200,9 @@ def test_filled_cells_have_a_colour_each(slide, level):
         (Filter(600, 1500, 0.6, 0.8), lambda a, p: (a >= 600) & (a <= 1500) & (p >= 0.6) & (p <= 0.8)),
     ],
 )
-def test_a_filter_hides_cells(slide, wanted, kept):
+def test_a_filter_hides_cells(slide, wanted, condition):
     areas = np.bincount(LABELS.ravel())[1:]
-    shown = np.flatnonzero(kept(areas, np.linspace(0.5, 1, CELLS).astype(np.float32))) + 1
+    shown = np.flatnonzero(condition(areas, np.linspace(0.5, 1, CELLS).astype(np.float32))) + 1
     assert 0 < len(shown) < CELLS
     layer = tiles_of(slide, 3, lambda row, column: decoded(slide.layer("fills", 3, row, column, wanted)))
     assert np.array_equal(np.unique(LABELS[layer[..., 3] > 0]), shown)
@@ -242,8 +242,8 @@ def test_a_region_as_table_and_as_outlines(server, folders):
     y, x, area = (np.array([float(row[name]) for row in rows]) for name in ("centroid-0", "centroid-1", "area"))
     expected = [
         row
-        for row, kept in zip(rows, (y >= 100) & (y < 300) & (x >= 200) & (x < 500) & (area >= 700), strict=True)
-        if kept
+        for row, chosen in zip(rows, (y >= 100) & (y < 300) & (x >= 200) & (x < 500) & (area >= 700), strict=True)
+        if chosen
     ]
     assert 3 < len(expected) < CELLS
     status, headers, body = get(server, f"images/0/cells.csv?{query}")

@@ -17,7 +17,7 @@ def random_boxes(count, seed, side=300.0):
     return boxes, rng.permutation(count).astype(np.int64)
 
 
-def kept_of(boxes, order, threshold=0.6, bucket=BUCKET):
+def selected_by(boxes, order, threshold=0.6, bucket=BUCKET):
     return np.flatnonzero(suppress(boxes, order, threshold, bucket, -np.inf, np.inf) == SELECTED).tolist()
 
 
@@ -26,9 +26,9 @@ def kept_of(boxes, order, threshold=0.6, bucket=BUCKET):
 @pytest.mark.parametrize("bucket", [3.0, BUCKET, 1e6])
 def test_boxes_that_stay_are_those_of_the_definition(count, threshold, bucket):
     boxes, order = random_boxes(count, count)
-    kept = kept_of(boxes, order, threshold, bucket)
-    assert kept == nms_by_definition(boxes, order, threshold)
-    assert count < 100 or count / 5 < len(kept) < 0.8 * count
+    selected = selected_by(boxes, order, threshold, bucket)
+    assert selected == nms_by_definition(boxes, order, threshold)
+    assert count < 100 or count / 5 < len(selected) < 0.8 * count
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -39,7 +39,7 @@ def test_boxes_that_stay_are_those_of_opencv(seed):
     scores[order] = np.linspace(0.9, 0.1, len(boxes))
     corners = [[int(x0), int(y0), int(x1 - x0), int(y1 - y0)] for y0, x0, y1, x1 in boxes]
     expected = cv2.dnn.NMSBoxes(corners, scores.tolist(), 0.05, 0.6)
-    assert kept_of(boxes, order) == sorted(np.ravel(expected).tolist())
+    assert selected_by(boxes, order) == sorted(np.ravel(expected).tolist())
 
 
 def test_what_unknown_rows_may_decide_is_open():

@@ -23,8 +23,8 @@ class Drawn:
     gpu_memory = None
     count = 1
 
-    def __init__(self, said=30.0, fades=1.0, trap=None):
-        self.said, self.fades, self.trap = said, fades, trap
+    def __init__(self, regressed=30.0, fades=1.0, trap=None):
+        self.regressed, self.fades, self.trap = regressed, fades, trap
 
     def maps(self, tiles):
         from scipy.ndimage import label
@@ -40,7 +40,7 @@ class Drawn:
         )
 
     def diameters(self, tiles):
-        return np.full(len(tiles), self.said, np.float32)
+        return np.full(len(tiles), self.regressed, np.float32)
 
 
 def discs(diameter, shape=(400, 400), every=1.6):
@@ -101,9 +101,9 @@ def test_without_cells_the_style_stands_and_without_a_style_the_mean_diameter():
     assert estimate(empty, Drawn(np.nan)) == 30
 
 
-@pytest.mark.parametrize(("said", "kept"), [(1e6, SEARCH.largest), (1e-6, SEARCH.smallest)])
-def test_the_estimate_stays_within_bounds(said, kept):
-    assert estimate(ArrayImage(np.zeros((1, 100, 90), np.uint8)), Drawn(said)) == kept
+@pytest.mark.parametrize(("regressed", "bounded"), [(1e6, SEARCH.largest), (1e-6, SEARCH.smallest)])
+def test_the_estimate_stays_within_bounds(regressed, bounded):
+    assert estimate(ArrayImage(np.zeros((1, 100, 90), np.uint8)), Drawn(regressed)) == bounded
 
 
 def test_a_network_without_a_regression_has_its_training_diameter():

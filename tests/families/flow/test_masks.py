@@ -78,8 +78,8 @@ def test_a_cell_with_foreign_flows_is_removed_and_a_threshold_of_zero_keeps_it()
     assert probabilities[0] == pytest.approx(1 / (1 + np.exp(-6)))
     weak = perfect_maps(labels)
     weak[:2, :, 40:] *= 0.3
-    kept, _ = instances(weak, labels.shape, Segmentation())
-    np.testing.assert_array_equal(kept, np.where(labels == 1, 1, 0))
+    accepted, _ = instances(weak, labels.shape, Segmentation())
+    np.testing.assert_array_equal(accepted, np.where(labels == 1, 1, 0))
     assert instances(weak, labels.shape, Segmentation(flow_threshold=0))[1] == 2
 
 
@@ -115,8 +115,8 @@ def test_a_cell_inside_a_ring_stays_itself():
 
 def test_numbers_follow_the_raster_over_several_calls():
     labels = np.array([[0, 3, 3, 1], [2, 2, 1, 1], [4, 0, 2, 1]], np.int32)
-    numbers, kept = np.zeros(4, np.int32), np.array([True, True, True, False])
-    count = renumber(labels[:1], numbers, kept, 0)
+    numbers, accepted = np.zeros(4, np.int32), np.array([True, True, True, False])
+    count = renumber(labels[:1], numbers, accepted, 0)
     assert count == 2
-    assert renumber(labels[1:], numbers, kept, count) == 3
+    assert renumber(labels[1:], numbers, accepted, count) == 3
     np.testing.assert_array_equal(labels, [[0, 1, 1, 2], [3, 3, 2, 2], [0, 0, 3, 2]])

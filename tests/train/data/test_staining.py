@@ -65,7 +65,7 @@ def test_at_least_one_channel_is_left_and_one_is_empty(cells):
     kinds = set()
     for seed in range(40):
         changed = empty_channels(image, np.random.default_rng(seed))
-        kept = [bool((changed[..., channel] == image[..., channel]).all()) for channel in range(3)]
-        assert 1 <= sum(kept) <= 2
-        kinds.update("zero" if not changed[..., c].any() else "noise" for c in range(3) if not kept[c])
+        unchanged = [bool((changed[..., channel] == image[..., channel]).all()) for channel in range(3)]
+        assert 1 <= sum(unchanged) <= 2
+        kinds.update("zero" if not changed[..., c].any() else "noise" for c in range(3) if not unchanged[c])
     assert kinds == {"zero", "noise"}

@@ -84,7 +84,7 @@ def test_a_mark_changes_the_image_and_not_the_labels(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("tips", [2, 3, 5])
 def test_slender_cells_have_the_area_asked_for_and_thin_processes(tips: int) -> None:
-    kept = {}
+    means = {}
     for slender in (0.0, 1.0):
         shares = []
         for seed in range(20):
@@ -92,8 +92,8 @@ def test_slender_cells_have_the_area_asked_for_and_thin_processes(tips: int) -> 
             mask = polygon2mask((400, 400), outline + 200)
             assert mask.sum() == pytest.approx(np.pi / 4 * 60**2, rel=0.12)
             shares.append(ndimage.binary_opening(mask, iterations=6).sum() / mask.sum())
-        kept[slender] = np.mean(shares)
-    assert kept[1.0] < kept[0.0]
+        means[slender] = np.mean(shares)
+    assert means[1.0] < means[0.0]
 
 
 def test_confluent_cells_cover_most_of_the_ground() -> None:

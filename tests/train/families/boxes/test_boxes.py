@@ -112,9 +112,9 @@ def test_nms_is_that_of_onnx_runtime():
         "NonMaxSuppression",
         [boxes.numpy(), scores[:, None].numpy(), np.array([1000]), *(np.array([v], np.float32) for v in (0.5, 0))],
     )
-    kept = suppress(boxes, scores, 0.5)
-    assert 0 < len(kept) < 0.9 * int((scores > 0).sum())
-    np.testing.assert_array_equal(kept.numpy(), expected[:, [0, 2]])
+    selected = suppress(boxes, scores, 0.5)
+    assert 0 < len(selected) < 0.9 * int((scores > 0).sum())
+    np.testing.assert_array_equal(selected.numpy(), expected[:, [0, 2]])
     assert len(suppress(boxes, 0 * scores, 0.5)) == 0
 
 

@@ -270,9 +270,9 @@ def test_a_recipe_becomes_a_file_that_the_command_runs(tmp_path, capsys, monkeyp
     stage = dataclasses.replace(stage, rate=5e-3, augmentation=dataclasses.replace(stage.augmentation, crop=96))
     recipe = dataclasses.replace(RECIPE, widths=(8, 16), stages=(dataclasses.replace(stage, start=Fresh()),))
     output = train_recipe(recipe, [tmp_path / "data"], None, tmp_path / "work")
-    said = capsys.readouterr().out
-    assert "F1 " in said
-    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", said)]
+    printed = capsys.readouterr().out
+    assert "F1 " in printed
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", printed)]
     assert losses[-1] < 0.8 * losses[0]
     file = tmp_path / "watershed.onnx"
     assert export([str(output), "-o", str(file), "--name", "nuclei"]) == 0
