@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images.image import Image
-from .survey import ChannelRange
+from .survey import Levels
 
 Array = npt.NDArray[np.float64]
 FEW_LEVELS = 64
@@ -43,15 +43,15 @@ OUTLIER = 1.5
 """In the pattern of JPEG, no block differs more from the usual level than nine tenths of the blocks, times this."""
 
 
-def is_noise(image: Image, channel: int, intensities: ChannelRange) -> bool:
+def is_noise(image: Image, channel: int, levels: Levels) -> bool:
     """Return whether a channel of few grey levels shows no object.
 
     >>> from flowmask.images.image import ArrayImage
     >>> noise = np.random.default_rng(0).integers(0, 5, (1, 128, 128)).astype(np.uint8)
-    >>> is_noise(ArrayImage(noise), 0, ChannelRange(0, 4, 0, 4, 0, 4))
+    >>> is_noise(ArrayImage(noise), 0, Levels(0, 4, 0, 4, 0, 4))
     True
     """
-    if image.dtype.kind not in "ui" or not 0 < intensities.maximum - intensities.minimum <= FEW_LEVELS:
+    if image.dtype.kind not in "ui" or not 0 < levels.maximum - levels.minimum <= FEW_LEVELS:
         return False
     return shows_only_noise(image, channel)
 
@@ -113,14 +113,13 @@ def _is_pattern(values: Array) -> bool:
     """
     blocks = _blocks(values, BLOCK)
     means, deviating = blocks.mean((1, 3)), np.ptp(blocks, axis=(1, 3)) > 0
-    flat_means = np.unique(means[~deviating])
-    if not 1 <= len(flat_means) <= 2 or deviating.mean() > MOST_PATTERNED:
+    levels = np.unique(means[~deviating])
+    if not 1 <= len(levels) <= 2 or deviating.mean() > MOST_PATTERNED:
         return False
-    usual = max(flat_means, key=lambda mean: int((means[~deviating] == mean).sum()))
+    usual = max(levels, key=lambda level: int((means[~deviating] == level).sum()))
     changed = deviating | (means != usual)
     spots = (blocks != np.median(blocks, axis=(1, 3), keepdims=True)).mean((1, 3))[deviating] < SPOT
-    step = STEP * max(1.0, flat_means[-1] - flat_means[0])
-    beyond = np.maximum(flat_means[0] - means, means - flat_means[-1]) > step
+    beyond = np.maximum(levels[0] - means, means - levels[-1]) > STEP * max(1.0, levels[-1] - levels[0])
     heights = np.abs(blocks - usual).max((1, 3))[deviating]
     standing_out = heights > OUTLIER * np.quantile(heights, 0.9) if len(heights) else heights
     if changed.sum() < FEWEST_CHANGED or spots.any() or beyond.any() or standing_out.any():

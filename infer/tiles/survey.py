@@ -53,7 +53,7 @@ class ChannelRange:
 
 
 Levels = ChannelRange
-"""The name that `flowmask.tiles.signal` uses."""
+"""The name that `flowmask.tiles.signal` and `flowmask.tiles.contrast` use."""
 
 
 class WithoutFill:
