@@ -14,7 +14,7 @@ from .contrast import is_noise
 from .normalise import IntensityRanges, intensity_ranges, range_of
 from .scale_bar import VALUES, find_scale_bars
 from .signal import Signal, find_signal
-from .survey import ChannelRange, survey, without_fill
+from .survey import Levels, survey, without_fill
 
 GREY = (0, 1, 1, 2)
 """Sources whose mean is the grey of a picture of one hue: red + 2 green + blue. See `flowmask.tiles.signal`."""
@@ -71,24 +71,24 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
         warnings = (*_without_contrast(image, ranges), *_scale_bar_warning(image, ranges, {}))
         return Inputs(channels, ranges, warnings=warnings, unused=unused)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
-    surveyed = survey(image, looked, contract.percentiles)
-    fills = tuple(surveyed[c].fill if c in surveyed else None for c in range(image.shape[0]))
+    levels = survey(image, looked, contract.percentiles)
+    fills = tuple(levels[c].fill if c in levels else None for c in range(image.shape[0]))
     seen = without_fill(image, fills)
     notes: tuple[str, ...] = ()
     if options.channels is None and len(looked) > 1:
-        signal = find_signal(seen, surveyed)
+        signal = find_signal(seen, levels)
         if not signal.one_hue and looked != used:
-            signal = find_signal(seen, {channel: surveyed[channel] for channel in used})
+            signal = find_signal(seen, {channel: levels[channel] for channel in used})
         channels, notes = _with_signal(channels, contract, signal, image, names)
-        explained = surveyed if signal.one_hue else signal.empty
+        explained = levels if signal.one_hue else signal.empty
         unused = None if GREY in channels else unused_note(channels, image.shape[0], names, explained)
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(seen, channels, contract.percentiles)
     else:
-        ranges = np.array([range_of(surveyed[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
-    used_ranges = {channel: surveyed[channel] for sources in channels for channel in sources}
-    ranges, warnings = _with_contrast(image, ranges, used_ranges)
-    warnings = (*_fill_notes(surveyed, names), *warnings, *_scale_bar_warning(image, ranges, surveyed))
+        ranges = np.array([range_of(levels[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
+    left = {channel: levels[channel] for sources in channels for channel in sources}
+    ranges, warnings = _with_contrast(image, ranges, left)
+    warnings = (*_fill_notes(levels, names), *warnings, *_scale_bar_warning(image, ranges, levels))
     return Inputs(channels, ranges, fills, notes, warnings, unused)
 
 
@@ -109,28 +109,28 @@ def _with_signal(
             f"{note} only {strongest} was used, as a grey image.",
         )
     verb = "was" if len(signal.empty) == 1 else "were"
-    with_signal = tuple(tuple(channel for channel in sources if channel not in signal.empty) for sources in channels)
-    return with_signal, (f"{note} {verb} not used; choose others with `channels`.",)
+    kept = tuple(tuple(channel for channel in sources if channel not in signal.empty) for sources in channels)
+    return kept, (f"{note} {verb} not used; choose others with `channels`.",)
 
 
-def _fill_notes(surveyed: dict[int, ChannelRange], names: tuple[str, ...]) -> tuple[str, ...]:
+def _fill_notes(levels: dict[int, Levels], names: tuple[str, ...]) -> tuple[str, ...]:
     """Return a warning for each channel with missing pixels."""
     return tuple(
-        f"In {listed([channel], names)}, {one.missing:.0%} of the pixels have the value {one.fill:g}, far outside "
+        f"In {listed([channel], names)}, {level.missing:.0%} of the pixels have the value {level.fill:g}, far outside "
         "all other values; these pixels were taken as missing."
-        for channel, one in surveyed.items()
-        if one.fill is not None
+        for channel, level in levels.items()
+        if level.fill is not None
     )
 
 
 def _with_contrast(
-    image: Image, ranges: IntensityRanges, surveyed: dict[int, ChannelRange]
+    image: Image, ranges: IntensityRanges, levels: dict[int, Levels]
 ) -> tuple[IntensityRanges, tuple[str, ...]]:
     """Return the ranges, with spans of 0 if all channels show only noise, and a warning about few grey levels."""
-    few = max((one.maximum - one.minimum + 1 for one in surveyed.values()), default=0.0)
+    few = max((level.maximum - level.minimum + 1 for level in levels.values()), default=0.0)
     if not ranges[:, 1].any() or image.dtype.kind not in "ui":
         return ranges, _without_contrast(image, ranges)
-    if all(one.minimum == one.maximum or is_noise(image, channel, one) for channel, one in surveyed.items()):
+    if all(level.minimum == level.maximum or is_noise(image, channel, level) for channel, level in levels.items()):
         empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
         reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"
         return empty, (f"The image shows no contrast: {reason}.",)
@@ -139,9 +139,9 @@ def _with_contrast(
     return ranges, ()
 
 
-def _scale_bar_warning(image: Image, ranges: IntensityRanges, surveyed: dict[int, ChannelRange]) -> tuple[str, ...]:
-    """Return a warning if a scale bar was drawn into the image. surveyed: the ranges of some channels."""
-    known = [(one.fill, one.minimum, one.maximum) for one in surveyed.values()]
+def _scale_bar_warning(image: Image, ranges: IntensityRanges, levels: dict[int, Levels]) -> tuple[str, ...]:
+    """Return a warning if a scale bar was drawn into the image. levels: of the channels that were surveyed."""
+    known = [(level.fill, level.minimum, level.maximum) for level in levels.values()]
     values = [value for value in VALUES if all(value in ends for ends in known)]
     bars = find_scale_bars(image, float(ranges[:, 1].max(initial=0)), values)
     if not len(bars):

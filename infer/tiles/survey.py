@@ -53,7 +53,7 @@ class ChannelRange:
 
 
 Levels = ChannelRange
-"""The name that `flowmask.tiles.signal` and `flowmask.tiles.contrast` use."""
+"""The name that the modules `contrast`, `inputs` and `signal` use."""
 
 
 class WithoutFill:
