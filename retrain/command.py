@@ -91,7 +91,7 @@ def _check(request: Request, steps: int) -> None:
     if request.device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("PyTorch finds no GPU; choose the device cpu, or install PyTorch with CUDA.")
     if steps < 1:
-        raise SettingsError(f"{steps} steps are no training; give at least 1.")
+        raise SettingsError(f"the number of steps is {steps}; give at least 1.")
     if request.held_out is not None and (request.held_out < 1 or request.test):
         raise SettingsError("--held-out must be at least 1 and cannot be combined with --test.")
 
@@ -122,7 +122,7 @@ def _split(request: Request) -> tuple[list[Labelled], list[Labelled]]:
         scored, without = [one for one in tested if one.labels.any()], [*without, *others]
         both = {one.item.image.resolve() for one in training} & {one.item.image.resolve() for one in scored}
         if both:
-            raise SettingsError(f"{request.test}: {_names(sorted(both))} would be trained on too; give other images.")
+            raise SettingsError(f"{request.test}: training also uses {_names(sorted(both))}; give other images.")
     if without:
         print(f"not used, because they have no label file: {_names(without)}", flush=True)
     print(f"trained on: {_names([one.item.image for one in training])}", flush=True)

@@ -54,8 +54,7 @@ def _read(item: Item) -> Labelled:
     image, labels = read_item(item)
     if labels.max() == 1 and (pieces := ndimage.label(labels)[1]) > 1:
         raise ImageError(
-            f"{item.labels}: its {pieces} separate objects have the same number, so the cells cannot be told apart; "
-            "give each cell a number of its own."
+            f"{item.labels}: its {pieces} separate objects have the same number; give each cell its own number."
         )
     return Labelled(item, image, labels)
 

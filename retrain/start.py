@@ -61,8 +61,8 @@ def recipe_of(path: Path, source: Source, about: Mapping[str, Any]) -> Recipe:
     network = source.network
     if network.family != "flow" and "options" not in about:
         raise NetworkError(
-            f"{path}: the checkpoint does not say with which options its targets were made, because an earlier release "
-            "wrote it; train the network again, with python -m train."
+            f"{path}: the checkpoint does not record with which options its targets were made, because an earlier "
+            "release wrote it; train the network again, with python -m train."
         )
     return replace(
         SMALL,

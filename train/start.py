@@ -25,7 +25,7 @@ def starting_network(start: Start, recipe: Recipe, work: Path) -> FamilyNetwork:
     wanted = (recipe.family, recipe.architecture, _inputs(recipe), tuple(recipe.widths))
     if shape != wanted:
         raise SettingsError(
-            f"{recipe.name}: {start} gives a network {_text(shape)}, and the recipe asks for {_text(wanted)}; change "
+            f"{recipe.name}: {start} is a network {_text(shape)}, but the recipe is for {_text(wanted)}; change "
             "one of the two."
         )
     return network

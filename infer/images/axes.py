@@ -92,8 +92,8 @@ def understand(axes: str, shape: tuple[int, ...], chosen: bool = False) -> Axes:
     notes: list[str] = []
     if axes.count("Y") != 1 or axes.count("X") != 1 or len(channels) > 1 or len(planes) > 1:
         raise ImageError(
-            f"its axes {axes} {shape} are ambiguous: channels and planes cannot be told apart; save each stack as "
-            "a separate file."
+            f"its axes {axes} {shape} are ambiguous: channels and planes cannot be distinguished; save each stack "
+            "as a separate file."
         )
     if planes and not channels and not chosen and axes[planes[0]] not in "ZI" and shape[planes[0]] <= 4:
         notes.append(

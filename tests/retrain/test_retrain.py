@@ -114,7 +114,7 @@ def one_sentence(capsys):
         (("in", "-o", "a.pt"), "give a name that ends in .onnx"),
         (("in", "-o", "there.onnx"), "there.onnx exists; choose another name"),
         (("in", "-o", "there.onnx/a.onnx"), "there.onnx: no file can be written there"),
-        (("in", "-o", "a.onnx", "--steps", "0"), "0 steps are no training"),
+        (("in", "-o", "a.onnx", "--steps", "0"), "the number of steps is 0"),
         (("in", "-o", "a.onnx", "--held-out", "0"), "--held-out must be at least 1"),
         (("in", "-o", "a.onnx", "--held-out", "1", "--test", "in"), "cannot be combined"),
         (("in", "-o", "a.onnx", "--held-out", "3"), "none is left to train on"),
@@ -261,7 +261,7 @@ def test_networks_whose_targets_are_not_known_or_not_given_are_refused(tmp_path)
     other_start(tmp_path / "old.pt", *("semantic", *OTHERS["semantic"]))
     source, extras = read_start(tmp_path / "old.pt")
     del extras["about"]["options"]
-    with pytest.raises(NetworkError, match="does not say with which options its targets were made"):
+    with pytest.raises(NetworkError, match="does not record with which options its targets were made"):
         recipe_of(tmp_path / "old.pt", source, extras["about"])
 
 

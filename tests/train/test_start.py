@@ -40,7 +40,7 @@ def test_a_stage_starts_with_given_weights_of_the_same_shape(tmp_path):
         with pytest.raises(NetworkError, match=wrong):
             starting_network(Checkpoint(str(tmp_path / wrong)), SMALL, tmp_path)
     wider = dataclasses.replace(SMALL, widths=(4, 8, 8, 8))
-    with pytest.raises(SettingsError, match="the recipe asks for flow/cpnet with 3 channels and widths .4, 8, 8, 8."):
+    with pytest.raises(SettingsError, match="the recipe is for flow/cpnet with 3 channels and widths .4, 8, 8, 8."):
         starting_network(Checkpoint(str(tmp_path / "a.pt")), wider, tmp_path)
 
 

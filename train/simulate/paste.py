@@ -96,7 +96,7 @@ def pasted(image: Pixels, labels: Labels, count: int, rng: np.random.Generator) 
     """
     cells = cut_out(image, labels)
     if not cells:
-        raise ImageError("no cell of the image lies off its border; leave the image out.")
+        raise ImageError("all cells of the image touch its border, so none can be pasted; leave the image out.")
     background = np.median(image[labels == 0], axis=0) if (labels == 0).any() else np.median(image, axis=(0, 1))
     canvas = np.broadcast_to(background.astype(np.uint8), image.shape).copy()
     ids: Labels = np.zeros(labels.shape, np.int32)
@@ -126,7 +126,7 @@ def read_pixels(path: Path, image: Image) -> Pixels:
     """Return the pixels (Y, X, C) of an image of one or three channels of 8 bits. Raises ImageError for others."""
     channels, height, width = image.shape
     if image.dtype != np.uint8 or channels not in (1, 3):
-        raise ImageError(f"{path}: cells are pasted from images of one or three 8-bit channels; convert or omit it.")
+        raise ImageError(f"{path}: the image must have one or three channels of 8 bits; convert it or leave it out.")
     return np.ascontiguousarray(image.read(0, 0, height, width).transpose(1, 2, 0))
 
 

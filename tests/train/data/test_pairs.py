@@ -141,7 +141,7 @@ class Harmful:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"masks": Harmful()}, "asks for builtins.print"),
+        ({"masks": Harmful()}, "refers to builtins.print"),
         ({"outlines": np.eye(3)}, "KeyError: 'masks'"),
         ({"masks": np.zeros((2, 9, 9), np.uint16)}, r"its masks have shape \(2, 9, 9\)"),
         ({"masks": np.eye(3)}, "its masks have shape"),

@@ -54,7 +54,7 @@ def test_cells_at_the_border_are_not_cut_out():
     image, labels = discs()
     labels[:8, :8] = 9
     assert len(cut_out(image, labels)) == 6
-    with pytest.raises(ImageError, match="no cell of the image lies off its border"):
+    with pytest.raises(ImageError, match="all cells of the image touch its border"):
         pasted(image, np.where(labels == 9, 9, 0), 3, np.random.default_rng(0))
 
 
@@ -97,7 +97,7 @@ def test_an_image_of_16_bits_is_refused(tmp_path, capsys):
     write_sample(tmp_path / "data" / "a", "x", image[..., 0], labels)
     cv2.imwrite(str(tmp_path / "data" / "a" / "x.png"), image[..., 0].astype(np.uint16))
     assert main([str(tmp_path / "new"), "--data", str(tmp_path / "data")]) == 1
-    assert "x.png: cells are pasted from images of one or three 8-bit channels" in capsys.readouterr().err
+    assert "x.png: the image must have one or three channels of 8 bits" in capsys.readouterr().err
 
 
 def test_words_that_are_no_number_are_refused(tmp_path):
