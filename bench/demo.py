@@ -64,7 +64,14 @@ def samples() -> Iterator[Sample]:
 
 
 def overlay(image: Picture, labels: Labels) -> Picture:
-    """Return the image (Y, X, 3) with stretched contrast and the outlines of the cells."""
+    """Return the image (Y, X, 3) with stretched contrast and the outlines of the cells.
+
+    >>> labels = np.zeros((5, 5), np.int32)
+    >>> labels[1:4, 1:4] = 1
+    >>> picture = overlay(np.arange(25, dtype=np.uint8).reshape(5, 5), labels)
+    >>> (picture == YELLOW).all(axis=2).sum()  # the outline of a cell of 3 x 3 px
+    np.int64(8)
+    """
     low, high = np.percentile(image, (0.5, 99.5))
     stretched = np.clip((image.astype(np.float32) - low) / max(high - low, 1) * 255, 0, 255).astype(np.uint8)
     colour = stretched if image.ndim == 3 else np.repeat(stretched[..., None], 3, axis=-1)

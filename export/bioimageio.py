@@ -67,7 +67,12 @@ def pack(model: Path, target: Path) -> None:
 
 
 def test_image(contract: Contract) -> Tensor:
-    """Return an image (1, C, Y, X) float32 of round cells on noise, of the size of a tile."""
+    """Return an image (1, C, Y, X) float32 of round cells on noise, of the size of a tile.
+
+    >>> contract = Contract("example", "rgb", 30.0, 30.0, False, "", "")
+    >>> test_image(contract).shape
+    (1, 3, 224, 224)
+    """
     side, rng = contract.tile, np.random.default_rng(0)
     image = rng.normal(20, 3, (side, side))
     y, x = np.mgrid[:side, :side]

@@ -42,7 +42,17 @@ def take_step(
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> None:
-    """Change the weights of a network so that ``cost``, its loss on a batch, falls. clip: see `Stage.clip`."""
+    """Change the weights of a network so that ``cost``, its loss on a batch, falls. clip: see `Stage.clip`.
+
+    >>> network = nn.Linear(1, 1, bias=False)
+    >>> nn.init.ones_(network.weight).requires_grad
+    True
+    >>> optimiser = torch.optim.SGD(network.parameters(), lr=0.25)
+    >>> schedule = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
+    >>> take_step(network, network.weight.sum() ** 2, None, optimiser, schedule)  # the gradient is 2
+    >>> network.weight.item()
+    0.5
+    """
     optimiser.zero_grad()
     cost.backward()  # type: ignore[no-untyped-call]
     if clip is not None:

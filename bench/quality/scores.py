@@ -158,6 +158,15 @@ def source_table(columns: dict[str, str], scores: dict[str, Scores], counts: dic
     """Return a table with a row for each source and for their means, in which each source has the same weight.
 
     The second mean leaves out sources of a single image, whose scores depend on chance.
+
+    >>> scores = {"a": {"f1": 0.5}, "b": {"f1": 0.7}}
+    >>> print(source_table({"f1": "F1"}, scores, {"a": 1, "b": 4}))
+    | source                              | images | F1    |
+    | ----------------------------------- | ------ | ----- |
+    | a                                   | 1      | 0.500 |
+    | b                                   | 4      | 0.700 |
+    | mean over sources                   | 5      | 0.600 |
+    | mean over sources of several images | 4      | 0.700 |
     """
     rows = [[source, counts[source], *(own[column] for column in columns)] for source, own in scores.items()]
     means = {"mean over sources": [*scores]}

@@ -32,7 +32,12 @@ SHOWN = ("diameter_error", "f1_estimated", "f1_true")
 
 
 def of_one_size(modality: str, diameter: float, side: int = SIDE) -> Sample:
-    """Return a simulated image of ``side`` x ``side`` px with cells of a diameter in px."""
+    """Return a simulated image of ``side`` x ``side`` px with cells of a diameter in px.
+
+    >>> image, labels = of_one_size("yeast", 15, side=40)
+    >>> image.shape[:2], labels.shape
+    ((40, 40), (40, 40))
+    """
     sample = simulate(modality, (side, side), FRESH, diameter)
     return sample.image, sample.labels
 

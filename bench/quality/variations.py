@@ -99,7 +99,16 @@ def measure_sizes(network: Network, args: argparse.Namespace) -> Record:
 
 
 def options_text(figures: Record) -> str:
-    """Return a table of the choices as Markdown: mean over sources, its distance from the first row, each source."""
+    """Return a table of the choices as Markdown: mean over sources, its distance from the first row, each source.
+
+    >>> print(options_text({"images": 2, "scores": {"default": {"a": 0.5}, "other": {"a": 0.75}}}))
+    2 images
+    <BLANKLINE>
+    | choice  | F1    | change | a     |
+    | ------- | ----- | ------ | ----- |
+    | default | 0.500 | +0.000 | 0.500 |
+    | other   | 0.750 | +0.250 | 0.750 |
+    """
     results: dict[str, Scores] = figures["scores"]
     first = next(iter(results.values()))
     rows = [

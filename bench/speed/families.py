@@ -117,7 +117,13 @@ def measured(family: str, work: Path, shape: tuple[int, int]) -> Record:
 
 
 def text(record: Record) -> str:
-    """Return the table of a record as Markdown."""
+    """Return the table of a record as Markdown.
+
+    >>> run = {"family": "boxes", "shape": [1000, 2000], "cells": 9}
+    >>> run |= {"cpu_seconds": 3.2, "peak_mb": 500, "above_idle_mb": 99}
+    >>> text({"runs": [run]}).splitlines()[2]
+    '| boxes  | 1,000 x 2,000 | 9     | 3           | 500      | 99             |'
+    """
     rows = [
         [
             one["family"],

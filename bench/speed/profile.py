@@ -280,7 +280,11 @@ class Setup:
 
 
 def setups() -> dict[str, Setup]:
-    """Return the settings by name, the engine's own first."""
+    """Return the settings by name, the engine's own first.
+
+    >>> next(iter(setups()))
+    "the engine's own"
+    """
     threads = sorted({1, max(1, cores() // 2), cores()})
     return {
         "the engine's own": Setup(),

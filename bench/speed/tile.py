@@ -35,7 +35,14 @@ def _timed(network: Network, crop: np.ndarray[tuple[int, ...], np.dtype[np.float
 
 
 def text(record: Record) -> str:
-    """Return the table of a record as Markdown."""
+    """Return the table of a record as Markdown.
+
+    >>> print(text({"networks": [{"network": "a", "ms": 20.0}, {"network": "b", "ms": 50.0}]}))
+    | network | ms a tile | ratio to the first |
+    | ------- | --------- | ------------------ |
+    | a       | 20.0      | 1.00               |
+    | b       | 50.0      | 2.50               |
+    """
     first = record["networks"][0]["ms"]
     rows = [[one["network"], f"{one['ms']:.1f}", f"{one['ms'] / first:.2f}"] for one in record["networks"]]
     return table(["network", "ms a tile", "ratio to the first"], rows)

@@ -59,7 +59,11 @@ def watershed(parts: Iterable[Maps], shape: tuple[int, int]) -> Iterator[Labels]
 
 
 def bordered_like(labels: Labels) -> Maps:
-    """Return maps (3, Y, X) float32 as a network with a border class might give them for labels (Y, X) int32."""
+    """Return maps (3, Y, X) float32 as a network with a border class might give them for labels (Y, X) int32.
+
+    >>> bordered_like(np.ones((20, 20), np.int32)).shape
+    (3, 20, 20)
+    """
     return np.stack([cv2.GaussianBlur(channel, (0, 0), 1.0) for channel in border_target(labels, 2)])
 
 

@@ -86,7 +86,13 @@ def measure(cells: int) -> Record:
 
 
 def text(record: Record) -> str:
-    """Return the table of a record as Markdown."""
+    """Return the table of a record as Markdown.
+
+    >>> print(text({"runs": [{"cells": 9, "F1": 0.5}]}))
+    | cells | F1    |
+    | ----- | ----- |
+    | 9     | 0.500 |
+    """
     runs = record["runs"]
     return table(list(runs[0]), [list(run.values()) for run in runs])
 

@@ -84,7 +84,11 @@ def compare_with(commit: str, args: argparse.Namespace) -> Record:
 
 
 def text(record: Record) -> str:
-    """Return the result of a record in a sentence."""
+    """Return the result of a record in a sentence.
+
+    >>> text({"images": 3, "different": ["a.png"], "other_commit": "a1"})
+    '2 of 3 label images are the same, bit for bit, as those of a1.'
+    """
     same = record["images"] - len(record["different"])
     return f"{same} of {record['images']} label images are the same, bit for bit, as those of {record['other_commit']}."
 

@@ -51,7 +51,11 @@ def heads_of(family: str, architecture: str) -> tuple[Head, ...]:
 
 
 def loss_of(family: str, architecture: str) -> Loss:
-    """Return the loss with which networks of an architecture are trained."""
+    """Return the loss with which networks of an architecture are trained.
+
+    >>> loss_of("semantic", "unet") is not None
+    True
+    """
     return find_architecture(family, architecture).loss or find_family(family).loss
 
 

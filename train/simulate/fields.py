@@ -123,6 +123,11 @@ def dome(labels: Labels, flatness: float) -> Image:
     """Height profile in 0..1 of cells lying on a surface.
 
     `flatness` 0 gives half ellipsoids; towards 1 the top flattens and the flanks steepen (px-scaled by cell).
+
+    >>> labels = np.zeros((7, 7), np.int32)
+    >>> labels[1:6, 1:6] = 1
+    >>> dome(labels, 0.0)[3, [0, 3]]  # the background, and the top of the cell
+    array([0., 1.], dtype=float32)
     """
     inside = depth(labels)
     rise = np.maximum(peak(labels, inside) * np.float32(1 - 0.8 * flatness), 0.5)

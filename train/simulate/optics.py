@@ -55,6 +55,9 @@ def differential_interference(path: Image, angle: float, shear: float, bias: flo
     """Nomarski contrast of an optical path (radians): interference of two copies `shear` px apart along `angle`.
 
     `bias` (radians) is the phase between the copies on an empty field, whose intensity is 1.
+
+    >>> np.allclose(differential_interference(np.zeros((9, 9), np.float32), 0.0, 1.0, 0.5, 1.0), 1)  # an empty field
+    True
     """
     path = blur(path, psf)
     slope_y, slope_x = np.gradient(path)

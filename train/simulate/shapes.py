@@ -39,7 +39,13 @@ def turned(outline: Outline, angle: float) -> Outline:
 
 
 def fill(canvas: NDArray[Any], outline: Outline, value: float) -> None:
-    """Paint an outline into (Y, X), in place; corners lie on a grid of 1/16 px."""
+    """Paint an outline into (Y, X), in place; corners lie on a grid of 1/16 px.
+
+    >>> canvas = np.zeros((4, 4), np.uint8)
+    >>> fill(canvas, np.array([[1, 1], [2, 1], [2, 2], [1, 2]], np.float32), 9)
+    >>> canvas[1:3, 1:3].tolist()
+    [[9, 9], [9, 9]]
+    """
     cv2.fillPoly(canvas, [np.round(outline * 16).astype(np.int32)], value, shift=4)
 
 

@@ -51,7 +51,12 @@ SMOOTHING = 1.2
 
 
 def trace(mask: Mask) -> NDArray[np.float64]:
-    """Return the outline (POINTS, 2) of a mask (Y, X): x and y about their mean, evenly spaced, of diameter 1."""
+    """Return the outline (POINTS, 2) of a mask (Y, X): x and y about their mean, evenly spaced, of diameter 1.
+
+    >>> outline = trace(np.ones((40, 40), bool))
+    >>> outline.shape == (POINTS, 2), np.allclose(outline.mean(axis=0), 0, atol=1e-3)
+    (True, True)
+    """
     soft = ndimage.gaussian_filter(np.pad(mask, 6).astype(np.float32), SMOOTHING)
     loop = max(find_contours(soft, 0.5), key=len)[:, ::-1]
     way = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(loop, axis=0).T))])

@@ -21,7 +21,13 @@ HEADS = (Head("detections", CHANNELS, record=SQUARE),)
 
 
 def make_target(recipe: Recipe) -> TargetMaker:
-    """Return the function that makes the target of a crop: its labels (1, S, S)."""
+    """Return the function that makes the target of a crop: its labels (1, S, S).
+
+    >>> from train.recipes.nuclei_boxes import RECIPE
+    >>> labels = np.array([[0, 7]], np.int32)
+    >>> make_target(RECIPE)(labels, None, None)
+    array([[[0., 7.]]], dtype=float32)
+    """
 
     def target(labels: npt.NDArray[np.int32], image: Prepared, matrix: Array) -> Array:
         return labels[None].astype(np.float32)

@@ -101,7 +101,13 @@ class MediumCenterMask(CenterMask):
 
 
 def candidate_scores(dense: Dense, image: Tensor) -> Tensor:
-    """Return the scores (B, N); -1 where the probability is too low, or the centre of the box outside the image."""
+    """Return the scores (B, N); -1 where the probability is too low, or the centre of the box outside the image.
+
+    >>> logits, centreness, distances = torch.tensor([[9.0, -9.0]]), torch.full((1, 2), 9.0), torch.full((1, 2, 4), 3.0)
+    >>> dense = Dense(logits, distances, centreness, torch.zeros(2, 2))
+    >>> candidate_scores(dense, torch.zeros(1, 3, 8, 8)).round()  # the second probability is too low
+    tensor([[ 1., -1.]])
+    """
     left, top, right, bottom = dense.distances.unbind(2)
     y, x = dense.locations[:, 0] + (bottom - top) / 2, dense.locations[:, 1] + (right - left) / 2
     inside = (y >= 0) & (x >= 0) & (y < image.shape[2]) & (x < image.shape[3])

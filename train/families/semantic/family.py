@@ -27,6 +27,10 @@ def make_target(recipe: Recipe) -> TargetMaker:
     """Return the function that makes the target of a crop: (1, S, S), or (3, S, S) with a border class.
 
     Raises SettingsError if a border class would have no pixels.
+
+    >>> from train.recipes.nuclei_semantic import RECIPE
+    >>> make_target(RECIPE)(np.array([[0, 1, 1, 1, 1]], np.int32), None, None).shape[1:]
+    (1, 5)
     """
     border, has_class = int(recipe.options.get("border", 0)), recipe.architecture == BorderUNet.architecture
     if has_class and border < 1:
