@@ -186,6 +186,8 @@ def _serve(prepare: Callable[[], Segment], jobs: Iterable[Job], results_end: int
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
         threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+        # Numba imports scipy.linalg, which is slow and hangs if memory is short. The worker does not use it.
+        sys.modules.setdefault("scipy.linalg", None)  # type: ignore[arg-type]
         try:
             segment = prepare()
         except FlowmaskError as error:
