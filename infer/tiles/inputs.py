@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ GREY = (0, 1, 1, 2)
 """Sources whose mean is the grey of a picture of one hue: red + 2 green + blue. See `flowmask.tiles.signal`."""
 FEW = 16
 """An image of fewer grey levels gets a warning."""
+FAINT = 0.25
+"""Whether an image shows only noise is asked of the channels with more than this part of the largest range."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Inputs:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unused: str | None = None
+    levels: float = math.nan
 
 
 def chosen_channels(image: Image, contract: Contract, options: Segmentation) -> ChannelMap:
@@ -68,8 +72,10 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
     used = sorted({channel for sources in channels for channel in sources})
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(image, channels, contract.percentiles)
-        warnings = (*_without_contrast(image, ranges), *_scale_bar_warning(image, ranges, {}))
-        return Inputs(channels, ranges, warnings=warnings, unused=unused)
+        levels = survey(image, used, contract.percentiles)
+        ranges, warnings, few = _with_contrast(image, ranges, levels)
+        warnings = (*warnings, *_scale_bar_warning(image, ranges, {}))
+        return Inputs(channels, ranges, warnings=warnings, unused=unused, levels=few)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
     levels = survey(image, looked, contract.percentiles)
     fills = tuple(levels[c].fill if c in levels else None for c in range(image.shape[0]))
@@ -87,9 +93,9 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
     else:
         ranges = np.array([range_of(levels[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
     left = {channel: levels[channel] for sources in channels for channel in sources}
-    ranges, warnings = _with_contrast(image, ranges, left)
+    ranges, warnings, few = _with_contrast(image, ranges, left)
     warnings = (*_fill_notes(levels, names), *warnings, *_scale_bar_warning(image, ranges, levels))
-    return Inputs(channels, ranges, fills, notes, warnings, unused)
+    return Inputs(channels, ranges, fills, notes, warnings, unused, few)
 
 
 def _with_signal(
@@ -125,18 +131,19 @@ def _fill_notes(levels: dict[int, Levels], names: tuple[str, ...]) -> tuple[str,
 
 def _with_contrast(
     image: Image, ranges: IntensityRanges, levels: dict[int, Levels]
-) -> tuple[IntensityRanges, tuple[str, ...]]:
-    """Return the ranges, with spans of 0 if all channels show only noise, and a warning about few grey levels."""
+) -> tuple[IntensityRanges, tuple[str, ...], float]:
+    """Return the ranges, with spans of 0 if all channels show only noise, a warning, and the grey levels if few."""
     few = max((level.maximum - level.minimum + 1 for level in levels.values()), default=0.0)
     if not ranges[:, 1].any() or image.dtype.kind not in "ui":
-        return ranges, _without_contrast(image, ranges)
-    if all(level.minimum == level.maximum or is_noise(image, channel, level) for channel, level in levels.items()):
+        return ranges, _without_contrast(image, ranges), math.nan
+    seen = [(channel, level) for channel, level in levels.items() if level.maximum - level.minimum > FAINT * (few - 1)]
+    if all(is_noise(image, channel, level) for channel, level in seen):
         empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
         reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"
-        return empty, (f"The image shows no contrast: {reason}.",)
+        return empty, (f"The image shows no contrast: {reason}.",), math.nan
     if few < FEW:
-        return ranges, (f"The grey levels have a range of only {few:.0f}; check whether the cells are real.",)
-    return ranges, ()
+        return ranges, (f"The grey levels have a range of only {few:.0f}; check whether the cells are real.",), few
+    return ranges, (), math.nan
 
 
 def _scale_bar_warning(image: Image, ranges: IntensityRanges, levels: dict[int, Levels]) -> tuple[str, ...]:

@@ -156,3 +156,7 @@ def test_the_median_is_that_of_numpy(count, dtype):
     values[0] = nan
     assert np.isnan(verdict._median(values))
     assert np.isnan(verdict._median(values[:0]))
+
+
+def test_few_grey_levels_are_never_good():
+    assert judge_evidence(replace(FINE, levels=9.0)).reasons == ("the image has only 9 grey levels",)

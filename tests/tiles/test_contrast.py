@@ -95,6 +95,50 @@ def test_dim_cells_in_a_jpeg_are_no_noise(diameter, quality):
         assert not shows_noise(jpeg(pixels.round().astype(np.uint8), quality))
 
 
+def blank(seed, noise, quality, channels=1, mean=100, side=256):
+    """(Y, X) or (Y, X, 3) uint8: noise of the camera, stored as JPEG with halved colours; blue alone for -1."""
+    random = np.random.default_rng(seed)
+    pixels = random.normal(mean, noise, (side, side, abs(channels))).round().clip(0, 255).astype(np.uint8)
+    if channels == -1:
+        pixels = np.concatenate([pixels, np.zeros_like(pixels), np.zeros_like(pixels)], axis=2)
+    return cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED)
+
+
+@pytest.mark.parametrize("channels", [1, 3, -1])
+@pytest.mark.parametrize("quality", [50, 75, 85, 95])
+def test_compressed_noise_shows_nothing(quality, channels):
+    empty = []
+    for seed, noise in enumerate((1.5, 2, 4, 8, 16)):
+        pixels = blank(seed, noise, quality, channels)
+        inputs = inputs_of(np.ascontiguousarray(pixels[..., ::-1]) if channels != 1 else pixels)
+        empty.append(not inputs.ranges[:, 1].any() and "shows no contrast" in inputs.warnings[0])
+    assert sum(empty) >= 4, empty
+
+
+@pytest.mark.parametrize("hue", [(1, 1, 1), (0, 1, 0), (0, 0, 1)])
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_dim_noisy_cells_in_a_jpeg_are_kept(quality, hue):
+    y, x = np.mgrid[:256, :256]
+    for seed, noise in enumerate((4, 8)):
+        random = np.random.default_rng(seed)
+        cells = np.zeros((256, 256))
+        for cy, cx in random.integers(15, 240, (25, 2)):
+            cells = np.maximum(cells, np.hypot(y - cy, x - cx) <= 9)
+        grey = (30 + noise * (3 * cells + random.normal(0, 1, cells.shape))).round().clip(0, 255).astype(np.uint8)
+        rgb = np.dstack([grey * part for part in hue[::-1]]).astype(np.uint8)
+        decoded = cv2.imdecode(cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        assert inputs_of(np.ascontiguousarray(decoded[..., ::-1])).ranges[:, 1].any()
+
+
+@needs_network
+@pytest.mark.parametrize(("channels", "noise", "quality"), [(1, 2, 85), (1, 2, 50), (-1, 2, 85)])
+def test_a_blank_jpeg_has_no_cells_and_is_not_good(network, channels, noise, quality):
+    pixels = blank(0, noise, quality, channels)
+    result = flowmask.segment(np.ascontiguousarray(pixels[..., ::-1]) if channels != 1 else pixels, network)
+    assert (len(result.cells), result.verdict.level) == (0, "check")
+    assert "The image shows no contrast" in result.warnings[0]
+
+
 @needs_network
 @pytest.mark.parametrize(
     ("seed", "quality"),
