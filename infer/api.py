@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,6 +77,7 @@ def segment(
     >>> len(segment(disk, diameter=28).cells)
     1
     """
+    check_call(progress, "progress")
     runtime = record_of(runtime, Runtime, "runtime")
     chosen = changed(options, changes)
     return segment_image(_opened(image, chosen, axes), _network(network, runtime), chosen, runtime, progress)
@@ -101,6 +103,7 @@ def segment_rows(
     >>> sum(len(rows) for rows in segment_rows(disk, diameter=28))
     64
     """
+    check_call(progress, "progress")
     runtime = record_of(runtime, Runtime, "runtime")
     chosen = changed(options, changes)
     opened, loaded = _opened(image, chosen, axes), _network(network, runtime)
@@ -123,8 +126,32 @@ def open_frames(path: str | Path, plane: int | None = None, project: str | None 
     _t001 (1, 50, 60)
     _t002 (1, 50, 60)
     """
-    frames: Sequence[tuple[str, Image]] = _open_frames(Path(path), plane, project)
+    frames: Sequence[tuple[str, Image]] = _open_frames(path_of(path, "path"), plane, project)
     return frames
+
+
+def path_of(value: object, name: str) -> Path:
+    """Return the argument ``name`` as a path. Raises SettingsError if it is none.
+
+    >>> path_of("a.tif", "path").name
+    'a.tif'
+    """
+    if not isinstance(value, str | PathLike):
+        raise SettingsError(
+            f"{name} is an object of the type {type(value).__name__}; give the path of a file or folder."
+        )
+    return Path(value)
+
+
+def check_call(value: object, name: str) -> None:
+    """Raise SettingsError if the argument ``name`` is neither None nor a function.
+
+    >>> check_call(print, "progress")
+    """
+    if value is not None and not callable(value):
+        raise SettingsError(
+            f"{name} is an object of the type {type(value).__name__}; give a function, or leave it out."
+        )
 
 
 def changed(options: Segmentation | None, changes: dict[str, Any]) -> Segmentation:

@@ -28,9 +28,9 @@ TITLES = {
     "output": "what is written",
 }
 EXIT_CODES = (
-    "Exit code: 0 all images done; 1 some images failed (stderr lists them); 2 the run\n"
-    "could not start; 143 stopped by SIGTERM; 130 stopped by Ctrl-C. Label files are\n"
-    "always complete, also after an interruption."
+    "Exit code: 0 all images done; 1 some images failed (stderr lists them); 2 the\n"
+    "run could not start; 143 stopped by SIGTERM; 130 stopped by Ctrl-C. Label files\n"
+    "are always complete, also after an interruption."
 )
 EXAMPLE = "Example: flowmask segment images/ -o labels/ --diameter 30"
 
@@ -53,7 +53,7 @@ def build_parser() -> Parser:
     """
     parser = Parser(
         prog="python -m infer",
-        description="Segment the cells of microscopy images. The labels of NAME.png are written to NAME_label.tiff.",
+        description="Segment the cells of microscopy images.\nThe labels of NAME.png are written to NAME_label.tiff.",
         epilog=f"{EXAMPLE.replace('flowmask segment', 'python -m infer -i')}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -86,7 +86,7 @@ def _add_segment(commands: Commands) -> None:
     segment = commands.add_parser(
         "segment",
         help="segment images",
-        description="Segment the cells of images. The labels of NAME.png are written to OUT/NAME_label.tiff.",
+        description="Segment the cells of images.\nThe labels of NAME.png are written to OUT/NAME_label.tiff.",
         epilog=f"{EXAMPLE}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -261,13 +261,13 @@ def _cluster_address(text: str) -> str:
 
 
 def _understood(option: Option) -> Callable[[str], object]:
-    """Return the parser of an option whose errors say what the option means."""
+    """Return the parser of an option whose errors say what to give."""
 
     def parsed(text: str) -> object:
         try:
             return option.parse(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} cannot be understood; give the {option.meaning}") from error
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be understood; {option.advice}") from error
 
     return parsed
 

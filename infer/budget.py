@@ -95,9 +95,11 @@ def _fitting_gpu(memory: int, pixels: int) -> int:
 
 
 def _gigabytes(amount: int) -> str:
-    """Return a number of bytes in GiB, rounded up, as the option memory accepts it.
+    """Return a number of bytes in GiB, or in MiB if they are few, rounded up, as the option memory accepts it.
 
-    >>> _gigabytes(2**30 + 1)
-    '1.1G'
+    >>> _gigabytes(2**30 + 1), _gigabytes(10 * 2**20)
+    ('1.1G', '10M')
     """
+    if amount < 2**30:
+        return f"{-(-amount // 2**20)}M"
     return f"{-(-amount * 10 // 2**30) / 10:.1f}G"

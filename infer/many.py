@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .api import changed, record_of
+from .api import changed, check_call, path_of, record_of
 from .network.registry import find_networks
 from .options import Options, Output, Runtime, Segmentation
 from .runs.executor import Executor, here
@@ -59,11 +59,14 @@ def segment_many(
     ('done', 1)
     """
     begun = datetime.now(UTC)
+    check_call(finished, "finished")
     chosen = Options(
         changed(options, changes), record_of(runtime, Runtime, "runtime"), record_of(outputs, Output, "outputs")
     )
-    inputs = [paths] if isinstance(paths, str | Path) else paths
-    request = Request([*map(Path, inputs)], Path(output), find_networks(network), chosen, resume)
+    inputs = paths if isinstance(paths, Iterable) and not isinstance(paths, str | Path) else [paths]
+    request = Request(
+        [path_of(one, "paths") for one in inputs], path_of(output, "output"), find_networks(network), chosen, resume
+    )
     work = list_work(request)
     outcomes: list[Outcome] = []
     with closing(segmented(request, work, _executor(client, chosen.runtime), lambda _: None)) as found:

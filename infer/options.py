@@ -193,8 +193,15 @@ class Option:
     unit: str = ""
     choices: tuple[str, ...] = ()
     """All valid values; empty if any text is valid."""
+    example: str = ""
+    """Values as the command line takes them, for the message about a text that cannot be understood."""
     check: Callable[[Any], object] | None = None
     """Raises SettingsError for an invalid value; for options that need more than a range or choices."""
+
+    @property
+    def advice(self) -> str:
+        """What to give, for the messages about other values."""
+        return f"give {'one of ' + ', '.join(self.choices) if self.choices else 'for example ' + self.example}."
 
     def verify(self, name: str, value: Any) -> None:
         """Raise SettingsError, which names the option, if a value is out of range or unknown."""
@@ -210,13 +217,22 @@ class Option:
 
     def _verify_number(self, option: str, value: Any, low: float, high: float) -> None:
         """Raise SettingsError unless a value is a number, in the range, and whole if the option counts something."""
-        advice = f"give a number from {low:g} to {high:g}."
+        advice = f"give a number from {_shown(low)} to {_shown(high)}."
         if isinstance(value, bool) or not isinstance(value, Real):
             raise SettingsError(f"{option} is not a number; {advice}")
         if not low <= float(value) <= high:
             raise SettingsError(f"{option} is out of range; {advice}")
         if self.parse is int and not isinstance(value, Integral):
             raise SettingsError(f"{option} is not a whole number; {advice}")
+
+
+def _shown(number: float) -> str:
+    """Return a number without an exponent if it is large.
+
+    >>> _shown(1e6), _shown(0.5)
+    ('1,000,000', '0.5')
+    """
+    return f"{number:,.0f}" if number >= 1e6 else f"{number:g}"
 
 
 def option_name(name: str) -> str:
@@ -309,7 +325,7 @@ class _Checked:
                 value = float(value)  # 30 and 30.0 are one diameter, also in the record and for --resume
             object.__setattr__(self, name, value)
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-                raise SettingsError(f"{named(name, value)} is no value of this option; give the {option.meaning}.")
+                raise SettingsError(f"{named(name, value)} is no value of this option; {option.advice}")
 
 
 @dataclass(frozen=True)
@@ -325,6 +341,7 @@ class Segmentation(_Checked):
         high=10_000,
         unit="px",
         check=check_diameter,
+        example="30 or 12um",
     )
     pixel_size: float | None = _option(
         None,
@@ -334,12 +351,25 @@ class Segmentation(_Checked):
         float,
         low=1e-4,
         high=1e4,
+        example="0.5",
     )
     flow_threshold: float = _option(
-        0.4, "largest mean squared flow error of a cell; 0 turns this check off", LABELS, float, low=0, high=10
+        0.4,
+        "largest mean squared flow error of a cell; 0 turns this check off",
+        LABELS,
+        float,
+        low=0,
+        high=10,
+        example="0.4",
     )
     cellprob_threshold: float = _option(
-        0.0, "logit of the cell probability above which a pixel belongs to a cell", LABELS, float, low=-20, high=20
+        0.0,
+        "logit of the cell probability above which a pixel belongs to a cell",
+        LABELS,
+        float,
+        low=-20,
+        high=20,
+        example="0 or -1",
     )
     watershed_thresholds: str = _option(
         "paper",
@@ -348,6 +378,7 @@ class Segmentation(_Checked):
         "such as 0.1,0.3",
         LABELS,
         check=watershed_thresholds,
+        example="paper or 0.1,0.3",
     )
     compartment: str = _option(
         WHOLE_CELL,
@@ -363,8 +394,11 @@ class Segmentation(_Checked):
         float,
         low=0,
         high=1,
+        example="0.3",
     )
-    min_size: int = _option(15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px")
+    min_size: int = _option(
+        15, "area of the smallest cell", LABELS, int, low=0, high=1_000_000, unit="px", example="15"
+    )
     channels: tuple[int | str, ...] | None = _option(
         None,
         "image channel for each network input, or one for all inputs: names as in the file, or numbers from 1, "
@@ -372,6 +406,7 @@ class Segmentation(_Checked):
         MAPS,
         parse_channels,
         check=check_channels,
+        example="1 or 3,1 or DAPI",
     )
     plane: int | None = _option(
         None,
@@ -380,6 +415,7 @@ class Segmentation(_Checked):
         int,
         low=1,
         high=1_000_000,
+        example="2",
     )
     project: str | None = _option(
         None, "combine all planes of a stack into one image: max or mean", MAPS, choices=("max", "mean")
@@ -389,7 +425,13 @@ class Segmentation(_Checked):
         "test-time augmentation: average over each tile and its three mirror images; the network takes four times as "
         "long",
         MAPS,
+        example="True",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.plane is not None and self.project is not None:
+            raise SettingsError(f"{named('plane')} and {named('project')} exclude each other; give one of them.")
 
     def diameter_in_pixels(self, pixel_size: float | None, usual: float | None = None) -> float | None:
         """Return the diameter in px of an image; None if it is to be estimated.
@@ -431,11 +473,13 @@ class Runtime(_Checked):
         int,
         low=0,
         high=1024,
+        example="4",
     )
     memory: str | None = _option(
         None,
         "maximum memory, such as 4G; by default the memory available in the container or machine",
         check=parse_memory,
+        example="4G",
     )
     threads: int = _option(
         0,
@@ -444,16 +488,19 @@ class Runtime(_Checked):
         int,
         low=0,
         high=1024,
+        example="4",
     )
     device: str = _option(
         "auto",
         "device for the network: auto, cpu, cuda, cuda:1 or tensorrt; auto uses a GPU if there is one",
         check=parse_device,
+        example="cpu or cuda:1",
     )
     gpu_memory: str | None = _option(
         None,
         "maximum GPU memory, such as 10G; never more than nine tenths of the free GPU memory is used",
         check=lambda text: parse_memory(text, "gpu_memory"),
+        example="10G",
     )
 
 
@@ -476,6 +523,7 @@ class Output(_Checked):
         "images, report.html), or all",
         parse=parse_save,
         check=check_save,
+        example="labels,table",
     )
 
 

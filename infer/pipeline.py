@@ -179,7 +179,13 @@ def _check_enlargement(contract: Contract, diameter: float) -> None:
 
 
 def _scale_warnings(image: Image, contract: Contract, options: Segmentation) -> tuple[str, ...]:
-    """Return a warning if the network is made for one pixel size and that of the image is not known."""
+    """Return a warning about pixels that are no squares, or about a network for one pixel size if it is not known."""
+    sides = None if options.pixel_size else image.info.pixel_sides_um
+    if sides:
+        return (
+            f"The pixels are no squares ({sides[1]:g} um wide, {sides[0]:g} um high); lengths and areas in micrometres "
+            f"are those of squares of the same area ({image.info.pixel_size_um:.4g} um).",
+        )
     known = options.diameter or options.pixel_size or image.info.pixel_size_um
     if contract.pixel_size is None or known:
         return ()

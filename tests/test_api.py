@@ -55,7 +55,7 @@ def test_messages_name_an_option_as_python_does(network, call):
         call(SAMPLE.image, network, channels=(9, 1, 1, 1))
     with pytest.raises(SettingsError, match=r"^`channels`: 9 does not fit an image of 1 channel"):
         call(SAMPLE.image, network, channels=(9, 1, 1))
-    with pytest.raises(SettingsError, match="give `memory='.*G'` if the machine has it; otherwise use a larger"):
+    with pytest.raises(SettingsError, match="give `memory='.*M'` if the machine has it; otherwise use a larger"):
         call(SAMPLE.image, network, runtime=flowmask.Runtime(memory="1M"), diameter=26)
 
 
@@ -157,3 +157,30 @@ def test_progress_can_cancel_the_work(network, error, at):
     assert threading.active_count() == before
     assert seen[-1] < 1
     assert flowmask.segment(SAMPLE.image, network, diameter=26).labels.any()
+
+
+@needs_network
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda network, out: flowmask.open_frames(None),
+        lambda network, out: flowmask.open_frames(np.zeros((9, 9))),
+        lambda network, out: flowmask.segment_many(None, out),
+        lambda network, out: flowmask.segment_many([np.zeros((9, 9))], out),
+        lambda network, out: flowmask.segment_many(["a.tif"], None),
+        lambda network, out: flowmask.segment_many(["a.tif"], out, finished=3),
+        lambda network, out: flowmask.segment(np.zeros((64, 64)), network, progress=3),
+        lambda network, out: flowmask.segment_rows(np.zeros((64, 64)), network, progress=3),
+        lambda network, out: flowmask.Segmentation(plane=2, project="max"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_errors_of_the_family(network, tmp_path, call):
+    with pytest.raises(SettingsError, match=r"is an object of the type|exclude each other"):
+        call(network, tmp_path / "out")
+
+
+@needs_network
+def test_segment_many_takes_any_iterable(tmp_path, network):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
+    outcomes = flowmask.segment_many((path for path in [tmp_path / "a.png"]), tmp_path / "out", diameter=30)
+    assert [outcome.status for outcome in outcomes] == ["done"]

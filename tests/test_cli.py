@@ -327,3 +327,24 @@ def test_settings_have_ranges():
         Segmentation(diameter=0)
     with pytest.raises(ValueError, match="`batch=-1`"):
         Runtime(batch=-1)
+
+
+@pytest.mark.parametrize("command", ["segment", "info", "score", "view", "train", "models"])
+def test_help_fits_into_80_columns(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        flowmask_command([command, "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--plane", "2", "--project", "max"), "--plane and --project exclude each other"),
+        (("--plane", "0"), "give a number from 1 to 1,000,000."),
+    ],
+)
+def test_a_wrong_choice_of_planes_is_wrong_usage(tmp_path, capsys, options, said):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
+    assert main(["-i", str(tmp_path / "a.png"), "-o", str(tmp_path / "out"), *options]) == WRONG_USAGE
+    assert said in capsys.readouterr().err

@@ -88,10 +88,10 @@ def test_numbers_of_numpy_become_those_of_python():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--diameter", "10,5"), "argument --diameter: '10,5' cannot be understood; give the cell diameter in px"),
-        (("--plane", "two"), "argument --plane: 'two' cannot be understood; give the plane of a stack"),
-        (("--min-size", "1.5"), "argument --min-size: '1.5' cannot be understood; give the area"),
-        (("--channels", ""), "argument --channels: '' cannot be understood; give the image channel"),
+        (("--diameter", "10,5"), "argument --diameter: '10,5' cannot be understood; give for example 30 or 12um"),
+        (("--plane", "two"), "argument --plane: 'two' cannot be understood; give for example 2"),
+        (("--min-size", "1.5"), "argument --min-size: '1.5' cannot be understood; give for example 15"),
+        (("--channels", ""), "argument --channels: '' cannot be understood; give for example 1 or 3,1 or DAPI"),
         (("--nothing",), "unrecognized arguments: --nothing"),
     ],
 )

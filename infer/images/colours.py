@@ -34,6 +34,8 @@ class Colours:
         palette = page.photometric == PHOTOMETRIC.PALETTE and not display_only
         if palette and axis not in ("", "S"):
             raise ImageError("it has a palette and several channels; save each channel as a grey image.")
+        self.palette = palette
+        """Whether the samples are entries of a palette, which are converted to its colours."""
         self._palette: Pixels | None = page.colormap if palette else None
         white = page.photometric == PHOTOMETRIC.MINISWHITE and PHOTOMETRIC_TAG in page.tags
         self._inverted = white and page.dtype is not None and page.dtype.kind in "bu"

@@ -116,6 +116,8 @@ def as_image(
         raise SettingsError(f"axes={axes!r} is not text; give one letter for each axis, such as CYX.")
     array = as_array(array)
     axes = named_axes(array) if axes is None else axes
+    if any(length != length for length in array.shape):
+        raise ImageError(f"the array has an unknown shape {tuple(array.shape)}; compute it first, or its chunk sizes.")
     shape = tuple(int(length) for length in array.shape)
     letters = _guessed_axes(shape) if axes is None else axes.upper()
     if 0 in shape:

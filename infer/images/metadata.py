@@ -18,6 +18,8 @@ MICROMETRES = {
 """Micrometres in each unit of length, by its name in lower case. Without a unit, OME means micrometres."""
 TIFF_UNITS = {2: 25400.0, 3: 1e4, 4: 1e3, 5: 1.0}
 """Micrometres in each value of TIFF's tag ResolutionUnit: inch, centimetre, millimetre, micrometre."""
+SQUARE = 0.01
+"""Pixels whose sides differ by at most this part are squares."""
 SMALLEST, LARGEST = 0.001, 20.0
 """Range of plausible pixel sizes, in micrometres. 1,270 dots per inch are 20 um: screens and printers are coarser."""
 
@@ -33,7 +35,7 @@ class ImageInfo:
     channel_names: tuple[str, ...] = ()
     """One name for each channel; empty if the file names none."""
     pixel_size_um: float | None = None
-    """Width and height of a pixel in micrometres, None if unknown."""
+    """Side of a pixel in micrometres, None if unknown; of a pixel that is no square, that of a square of its area."""
     levels: tuple[tuple[int, int], ...] = ()
     """(Y, X) of each pyramid level, the full resolution first."""
     notes: tuple[str, ...] = ()
@@ -42,6 +44,8 @@ class ImageInfo:
     """The value that stands for "no data" in the file. Such pixels are read as NaN."""
     name: str = ""
     """The name of the image in its file, where a file can hold several images."""
+    pixel_sides_um: tuple[float, float] | None = None
+    """Height and width of a pixel in micrometres if they differ."""
 
 
 def plausible(size: float | None) -> float | None:
@@ -51,6 +55,17 @@ def plausible(size: float | None) -> float | None:
     (0.25, None, None)
     """
     return size if size is not None and math.isfinite(size) and SMALLEST <= size <= LARGEST else None
+
+
+def square_pixel(height: float | None, width: float | None) -> tuple[float | None, tuple[float, float] | None]:
+    """Return the side of a pixel, or of a square of its area, and (height, width) if they differ by more than 1 %.
+
+    >>> square_pixel(0.5, 0.5), square_pixel(0.25, 1.0), square_pixel(None, 0.5)
+    ((0.5, None), (0.5, (0.25, 1.0)), (0.5, None))
+    """
+    if height is None or width is None or abs(height - width) <= SQUARE * width:
+        return width if width is not None else height, None
+    return math.sqrt(height * width), (height, width)
 
 
 def in_micrometres(text: object, unit: object) -> float | None:
@@ -66,27 +81,33 @@ def in_micrometres(text: object, unit: object) -> float | None:
         return None
 
 
-def ome_image(xml: str, found: list[str], index: int) -> tuple[str, tuple[str, ...], float | None]:
-    """Return name, channel names and pixel size of an image in OME-XML.
+def ome_image(
+    xml: str, found: list[str], index: int
+) -> tuple[str, tuple[str, ...], float | None, tuple[float, float] | None]:
+    """Return name, channel names and the result of `square_pixel` of an image in OME-XML.
 
     found: the names of the images whose pixels were found; index: which of them. Channel names are empty unless every
     channel has one. A channel of several samples (colours) has one name for all of them; then the names are empty.
 
     >>> xml = '<OME><Image Name="A"/><Image Name="B"><Pixels PhysicalSizeX="250" PhysicalSizeXUnit="nm"/></Image></OME>'
     >>> ome_image(xml, ["B"], 0)
-    ('B', (), 0.25)
+    ('B', (), 0.25, None)
     """
     images = _images(xml)
     if len(images) != len(found):
         images, index = [image for image in images if image.get("Name", "") == found[index]], 0
     pixels = _children(images[index], "Pixels") if images else []
     if not pixels:
-        return "", (), None
+        return "", (), None, None
     channels = _children(pixels[0], "Channel")
     names = tuple(channel.get("Name", "").strip() for channel in channels)
     colours = any(channel.get("SamplesPerPixel", "1") != "1" for channel in channels)
-    size = in_micrometres(pixels[0].get("PhysicalSizeX"), pixels[0].get("PhysicalSizeXUnit"))
-    return images[index].get("Name", ""), (() if colours or not all(names) else names), plausible(size)
+    height, width = (
+        plausible(in_micrometres(pixels[0].get(f"PhysicalSize{axis}"), pixels[0].get(f"PhysicalSize{axis}Unit")))
+        for axis in "YX"
+    )
+    names = () if colours or not all(names) else names
+    return images[index].get("Name", ""), names, *square_pixel(height, width)
 
 
 def ome_image_count(xml: str) -> int:
@@ -146,8 +167,8 @@ def qptiff_names(pages: list[Any]) -> tuple[str, ...]:
     return names if all(names) else ()
 
 
-def tiff_pixel_size(page: Any, unit: object = None) -> float | None:
-    """Return the pixel size in micrometres from the resolution tags of a page.
+def tiff_pixel_size(page: Any, unit: object = None) -> tuple[float | None, tuple[float, float] | None]:
+    """Return the result of `square_pixel` for the resolution tags of a page.
 
     unit: a unit of length that replaces the tag ResolutionUnit, as in ImageJ's description. The resolution of a screen
     or a printer, such as 72 or 300 dots per inch, is no pixel size.
@@ -155,9 +176,14 @@ def tiff_pixel_size(page: Any, unit: object = None) -> float | None:
     >>> from types import SimpleNamespace
     >>> tags = {282: (20_000, 1), 296: 3}  # 20,000 pixels per centimetre
     >>> tiff_pixel_size(SimpleNamespace(tags=SimpleNamespace(valueof=lambda tag, default=None: tags.get(tag, default))))
-    0.5
+    (0.5, None)
     """
-    value = page.tags.valueof(282)
+    height, width = (_tiff_side(page, page.tags.valueof(tag), unit) for tag in (283, 282))
+    return (None, None) if width is None else square_pixel(height, width)
+
+
+def _tiff_side(page: Any, value: Any, unit: object) -> float | None:
+    """Return a side of a pixel in micrometres from the value of a resolution tag."""
     try:
         numerator, denominator = value
         if unit is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from .bmp_runs import without_runs
 from .memmap import Pixels
 from .size_limits import ADVICE, check_memory, check_size
 
+logging.getLogger("imagecodecs").addHandler(logging.NullHandler())  # its messages are not about the pixels
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Number of channels of each PNG colour type after decoding (a palette gives red, green and blue)."""

@@ -42,6 +42,7 @@ def describe_file(path: Path) -> dict[str, Any]:
         "positions": [stack.info.name for stack in stacks] if len(stacks) > 1 else [],
         "frames": [axes.letters[axis] + str(axes.shape[axis]) for axis in axes.frames],
         "pixel_size_um": info.pixel_size_um,
+        "pixel_sides_um": info.pixel_sides_um,
         "levels": [list(level) for level in info.levels],
         "nodata": info.nodata,
         "notes": [in_command_words(note) for note in info.notes],
@@ -62,14 +63,15 @@ def in_words(found: dict[str, Any]) -> str:
       pixel size  0.5 um
     """
     names = ", ".join(printable(name) for name in found["channel_names"])
-    size = found["pixel_size_um"]
+    size, sides = found["pixel_size_um"], found.get("pixel_sides_um")
+    side = f"{sides[1]:g} x {sides[0]:g} um (width x height)" if sides else f"{size:g} um" if size else "unknown"
     lines = [
         printable(found["file"]),
         f"  format      {found['format']}, {found['dtype']}",
         f"  size        {found['width']:,} x {found['height']:,} px",
         f"  axes        {found['axes']}",
         f"  channels    {found['channels']}{f' ({names})' if names else ', without names'}",
-        f"  pixel size  {f'{size:g} um' if size else 'unknown'}",
+        f"  pixel size  {side}",
     ]
     if found["planes"] > 1:
         lines.append(f"  planes      {found['planes']} (choose with --plane or --project)")

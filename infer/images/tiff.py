@@ -66,8 +66,7 @@ class TiffStack:
         self._colours = Colours(page, *_channels(self.axes), display_only(file, page))
         self._pages = _stored_pages(series)
         self.info = describe(file, series, self.axes, self._colours, notes)
-        nodata = self.info.nodata
-        self._nodata = nodata if nodata is not None and page.photometric != tifffile.PHOTOMETRIC.PALETTE else None
+        self._nodata = self.info.nodata
         self._rgb = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 
     def image(self, frame: tuple[int, ...], plane: int) -> Described:

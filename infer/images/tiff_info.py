@@ -24,6 +24,8 @@ from .metadata import (
 from .nodata import declared_nodata
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its messages are not for our user
+MOST_NAMED = 3
+"""Files that the message about missing planes names."""
 DISPLAY_TABLES = ("imagej", "ome", "lsm", "nih", "stk", "fluoview", "mmstack", "ndtiff")
 """Kinds of microscopy files, as named by tifffile, whose colour table only says how to show grey values."""
 
@@ -46,36 +48,38 @@ def open_tiff(path: Path) -> Any:
     xml, missing = _own_planes(file, path)
     if missing:
         file.close()
-        raise ImageError(f"it is part of a multi-file OME-TIFF (some planes are in {missing}); save all as one file.")
+        names = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
+        raise ImageError(f"it is part of a multi-file OME-TIFF (some planes are in {names}); save all as one file.")
     if xml is None:
         return file
     file.close()
     return tifffile.TiffFile(path, omexml=xml)
 
 
-def _own_planes(file: Any, path: Path) -> tuple[str | None, str | None]:
-    """Return (OME-XML without file names, None) for a renamed file, or (None, name of the file that is missing).
+def _own_planes(file: Any, path: Path) -> tuple[str | None, list[str]]:
+    """Return (OME-XML without file names, []) for a renamed file, or (None, names of the other files with planes).
 
     The planes are all here if they name one file only, and that file's UUID is the one of this file, or this file has
-    as many pages as the planes that are listed. (None, None): nothing needs to be changed.
+    as many pages as the planes that are listed. (None, []): nothing needs to be changed.
     """
     try:
         root = ElementTree.fromstring(file.pages.first.description)
     except ElementTree.ParseError:
-        return None, None
+        return None, []
     own = root.get("UUID")
     data = [element for element in root.iter() if element.tag.endswith("}TiffData")]
     uuids = [(child, element) for element in data for child in element if child.tag.endswith("}UUID")]
     foreign = {child.get("FileName", "") for child, _ in uuids} - {path.name}
     strangers = {child.text for child, _ in uuids} - {own}
     if not foreign or not strangers:
-        return None, None
+        return None, []
     listed = sum(int(element.get("PlaneCount", element.get("NumPlanes", 1))) for element in data)
     if len({child.text for child, _ in uuids}) > 1 or listed > len(file.pages):
-        return None, sorted(foreign)[0] or "a file without a name"
+        others = {child.get("FileName", "") for child, _ in uuids if child.text != own} - {path.name}
+        return None, [name or "a file without a name" for name in sorted(others or foreign)]
     for child, element in uuids:
         element.remove(child)
-    return ElementTree.tostring(root, encoding="unicode").strip(), None
+    return ElementTree.tostring(root, encoding="unicode").strip(), []
 
 
 def lost_images(file: Any, series: Any) -> tuple[str, ...]:
@@ -114,26 +118,29 @@ def describe(file: Any, series: Any, axes: Axes, colours: Colours, before: tuple
     """Return what a file says about its image ``series``. ``before``: notes about the choice of the image."""
     page, description = series.keyframe, str(file.pages.first.description)
     names: tuple[str, ...] = ()
-    size = None
+    size, sides = None, None
     name = ""
     if file.is_ome:
         kind = "OME-TIFF"
-        name, names, size = ome_image(description, [one.name for one in file.series], file.series.index(series))
+        name, names, size, sides = ome_image(description, [one.name for one in file.series], file.series.index(series))
     elif file.is_imagej:
         kind = "ImageJ TIFF"
         metadata = file.imagej_metadata or {}
         names = imagej_channels(metadata, colours.channels)
-        size = tiff_pixel_size(page, metadata.get("unit") or "pixel")
+        size, sides = tiff_pixel_size(page, metadata.get("unit") or "pixel")
     elif description.startswith("Aperio"):
         kind, size = "Aperio TIFF", aperio_pixel_size(description)
     else:
-        kind, size = "TIFF", tiff_pixel_size(page)
+        kind, (size, sides) = "TIFF", tiff_pixel_size(page)
         names = qptiff_names(list(series.pages)) if "PerkinElmer-QPI" in description else ()
     notes = [*before, *axes.notes]
     if display_only(file, page):
         notes.append("Its colour table is for display and was not applied; the stored grey values are used.")
     nodata = declared_nodata(page)
-    if nodata is not None:
+    if nodata is not None and colours.palette:
+        notes.append(f"The entry {nodata:g} of its palette is declared as no data, but is read as its colour.")
+        nodata = None
+    elif nodata is not None:
         notes.append(f"Pixels of the value {nodata:g} are declared as no data and do not count.")
     y, x = series.axes.index("Y"), series.axes.index("X")
     levels = tuple(
@@ -142,4 +149,4 @@ def describe(file: Any, series: Any, axes: Axes, colours: Colours, before: tuple
     if len(names) != colours.channels:
         names = ()
     letters = re.sub("[^A-Z]", "", axes.letters)
-    return ImageInfo(kind, letters, names, size, levels, tuple(notes), nodata, name)
+    return ImageInfo(kind, letters, names, size, levels, tuple(notes), nodata, name, sides)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from .paths import full_path
 from .store import STRIP, LabelStore, Width, pack
 
 UM_PER_CM = 10_000
+PixelSize: TypeAlias = float | tuple[float, float] | None
+"""The side of a pixel in micrometres, or its height and width; None if unknown."""
 log = logging.getLogger(__name__)
 
 
 def write_labels(
-    path: Path, store: LabelStore, ids: str, about: str | None = None, pixel_size_um: float | None = None
+    path: Path, store: LabelStore, ids: str, about: str | None = None, pixel_size_um: PixelSize = None
 ) -> list[Path]:
     """Write the labels of an image and return the paths of the files: one, or two with reused ids.
 
@@ -27,7 +30,8 @@ def write_labels(
     "challenge", up to 32,767 cells are int16, and an image of 25 Mpx or more with more cells gets two files: an int16
     file with reused ids (see `flowmask.labels.reused_ids`) and, beside it, the int32 file NAME_label_int32.tiff, in
     which every cell has its own id. ``about`` is the description tag of the files, ``pixel_size_um`` the side of a
-    pixel in micrometres, kept in the resolution tags. Raises OutputError if a file cannot be written.
+    pixel in micrometres, or its height and width, kept in the resolution tags. Raises OutputError if a file cannot be
+    written.
 
     >>> import tifffile
     >>> from tempfile import TemporaryDirectory
@@ -70,12 +74,12 @@ def write_strips(
     shape: tuple[int, int],
     dtype: Width,
     about: str | None = None,
-    pixel_size_um: float | None = None,
+    pixel_size_um: PixelSize = None,
 ) -> None:
     """Write a label image of ``shape`` (Y, X) and ``dtype`` as TIFF, or BigTIFF above 2 GiB.
 
     strips: the rows from the top down, compressed by `pack` with the same ``dtype``; about: the description tag, in
-    ASCII; pixel_size_um: the side of a pixel in micrometres. The file appears complete or not at all. Raises
+    ASCII; pixel_size_um: as in `write_labels`. The file appears complete or not at all. Raises
     OutputError if it cannot be written.
 
     >>> import tifffile
@@ -87,6 +91,7 @@ def write_strips(
     """
     import tifffile
 
+    height, width = pixel_size_um if isinstance(pixel_size_um, tuple) else (pixel_size_um, pixel_size_um)
     big = shape[0] * shape[1] * np.dtype(dtype).itemsize > 2**31
     with atomic_write(path) as partial, tifffile.TiffWriter(partial, bigtiff=big, byteorder="<") as file:
         file.write(
@@ -98,6 +103,6 @@ def write_strips(
             rowsperstrip=STRIP,
             description=about,
             metadata=None,
-            resolution=(UM_PER_CM / pixel_size_um,) * 2 if pixel_size_um else None,
+            resolution=(UM_PER_CM / width, UM_PER_CM / height) if width and height else None,
             resolutionunit="CENTIMETER" if pixel_size_um else None,
         )

@@ -172,7 +172,8 @@ def save_outputs(
     names_of_channels = channel_names(image.info.channel_names, channels)
     display = display_ranges(image) if {"overlay", "report"} & set(names) else np.zeros((channels, 2))
     name = as_utf8(target.name.removesuffix(LABEL_SUFFIX))
-    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display, facts, name)
+    sides = image.info.pixel_sides_um if pixel_size_um == image.info.pixel_size_um else None
+    subject = Subject((height, width), names_of_channels, pixel_size_um, cells, display, facts, name, sides)
     return write_outputs(names, target, subject, image, (strip.astype(np.int32) for strip in strips))
 
 

@@ -56,10 +56,10 @@ class OmeTiff:
 
         height, width = self._subject.shape
         big = height * width * self._dtype.itemsize > 2**31
-        size = self._subject.pixel_size_um
+        sides = self._subject.sides
         with tifffile.TiffWriter(path, bigtiff=big, byteorder="<", ome=True) as file:
             for level, shape in enumerate(self._shapes):
-                per_cm = UM_PER_CM / size / 2**level if size else None
+                per_cm = [UM_PER_CM / side / 2**level for side in reversed(sides)] if sides else None
                 file.write(
                     self._tiles(level),
                     shape=shape,
@@ -68,7 +68,7 @@ class OmeTiff:
                     compression="zlib",
                     photometric="minisblack",
                     software=PROGRAM,
-                    resolution=(per_cm, per_cm) if per_cm else None,
+                    resolution=tuple(per_cm) if per_cm else None,
                     resolutionunit="CENTIMETER" if per_cm else None,
                     subifds=0 if level else len(self._shapes) - 1,
                     subfiletype=1 if level else 0,
@@ -82,15 +82,16 @@ class OmeTiff:
 
     def _metadata(self) -> dict[str, Any]:
         """Return what tifffile writes as OME-XML. The UUID is made from the labels: the same labels, the same file."""
-        size = self._subject.pixel_size_um
-        sizes = {f"PhysicalSize{axis}": size for axis in "XY"} | {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+        sides = dict(zip("YX", self._subject.sides or (), strict=False))
+        sizes: dict[str, Any] = {f"PhysicalSize{axis}": sides[axis] for axis in "XY" if axis in sides}
+        sizes |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
         return {
             "axes": "YX",
             "Name": self._subject.name,
             "Channel": {"Name": "cells"},
             "Creator": PROGRAM,
             "UUID": str(UUID(bytes=self._digest.digest()[:16], version=5)),
-            **(sizes if size else {}),
+            **(sizes if sides else {}),
         }
 
 

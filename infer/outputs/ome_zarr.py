@@ -37,7 +37,7 @@ def write_ome_zarr(path: Path, pyramid: Pyramid) -> Iterator[Pyramid]:
         group = zarr.create_group(
             partial / "labels" / NAME,
             zarr_format=3,
-            attributes=_ome(**label_metadata(subject.name, levels, subject.pixel_size_um)),
+            attributes=_ome(**label_metadata(subject.name, levels, subject.sides)),
         )
         arrays = [
             group.create_array(
@@ -61,18 +61,19 @@ def write_ome_zarr(path: Path, pyramid: Pyramid) -> Iterator[Pyramid]:
         yield pyramid
 
 
-def label_metadata(name: str, levels: int, pixel_size_um: float | None) -> dict[str, Any]:
+def label_metadata(name: str, levels: int, sides: tuple[float, float] | None) -> dict[str, Any]:
     """Return the metadata of a label image, as https://ngff.openmicroscopy.org/0.5 defines them.
 
-    Positions are those of the pixels that a level has, so a level has a scale and no translation.
+    sides: height and width of a pixel in micrometres. Positions are those of the pixels that a level has, so a level
+    has a scale and no translation.
 
-    >>> metadata = label_metadata("a", 2, 0.5)
+    >>> metadata = label_metadata("a", 2, (0.5, 0.5))
     >>> [level["coordinateTransformations"] for level in metadata["multiscales"][0]["datasets"]]
     [[{'type': 'scale', 'scale': [0.5, 0.5]}], [{'type': 'scale', 'scale': [1.0, 1.0]}]]
     """
-    unit = {"unit": "micrometer"} if pixel_size_um else {}
-    size = pixel_size_um or 1.0
-    scales = [{"type": "scale", "scale": [size * 2**level] * 2} for level in range(levels)]
+    unit = {"unit": "micrometer"} if sides else {}
+    height, width = sides or (1.0, 1.0)
+    scales = [{"type": "scale", "scale": [height * 2**level, width * 2**level]} for level in range(levels)]
     multiscale = {
         "name": name,
         "axes": [{"name": axis, "type": "space", **unit} for axis in "yx"],

@@ -21,7 +21,7 @@ class Subject:
     channels: tuple[str, ...]
     """A name for each channel: that of the file, or its number from 0."""
     pixel_size_um: float | None
-    """Width and height of a pixel in micrometres, None if unknown."""
+    """Side of a pixel in micrometres, None if unknown; of a pixel that is no square, that of a square of its area."""
     cells: CellTable
     """Place, size and quality of each cell."""
     display: npt.NDArray[np.float64]
@@ -30,6 +30,13 @@ class Subject:
     """What else the run knows about the image, for its card: the "outcome" and the "provenance" of its labels."""
     name: str = ""
     """The name of its label file without the ending."""
+    pixel_sides_um: tuple[float, float] | None = None
+    """Height and width of a pixel in micrometres if they differ."""
+
+    @property
+    def sides(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in micrometres, None if unknown."""
+        return self.pixel_sides_um or ((self.pixel_size_um, self.pixel_size_um) if self.pixel_size_um else None)
 
     @property
     def at_border(self) -> npt.NDArray[np.bool_]:

@@ -79,10 +79,11 @@ class Messages:
         count = Counter(outcome.status for outcome in outcomes)
         if ending:
             done = count[DONE] + count[SKIPPED]
-            done_and_left = f"{done} of {len(outcomes)} files are done and {count[NOT_REACHED]} not begun"
+            kind = "label images" if any(outcome.frames > 1 for outcome in outcomes) else "files"
+            done_and_left = f"{done} of {len(outcomes)} {kind} are done and {count[NOT_REACHED]} not begun"
             say(f"stopped by {ending}: {done_and_left}; add --resume to continue.", sys.stderr)
         elif count[FAILED]:
-            say(f"{count[FAILED]} of {len(outcomes)} files failed; the errors are listed above.", sys.stderr)
+            say(f"{_failed(outcomes)} failed; the errors are listed above.", sys.stderr)
         elif self._verbosity != QUIET:
             cells = _cells(sum(outcome.cells or 0 for outcome in outcomes))
             kind = "label image" if any(outcome.frames > 1 for outcome in outcomes) else "image"
@@ -100,6 +101,18 @@ class Messages:
         for sentence in self._below:
             say(f"note: {sentence}", sys.stderr)
         say(f"{_images(len(self._files))} to segment{self._whole}; the labels go to {self._output}", sys.stderr)
+
+
+def _failed(outcomes: Sequence[Outcome]) -> str:
+    """Return how many files failed, and of files with several label images, how many of these.
+
+    >>> _failed([Outcome("a.tif", FAILED, frames=2), Outcome("a.tif", DONE, frames=2), Outcome("b.tif", DONE)])
+    '1 of 2 files (1 of 3 label images)'
+    """
+    failed = [outcome for outcome in outcomes if outcome.status == FAILED]
+    files = f"{len({outcome.file for outcome in failed})} of {len({outcome.file for outcome in outcomes})} files"
+    several = any(outcome.frames > 1 for outcome in outcomes)
+    return f"{files} ({len(failed)} of {len(outcomes)} label images)" if several else files
 
 
 def _images(count: int, kind: str = "image") -> str:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..bands import Bands, Share, compute
-from ..errors import DeviceError, FlowmaskError, FolderError, OutputError, one_line
+from ..errors import DeviceError, FlowmaskError, FolderError, ImageError, OutputError, one_line
 from ..families import label_sets
+from ..images.axes import CHOOSE
 from ..images.file_type import fingerprint
 from ..images.image import Image
-from ..images.readers import open_frames, open_image
+from ..images.readers import open_frames
 from ..labels.cell_table import CellTable, CellTableBuilder
 from ..labels.paths import bands_path, frame_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import Origin, description, finished, is_ours, labels_origin, maps_origin
@@ -28,7 +29,7 @@ from ..labels.writers import write_labels
 from ..map_cache import CacheInUse, MapCache
 from ..network.mean import MeanNetwork
 from ..network.session import OnnxNetwork
-from ..options import Options
+from ..options import Options, named
 from ..pipeline import fitted, label_maps, plan_image
 from ..system.memory import forget_peak, peak_memory
 from ..system.write_errors import FULL, no_temporary_room
@@ -179,7 +180,13 @@ def _frames(setup: Setup, job: Job) -> tuple[Sequence[str], Callable[[int], Imag
     """Return the suffixes of the frames of a file, and what opens a frame."""
     chosen = setup.options.segmentation
     if setup.options.output.ids == "challenge":
-        image = open_image(job.path, chosen.plane, chosen.project)
+        frames = open_frames(job.path, chosen.plane, chosen.project)
+        if len(frames) > 1:
+            raise ImageError(
+                f"{job.path}: it is a series of {len(frames)} frames, and {named('ids', 'challenge')} means one label "
+                f"file for each image; {CHOOSE}, or leave out {named('ids')}."
+            )
+        image = frames[0][1]
         return ("",), lambda _: image
     frames = open_frames(job.path, chosen.plane, chosen.project)
     return frames.suffixes, lambda number: frames[number][1]
@@ -285,6 +292,7 @@ def _segmented(
         for rows in label_maps(map_rows(image, setup.network, plan, progress, cache, sharing), plan, cells):
             store.append(rows)
         pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
+        sides = None if options.segmentation.pixel_size else image.info.pixel_sides_um
         table = cells.table()
         outcome = _judged(job, image, plan, table)
         before = finished(job.target, origin)  # read again: another run may have finished the image meanwhile
@@ -296,7 +304,7 @@ def _segmented(
                 job.target.unlink(missing_ok=True)
         facts = {"provenance": json.loads(about), "outcome": asdict(_with_measures(setup, begun, outcome))}
         saved = _save_others(setup, job, image, table, pixel_size, store, facts)
-        written = write_labels(job.target, store, options.output.ids, about, pixel_size)
+        written = write_labels(job.target, store, options.output.ids, about, sides or pixel_size)
     return replace(outcome, labels=tuple(map(str, written)), outputs=tuple(map(str, saved)))
 
 

@@ -85,9 +85,10 @@ def channel_number(channel: int | str, channels: int, names: Sequence[str]) -> i
         raise SettingsError(f"{named('channels')}: {reason}; give {numbers}.")
     reason = f"{len(found)} channels have the name" if found else "there is no channel"
     known = ", ".join(printable(name) if name else "one without a name" for name in names)
+    commas = "; a name with a comma is given by its number" if any("," in name for name in names) else ""
     raise SettingsError(
         f"{named('channels')}: {reason} {printable(str(channel))}; the channels of this image are {known}; give one of "
-        f"these names, or {numbers}."
+        f"these names in full, or {numbers}{commas}."
     )
 
 

@@ -1,7 +1,10 @@
 """Files that people reported trouble with: read rightly, or refused by a true sentence."""
 
 import struct
+import subprocess
+import sys
 import zlib
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -368,3 +371,64 @@ def test_an_animation_says_that_one_picture_is_read(tmp_path):
     image = open_image(path)
     np.testing.assert_array_equal(everything(image)[0], GREY)
     assert image.info.notes == ("It is an animation, and only its first picture is read.",)
+
+
+def test_pixels_that_are_no_squares(tmp_path):
+    """Areas and diameters are those of squares of the same area."""
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeXUnit": "um", "PhysicalSizeYUnit": "um"}
+    pixels = np.zeros((40, 60), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, metadata={"axes": "YX", **sizes})
+    tifffile.imwrite(tmp_path / "b.tif", pixels, resolution=(20_000, 40_000), resolutionunit="CENTIMETER")
+    for name in ("a.ome.tif", "b.tif"):
+        info = open_image(tmp_path / name).info
+        assert info.pixel_sides_um == (0.25, 0.5)
+        assert info.pixel_size_um == pytest.approx(np.sqrt(0.125))
+        assert "0.5 x 0.25 um (width x height)" in in_words(describe_file(tmp_path / name))
+    tifffile.imwrite(tmp_path / "c.tif", pixels, resolution=(20_000, 20_001), resolutionunit="CENTIMETER")
+    assert open_image(tmp_path / "c.tif").info.pixel_sides_um is None
+
+
+def test_a_part_of_an_ome_file_names_the_other_parts(tmp_path):
+    """Also if it was renamed: its own old name is not among them."""
+    first, other = "urn:uuid:00000000-0000-0000-0000-000000000001", "urn:uuid:00000000-0000-0000-0000-000000000002"
+    data = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="part{t}.ome.tif">{uuid}</UUID></TiffData>'
+        for t, uuid in enumerate((first, other))
+    )
+    xml = (
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{first}"><Image ID="Image:0"><Pixels '
+        'ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="60" SizeY="40" SizeZ="1" SizeC="1" SizeT="2">'
+        f'<Channel ID="Channel:0:0"/>{data}</Pixels></Image></OME>'
+    )
+    for name in ("part0.ome.tif", "renamed.ome.tif"):
+        tifffile.imwrite(tmp_path / name, np.zeros((40, 60), np.uint8), description=xml, metadata=None)
+        with pytest.raises(ImageError, match=r"some planes are in part1\.ome\.tif\)"):
+            open_image(tmp_path / name)
+
+
+def test_the_declared_entry_of_a_palette_is_read_as_its_colour(tmp_path):
+    pixels = np.full((40, 60), 7, np.uint8)
+    table = np.full((3, 256), 5, np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, photometric="palette", colormap=table, extratags=[(42113, "s", 0, "7", True)]
+    )
+    image = open_image(tmp_path / "a.tif")
+    assert (image.read(0, 0, 40, 60) == 5).all()
+    assert image.info.nodata is None
+    assert image.info.notes == ("The entry 7 of its palette is declared as no data, but is read as its colour.",)
+
+
+def test_a_damaged_profile_in_a_png_file_prints_nothing(tmp_path):
+    """In a new process: pytest takes the messages that Python prints if nobody handles them."""
+    data = cv2.imencode(".png", np.zeros((40, 60), np.uint8))[1].tobytes()
+    at = data.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(data[:at] + png_chunk(b"iCCP", b"bad\0\0" + zlib.compress(b"x" * 200)) + data[at:])
+    code = f"import flowmask; print(flowmask.open_frames({str(tmp_path / 'a.png')!r})[0][1].shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("(1, 40, 60)", "")
+
+
+def test_an_array_of_unknown_shape_is_refused():
+    array = SimpleNamespace(shape=(np.nan, 60), dtype=np.dtype(np.uint8))
+    with pytest.raises(ImageError, match="unknown shape"):
+        as_image(array)

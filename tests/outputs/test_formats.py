@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import tifffile
 from flowmask import outputs
 from flowmask.errors import OutputError, SettingsError
 from flowmask.images.image import ArrayImage
+from flowmask.images.readers import open_image
 from flowmask.labels.labels import UINT16_CELLS
 from flowmask.outputs import ome_tiff, ome_zarr, parquet, pyramid
 from flowmask.outputs.pyramid import level_shapes
@@ -205,3 +207,12 @@ def test_one_sentence_names_all_packages_that_are_missing(monkeypatch):
     sentence = r'`save=.zarr,parquet.` needs zarr and pyarrow, .* pip install "flowmask\[zarr,table\]"'
     with pytest.raises(SettingsError, match=sentence):
         outputs.check_names(["overlay", "zarr", "parquet"])
+
+
+def test_both_sides_of_a_pixel_are_kept(tmp_path, labels, pixels, subject):
+    flat = replace(subject, pixel_size_um=0.5, pixel_sides_um=(0.25, 1.0))
+    (path,) = write(tmp_path, flat, labels, pixels, ["ome"])
+    info = open_image(path).info
+    assert (info.pixel_size_um, info.pixel_sides_um) == (0.5, (0.25, 1.0))
+    second = ome_zarr.label_metadata("a", 2, flat.sides)["multiscales"][0]["datasets"][1]
+    assert second["coordinateTransformations"][0]["scale"] == [0.5, 2.0]

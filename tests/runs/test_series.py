@@ -152,7 +152,9 @@ def test_the_challenge_has_one_label_file_for_each_image(folder, capsys):
     write(folder / "in" / "a.ome.tif")
     assert run(folder, "--ids", "challenge") == SOME_FAILED
     assert files(folder) == []
-    assert "a.ome.tif: it is a series of 3 frames (t001 to t003), but one image is needed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "a.ome.tif: it is a series of 3 frames, and --ids challenge means one label file for each image" in said
+    assert "open_frames" not in said
     assert run(folder, "--ids", "challenge", "--plane", "2") == ALL_DONE
     assert files(folder) == ["a_label.tiff"]
 
@@ -183,3 +185,24 @@ def test_frames_in_python(folder, network, alone):
         flowmask.segment(frames[0][1], network, plane=1)
     with pytest.raises(flowmask.ImageError, match="open each frame with flowmask.open_frames"):
         flowmask.segment(folder / "a.ome.tif", network)
+
+
+@needs_network
+def test_the_pixels_of_an_image_are_no_squares(tmp_path, capsys):
+    """One warning with both sides, the diameter of a square of the same area, and both sides in the label file."""
+    sizes = {"PhysicalSizeX": 1.0, "PhysicalSizeY": 0.25, "PhysicalSizeXUnit": "um", "PhysicalSizeYUnit": "um"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", FRAMES[0], metadata={"axes": "YX", **sizes})
+    assert main(["-i", str(tmp_path / "a.ome.tif"), "-o", str(tmp_path / "out"), "--diameter", "12um"]) == ALL_DONE
+    said = capsys.readouterr()
+    assert "diameter 24.0 px" in said.out
+    assert said.err.count("warning: a.ome.tif: The pixels are no squares (1 um wide, 0.25 um high)") == 1
+    with tifffile.TiffFile(tmp_path / "out" / "a_label.tiff") as file:
+        sides = [10_000 * tag[1] / tag[0] for tag in map(file.pages.first.tags.valueof, (282, 283))]
+    assert sides == pytest.approx([1.0, 0.25])
+
+
+@needs_network
+def test_files_are_counted_and_not_their_frames(tmp_path, capsys):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 64, 64), np.uint8), imagej=True, metadata={"axes": "TYX"})
+    assert main(["-i", str(tmp_path / "a.tif"), "-o", str(tmp_path / "out"), "--diameter", "1"]) == SOME_FAILED
+    assert "1 of 1 files (3 of 3 label images) failed" in capsys.readouterr().err
