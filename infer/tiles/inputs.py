@@ -13,7 +13,7 @@ from ..options import Segmentation
 from .channels import ChannelMap, channel_map, grey_map, listed, unused_note
 from .contrast import is_noise
 from .normalise import IntensityRanges, intensity_ranges, range_of
-from .scale_bar import VALUES, find_scale_bars
+from .scale_bar import CLOSE, VALUES, find_scale_bars
 from .signal import Signal, find_signal
 from .survey import Levels, survey, without_fill
 
@@ -149,13 +149,18 @@ def _with_contrast(
 def _scale_bar_warning(image: Image, ranges: IntensityRanges, levels: dict[int, Levels]) -> tuple[str, ...]:
     """Return a warning if a scale bar was drawn into the image. levels: of the channels that were surveyed."""
     known = [(level.fill, level.minimum, level.maximum) for level in levels.values()]
-    values = [value for value in VALUES if all(value in ends for ends in known)]
+    values = [value for value in VALUES if all(_reach(ends, value) for ends in known)]
     bars = find_scale_bars(image, float(ranges[:, 1].max(initial=0)), values)
     if not len(bars):
         return ()
     top, left = bars[0, :2] + 1
     place = f"row {top}, column {left}"
     return (f"A scale bar is drawn into the image ({place}); check the cells on it and on text beside it.",)
+
+
+def _reach(ends: tuple[float | None, float, float], value: int) -> bool:
+    """Return whether one of the grey levels is about this value, as in a bar that was stored as JPEG."""
+    return any(end is not None and abs(end - value) <= CLOSE for end in ends)
 
 
 def _without_contrast(image: Image, ranges: IntensityRanges) -> tuple[str, ...]:

@@ -33,13 +33,28 @@ def test_a_bar_is_found_where_it_is(value, channels):
     np.testing.assert_array_equal(find_scale_bars(as_image(picture), 100.0), BAR)
 
 
+@pytest.mark.parametrize("hue", [(1, 1, 1), (0, 0, 1), (0, 1, 0)])
+@pytest.mark.parametrize("quality", [60, 75, 85, 95])
+def test_a_bar_in_a_coloured_jpeg_is_told(quality, hue):
+    random = np.random.default_rng(0)
+    grey = (40 + random.normal(0, 4, (256, 256))).clip(0, 255)
+    grey[60:90, 60:90] = 140
+    picture = np.dstack([grey * part for part in hue[::-1]]).astype(np.uint8)
+    picture[230:236, 180:240] = 255
+    decoded = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    contract = SimpleNamespace(channels="rgb", percentiles=(1.0, 99.0))
+    warnings = inputs.find_inputs(as_image(np.ascontiguousarray(decoded[..., ::-1])), contract, Segmentation()).warnings
+    assert "A scale bar is drawn into the image (row 231, column 181)" in " ".join(warnings)
+
+
 def test_what_is_no_bar():
     bright = np.full((300, 330), 90, np.uint8)
     for place in (np.s_[:, :5], np.s_[-6:, 20:300], np.s_[20:60, 20:60]):  # two at the border, and a square
         bright[place] = 255
     cv2.ellipse(bright, (200, 200), (60, 10), 0, 0, 360, 255, -1)
-    soft = drawn(235)
-    soft[281:284, 201:289] = 255  # a rectangle with soft edges
+    soft = drawn(195)
+    soft[281:284, 201:289] = 230
+    soft[282, 202:288] = 255  # a rectangle with soft edges
     for pixels in (bright, soft, drawn(255).astype(np.uint16), drawn((255, 255, 0)), SAMPLE):
         assert len(find_scale_bars(as_image(pixels), 100.0)) == 0
 
@@ -52,8 +67,8 @@ def test_a_level_that_no_pixel_has_in_all_channels_is_not_searched(monkeypatch):
         return find_scale_bars(image, span, values)
 
     monkeypatch.setattr(inputs, "find_scale_bars", watched)
-    picture = np.clip(np.dstack([SAMPLE] * 3), 1, 254)
-    picture[40:44, 10:90] = 0, 0, 9  # black in two channels
+    picture = np.clip(np.dstack([SAMPLE] * 3), 50, 200)
+    picture[40:44, 10:90] = 0, 0, 90  # black in two channels
     without = picture[:50]
     picture[60:64, 10:90] = 255
     contract = SimpleNamespace(channels="rgb", percentiles=(1.0, 99.0))
