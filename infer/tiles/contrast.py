@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..images.image import Image
-from .survey import Levels
+from .survey import ChannelRange
 
 Array = npt.NDArray[np.float64]
 FEW_LEVELS, LARGEST = 64, 25_000_000
@@ -68,16 +68,21 @@ GRID = (0.03, 1.5)
 by the square root of their count."""
 
 
-def is_noise(image: Image, channel: int, levels: Levels) -> bool:
+def is_noise(image: Image, channel: int, channel_range: ChannelRange) -> bool:
     """Return whether a channel of integers shows no object. Large images are examined only if the levels are few.
 
     >>> from flowmask.images.image import ArrayImage
     >>> noise = np.random.default_rng(0).integers(0, 5, (1, 128, 128)).astype(np.uint8)
-    >>> is_noise(ArrayImage(noise), 0, Levels(0, 4, 0, 4, 0, 4))
+    >>> is_noise(ArrayImage(noise), 0, ChannelRange(0, 4, 0, 4, 0, 4))
     True
     """
-    few = levels.maximum - levels.minimum <= FEW_LEVELS or math.prod(image.shape[1:]) <= LARGEST
-    return image.dtype.kind in "ui" and levels.minimum < levels.maximum and few and shows_only_noise(image, channel)
+    few = channel_range.maximum - channel_range.minimum <= FEW_LEVELS or math.prod(image.shape[1:]) <= LARGEST
+    return (
+        image.dtype.kind in "ui"
+        and channel_range.minimum < channel_range.maximum
+        and few
+        and shows_only_noise(image, channel)
+    )
 
 
 def shows_only_noise(image: Image, channel: int) -> bool:

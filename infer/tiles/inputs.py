@@ -15,7 +15,7 @@ from .contrast import is_noise
 from .normalise import IntensityRanges, intensity_ranges, range_of
 from .scale_bar import CLOSE, VALUES, find_scale_bars
 from .signal import Signal, find_signal
-from .survey import Levels, survey, without_fill
+from .survey import ChannelRange, survey, without_fill
 
 GREY = (0, 1, 1, 2)
 """Sources whose mean is the grey of a picture of one hue: red + 2 green + blue. See `flowmask.tiles.signal`."""
@@ -72,29 +72,29 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
     used = sorted({channel for sources in channels for channel in sources})
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(image, channels, contract.percentiles)
-        levels = survey(image, used, contract.percentiles)
-        ranges, warnings, few = _with_contrast(image, ranges, levels)
+        channel_ranges = survey(image, used, contract.percentiles)
+        ranges, warnings, few = _with_contrast(image, ranges, channel_ranges)
         warnings = (*warnings, *_scale_bar_warning(image, ranges, {}))
         return Inputs(channels, ranges, warnings=warnings, unused=unused, levels=few)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
-    levels = survey(image, looked, contract.percentiles)
-    fills = tuple(levels[c].fill if c in levels else None for c in range(image.shape[0]))
+    channel_ranges = survey(image, looked, contract.percentiles)
+    fills = tuple(channel_ranges[c].fill if c in channel_ranges else None for c in range(image.shape[0]))
     seen = without_fill(image, fills)
     notes: tuple[str, ...] = ()
     if options.channels is None and len(looked) > 1:
-        signal = find_signal(seen, levels)
+        signal = find_signal(seen, channel_ranges)
         if not signal.one_hue and looked != used:
-            signal = find_signal(seen, {channel: levels[channel] for channel in used})
+            signal = find_signal(seen, {channel: channel_ranges[channel] for channel in used})
         channels, notes = _with_signal(channels, contract, signal, image, names)
-        explained = levels if signal.one_hue else signal.empty
+        explained = channel_ranges if signal.one_hue else signal.empty
         unused = None if GREY in channels else unused_note(channels, image.shape[0], names, explained)
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(seen, channels, contract.percentiles)
     else:
-        ranges = np.array([range_of(levels[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
-    left = {channel: levels[channel] for sources in channels for channel in sources}
+        ranges = np.array([range_of(channel_ranges[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
+    left = {channel: channel_ranges[channel] for sources in channels for channel in sources}
     ranges, warnings, few = _with_contrast(image, ranges, left)
-    warnings = (*_fill_notes(levels, names), *warnings, *_scale_bar_warning(image, ranges, levels))
+    warnings = (*_fill_notes(channel_ranges, names), *warnings, *_scale_bar_warning(image, ranges, channel_ranges))
     return Inputs(channels, ranges, fills, notes, warnings, unused, few)
 
 
@@ -115,28 +115,32 @@ def _with_signal(
             f"{note} only {strongest} was used, as a grey image.",
         )
     verb = "was" if len(signal.empty) == 1 else "were"
-    kept = tuple(tuple(channel for channel in sources if channel not in signal.empty) for sources in channels)
-    return kept, (f"{note} {verb} not used; choose others with `channels`.",)
+    with_signal = tuple(tuple(channel for channel in sources if channel not in signal.empty) for sources in channels)
+    return with_signal, (f"{note} {verb} not used; choose others with `channels`.",)
 
 
-def _fill_notes(levels: dict[int, Levels], names: tuple[str, ...]) -> tuple[str, ...]:
+def _fill_notes(channel_ranges: dict[int, ChannelRange], names: tuple[str, ...]) -> tuple[str, ...]:
     """Return a warning for each channel with missing pixels."""
     return tuple(
         f"In {listed([channel], names)}, {level.missing:.0%} of the pixels have the value {level.fill:g}, far outside "
         "all other values; these pixels were taken as missing."
-        for channel, level in levels.items()
+        for channel, level in channel_ranges.items()
         if level.fill is not None
     )
 
 
 def _with_contrast(
-    image: Image, ranges: IntensityRanges, levels: dict[int, Levels]
+    image: Image, ranges: IntensityRanges, channel_ranges: dict[int, ChannelRange]
 ) -> tuple[IntensityRanges, tuple[str, ...], float]:
     """Return the ranges, with spans of 0 if all channels show only noise, a warning, and the grey levels if few."""
-    few = max((level.maximum - level.minimum + 1 for level in levels.values()), default=0.0)
+    few = max((level.maximum - level.minimum + 1 for level in channel_ranges.values()), default=0.0)
     if not ranges[:, 1].any() or image.dtype.kind not in "ui":
         return ranges, _without_contrast(image, ranges), math.nan
-    seen = [(channel, level) for channel, level in levels.items() if level.maximum - level.minimum > FAINT * (few - 1)]
+    seen = [
+        (channel, level)
+        for channel, level in channel_ranges.items()
+        if level.maximum - level.minimum > FAINT * (few - 1)
+    ]
     if all(is_noise(image, channel, level) for channel, level in seen):
         empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
         reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"
@@ -146,9 +150,11 @@ def _with_contrast(
     return ranges, (), math.nan
 
 
-def _scale_bar_warning(image: Image, ranges: IntensityRanges, levels: dict[int, Levels]) -> tuple[str, ...]:
-    """Return a warning if a scale bar was drawn into the image. levels: of the channels that were surveyed."""
-    known = [(level.fill, level.minimum, level.maximum) for level in levels.values()]
+def _scale_bar_warning(
+    image: Image, ranges: IntensityRanges, channel_ranges: dict[int, ChannelRange]
+) -> tuple[str, ...]:
+    """Return a warning if a scale bar was drawn into the image. channel_ranges: of the channels that were surveyed."""
+    known = [(level.fill, level.minimum, level.maximum) for level in channel_ranges.values()]
     values = [value for value in VALUES if all(_reach(ends, value) for ends in known)]
     bars = find_scale_bars(image, float(ranges[:, 1].max(initial=0)), values)
     if not len(bars):

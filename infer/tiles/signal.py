@@ -38,7 +38,7 @@ from ..images.image import Image
 from ..images.memmap import Pixels
 from .contrast import shows_only_noise
 from .percentiles import histogram, of_histogram
-from .survey import WIDE, Levels, image_rows
+from .survey import WIDE, ChannelRange, image_rows
 
 Array = npt.NDArray[np.float64]
 BLOCK = 16
@@ -75,8 +75,8 @@ class Signal:
     """Whether an empty channel holds noise, so that a mean of channels would be noisier than the strongest one."""
 
 
-def find_signal(image: Image, levels: Mapping[int, Levels]) -> Signal:
-    """Decide which of the channels in ``levels`` are empty, and whether the image has one hue.
+def find_signal(image: Image, channel_ranges: Mapping[int, ChannelRange]) -> Signal:
+    """Decide which of the channels in ``channel_ranges`` are empty, and whether the image has one hue.
 
     The pixels are read only if a channel is faint or weak, and only until every other channel shows a signal; those of
     an image of 8 bits in which all channels reach `WHITE` once more, for lettering.
@@ -84,24 +84,24 @@ def find_signal(image: Image, levels: Mapping[int, Levels]) -> Signal:
     >>> from flowmask.images.image import ArrayImage
     >>> pixels = np.zeros((2, 64, 64), np.uint8)
     >>> pixels[0, 20:40, 20:40], pixels[1, 20:40, 20:40] = 200, 2
-    >>> find_signal(ArrayImage(pixels), {0: Levels(0, 200, 0, 200, 0, 200), 1: Levels(0, 2, 0, 2, 0, 2)})
+    >>> find_signal(ArrayImage(pixels), {0: ChannelRange(0, 200, 0, 200, 0, 200), 1: ChannelRange(0, 2, 0, 2, 0, 2)})
     Signal(strongest=0, empty=(1,), one_hue=True, noise=False)
     """
-    if image.dtype == np.uint8 and all(level.maximum >= WHITE for level in levels.values()):
-        levels = _beside_lettering(image, levels)
-    strongest = max(levels, key=lambda channel: levels[channel].span)
-    top = levels[strongest]
-    others = [channel for channel in levels if channel != strongest]
-    faint = [channel for channel in others if levels[channel].span <= FAINT * top.span]
-    dim = [channel for channel in others if channel not in faint and levels[channel].span < WEAK * top.span]
+    if image.dtype == np.uint8 and all(level.maximum >= WHITE for level in channel_ranges.values()):
+        channel_ranges = _beside_lettering(image, channel_ranges)
+    strongest = max(channel_ranges, key=lambda channel: channel_ranges[channel].span)
+    top = channel_ranges[strongest]
+    others = [channel for channel in channel_ranges if channel != strongest]
+    faint = [channel for channel in others if channel_ranges[channel].span <= FAINT * top.span]
+    dim = [channel for channel in others if channel not in faint and channel_ranges[channel].span < WEAK * top.span]
     noisy = [channel for channel in dim if shows_only_noise(image, channel)]
     rest = [channel for channel in others if channel not in faint and channel not in noisy]
-    weak = [channel for channel in rest if channel in dim and levels[channel].wide_high < WEAK * top.wide_high]
+    weak = [channel for channel in rest if channel in dim and channel_ranges[channel].wide_high < WEAK * top.wide_high]
     if top.span <= 0 or not (faint or noisy or weak):
         return Signal(strongest)
-    exact = image.dtype != np.uint8 or any(level.minimum == level.maximum for level in levels.values())
+    exact = image.dtype != np.uint8 or any(level.minimum == level.maximum for level in channel_ranges.values())
     tolerances = {
-        channel: _rounding(image, levels[channel]) if exact else JPEG if channel in weak else JPEG_STRONG
+        channel: _rounding(image, channel_ranges[channel]) if exact else JPEG if channel in weak else JPEG_STRONG
         for channel in rest
     }
     follow = _following(image, strongest, tolerances)
@@ -110,16 +110,16 @@ def find_signal(image: Image, levels: Mapping[int, Levels]) -> Signal:
     return Signal(strongest, empty, one_hue, bool(noisy))
 
 
-def _rounding(image: Image, levels: Levels) -> float:
+def _rounding(image: Image, channel_range: ChannelRange) -> float:
     """Return the largest error of the predicted means of a channel that is an exact multiple of the strongest one."""
-    return CLOSE * levels.span if image.dtype.kind == "f" else EXACT
+    return CLOSE * channel_range.span if image.dtype.kind == "f" else EXACT
 
 
-def _beside_lettering(image: Image, levels: Mapping[int, Levels]) -> dict[int, Levels]:
+def _beside_lettering(image: Image, channel_ranges: Mapping[int, ChannelRange]) -> dict[int, ChannelRange]:
     """Return the levels of the blocks without lettering; JPEG spreads no colour beyond a block."""
-    counts = np.zeros((len(levels), 256), np.int64)
+    counts = np.zeros((len(channel_ranges), 256), np.int64)
     for rows in image_rows(image):
-        used = rows[list(levels)]
+        used = rows[list(channel_ranges)]
         lettering = _lettering(used)
         if not lettering.size:
             continue
@@ -130,7 +130,7 @@ def _beside_lettering(image: Image, levels: Mapping[int, Levels]) -> dict[int, L
     wide = (of_histogram(count, WIDE) for count in counts)
     return {
         channel: replace(level, wide_low=low, wide_high=high)
-        for (channel, level), (low, high) in zip(levels.items(), wide, strict=True)
+        for (channel, level), (low, high) in zip(channel_ranges.items(), wide, strict=True)
     }
 
 

@@ -52,10 +52,6 @@ class ChannelRange:
         return self.wide_high - self.wide_low
 
 
-Levels = ChannelRange
-"""The name that the modules `contrast`, `inputs` and `signal` use."""
-
-
 class WithoutFill:
     """An image whose missing pixels are read as NaN, so that they count neither for percentiles nor for the network."""
 
