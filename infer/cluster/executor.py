@@ -129,9 +129,9 @@ class _Run:
         self._futures: dict[int, Future[None]] = {}
         """The tasks that have not ended. A task ends after the last outcome of its image."""
         self._shares: dict[int, Job] = {}
-        """The images whose maps other workers can compute, by their numbers, with the jobs for these workers."""
-        self._helpers: dict[int, int] = {}
-        """The tasks that compute maps of an image, with the number of the image."""
+        """The images with which other workers can help, by their numbers, with the jobs for these workers."""
+        self._helpers: dict[int, tuple[int, Job]] = {}
+        """The tasks that help with an image, with the number of the image and the job."""
         self._scheduler: str | None = None
         """The identifier of the scheduler, which changes if it is started again."""
         self._submitted = self._workers = 0
@@ -240,11 +240,11 @@ class _Run:
         return max(1, EACH * self._workers) if waiting > EACH * self._workers else self._workers + 1
 
     def _share_out(self) -> None:
-        """Give the images whose maps can be shared to workers without an image, one image to each."""
+        """Give the images with which others can help to workers without an image, one image to each."""
         idle = self._workers - len(self._at_work) - len(self._helpers)
         for number, job in [*self._shares.items()]:
-            if idle > 0 and list(self._helpers.values()).count(number) < self._workers - 1:
-                self._helpers[self._send("maps", job)] = number
+            if idle > 0 and [image for image, _ in self._helpers.values()].count(number) < self._workers - 1:
+                self._helpers[self._send("maps", job)] = number, job
                 idle -= 1
 
     def _tell_idle(self) -> None:
@@ -309,7 +309,9 @@ class _Run:
     def _ended(self, number: int, alone: bool) -> Iterator[Outcome]:
         """Yield the outcome of a task that ended before the last outcome of its image was sent, if it is known."""
         future, image = self._futures.pop(number), self._at_work.pop(number, None)
-        self._shares.pop(self._helpers.pop(number, number), None)  # all its maps are computed, or at work
+        shared, job = self._helpers.pop(number, (number, None))
+        if job is None or self._shares.get(shared) is job:  # everything is done, or at work
+            self._shares.pop(shared, None)
         if image is None:
             return
         reason, trace = _cause(future)

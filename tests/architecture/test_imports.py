@@ -25,7 +25,7 @@ HEAVY = ("torch", "train", "numpy", "numba", "onnxruntime", "cv2", "tifffile", "
 ORDER = """
     errors version options
     system kernels images network tiles labels outputs families
-    budget map_cache pipeline bands
+    budget records map_cache pipeline sharing
     runs
     cluster
     viewer
