@@ -157,7 +157,15 @@ def _checksum(payload: Payload) -> int:
 
 @contextmanager
 def as_output_error(path: Path) -> Iterator[None]:
-    """Turn an OSError into an OutputError that names ``path`` and a remedy."""
+    """Turn an OSError into an OutputError that names ``path`` and a remedy.
+
+    >>> with as_output_error(Path("a.maps")):
+    ...     raise OSError(5, "Input/output error")
+    Traceback (most recent call last):
+    ...
+    flowmask.errors.OutputError: a.maps: the cached maps cannot be read or written (Input/output error); check the \
+folder and the free disk space.
+    """
     try:
         yield
     except OSError as error:

@@ -25,7 +25,7 @@ from ..network.session import Network
 from ..pipeline import run_tiles
 from ..tiles.blend import Array
 from ..tiles.plan import ImagePlan
-from .pieces import POLL, TRIES, Pieces, Watch, compute_free, damaged
+from .pieces import POLL, TRIES, Pieces, Watch
 
 
 class Bands(Pieces):
@@ -61,7 +61,7 @@ def compute(bands: Bands, image: Image, network: Network, first: int, stopped: C
     ...     bands.states(first=0)
     ['free', 'done', 'done']
     """
-    compute_free(bands, first, partial(_compute_from, bands, image, network, stopped), stopped)
+    bands.compute(first, partial(_compute_from, bands, image, network, stopped), stopped)
 
 
 def _compute_from(bands: Bands, image: Image, network: Network, stopped: Callable[[], bool], start: int) -> None:
@@ -141,6 +141,19 @@ def kept_rows(bands: Bands, row: int) -> Iterator[Array]:
     """Yield the maps (channels, n, X) float32 from a network row on; all bands from there on have been computed.
 
     Raises OutputError if a file is lost or damaged.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from types import SimpleNamespace
+    >>> rows = SimpleNamespace(starts=(0,), advance=lambda index: 2)
+    >>> contract, columns = SimpleNamespace(map_channels=1), SimpleNamespace(length=3)
+    >>> plan = SimpleNamespace(rows=rows, columns=columns, contract=contract, diameter=30.0)
+    >>> with TemporaryDirectory() as folder:
+    ...     bands = Bands(Path(folder), {}, plan)
+    ...     with bands.claimed(0) as claim:
+    ...         claim.file.add(payload_of(np.array([[[0, 1, 2], [3, 4, 5]]], np.float32)))
+    ...         claim.complete = True
+    ...     list(kept_rows(bands, row=1))
+    [array([[[3., 4., 5.]]], dtype=float32)]
     """
     for band in range(bands.at(row), len(bands)):
         at = bands.edges[band]
@@ -178,4 +191,4 @@ def _read_band(bands: Bands, band: int, row: int, computing: Future[None]) -> It
         if row == end:
             return
         bands.forget(band)
-    raise damaged(bands.path(band))
+    raise bands.damaged(band)

@@ -18,7 +18,7 @@ from ..labels.provenance import Origin
 from ..tiles.channels import Sources
 from ..tiles.counts import ROWS, count_values
 from ..tiles.percentiles import Counts
-from .pieces import TRIES, Pieces, compute_free, damaged, wait_for
+from .pieces import TRIES, Pieces
 
 PIXELS = 2**26
 """Image pixels of a piece, about."""
@@ -64,8 +64,17 @@ def compute_counts(pieces: CountPieces, first: int, stopped: Callable[[], bool])
     """Count free pieces from ``first`` on until none is left, or ``stopped`` returns True.
 
     Raises OutputError, and the errors of a file that cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowmask.images.image import ArrayImage
+    >>> image = ArrayImage(np.zeros((1, 300, 5), np.uint8))
+    >>> with TemporaryDirectory() as folder:
+    ...     pieces = CountPieces(CountShare(Path(folder), {}, [(0,)], 0), image)
+    ...     compute_counts(pieces, 0, lambda: False)
+    ...     pieces.kept(0)[0, :2].tolist()
+    [1500, 0]
     """
-    compute_free(pieces, first, partial(_compute_from, pieces, stopped), stopped)
+    pieces.compute(first, partial(_compute_from, pieces, stopped), stopped)
 
 
 def _compute_from(pieces: CountPieces, stopped: Callable[[], bool], start: int) -> None:
@@ -122,9 +131,9 @@ def count_shared(
 def _counted(pieces: CountPieces, piece: int, compute: Callable[[], None]) -> Counts:
     """Return the histograms of a piece. compute: counts free pieces."""
     for _ in range(TRIES):
-        wait_for(pieces, piece, compute)
+        pieces.wait_for(piece, compute)
         counts = pieces.kept(piece)
         if counts is not None:
             return counts
         pieces.forget(piece)
-    raise damaged(pieces.path(piece))
+    raise pieces.damaged(piece)

@@ -29,7 +29,7 @@ from ..labels.provenance import Origin
 from ..records import Payload
 from ..system.prefetch import prefetch
 from ..tiles.plan import ImagePlan
-from .pieces import TRIES, Pieces, compute_free, damaged, wait_for
+from .pieces import TRIES, Pieces
 
 HEIGHT = 512
 """Image rows of a piece."""
@@ -78,7 +78,12 @@ class LabelPieces(Pieces):
 
 
 def can_share(plan: ImagePlan) -> bool:
-    """Return whether the labels of an image can be shared, by its family."""
+    """Return whether the labels of an image can be shared, by its family.
+
+    >>> from types import SimpleNamespace
+    >>> [can_share(SimpleNamespace(contract=SimpleNamespace(family=name))) for name in ("flow", "watershed")]
+    [True, False]
+    """
     return family_of(plan.contract).label_from is not None
 
 
@@ -86,8 +91,21 @@ def compute_labels(pieces: LabelPieces, maps_from: MapsFrom, first: int, stopped
     """Label free pieces from ``first`` on until none is left, or ``stopped`` returns True.
 
     Raises the errors of ``maps_from`` and OutputError.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from types import SimpleNamespace
+    >>> contract = SimpleNamespace(family="semantic", map_channels=1)
+    >>> from flowmask.options import Segmentation
+    >>> plan = SimpleNamespace(
+    ...     contract=contract, options=Segmentation(), shape=(600, 4), network_shape=(600, 4), diameter=30.0
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     pieces = LabelPieces(Path(folder), {}, plan)
+    ...     compute_labels(pieces, lambda row: iter([np.ones((1, 600 - row, 4), np.float32)]), 1, lambda: False)
+    ...     pieces.states(0), [block.table.areas.tolist() for block in pieces.packed(1)]
+    (['free', 'done'], [[352]])
     """
-    compute_free(pieces, first, partial(_compute_from, pieces, maps_from, stopped), stopped)
+    pieces.compute(first, partial(_compute_from, pieces, maps_from, stopped), stopped)
 
 
 def _compute_from(pieces: LabelPieces, maps_from: MapsFrom, stopped: Callable[[], bool], start: int) -> None:
@@ -116,6 +134,7 @@ def _of_piece(pieces: LabelPieces, piece: int, blocks: Iterator[PackedBlock]) ->
         yield block
         if block.table.core[1] == pieces.edges[piece + 1]:
             return
+    raise AssertionError(f"the rows of piece {piece} were not labelled")
 
 
 def label_shared(
@@ -130,6 +149,17 @@ def label_shared(
     maps: all maps from the top down, which are read as far as nobody else labels. maps_from: gives maps again, once the
     folder of the pieces exists. cells: the table to fill. stopped: as in `compute_labels`; called from time to time.
     Raises the errors of `compute_labels`.
+
+    >>> from types import SimpleNamespace
+    >>> contract = SimpleNamespace(family="semantic", map_channels=1)
+    >>> from flowmask.options import Segmentation
+    >>> plan = SimpleNamespace(
+    ...     contract=contract, options=Segmentation(), shape=(600, 2), network_shape=(600, 2), diameter=30.0
+    ... )
+    >>> maps, pieces = np.ones((1, 600, 2), np.float32), LabelPieces(Path("missing"), {}, plan)
+    >>> rows = label_shared([maps], pieces, lambda row: iter([maps[:, row:]]), CellTableBuilder(), lambda: False)
+    >>> [labels.shape for labels in rows]  # nobody helps, so there is no folder
+    [(256, 2), (256, 2), (88, 2)]
     """
     blocks = _all_blocks(maps, pieces, maps_from, stopped)
     yield from number_blocks(blocks, pieces.plan, cells, join=True)
@@ -163,7 +193,7 @@ def _read_piece(
 
     row = pieces.edges[piece]
     for _ in range(TRIES):
-        wait_for(pieces, piece, compute)
+        pieces.wait_for(piece, compute)
         for block in pieces.packed(piece):
             if block.table.core[0] == row:  # not read before the file was lost
                 yield block
@@ -171,7 +201,7 @@ def _read_piece(
         if row == pieces.edges[piece + 1]:
             return
         pieces.forget(piece)
-    raise damaged(pieces.path(piece))
+    raise pieces.damaged(piece)
 
 
 def _payload_of(block: PackedBlock) -> Payload:

@@ -137,6 +137,27 @@ class Pieces:
                 f"{path}: it cannot be renamed or removed ({error.strerror}); check the folder."
             ) from error
 
+    def compute(self, first: int, compute_from: Callable[[int], None], stopped: Callable[[], bool]) -> None:
+        """Compute free pieces from ``first`` on until none is left, or ``stopped`` returns True.
+
+        compute_from: computes pieces from a given one on until one is taken.
+        """
+        while not stopped() and (start := self.start(first)) is not None:
+            compute_from(start)
+
+    def wait_for(self, piece: int, compute: Callable[[], None]) -> None:
+        """Return when the file of a piece exists. compute: computes free pieces, as long as there are some."""
+        watch = Watch(self)
+        while not self.path(piece).exists():
+            compute()
+            watch.look()
+            if not self.path(piece).exists():
+                time.sleep(POLL)
+
+    def damaged(self, piece: int) -> OutputError:
+        """Return the error for a piece that was computed `TRIES` times and cannot be read."""
+        return OutputError(f"{self.path(piece)}: the file is damaged again and again; check the disk, and run again.")
+
     def sizes(self) -> dict[Path, int]:
         """Return the bytes of each file of a piece that is being computed, or was when its process ended."""
         found = {}
@@ -179,30 +200,6 @@ class Watch:
             for path in now:
                 with suppress(OSError):  # then the other process keeps it
                     path.unlink()
-
-
-def compute_free(pieces: Pieces, first: int, compute_from: Callable[[int], None], stopped: Callable[[], bool]) -> None:
-    """Compute free pieces from ``first`` on until none is left, or ``stopped`` returns True.
-
-    compute_from: computes pieces from a given one on until one is taken.
-    """
-    while not stopped() and (start := pieces.start(first)) is not None:
-        compute_from(start)
-
-
-def wait_for(pieces: Pieces, piece: int, compute: Callable[[], None]) -> None:
-    """Return when the file of a piece exists. compute: computes free pieces, as long as there are some."""
-    watch = Watch(pieces)
-    while not pieces.path(piece).exists():
-        compute()
-        watch.look()
-        if not pieces.path(piece).exists():
-            time.sleep(POLL)
-
-
-def damaged(path: Path) -> OutputError:
-    """Return the error for a piece that was computed `TRIES` times and cannot be read."""
-    return OutputError(f"{path}: the file is damaged again and again; check the disk, and run again.")
 
 
 def _is_locked(path: Path) -> bool:
