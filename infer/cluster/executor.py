@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 import traceback
 from collections import deque
@@ -22,7 +24,8 @@ from ..runs.jobs import Job
 from ..runs.process import KINDS, Preparation, Report
 from ..runs.record import Advanced, Opened, Outcome
 from ..runs.remaining import Remaining
-from .address import check_installed, connected, local_workers
+from ..runs.screen import say
+from .address import check_installed, connected, dashboard, local_workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -42,6 +45,12 @@ RESTARTED = (
     "the scheduler of the cluster was started again and does not know this run; finished images are kept, so start the "
     "run again."
 )
+LEFT = (
+    "the worker %s ended while it started, so the others do its work; check that its machine has the same Flowmask and "
+    "the packages that it needs."
+)
+STARTING = 5.0
+"""A worker that ends so many seconds after it came, or sooner, could not start."""
 UNEXPECTED = "the cluster could not run this image ({}); the logs of its workers say more."
 PATIENCE = 300.0
 """Seconds without any worker until a run on this machine ends: a new worker takes seconds to start."""
@@ -51,21 +60,28 @@ PARTING = 5.0
 """Seconds that the workers have at the end of a run to forget it: one of them may be frozen."""
 LOOK = 2.0
 """Seconds between two looks at the number of workers."""
+ALL = "all"
+"""Dask's topic for what happens to workers."""
 GPU = "GPU"
 """The name under which a Dask worker offers its GPU: `dask worker --resources GPU=1`."""
 LEAST_SHARED = 8_000_000
 """Network pixels of an image that must be left so that other workers help: about ten seconds of one core."""
 
 
-def on_cluster(address: str, prepare: Preparation, jobs: Sequence[Job], report: Report) -> Generator[Outcome]:
+def on_cluster(
+    address: str, prepare: Preparation, jobs: Sequence[Job], report: Report, quiet: bool = False
+) -> Generator[Outcome]:
     """Segment images on the cluster with this address, as `flowmask.runs.executor.Executor`.
 
-    address: as in `flowmask.cluster.address.check_address`. Raises the errors of `over_workers`, and RunError if the
-    cluster cannot be reached.
+    address: as in `flowmask.cluster.address.check_address`. quiet: do not print the link of its dashboard. Raises the
+    errors of `over_workers`, and RunError if the cluster cannot be reached.
     """
     runtime = options_from(prepare.arguments["options"]).runtime
     workers = local_workers(address, runtime)
     with connected(address, workers) as client:
+        link = None if quiet else dashboard(client)
+        if link:
+            say(f"the dashboard of the cluster is {link}", sys.stderr)
         if workers:
             yield from over_workers(client, prepare, jobs, report, workers.threads, workers.count)
         else:
@@ -136,6 +152,10 @@ class _Run:
         """The identifier of the scheduler, which changes if it is started again."""
         self._submitted = self._workers = 0
         self._looked, self._last_idle, self._seen = float("-inf"), float("-inf"), time.monotonic()
+        self._came: dict[str, float] = {}
+        """When workers came, by their addresses, since the run began."""
+        self._left: set[str] = set()
+        """The machines on which a worker could not start."""
         self.suspects: deque[Remaining] = deque()
         """Images that were at work when a worker ended, several times; at least one of them is the reason."""
 
@@ -148,12 +168,16 @@ class _Run:
         plugin = ImageWorker(self._name, _for_workers(prepare), networks, threads)
         self._register(plugin)
         self._client.subscribe_topic(self._name, self._received)
+        if not self._local:
+            self._client.subscribe_topic(ALL, self._seen_at_scheduler)
         try:
             yield
         finally:
             # Without a scheduler nothing is at work, and one that was started again does not know the plugin.
             with suppress(ExecutorLost, ValueError), _reachable():
                 self._client.unsubscribe_topic(self._name)
+                if not self._local:
+                    self._client.unsubscribe_topic(ALL)
                 self._client.cancel(list(self._futures.values()), force=True)
                 scheduler: Any = self._client.scheduler
                 self._client.sync(scheduler.unregister_worker_plugin, name=self._name, callback_timeout=PARTING)
@@ -285,6 +309,23 @@ class _Run:
         if sent["share"] is not None:
             message = replace(message, share=loads(sent["share"]))
         self._messages.put((sent["number"], message))
+
+    def _seen_at_scheduler(self, event: tuple[float, Any]) -> None:
+        """Say once for each machine that a worker could not start; called in a thread of the client, as `_received`.
+
+        A worker without Flowmask ends as soon as it gets the plugin of the run.
+        """
+        when, what = event
+        if not isinstance(what, dict) or "worker" not in what:
+            return
+        action, address = what.get("action"), what["worker"]
+        if action == "add-worker":
+            self._came[address] = when
+        elif action == "remove-worker" and when - self._came.pop(address, float("-inf")) <= STARTING:
+            machine = address.rpartition(":")[0]
+            if machine not in self._left:
+                self._left.add(machine)
+                logging.getLogger(__name__).warning(LEFT, address)
 
     def _handle(self, number: int, message: Advanced | Opened | Outcome) -> Iterator[Outcome]:
         """Yield the outcome in a message of a worker, unless it is known: an image may have been done twice."""
