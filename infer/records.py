@@ -75,9 +75,7 @@ class RecordFile:
     def add(self, payload: Payload) -> None:
         """Write the next record."""
         with as_output_error(self._path):
-            self._file.write(PREFIX.pack(payload.nbytes, _checksum(payload)))
-            self._file.write(payload.data)
-            self._file.flush()
+            self._append(payload)
 
     def payloads(self) -> Iterator[Payload]:
         """Yield the payloads after the first; cut the file at the first damaged record."""
@@ -87,6 +85,11 @@ class RecordFile:
             if payload is None:
                 return
             yield payload
+
+    def _append(self, payload: Payload) -> None:
+        self._file.write(PREFIX.pack(payload.nbytes, _checksum(payload)))
+        self._file.write(payload.data)
+        self._file.flush()
 
     def _next(self) -> Payload | None:
         """Return the next payload. If it is incomplete or damaged, cut the file before it and return None."""
