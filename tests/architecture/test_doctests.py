@@ -45,6 +45,7 @@ WITHOUT = {
     "runs/prepare.py: prepare_from": PROCESS,
     "cli.py: console": PROCESS,
     "cluster/address.py: connected": CLUSTER,
+    "cluster/address.py: dashboard": CLUSTER,
     "cluster/executor.py: on_cluster": CLUSTER,
     "cluster/executor.py: over_workers": CLUSTER,
     "cluster/worker.py: segment_on_worker": CLUSTER,
