@@ -18,6 +18,7 @@ from .network.registry import find_networks, shipped_networks
 from .options import Options, options_of
 from .runs.batch import ALL_DONE, SOME_FAILED, WRONG_USAGE, run
 from .runs.executor import Executor, here
+from .runs.messages import QUIET
 from .runs.request import Request
 from .runs.screen import answer, complain
 from .runs.signals import Stopped, stoppable
@@ -82,15 +83,16 @@ def _segment(args: argparse.Namespace, own_process: bool) -> int:
         models, options = find_networks(args.model), _options(args)
         return Request(args.inputs, args.output, models, options, args.resume, args.strict, args.verbosity, args.shard)
 
-    return run(make_request, args.report, arguments, _executor(args.cluster, own_process), args.shard)
+    execute = _executor(args.cluster, own_process, args.verbosity == QUIET)
+    return run(make_request, args.report, arguments, execute, args.shard)
 
 
-def _executor(cluster: str | None, own_process: bool) -> Executor:
+def _executor(cluster: str | None, own_process: bool, quiet: bool) -> Executor:
     """Return what segments the images."""
     if cluster:
         from .cluster.executor import on_cluster
 
-        return partial(on_cluster, cluster)
+        return partial(on_cluster, cluster, quiet=quiet)
     return in_worker if own_process else here
 
 

@@ -22,6 +22,7 @@ from .options import Runtime, Segmentation, named, parse_memory
 from .system.memory import available_memory
 from .system.prefetch import prefetch
 from .tiles.blend import Array, finished_rows
+from .tiles.counts import Count, count_values
 from .tiles.grid import TileGrid, tile_grid
 from .tiles.inputs import chosen_channels, find_inputs
 from .tiles.plan import ImagePlan
@@ -124,13 +125,18 @@ def label_maps(maps: Iterator[Array], plan: ImagePlan, cells: CellTableBuilder) 
 
 
 def plan_image(
-    image: Image, network: Network, options: Segmentation, runtime: Runtime, diameter: float | None = None
+    image: Image,
+    network: Network,
+    options: Segmentation,
+    runtime: Runtime,
+    diameter: float | None = None,
+    count: Count = count_values,
 ) -> ImagePlan:
     """Return the plan of an image: everything that is fixed before its tiles go through the network.
 
     diameter: cell diameter in px of the image, known from an interrupted run; otherwise the diameter of ``options`` is
-    used, or estimated if it is None. Raises SettingsError if the options do not fit the image, the network or the
-    memory; if the diameter is known, before any pixel is read.
+    used, or estimated if it is None. count: makes the histograms of an image of 8 or 16 bits. Raises SettingsError if
+    the options do not fit the image, the network or the memory; if the diameter is known, before any pixel is read.
 
     >>> from flowmask.api import load_network
     >>> from flowmask.images.image import as_image
@@ -148,9 +154,9 @@ def plan_image(
         _check_enlargement(contract, diameter)
         grids = tile_grids(image, network, diameter)
         batch = _batch(image, network, grids, runtime)
-        inputs = find_inputs(image, contract, options)
+        inputs = find_inputs(image, contract, options, count)
     else:
-        inputs = find_inputs(image, contract, options)
+        inputs = find_inputs(image, contract, options, count)
         seen = without_fill(image, inputs.fills)
         estimate = family_of(contract).estimate_diameter(seen, network, inputs.channels, inputs.ranges, runtime.threads)
         diameter = estimate.diameter

@@ -6,7 +6,6 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from flowmask.bands import Bands
 from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
 from flowmask.labels.cell_table import CellTableBuilder
@@ -16,6 +15,7 @@ from flowmask.map_cache import MapCache, discard
 from flowmask.options import Options, Output, Runtime, Segmentation
 from flowmask.pipeline import label_maps, plan_image
 from flowmask.runs.maps import Sharing, map_rows
+from flowmask.sharing.bands import Bands
 from train.simulate import simulate
 
 ORIGIN = {"image": "a", "channels": [1, 2, 3], "diameter": None}

@@ -4,7 +4,8 @@
 
 Three folders are segmented: one small image, many, and one slide, whose maps two workers share. Each is segmented by
 `flowmask segment` with one thread: without a cluster on core 0, on a cluster with one worker on core 0, and on a
-cluster with two workers on the cores 0 and 1. Scheduler and workers are processes that run already, as on a cluster;
+cluster with two workers on the cores 0 and 1. The command and the scheduler run on core 0 too, so that a cluster has no
+more cores than its workers have. Scheduler and workers are processes that run already, as on a cluster;
 the time is that of the command, from its start to its end. The three take turns, --repeat times. The labels of all
 runs are compared. Then --tasks images that need no work go through the scheduler, and its peak memory is that of the
 kernel (VmHWM). The figures are also compared with those of the simulator, `bench.speed.schedule`, whose costs come
@@ -82,27 +83,30 @@ def address_in(file: Path) -> str:
 
 
 @contextmanager
-def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
-    """Run a scheduler and workers, each on a core; the value is its address and the number of its process."""
+def cluster(workers: int, folder: Path, memory: int = 0) -> Iterator[tuple[str, int]]:
+    """Run a scheduler on core 0, and workers, each on a core; the value is its address and the number of its process.
+
+    memory: bytes that each worker may use; 0 for the value that Dask chooses.
+    """
     from distributed import Client
 
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
     with ExitStack() as stack:
         options = ("--port", "0", "--no-dashboard", "--scheduler-file", str(file))
-        scheduler = stack.enter_context(started("dask_scheduler", *options))
+        scheduler = stack.enter_context(started("dask_scheduler", *options, before=["taskset", "-c", "0"]))
         address = address_in(file)
         for core in range(workers):
-            words = (address, "--nthreads", "1", "--no-dashboard")
+            words = (address, "--nthreads", "1", "--no-dashboard", *(["--memory-limit", str(memory)] if memory else []))
             stack.enter_context(started("dask_worker", *words, before=["taskset", "-c", str(core)]))
         with Client(address, set_as_default=False) as client:
             client.wait_for_workers(workers, timeout=PATIENCE)
         yield address, scheduler
 
 
-def seconds(images: Path, out: Path, options: Sequence[str], core: int | None = None) -> float:
-    """Return how long a run takes."""
-    pin = ["taskset", "-c", str(core)] if core is not None else []
+def seconds(images: Path, out: Path, options: Sequence[str], core: int) -> float:
+    """Return how long a run takes whose command runs on a core."""
+    pin = ["taskset", "-c", str(core)]
     words = ["segment", str(images), "-o", str(out), "--diameter", "26", "--threads", "1", "--device", "cpu", "--quiet"]
     begun = time.perf_counter()
     subprocess.run([*pin, sys.executable, "-m", "flowmask", *words, *options], check=True)
@@ -163,12 +167,12 @@ def times_of(images: Path, folder: Path, repeat: int) -> tuple[dict[str, list[fl
     plain = folder / PLAIN
     seconds(images, plain, [], core=0)  # the first run of a machine compiles and reads files
     with ExitStack() as stack:
-        runs: dict[str, tuple[Path, list[str], int | None]] = {PLAIN: (plain, [], 0)}
+        runs: dict[str, tuple[Path, list[str], int]] = {PLAIN: (plain, [], 0)}
         for workers, name in enumerate((ONE_WORKER, TWO_WORKERS)[: len(os.sched_getaffinity(0))], 1):
             (folder / name).mkdir()
             address = stack.enter_context(cluster(workers, folder / name))[0]
-            runs[name] = (folder / f"of {name}", ["--cluster", address], None)
-            seconds(images, folder / f"of {name}", ["--cluster", address])  # its workers open the network
+            runs[name] = (folder / f"of {name}", ["--cluster", address], 0)
+            seconds(images, folder / f"of {name}", ["--cluster", address], core=0)  # its workers open the network
         times = [{name: seconds(images, *run) for name, run in runs.items()} for _ in range(repeat)]
         return {name: [each[name] for each in times] for name in runs}, same_labels(
             [out for out, _, _ in runs.values()]

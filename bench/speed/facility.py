@@ -3,9 +3,11 @@
     python -m bench.speed.facility [--images 200] [--side 512] [--slides 2] [--slide 10000] [--memory 3G]
 
 A folder of small images and large slides is segmented once by `flowmask segment` with one thread on core 0, and once
-on a cluster of two workers with one thread on the cores 0 and 1, each with --memory for an image. The label files of
-both are compared byte for byte. Peaks are those of the kernel (VmHWM). Linux only. Nothing else should run on these
-cores.
+on a cluster of two workers with one thread on the cores 0 and 1, each with --memory for an image. Command and scheduler
+run on core 0. Dask ends a worker that takes more than its limit, of which an image may use the share that `--cluster
+local` gives it. The label files of both are compared byte for byte. The time on two workers is also simulated
+(`bench.speed.schedule`), if there is a record of its costs. Peaks are those of the kernel (VmHWM). Linux only. Nothing
+else should run on these cores.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from tempfile import TemporaryDirectory
 from bench.record import Record, write_record
 from bench.resident import peak
 from bench.speed.cluster import cluster, make_images, same_labels, seconds
+from bench.speed.schedule import known_costs, mixed_load
+from flowmask.cluster.address import SHARE
+from flowmask.options import parse_memory
 from train.simulate.slide import write_slide
 
 
@@ -34,13 +39,15 @@ def measure(images: int, side: int, slides: int, slide: int, memory: str) -> Rec
             write_slide(inputs / f"slide_{number}.tif", (slide, slide), number)
         options = ["--memory", memory]
         plain = seconds(inputs, outs[0], options, core=0)
-        with cluster(2, folder) as (address, scheduler):
-            two = seconds(inputs, outs[1], [*options, "--cluster", address])
+        with cluster(2, folder, int(parse_memory(memory) / SHARE)) as (address, scheduler):
+            two = seconds(inputs, outs[1], [*options, "--cluster", address], core=0)
             with Client(address, set_as_default=False) as client:
                 workers = [peak(process) for process in client.run(os.getpid).values()]
             memories = {"scheduler_mb": peak(scheduler), "workers_mb": workers}
         times = {"plain_s": plain, "two_workers_s": two, "same": same_labels(outs)}
-    return {"images": images, "side": side, "slides": slides, "slide": slide, "memory": memory, **times, **memories}
+    found = {"images": images, "side": side, "slides": slides, "slide": slide, "memory": memory, **times, **memories}
+    costs = known_costs()
+    return {**found, "simulated_s": mixed_load(found, costs)} if costs else found
 
 
 def text(record: Record) -> str:
@@ -58,6 +65,11 @@ def text(record: Record) -> str:
     workers = " and ".join(f"{each:.0f}" for each in record["workers_mb"])
     labels = f"The labels are {'the same, byte for byte' if record['same'] else 'NOT the same'}. Peaks: scheduler "
     labels += f"{record['scheduler_mb']:.0f} MiB, workers {workers} MiB; an image may use {record['memory']}."
+    if "simulated_s" in record:
+        difference = record["simulated_s"] / record["two_workers_s"] - 1
+        labels += (
+            f"\nSimulated from the time on one core: {record['simulated_s']:.0f} s on two workers, {difference:+.0%}."
+        )
     return f"{about}\n{labels}"
 
 

@@ -3,7 +3,8 @@
     python -m bench.speed.schedule [--slides 100000] [--gigapixels 1] [--workers 100 300 1000 3000 10000]
 
 The simulator follows `flowmask.cluster.executor`: each image goes to the first free worker, in the order of the images;
-when no image waits, workers without one help with the network of large images. The processor time of an image is
+when no image waits, workers without one help with the network of large images. (That they also label parts of these
+is not simulated, so with many workers for one image the simulated time is too long.) The processor time of an image is
 proportional to its pixels, plus a constant. These costs come from the runs on one worker in the record of
 `bench.speed.cluster`: `bench/results/cluster.json`, or `results/cluster.json` if it was just measured. Its section
 compares the simulated with the measured runs on two workers.
@@ -166,6 +167,20 @@ def comparison(record: Record) -> str:
     )
 
 
+def mixed_load(record: Record, costs: Costs) -> float:
+    """Return the simulated seconds on two workers of a record of `bench.speed.facility`.
+
+    The costs may be of another day: they are scaled so that the simulated time on one worker is the one measured there.
+
+    >>> record = {"images": 4, "side": 1000, "slides": 0, "slide": 0, "plain_s": 8.0}
+    >>> mixed_load(record, Costs(0.0, 0.0, 0.75, 0.25))  # 4 s of work by the costs, 8 s as measured
+    4.0
+    """
+    small, large = record["side"] ** 2 / 1e6, record["slide"] ** 2 / 1e6
+    sizes = [small] * record["images"] + [large] * record["slides"]
+    return float(record["plain_s"]) * simulate(sizes, 2, costs) / simulate(sizes, 1, costs)
+
+
 def sleeping(seconds: Sequence[float], **_: Any) -> Segment:
     """Return a function that sleeps instead of segmenting; the file's name is its number."""
 
@@ -251,13 +266,21 @@ def text(record: Record) -> str:
     return f"{check}\n\n{about}\n\n{planned}"
 
 
-def costs_of_record() -> Costs:
-    """Return the costs from the record of `bench.speed.cluster`. Ends the program if there is none."""
+def known_costs() -> Costs | None:
+    """Return the costs from the record of `bench.speed.cluster`, None if there is no record."""
     for folder in (RESULTS, ROOT / "bench" / "results"):
         path = folder / "cluster.json"
         if path.exists():
             return costs_from(json.loads(path.read_text()))
-    raise SystemExit("there is no record of the costs; run `python -m bench.speed.cluster`, or give --costs.")
+    return None
+
+
+def costs_of_record() -> Costs:
+    """Return the costs from the record of `bench.speed.cluster`. Ends the program if there is none."""
+    costs = known_costs()
+    if costs is None:
+        raise SystemExit("there is no record of the costs; run `python -m bench.speed.cluster`, or give --costs.")
+    return costs
 
 
 def main() -> None:

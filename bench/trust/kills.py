@@ -2,11 +2,11 @@
 
     python -m bench.trust.kills [--kills 50] [--workers 3] [--minutes 60] [--seed 0]
 
-A cluster on this machine segments a folder of small images and one tall image, whose maps the workers share (they share
-it although it is too small to make that worth). During each run two random workers are killed with kill -9, at moments
-that are drawn evenly from the time of an undisturbed run. Runs are repeated until there were `--kills` kills or
-`--minutes` have passed. After each run every image must have exactly one outcome, `done`, its label file and its table
-must be those of one machine, byte for byte, and no other file may remain.
+A cluster on this machine, with the settings of `--cluster local`, segments a folder of small images and one tall image,
+which the workers share although it is too small to make that worth. During each run two random workers are killed with
+kill -9, at moments that are drawn evenly from the time of an undisturbed run. Runs are repeated until there were
+`--kills` kills or `--minutes` have passed. After each run every image must have exactly one outcome, `done`, its label
+file and its table must be those of one machine, byte for byte, and no other file may remain.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import tifffile
 import flowmask
 from bench.record import Record, table, write_record
 from flowmask.cluster import executor
+from flowmask.cluster.address import LOCAL_SETTINGS
 from train.simulate import simulate
 
 if TYPE_CHECKING:
@@ -137,8 +138,7 @@ def measured(kills: int, workers: int, minutes: float, seed: int) -> Record:
 
     executor.LEAST_SHARED = LEAST_SHARED
     random, findings, end = Random(seed), list[Finding](), time.monotonic() + 60 * minutes
-    settings = {"distributed.scheduler.allowed-failures": kills, "distributed.deploy.lost-worker-timeout": "60s"}
-    with tempfile.TemporaryDirectory() as name, dask.config.set(settings):
+    with tempfile.TemporaryDirectory() as name, dask.config.set(LOCAL_SETTINGS):
         images, alone = Path(name, "images"), Path(name, "alone")
         write_images(images)
         flowmask.segment_many([images], alone, outputs=OUTPUT, diameter=DIAMETER)

@@ -27,9 +27,17 @@ LEAST_MEMORY = 2**29
 SHARE = 0.8
 """The share of a worker's memory that an image may use. The rest is for Dask, and Dask ends a worker at 0.95."""
 RETRIES = 1
-"""How often an image is given to another worker of this machine after its worker ended, before it is tried alone."""
+"""How often an image is given to another worker of this machine after its worker ended, before it is tried alone.
+
+Dask's own value is 3. An image that ends its worker, for lack of memory for example, ends each further one too, and
+each takes seconds to start again. One more try is enough for an image that was only beside the cause."""
 LOST = "60s"
 """How long a worker of this machine may take to start again, before another one replaces it."""
+LOCAL_SETTINGS = {
+    "distributed.scheduler.allowed-failures": RETRIES,
+    "distributed.deploy.lost-worker-timeout": LOST,
+}
+"""Dask's settings for workers of this machine that may end."""
 PATIENCE = 30.0
 """Seconds to wait for a connection to a scheduler."""
 
@@ -106,6 +114,15 @@ def connected(address: str, workers: LocalWorkers | None) -> Iterator[Client]:
         yield client
 
 
+def dashboard(client: Client) -> str | None:
+    """Return the link of the dashboard of a cluster; None if it has none, or needs Bokeh that is not installed here."""
+    services = client.scheduler_info(n_workers=0)["services"]
+    if "dashboard" not in services or (client.cluster is not None and find_spec("bokeh") is None):
+        return None
+    link: str = client.dashboard_link
+    return link
+
+
 @contextmanager
 def _without_logs() -> Iterator[None]:
     """A context in which Dask logs nothing here: what the user must know is an outcome or an error."""
@@ -144,8 +161,7 @@ def _local(workers: LocalWorkers) -> Iterator[Client]:
     # A worker holds no data of Dask's: what it uses is that of its image, which waiting does not make smaller.
     settings: dict[str, object] = {
         **{f"distributed.worker.memory.{action}": False for action in ("target", "spill", "pause")},
-        "distributed.scheduler.allowed-failures": RETRIES,
-        "distributed.deploy.lost-worker-timeout": LOST,
+        **LOCAL_SETTINGS,
     }
     with (
         dask.config.set(settings),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 import traceback
 from collections import deque
@@ -22,7 +24,8 @@ from ..runs.jobs import Job
 from ..runs.process import KINDS, Preparation, Report
 from ..runs.record import Advanced, Opened, Outcome
 from ..runs.remaining import Remaining
-from .address import check_installed, connected, local_workers
+from ..runs.screen import say
+from .address import check_installed, connected, dashboard, local_workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -42,6 +45,12 @@ RESTARTED = (
     "the scheduler of the cluster was started again and does not know this run; finished images are kept, so start the "
     "run again."
 )
+LEFT = (
+    "the worker %s ended while it started, so the others do its work; check that its machine has the same Flowmask and "
+    "the packages that it needs."
+)
+STARTING = 5.0
+"""A worker that ends so many seconds after it came, or sooner, could not start."""
 UNEXPECTED = "the cluster could not run this image ({}); the logs of its workers say more."
 PATIENCE = 300.0
 """Seconds without any worker until a run on this machine ends: a new worker takes seconds to start."""
@@ -51,21 +60,28 @@ PARTING = 5.0
 """Seconds that the workers have at the end of a run to forget it: one of them may be frozen."""
 LOOK = 2.0
 """Seconds between two looks at the number of workers."""
+ALL = "all"
+"""Dask's topic for what happens to workers."""
 GPU = "GPU"
 """The name under which a Dask worker offers its GPU: `dask worker --resources GPU=1`."""
 LEAST_SHARED = 8_000_000
 """Network pixels of an image that must be left so that other workers help: about ten seconds of one core."""
 
 
-def on_cluster(address: str, prepare: Preparation, jobs: Sequence[Job], report: Report) -> Generator[Outcome]:
+def on_cluster(
+    address: str, prepare: Preparation, jobs: Sequence[Job], report: Report, quiet: bool = False
+) -> Generator[Outcome]:
     """Segment images on the cluster with this address, as `flowmask.runs.executor.Executor`.
 
-    address: as in `flowmask.cluster.address.check_address`. Raises the errors of `over_workers`, and RunError if the
-    cluster cannot be reached.
+    address: as in `flowmask.cluster.address.check_address`. quiet: do not print the link of its dashboard. Raises the
+    errors of `over_workers`, and RunError if the cluster cannot be reached.
     """
     runtime = options_from(prepare.arguments["options"]).runtime
     workers = local_workers(address, runtime)
     with connected(address, workers) as client:
+        link = None if quiet else dashboard(client)
+        if link:
+            say(f"the dashboard of the cluster is {link}", sys.stderr)
         if workers:
             yield from over_workers(client, prepare, jobs, report, workers.threads, workers.count)
         else:
@@ -129,13 +145,17 @@ class _Run:
         self._futures: dict[int, Future[None]] = {}
         """The tasks that have not ended. A task ends after the last outcome of its image."""
         self._shares: dict[int, Job] = {}
-        """The images whose maps other workers can compute, by their numbers, with the jobs for these workers."""
-        self._helpers: dict[int, int] = {}
-        """The tasks that compute maps of an image, with the number of the image."""
+        """The images with which other workers can help, by their numbers, with the jobs for these workers."""
+        self._helpers: dict[int, tuple[int, Job]] = {}
+        """The tasks that help with an image, with the number of the image and the job."""
         self._scheduler: str | None = None
         """The identifier of the scheduler, which changes if it is started again."""
         self._submitted = self._workers = 0
         self._looked, self._last_idle, self._seen = float("-inf"), float("-inf"), time.monotonic()
+        self._came: dict[str, float] = {}
+        """When workers came, by their addresses, since the run began."""
+        self._left: set[str] = set()
+        """The machines on which a worker could not start."""
         self.suspects: deque[Remaining] = deque()
         """Images that were at work when a worker ended, several times; at least one of them is the reason."""
 
@@ -148,12 +168,16 @@ class _Run:
         plugin = ImageWorker(self._name, _for_workers(prepare), networks, threads)
         self._register(plugin)
         self._client.subscribe_topic(self._name, self._received)
+        if not self._local:
+            self._client.subscribe_topic(ALL, self._seen_at_scheduler)
         try:
             yield
         finally:
             # Without a scheduler nothing is at work, and one that was started again does not know the plugin.
             with suppress(ExecutorLost, ValueError), _reachable():
                 self._client.unsubscribe_topic(self._name)
+                if not self._local:
+                    self._client.unsubscribe_topic(ALL)
                 self._client.cancel(list(self._futures.values()), force=True)
                 scheduler: Any = self._client.scheduler
                 self._client.sync(scheduler.unregister_worker_plugin, name=self._name, callback_timeout=PARTING)
@@ -240,11 +264,11 @@ class _Run:
         return max(1, EACH * self._workers) if waiting > EACH * self._workers else self._workers + 1
 
     def _share_out(self) -> None:
-        """Give the images whose maps can be shared to workers without an image, one image to each."""
+        """Give the images with which others can help to workers without an image, one image to each."""
         idle = self._workers - len(self._at_work) - len(self._helpers)
         for number, job in [*self._shares.items()]:
-            if idle > 0 and list(self._helpers.values()).count(number) < self._workers - 1:
-                self._helpers[self._send("maps", job)] = number
+            if idle > 0 and [image for image, _ in self._helpers.values()].count(number) < self._workers - 1:
+                self._helpers[self._send("maps", job)] = number, job
                 idle -= 1
 
     def _tell_idle(self) -> None:
@@ -286,6 +310,23 @@ class _Run:
             message = replace(message, share=loads(sent["share"]))
         self._messages.put((sent["number"], message))
 
+    def _seen_at_scheduler(self, event: tuple[float, Any]) -> None:
+        """Say once for each machine that a worker could not start; called in a thread of the client, as `_received`.
+
+        A worker without Flowmask ends as soon as it gets the plugin of the run.
+        """
+        when, what = event
+        if not isinstance(what, dict) or "worker" not in what:
+            return
+        action, address = what.get("action"), what["worker"]
+        if action == "add-worker":
+            self._came[address] = when
+        elif action == "remove-worker" and when - self._came.pop(address, float("-inf")) <= STARTING:
+            machine = address.rpartition(":")[0]
+            if machine not in self._left:
+                self._left.add(machine)
+                logging.getLogger(__name__).warning(LEFT, address)
+
     def _handle(self, number: int, message: Advanced | Opened | Outcome) -> Iterator[Outcome]:
         """Yield the outcome in a message of a worker, unless it is known: an image may have been done twice."""
         image = self._at_work.get(number)
@@ -309,7 +350,9 @@ class _Run:
     def _ended(self, number: int, alone: bool) -> Iterator[Outcome]:
         """Yield the outcome of a task that ended before the last outcome of its image was sent, if it is known."""
         future, image = self._futures.pop(number), self._at_work.pop(number, None)
-        self._shares.pop(self._helpers.pop(number, number), None)  # all its maps are computed, or at work
+        shared, job = self._helpers.pop(number, (number, None))
+        if job is None or self._shares.get(shared) is job:  # everything is done, or at work
+            self._shares.pop(shared, None)
         if image is None:
             return
         reason, trace = _cause(future)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # a network can be opened before these modules are loaded
     from ..tiles.channels import ChannelMap
     from ..tiles.normalise import IntensityRanges
     from ..tiles.plan import DiameterEstimate, ImagePlan
-    from .blocks import LabelBlock, Maps
+    from .blocks import LabelBlock, LabelFrom, Maps
 
 FAMILIES = {
     "boxes": ".boxes.family",
@@ -44,8 +44,8 @@ class Family:
 
     options: frozenset[str]
     """Fields of `Segmentation` that it uses in addition to `COMMON`."""
-    halo: int
-    """Most network rows above and below a block that can change its labels."""
+    halo: Callable[[ImagePlan], int]
+    """(plan) -> most network rows above and below a block that can change its labels."""
     estimate_diameter: Callable[[Image, Network, ChannelMap, IntensityRanges, int], DiameterEstimate]
     """(image, network, channels, ranges, threads) -> the estimated cell diameter in px of the image."""
     label_rows: Callable[[Iterable[Maps], ImagePlan, CellTableBuilder], Iterator[Labels]]
@@ -59,6 +59,9 @@ class Family:
     """Raises SettingsError if its options do not fit the heads of the network, NetworkError if it cannot run these."""
     average: Callable[[Sequence[Maps]], Maps] = mean_maps
     """The maps (B, K, Y, X) of several networks -> their average, with which `label_rows` works best."""
+    label_from: LabelFrom | None = None
+    """Blocks from any row of the image on (`flowmask.families.blocks.LabelFrom`); None if cells can depend on rows at
+    any distance. The blocks of several processes have, once gathered, the labels of `label_rows`."""
     label_sets: Callable[[Segmentation], Mapping[str, Segmentation]] = lambda options: {"": options}
     """The label images that the options ask for: the suffix of each label file, one of
     `flowmask.labels.paths.LABEL_SUFFIXES`, and options that ask for this label image alone. The first suffix is "". The

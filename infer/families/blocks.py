@@ -49,11 +49,17 @@ class Block:
     """(cells,) int64: pixels of each cell in this block."""
     edges: Keys
     """(2, X) int64: owner keys in the first and in the last row of the block; -1 is background, or a pixel
-    that does not join its cell to another block."""
+    that does not join its cell to another block. (2, 0) if no pixel does."""
     sums: Sums
     """(cells,) float64: sum of the cell probability over the pixels of each cell in this block; NaN if unknown."""
     links: Keys = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     """(n, 2) int64: pairs of owner keys, of this block or its neighbours, that are parts of one cell."""
+    quality: Sums | None = None
+    """(2, cells) float64: probability and flow error of each cell as a whole; None if the sums give the probability."""
+    too_small: int = 0
+    """Number of candidates that were rejected because they have too few pixels and that this block counts."""
+    wrong_flow: int = 0
+    """The same for a wrong flow."""
 
 
 def image_maps(maps: Maps, plan: ImagePlan, rows: Span, read: Span) -> Maps:
@@ -105,6 +111,12 @@ def make_block(core: Span, labels: Labels, keys: Keys, sums: Sums | None = None)
 
 LabelBlock = Callable[[Maps, ImagePlan, Span, Span], Block]
 """(maps, plan, core, read) -> the labels of the image rows ``core``, from the maps of the network rows ``read``."""
+LabelFrom = Callable[[Iterable[Maps], ImagePlan, int, int, int], Iterator[Block]]
+"""(rows of maps, plan, first, top, height) -> blocks from the image row ``first`` on, from the top down.
+
+The maps come from the network row ``top`` on, the first one that `rows_to_read` returns for ``first``, or one above it.
+No block has more than `BLOCK` rows, and none crosses a multiple of ``height``. A block comes as soon as its labels are
+final, so fewer maps are enough for fewer blocks. Blocks of several such calls can be gathered with ``join``."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +129,12 @@ class Gathered:
     """(k,) int32: final id of each key; 0 removes a cell that is too small."""
     probabilities: Sums
     """(cells,) float64: mean cell probability of the cells 1, 2, ...; NaN if unknown."""
+    flow_errors: Sums
+    """(cells,) float64: flow error of the cells 1, 2, ...; NaN if unknown."""
     too_small: int
-    """Number of cells that were removed because they are too small."""
+    """Number of cells that were removed because they are too small, here and in the blocks."""
+    wrong_flow: int
+    """Number of candidates that the blocks removed because of their flow."""
 
     def labels(self, block: Block) -> Labels:
         """Return the final labels (n, X) int32 of a block."""
@@ -157,7 +173,16 @@ def gather(blocks: Sequence[Block], min_size: int = 0, join: bool = False) -> Ga
     cells = cells[np.argsort(joined_first[cells])]
     ids = np.zeros(len(keys), np.int32)
     ids[cells] = np.arange(1, len(cells) + 1)
-    return Gathered(keys, ids[root], sums[cells] / joined_areas[cells], int(np.count_nonzero(whole)) - len(cells))
+    quality = np.full((2, len(keys)), np.nan)
+    quality[:, root[indices]] = np.concatenate([_quality(block) for block in blocks], axis=1)
+    probabilities, flow_errors = quality[:, cells]
+    probabilities = np.where(np.isnan(probabilities), sums[cells] / joined_areas[cells], probabilities)
+    too_small = int(np.count_nonzero(whole)) - len(cells) + sum(block.too_small for block in blocks)
+    return Gathered(keys, ids[root], probabilities, flow_errors, too_small, sum(block.wrong_flow for block in blocks))
+
+
+def _quality(block: Block) -> Sums:
+    return np.full((2, len(block.keys)), np.nan) if block.quality is None else block.quality
 
 
 def _touching(blocks: Sequence[Block]) -> Keys:
@@ -230,11 +255,38 @@ def label_rows_by_blocks(
     [[0, 1], [0, 1], [0, 1]]
     """
     cells = CellTableBuilder() if cells is None else cells
-    return number_blocks(_blocks(parts, plan, label_block, halo, height), plan, cells, join=True)
+    blocks = blocks_from(parts, plan, label_block, halo, cores(0, plan.shape[0], height, height), 0)
+    return number_blocks(map(pack_block, blocks), plan, cells, join=True)
+
+
+@dataclass(frozen=True)
+class PackedBlock:
+    """A block whose labels are compressed."""
+
+    table: Block
+    """The block without its labels."""
+    labels: bytes
+    """The labels as zlib-compressed int32."""
+
+    def unpacked(self, width: int) -> Block:
+        """Return the block. width: columns of the image."""
+        labels = np.frombuffer(zlib.decompress(self.labels), np.int32).reshape(-1, width)
+        return replace(self.table, labels=labels)
+
+
+def pack_block(block: Block) -> PackedBlock:
+    """Return a block whose labels are compressed.
+
+    >>> block = make_block((0, 1), np.array([[0, 2]], np.int32), np.array([40, 41]))
+    >>> pack_block(block).unpacked(2).labels
+    array([[0, 1]], dtype=int32)
+    """
+    table = replace(block, labels=np.zeros((0, 0), np.int32))
+    return PackedBlock(table, zlib.compress(np.ascontiguousarray(block.labels).data, LEVEL))
 
 
 def number_blocks(
-    blocks: Iterable[Block], plan: ImagePlan, cells: CellTableBuilder, join: bool = False
+    blocks: Iterable[PackedBlock], plan: ImagePlan, cells: CellTableBuilder, join: bool = False
 ) -> Iterator[Labels]:
     """Yield the final labels (n, X) int32 of blocks from the top down; they are stored in a temporary file until then.
 
@@ -243,32 +295,56 @@ def number_blocks(
     >>> from types import SimpleNamespace
     >>> plan = SimpleNamespace(shape=(1, 2), options=SimpleNamespace(min_size=0))
     >>> block = make_block((0, 1), np.array([[0, 2]], np.int32), np.array([40, 41]))
-    >>> list(number_blocks([block], plan, CellTableBuilder()))
+    >>> list(number_blocks([pack_block(block)], plan, CellTableBuilder()))
     [array([[0, 1]], dtype=int32)]
     """
     tables: list[Block] = []
     sizes: list[int] = []
     with tempfile.TemporaryFile() as file:
         for block in blocks:
-            sizes.append(file.write(zlib.compress(block.labels.tobytes(), LEVEL)))
-            tables.append(replace(block, labels=np.zeros((0, 0), np.int32)))
+            sizes.append(file.write(block.labels))
+            tables.append(block.table)
         file.seek(0)
         gathered = gather(tables, plan.options.min_size, join)
-        cells.candidates, cells.too_small = len(gathered.probabilities) + gathered.too_small, gathered.too_small
-        cells.add_cells(gathered.probabilities, np.full(len(gathered.probabilities), np.nan))
+        cells.too_small, cells.wrong_flow = gathered.too_small, gathered.wrong_flow
+        cells.candidates = len(gathered.probabilities) + gathered.too_small + gathered.wrong_flow
+        cells.add_cells(gathered.probabilities, gathered.flow_errors)
         for table, size in zip(tables, sizes, strict=True):
-            labels = np.frombuffer(zlib.decompress(file.read(size)), np.int32).reshape(-1, plan.shape[1])
-            final = gathered.labels(replace(table, labels=labels))
+            final = gathered.labels(PackedBlock(table, file.read(size)).unpacked(plan.shape[1]))
             cells.add_rows(final)
             yield final
 
 
-def _blocks(parts: Iterable[Maps], plan: ImagePlan, label_block: LabelBlock, halo: int, height: int) -> Iterator[Block]:
-    """Yield the blocks from the top down, each one as soon as all its maps have arrived."""
+def cores(first: int, last: int, height: int, most: int = BLOCK) -> Iterator[Span]:
+    """Yield the rows ``first`` to ``last`` in spans of at most ``most`` rows that cross no multiple of ``height``.
+
+    >>> list(cores(3, 20, height=8, most=6))
+    [(3, 8), (8, 14), (14, 16), (16, 20)]
+    """
+    while first < last:
+        end = min(last, first + most, (first // height + 1) * height)
+        yield first, end
+        first = end
+
+
+def blocks_from(
+    parts: Iterable[Maps], plan: ImagePlan, label_block: LabelBlock, halo: int, spans: Iterable[Span], top: int
+) -> Iterator[Block]:
+    """Yield the blocks with the core rows ``spans``, each one as soon as all its maps have arrived.
+
+    parts: the maps (channels, n, X) float32 from the network row ``top`` on; spans: from the top down to the last row.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(shape=(3, 2), network_shape=(3, 2))
+    >>> def label_block(maps, plan, core, read):
+    ...     return make_block(core, maps[0].astype(np.int32), np.array([core[0]]))
+    >>> row = np.array([[[0, 1]]], np.float32)
+    >>> [block.core for block in blocks_from([row, row], plan, label_block, halo=0, spans=[(1, 2), (2, 3)], top=1)]
+    [(1, 2), (2, 3)]
+    """
     maps: Maps | None = None  # from network row ``top`` on
-    top, remaining = 0, iter(parts)
-    for first in range(0, plan.shape[0], height):
-        core = first, min(first + height, plan.shape[0])
+    remaining = iter(parts)
+    for core in spans:
         read = rows_to_read(plan, core, halo)
         while maps is None or top + maps.shape[1] < read[1]:
             part = next(remaining)

@@ -88,6 +88,15 @@ def bands_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.bands")
 
 
+def counts_path(target: Path) -> Path:
+    """Return the hidden folder in which processes share the histograms of the image with this label file.
+
+    >>> counts_path(Path("out/cells_label.tiff")).as_posix()
+    'out/.cells_label.tiff.counts'
+    """
+    return target.with_name(f".{target.name}.counts")
+
+
 def remove_partials(target: Path) -> None:
     """Remove the partial files that an interrupted run left of an image, whose label file is ``target``.
 

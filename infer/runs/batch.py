@@ -47,7 +47,7 @@ def run(
     begun = datetime.now(UTC)
     outcomes: list[Outcome] = []
     record = record and in_shard(record, shard)
-    with stoppable() as ignore_signals:
+    with stoppable() as close:
         try:
             if record:
                 make_room(record)
@@ -55,7 +55,7 @@ def run(
             complain(str(error))
             return WRONG_USAGE
         code, ending = _finish(make_request, outcomes, execute)
-        ignore_signals()
+        close()
         page = in_shard(Path(arguments["output"], PAGE), shard)
         return _write_about_the_run(record, page, begun, arguments, outcomes, code, ending)
 

@@ -15,7 +15,8 @@ from .folders import files_of, where_images_are
 from .record import FAILED, Outcome
 
 if TYPE_CHECKING:
-    from ..bands import Share
+    from ..sharing.counts import CountShare
+    from ..sharing.share import Share
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Job:
     """The label file; of a file with several label images, that of a file with one: each adds its suffix."""
     frame: int = 0
     """The first label image to make, counted from 0: one for each frame, or several (`flowmask.runs.parts`)."""
-    share: Share | None = None
-    """If only maps are to be computed, for the process that segments the frame: its `Advanced.share`."""
+    share: Share | CountShare | None = None
+    """If this job only helps the process that segments the frame: its `Advanced.share`."""
 
 
 def find_images(inputs: Sequence[Path], output: Path | None = None) -> tuple[list[Path], list[Path]]:

@@ -7,26 +7,41 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bands import Bands, Share, discard_bands, read_rows
 from ..images.image import Image
-from ..labels.paths import bands_path, maps_path
+from ..labels.paths import bands_path, counts_path, maps_path
 from ..map_cache import MapCache, discard
 from ..network.session import Network
 from ..pipeline import run_tiles
+from ..sharing.bands import Bands, read_rows
+from ..sharing.counts import CountShare
+from ..sharing.labels import LabelPieces
+from ..sharing.pieces import discard_pieces
+from ..sharing.share import LabelShare, Share
 from ..tiles.blend import Array
 from ..tiles.plan import ImagePlan
 
-SharedProgress = Callable[[float, Share | None], bool | None]
+SharedProgress = Callable[[float, Share | CountShare | None], bool | None]
 """(finished fraction of the image, what others need to help or None) -> whether others have time to help."""
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """How the maps of an image may be shared with other processes."""
+    """How the maps and the labels of an image may be shared with other processes."""
 
     bands: Bands
     least: int
     """Network pixels that must be left, so that help is worth its cost; 0: never ask for it."""
+    labels: LabelPieces | None = None
+    """None if this process makes all labels."""
+
+    def begin(self, done: int) -> Share:
+        """Make the folders; return what others need to help from the network row ``done`` on."""
+        self.bands.begin()
+        band, labels = self.bands.at(done), None
+        if self.labels is not None:
+            self.labels.begin()
+            labels = LabelShare(self.labels.origin, self.labels.first_without(self.bands.edges[band]))
+        return Share(self.bands.folder, self.bands.plan, self.bands.origin, band, labels)
 
 
 def map_rows(
@@ -72,8 +87,7 @@ def map_rows(
                 if _worth(progress(done / height, None), sharing, done):
                     break
     if done < height:
-        sharing.bands.begin()  # before others are told of it
-        progress(done / height, sharing.bands.share(done))
+        progress(done / height, sharing.begin(done))
         for part in read_rows(sharing.bands, image, network, done):
             yield part
             done += part.shape[1]
@@ -81,14 +95,15 @@ def map_rows(
 
 
 def discard_maps(target: Path) -> None:
-    """Remove the cached and the shared maps of the image with the label file ``target``, if there are any.
+    """Remove the cached maps and all that was shared of the image with the label file ``target``, if there are any.
 
     Raises OutputError when that fails.
 
     >>> discard_maps(Path("missing_label.tiff"))
     """
     discard(maps_path(target))
-    discard_bands(bands_path(target))
+    discard_pieces(bands_path(target))
+    discard_pieces(counts_path(target))
 
 
 def _worth(helped: bool | None, sharing: Sharing, done: int) -> bool:

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..bands import Bands, Share, compute
 from ..errors import DeviceError, FlowmaskError, FolderError, ImageError, OutputError, one_line
 from ..families import label_sets
 from ..images.axes import CHOOSE
@@ -21,25 +20,31 @@ from ..images.file_type import fingerprint
 from ..images.image import Image
 from ..images.readers import open_frames
 from ..labels.cell_table import CellTable, CellTableBuilder
-from ..labels.paths import bands_path, frame_path, maps_path, may_be_frame, remove_partials
+from ..labels.paths import bands_path, counts_path, frame_path, maps_path, may_be_frame, remove_partials
 from ..labels.provenance import Origin, description, finished, is_ours, labels_origin, maps_origin
 from ..labels.store import LabelStore
 from ..labels.verdict import judge
 from ..labels.writers import write_labels
-from ..map_cache import CacheInUse, MapCache
+from ..map_cache import MapCache
 from ..network.mean import MeanNetwork
 from ..network.session import OnnxNetwork
 from ..options import Options, named
-from ..pipeline import fitted, label_maps, plan_image
+from ..pipeline import plan_image
+from ..records import FileInUse
+from ..sharing.bands import Bands
+from ..sharing.counts import CountShare
+from ..sharing.share import Share
 from ..system.memory import forget_peak, peak_memory
 from ..system.write_errors import FULL, no_temporary_room
+from ..tiles.counts import Count
 from ..tiles.plan import ImagePlan
 from .jobs import Job
-from .maps import SharedProgress, Sharing, discard_maps, map_rows
+from .maps import SharedProgress, discard_maps
 from .parts import Part, parts_of
 from .process import Report
 from .record import DONE, Advanced, Opened, Outcome, failure
 from .resume import output_paths, skipped
+from .shared import count, help_others, label_rows
 
 T = TypeVar("T")
 MANY = 10**9
@@ -59,7 +64,7 @@ class Setup:
     targets: Sequence[Path]
     """The label files of all files of the run."""
     least_shared: int = 0
-    """Network pixels of an image from which on other processes may compute maps of it; 0: they never do."""
+    """Network pixels of an image from which on other processes may help with it; 0: they never do."""
 
     @property
     def others(self) -> list[str]:
@@ -106,7 +111,7 @@ def outcomes(setup: Setup, job: Job, report: Report = lambda _: None) -> Iterato
     if job.share is not None:
         helped = _measured(setup, job, partial(_helped, setup, job, report), begun)
         if helped.reason:
-            logging.getLogger(__name__).warning("maps for another worker were not computed: %s", helped.reason)
+            logging.getLogger(__name__).warning("help for another worker ended early: %s", helped.reason)
         yield helped
         return
     source = _measured(setup, job, lambda: _open(setup, job), begun)
@@ -193,7 +198,7 @@ def _frames(setup: Setup, job: Job) -> tuple[Sequence[str], Callable[[int], Imag
 
 
 def _helped(setup: Setup, job: Job, report: Report) -> Outcome:
-    """Compute maps of a frame for the process that segments it, until none is left or that process ended."""
+    """Help the process that segments a frame, until nothing is left to do or that process ended."""
     share = job.share
     assert share is not None
     outcome = Outcome(str(job.path), DONE)
@@ -201,18 +206,13 @@ def _helped(setup: Setup, job: Job, report: Report) -> Outcome:
         return replace(outcome, reason="the maps of another device would not be the same.")
     frames, opened = _frames(setup, job)
     image = opened(setup.parts(frames)[job.frame].frame)
-    plan = fitted(share.plan, image, setup.network, setup.options.runtime)
-    bands = Bands(share.folder, share.origin, plan, make=False)
-
-    def stopped() -> bool:
-        report(Advanced(str(job.path), None, 0.0))  # raises Cancelled when the run has ended
-        return not bands.begun()
-
-    try:
-        compute(bands, image, setup.network, share.first, stopped)
-    except OutputError:
-        if bands.begun():
-            raise
+    help_others(
+        share,
+        image,
+        setup.network,
+        setup.options.runtime,
+        alive=lambda: report(Advanced(str(job.path), None, 0.0)),  # raises Cancelled when the run has ended
+    )
     return outcome  # also without the folder: the image is finished
 
 
@@ -258,15 +258,17 @@ def _labelled(setup: Setup, given: Job, part: Part, source: Source, report: Repo
     _check_overwrite(setup, job)
     origin, maps = setup.labels_origin(identity), setup.maps_origin(identity)
 
-    def progress(fraction: float, share: Share | None = None) -> bool | None:
+    def progress(fraction: float, share: Share | CountShare | None = None) -> bool | None:
         return report(Advanced(str(job.path), part.name, fraction, share))
 
     bands = partial(Bands, bands_path(frame_target), maps)
-    segmented = partial(_segmented, setup, job, partial(source.image, part.frame), origin, bands, progress, begun)
+    counting = partial(count, setup.least_shared, counts_path(frame_target), maps, progress)
+    opened = partial(source.image, part.frame)
+    segmented = partial(_segmented, setup, job, opened, origin, bands, counting, progress, begun)
     try:
         with MapCache(maps_path(frame_target), maps) if setup.resume or part.several else nullcontext() as cache:
             return segmented(cache)
-    except CacheInUse:  # another run works on this image too; both write complete labels
+    except FileInUse:  # another run works on this image too; both write complete labels
         return segmented(None)
 
 
@@ -276,6 +278,7 @@ def _segmented(
     open_one: Callable[[], Image],
     origin: Origin,
     bands: Callable[[ImagePlan], Bands],
+    counting: Count,
     progress: SharedProgress,
     begun: float,
     cache: MapCache | None,
@@ -286,10 +289,10 @@ def _segmented(
     image = open_one()
     with LabelStore(job.target.parent, image.shape[1:]) as store:
         cached_diameter = cache.diameter if cache else None
-        plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter)
+        plan = plan_image(image, setup.network, options.segmentation, options.runtime, cached_diameter, counting)
         cells = CellTableBuilder()
-        sharing = Sharing(bands(plan), setup.least_shared)
-        for rows in label_maps(map_rows(image, setup.network, plan, progress, cache, sharing), plan, cells):
+        least = setup.least_shared
+        for rows in label_rows(image, setup.network, bands(plan), least, origin, progress, cache, cells):
             store.append(rows)
         pixel_size = options.segmentation.pixel_size or image.info.pixel_size_um
         sides = None if options.segmentation.pixel_size else image.info.pixel_sides_um

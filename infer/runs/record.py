@@ -18,7 +18,8 @@ from ..system.atomic_write import atomic_write
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from ..bands import Share
+    from ..sharing.counts import CountShare
+    from ..sharing.share import Share
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 INTERRUPTED, NOT_REACHED = "interrupted", "not reached"
@@ -48,8 +49,8 @@ class Advanced:
     """Which frame of a series, such as t001; None for a file of one image."""
     fraction: float
     """Finished fraction, 0 to 1."""
-    share: Share | None = None
-    """From now on others can compute maps of the image, with this."""
+    share: Share | CountShare | None = None
+    """From now on others can help with the image, with this."""
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,15 @@ class Rolling(Generic[Scalar]):
     (1, 3, [[2, 3]])
     """
 
-    def __init__(self, width: int, dtype: type[Scalar], *leading: int, rows: int = 0) -> None:
-        """Start without rows. The shape of the array is (Y, *leading, width); it has room for ``rows`` rows or more."""
+    def __init__(self, width: int, dtype: type[Scalar], *leading: int, rows: int = 0, top: int = 0) -> None:
+        """Start without rows, the first of which will be row ``top``.
+
+        The shape of the array is (Y, *leading, width); it has room for ``rows`` rows or more.
+        """
         self._data = np.empty((rows, *leading, width), dtype)
         self._start = 0
         """Index in ``_data`` of the row ``top``."""
-        self.top = self.bottom = 0
+        self.top = self.bottom = top
         """The range of rows in memory; bottom is excluded."""
 
     def append(self, rows: npt.NDArray[Scalar]) -> None:

@@ -12,6 +12,7 @@ from ..network.contract import Contract
 from ..options import Segmentation
 from .channels import ChannelMap, channel_map, grey_map, listed, unused_note
 from .contrast import is_noise
+from .counts import Count, count_values
 from .normalise import IntensityRanges, intensity_ranges, range_of
 from .scale_bar import CLOSE, VALUES, find_scale_bars
 from .signal import Signal, find_signal
@@ -49,13 +50,13 @@ def chosen_channels(image: Image, contract: Contract, options: Segmentation) -> 
     return channel_map(contract.channels, image.shape[0], options.channels, image.info.channel_names)
 
 
-def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inputs:
+def find_inputs(image: Image, contract: Contract, options: Segmentation, count: Count = count_values) -> Inputs:
     """Return what the network gets from an image.
 
     Without a choice of the user, a channel without signal is not used (`flowmask.tiles.signal`). If all pixels have one
     value or show only noise (`flowmask.tiles.contrast`), all inputs are empty. The image is read once, if its pixels
     have 8 or 16 bits; again only if a channel may be empty, the grey levels are few, or a scale bar may be drawn into
-    it (`flowmask.tiles.scale_bar`). Raises SettingsError if
+    it (`flowmask.tiles.scale_bar`). count: makes the histograms of an image of 8 or 16 bits. Raises SettingsError if
     the options do not fit the image.
 
     >>> from flowmask.images.image import ArrayImage
@@ -71,13 +72,13 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
     unused = unused_note(channels, image.shape[0], names) if options.channels is None else None
     used = sorted({channel for sources in channels for channel in sources})
     if any(len(sources) > 1 for sources in channels):
-        ranges = intensity_ranges(image, channels, contract.percentiles)
-        channel_ranges = survey(image, used, contract.percentiles)
+        ranges = intensity_ranges(image, channels, contract.percentiles, count)
+        channel_ranges = survey(image, used, contract.percentiles, count)
         ranges, warnings, few = _with_contrast(image, ranges, channel_ranges)
         warnings = (*warnings, *_scale_bar_warning(image, ranges, {}))
         return Inputs(channels, ranges, warnings=warnings, unused=unused, levels=few)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
-    channel_ranges = survey(image, looked, contract.percentiles)
+    channel_ranges = survey(image, looked, contract.percentiles, count)
     fills = tuple(channel_ranges[c].fill if c in channel_ranges else None for c in range(image.shape[0]))
     seen = without_fill(image, fills)
     notes: tuple[str, ...] = ()
@@ -89,7 +90,7 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation) -> Inpu
         explained = channel_ranges if signal.one_hue else signal.empty
         unused = None if GREY in channels else unused_note(channels, image.shape[0], names, explained)
     if any(len(sources) > 1 for sources in channels):
-        ranges = intensity_ranges(seen, channels, contract.percentiles)
+        ranges = intensity_ranges(seen, channels, contract.percentiles, count)
     else:
         ranges = np.array([range_of(channel_ranges[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
     left = {channel: channel_ranges[channel] for sources in channels for channel in sources}

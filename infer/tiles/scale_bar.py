@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..images.image import Image
 from ..images.memmap import Pixels
-from .survey import ROWS, image_rows
+from .counts import ROWS, image_rows
 
 Boxes = npt.NDArray[np.int32]
 VALUES = 0, 255

@@ -37,8 +37,9 @@ import numpy.typing as npt
 from ..images.image import Image
 from ..images.memmap import Pixels
 from .contrast import shows_only_noise
+from .counts import image_rows
 from .percentiles import histogram, of_histogram
-from .survey import WIDE, ChannelRange, image_rows
+from .survey import WIDE, ChannelRange
 
 Array = npt.NDArray[np.float64]
 BLOCK = 16

@@ -13,10 +13,9 @@ import numpy.typing as npt
 from ..images.image import Image
 from ..images.memmap import Pixels
 from ..images.metadata import ImageInfo
-from .percentiles import Counts, Floats, FloatValues, histogram, of_histogram
+from .counts import Count, count_values, countable, image_rows
+from .percentiles import Counts, Floats, FloatValues, of_histogram
 
-ROWS = 256
-"""Image rows that are read together."""
 WIDE = (0.1, 99.9)
 """The percentiles between which a channel's values count as its grey levels."""
 EDGE = 1e-4
@@ -91,10 +90,13 @@ def without_fill(image: Image, fills: Sequence[float | None]) -> Image:
     return WithoutFill(image, fills) if any(fill is not None for fill in fills) else image
 
 
-def survey(image: Image, channels: Sequence[int], percentiles: tuple[float, float]) -> dict[int, ChannelRange]:
+def survey(
+    image: Image, channels: Sequence[int], percentiles: tuple[float, float], count: Count = count_values
+) -> dict[int, ChannelRange]:
     """Return the intensity ranges of some channels. Histograms of the whole image give them exactly, for every dtype.
 
-    percentiles: those of the network. An image of 8 or 16 bits is read once, any other several times.
+    percentiles: those of the network. count: makes the histograms of an image of 8 or 16 bits, which is read once; any
+    other is read several times.
 
     >>> from flowmask.images.image import ArrayImage
     >>> pixels = np.arange(1000, 1100, dtype=np.uint16).reshape(1, 10, 10)
@@ -104,29 +106,13 @@ def survey(image: Image, channels: Sequence[int], percentiles: tuple[float, floa
     (1020.0, 0.0, 0.2)
     """
     whole: Sequence[_Values]
-    if image.dtype in (np.uint8, np.uint16):
-        counts = np.zeros((len(channels), 256**image.dtype.itemsize), np.int64)
-        for rows in image_rows(image):
-            for index, channel in enumerate(channels):
-                counts[index] += histogram(rows[channel])
-        whole = [_Integers(histogram) for histogram in counts]
+    if countable(image) and channels:
+        whole = [_Integers(counts) for counts in count(image, [(channel,) for channel in channels])]
     else:
         whole = [_Floats(image, channel) for channel in channels]
     ranks = (*percentiles, 0.0, 100.0, *(WIDE if len(channels) > 1 else percentiles))
     ranges = (_channel_range(values, ranks, image.dtype) for values in whole)
     return dict(zip(channels, ranges, strict=True))
-
-
-def image_rows(image: Image) -> Iterator[Pixels]:
-    """Yield the image from the top down as windows (C, `ROWS` or fewer, X).
-
-    >>> from flowmask.images.image import ArrayImage
-    >>> [rows.shape for rows in image_rows(ArrayImage(np.zeros((1, 300, 5))))]
-    [(1, 256, 5), (1, 44, 5)]
-    """
-    _, height, width = image.shape
-    for top in range(0, height, ROWS):
-        yield image.read(top, 0, min(top + ROWS, height), width)
 
 
 def precision(dtype: np.dtype[np.generic]) -> type[np.floating]:
@@ -186,7 +172,7 @@ class _Floats(FloatValues):
 
 
 def _finite(image: Image, channel: int, left_out: float | None) -> Iterator[Floats]:
-    """Yield the finite values (k,) of one channel except ``left_out``, `ROWS` rows of the image at a time."""
+    """Yield the finite values (k,) of one channel except ``left_out``, some rows of the image at a time."""
     dtype = precision(image.dtype)
     for rows in image_rows(image):
         with np.errstate(over="ignore"):

@@ -28,6 +28,7 @@ VENDOR = "its argument is a file of a microscope's vendor"
 FOLDER = "its argument is a folder that a package of an extra writes"
 TRAINING = "it needs PyTorch and minutes"
 SERVES = "it serves a page until it is interrupted"
+RUNS = "its arguments are those of an image in the midst of a run on a cluster"
 STEP = "it is a step of `label_rows` of the same file, which has an example"
 WITHOUT = {
     "families/watershed/decode.py: cells_of": STEP,
@@ -44,10 +45,15 @@ WITHOUT = {
     "runs/prepare.py: prepare_from": PROCESS,
     "cli.py: console": PROCESS,
     "cluster/address.py: connected": CLUSTER,
+    "cluster/address.py: dashboard": CLUSTER,
     "cluster/executor.py: on_cluster": CLUSTER,
     "cluster/executor.py: over_workers": CLUSTER,
     "cluster/worker.py: segment_on_worker": CLUSTER,
     "cluster/worker.py: tell_idle": CLUSTER,
+    "runs/shared.py: count": RUNS,
+    "runs/shared.py: help_others": RUNS,
+    "runs/shared.py: label_rows": RUNS,
+    "sharing/share.py: help_with": RUNS,
     "training.py: run_training": TRAINING,
     "families/__init__.py: preload": TERMINAL,
     "images/tiff_info.py: describe": OBJECT,

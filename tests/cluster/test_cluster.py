@@ -22,6 +22,7 @@ distributed = later("distributed", "the extra `cluster` is not installed")
 pytestmark = [needs_network, pytest.mark.slow]
 NAMES = "abcdefgh"
 BAD = "d.tif"
+DASHBOARD = "the dashboard of the cluster is "
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_two_workers_on_this_machine_make_the_files_of_one_machine(images, alone
     assert sorted(line[:7] for line in lines.splitlines()) == [
         f"{name}.tif: " for name in NAMES if f"{name}.tif" != BAD
     ]
-    told = [line for line in errors.splitlines() if not line.startswith("[")]  # progress
+    told = [line for line in errors.splitlines() if not line.startswith(("[", DASHBOARD))]  # progress
     assert told == [
         f"8 images to segment; the labels go to {tmp_path / 'out'}",
         f"error: {next(file['reason'] for file, _ in record(alone) if file['reason'])}",
@@ -96,12 +97,20 @@ def test_resume_on_a_scheduler_does_only_what_is_missing(images, alone, tmp_path
     assert main(words(images, out, "--shard", "2/2")) in (ALL_DONE, SOME_FAILED)
     capsys.readouterr()
     assert main(words(images, out, "--resume", "--cluster", cluster.scheduler_address)) == SOME_FAILED
-    lines = dict(line.split(": ") for line in capsys.readouterr().out.splitlines())
+    printed = capsys.readouterr()
+    assert [line for line in printed.err.splitlines() if DASHBOARD in line] == [f"{DASHBOARD}{cluster.dashboard_link}"]
+    lines = dict(line.split(": ") for line in printed.out.splitlines())
     assert {name for name, line in lines.items() if "already done" in line} == {"b.tif", "f.tif", "h.tif"}
     of_the_shard = {"cells_2of2.csv"}
     assert {name: content for name, content in same_everywhere(out).items() if name not in of_the_shard} == (
         same_everywhere(alone)
     )
+
+
+def test_a_quiet_run_prints_no_link(images, tmp_path, cluster, capsys):
+    one = ["-i", str(images / "a.tif"), "-o", str(tmp_path), "--diameter", "26", "--quiet"]
+    assert main([*one, "--cluster", cluster.scheduler_address]) == ALL_DONE
+    assert capsys.readouterr().err == ""
 
 
 def worker_processes(running):

@@ -1,12 +1,16 @@
 """Workers of a cluster that die, refuse or fail, and what the run makes of it; no image is segmented."""
 
 import os
+import re
+import subprocess
+import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from flowmask.cluster.address import LocalWorkers, check_address, local_workers
+from flowmask.cluster.address import LOCAL_SETTINGS, LocalWorkers, check_address, local_workers
 from flowmask.errors import NetworkError, RunError, SettingsError
 from flowmask.options import Options, Runtime
 from flowmask.runs.executor import ExecutorLost
@@ -27,7 +31,7 @@ def client():
 
     distributed()  # loads its settings: those that are changed before are lost with all others afterwards
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.deploy.lost-worker-timeout": "60s"}),
+        dask.config.set(LOCAL_SETTINGS),
         distributed().LocalCluster(
             n_workers=2, threads_per_worker=2, memory_limit=LIMIT, dashboard_address=":0", silence_logs=50
         ) as cluster,
@@ -158,6 +162,35 @@ def test_few_images_are_submitted_at_a_time(client, network, tmp_path, monkeypat
     assert len(run(client, network, "counting", [f"i{number}" for number in range(60)], marks=str(tmp_path))) == 60
     assert max(most) < 8
     assert len(most) == 60
+
+
+WITHOUT_FLOWMASK = "import sys; sys.modules['flowmask'] = None; from distributed.cli.dask_worker import main; main()"
+
+
+def test_a_worker_without_flowmask_that_comes_later_is_named_and_gets_no_work(network, tmp_path, caplog):
+    from flowmask.cluster.executor import over_workers
+
+    arguments = {"models": [str(network)], "targets": [], "options": asdict(Options())}
+    prepare = Preparation("tests.cluster.workers", "named", arguments)
+    jobs = [Job(Path(f"i{number}"), Path(f"out/i{number}_label.tiff")) for number in range(40)]
+    with (
+        distributed().LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        ) as cluster,
+        distributed().Client(cluster, set_as_default=False) as client,
+    ):
+        outcomes = over_workers(client, prepare, jobs, lambda _: None)
+        first = next(outcomes)
+        words = (cluster.scheduler_address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
+        late = subprocess.run([sys.executable, "-c", WITHOUT_FLOWMASK, *words], stderr=subprocess.DEVNULL, timeout=120)
+        assert late.returncode == 1
+        rest = [*outcomes]
+        end = time.monotonic() + 30
+        while "ended while it started" not in caplog.text and time.monotonic() < end:
+            time.sleep(0.1)
+    assert {(one.status, one.reason) for one in (first, *rest)} == {(DONE, "0")}
+    assert len(rest) == 39
+    assert re.search(r"the worker tcp://127.0.0.1:\d+ ended while it started, so the others do its work; ", caplog.text)
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cuda", {"gpu"}), ("auto", {"cpu", "gpu"})])

@@ -20,6 +20,7 @@ from flowmask.runs.batch import SOME_FAILED
 from flowmask.runs.jobs import Job
 from flowmask.runs.process import Preparation
 from flowmask.runs.record import DONE, FAILED
+from flowmask.runs.signals import stoppable
 from flowmask.runs.worker import in_worker
 from tests.conftest import ROOT, needs_network
 from train.simulate import simulate
@@ -86,6 +87,31 @@ def test_a_signal_ends_the_run_tidily(folder, number, code, fork):
     assert statuses(folder) == ["done", "interrupted", "not reached"]
     made = json.loads((folder / "run.json").read_text())
     assert (made["exit_code"], made["ending"]) == (code, number.name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_run_at_once(number):
+    """Even while the first one is dealt with, which may take long."""
+    code = f"""
+import signal, time
+from flowmask.runs.signals import Stopped, stoppable
+with stoppable() as close:
+    try:
+        signal.raise_signal({int(number)})
+    except Stopped:
+        close()
+        print("stopped", flush=True)
+        signal.raise_signal({int(number)})
+        print("not reached", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (128 + number, "stopped\n")
+
+
+def test_a_signal_while_the_record_is_written_does_no_harm():
+    with stoppable() as close:
+        close()
+        signal.raise_signal(signal.SIGTERM)
 
 
 def worker(running):

@@ -15,7 +15,7 @@ import numpy as np
 from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
-from ..blocks import Block, Maps, number_blocks
+from ..blocks import Block, Maps, number_blocks, pack_block
 from .constants import NMS_IOU, STRIP
 from .detections import collect
 from .draw import StoredMasks, by_score, draw, image_boxes
@@ -42,7 +42,7 @@ def label_rows(
     """
     table = CellTableBuilder() if table is None else table
     with tempfile.TemporaryFile() as file:
-        yield from number_blocks(_blocks(parts, plan, StoredMasks(file), strip), plan, table)
+        yield from number_blocks(map(pack_block, _blocks(parts, plan, StoredMasks(file), strip)), plan, table)
 
 
 def _blocks(parts: Iterable[Maps], plan: ImagePlan, masks: StoredMasks, strip: int) -> Iterator[Block]:

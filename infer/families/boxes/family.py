@@ -41,7 +41,7 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 
 FAMILY = Family(
     options=frozenset({"score_threshold", "cellprob_threshold", "min_size"}),
-    halo=HALO,
+    halo=lambda plan: HALO,
     estimate_diameter=training_diameter,
     label_rows=_label_rows,
     label_block=_label_block,

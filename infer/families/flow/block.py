@@ -1,6 +1,6 @@
-"""The labels of one block, computed from the maps of its rows and of a halo around them.
+"""The labels of some rows of an image, computed from the maps of these rows and of a halo around them.
 
-The result equals that of the strip engine (`flowmask.families.flow.strip`) for the same rows. The owner key of a cell
+The strip engine (`flowmask.families.flow.strip`) labels them as if the image had no other rows. The owner key of a cell
 is the position of its seed. Everything that can change the label of a core pixel lies within `HALO` network rows:
 
 * A path ends at most `REACH` rows from its start, and a basin extends `GROWTH` rows from its seed. So all pixels of a
@@ -8,21 +8,22 @@ is the position of its seed. Everything that can change the label of a core pixe
 * So all pixels of the cell that contains or encloses a core pixel lie within 2 (`REACH` + `GROWTH`) rows of that pixel.
 * The seeds that compete for these pixels, and the histogram rows that decide about them, lie within 2 `GROWTH` + `PEAK`
   more rows. All paths that end there start and stay within 2 `REACH` rows of their end.
+
+A candidate that fails the checks is counted by the block in which its first pixel lies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
-from ...labels.measure import measure
+from ...labels.labels import Labels
 from ...labels.numbering import renumber
 from ...system.cpu import threads as usable_threads
 from ...tiles.plan import ImagePlan
-from ...tiles.rescale import positions
-from ..blocks import Block, Maps, Span, make_block
-from .constants import REACH
-from .follow import count_ends, follow, inner_field, trapping
-from .masks import SEED_PIXELS, SPREAD_PIXELS, fill_holes, grow, label, peaks, quality
+from ..blocks import Block, Maps, Span, cores
+from .strip import Strip
 
 
 def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
@@ -43,50 +44,56 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     >>> label_block(maps, plan, core=(0, 20), read=(0, 20)).areas
     array([100])
     """
-    height, width = plan.network_shape
-    rows, columns = (positions(0, n, n, m) for n, m in zip(plan.shape, plan.network_shape, strict=True))
-    first, last = _rows_to_follow(rows, read, height)
-    options, threads = plan.options, usable_threads(plan.threads)
-    by_row = np.ascontiguousarray(maps.transpose(1, 0, 2))
-    field = inner_field(by_row, options.cellprob_threshold)
-    ends = follow(
-        by_row, field, trapping(field), read[0], height, rows[first:last], columns, options.cellprob_threshold, threads
-    )
-    bases = rows[first:last].astype(np.int64)
-
-    # Sink histogram, seeds and basins, all from network row read[0] on.
-    histogram = np.zeros((read[1] - read[0], width), np.int32)
-    count_ends(ends, bases, first, histogram, read[0], np.zeros(height, np.int32))
-    area = height * width / (plan.shape[0] * plan.shape[1])
-    seeds = peaks(histogram, 0, len(histogram), SEED_PIXELS / area)
-    basins = grow(histogram, seeds, np.arange(1, len(seeds) + 1), 0, len(histogram), SPREAD_PIXELS / area)
-    # Labels from image row ``first`` on: each pixel gets the number of the basin in which its path ends.
-    labels = np.zeros((last - first, plan.shape[1]), np.int32)
-    label(ends, bases, basins, read[0], labels)
-
-    # Remove cells that are too small or fail the flow check.
-    boxes, areas = np.zeros((len(seeds), 4), np.int32), np.zeros(len(seeds), np.int64)
-    measure(labels, first, boxes, areas)
-    cells = np.flatnonzero(areas >= max(1, options.min_size))
-    if options.flow_threshold > 0:
-        errors, _ = quality(cells + 1, boxes, labels, first, by_row, read[0], height, rows, columns, threads)
-        cells = cells[errors <= options.flow_threshold]
-    # Number the others by first pixel and fill their holes.
-    accepted = np.zeros(len(seeds), np.bool_)
-    accepted[cells] = True
-    numbers = np.zeros(len(seeds), np.int32)
-    renumber(labels, numbers, accepted, 0)
-    cells = cells[np.argsort(numbers[cells])]
-    fill_holes(labels, first, boxes[cells], numbers[cells])
-    keys = (seeds[cells, 0] + read[0]) * width + seeds[cells, 1]
-    return make_block(core, labels[core[0] - first : core[1] - first], keys)
+    strip = Strip(plan.network_shape, plan.shape, plan.options, usable_threads(plan.threads), read)
+    first = strip.followed[0]
+    labels = strip.advance(maps)[core[0] - first : core[1] - first]
+    strip.take_rejected(core[0])
+    return _block(strip, labels, core)
 
 
-def _rows_to_follow(rows: np.ndarray[tuple[int], np.dtype[np.float64]], read: Span, height: int) -> Span:
-    """Return the image rows whose paths cannot leave the network rows ``read``.
+def label_from(parts: Iterable[Maps], plan: ImagePlan, first: int, top: int, height: int) -> Iterator[Block]:
+    """Yield the labels of the image from the row ``first`` on, as `flowmask.families.blocks.LabelFrom`.
 
-    rows: network position of each image row; height: rows of the network image.
+    >>> from types import SimpleNamespace
+    >>> from flowmask.options import Segmentation
+    >>> plan = SimpleNamespace(shape=(20, 20), network_shape=(20, 20), options=Segmentation(), threads=1)
+    >>> maps = np.full((3, 20, 20), -6, np.float32)
+    >>> [block.core for block in label_from([maps[:, :5], maps[:, 5:]], plan, first=3, top=0, height=12)]
+    [(3, 12), (12, 20)]
     """
-    first = 0 if read[0] == 0 else int(np.searchsorted(rows, read[0] + REACH))
-    last = len(rows) if read[1] == height else int(np.searchsorted(rows, read[1] - 1 - REACH))
-    return first, last
+    read = top, plan.network_shape[0]
+    strip = Strip(plan.network_shape, plan.shape, plan.options, usable_threads(plan.threads), read)
+    for part in parts:
+        above = strip.labels.top
+        labels = strip.advance(part)
+        if strip.labels.top > first:
+            strip.take_rejected(first)
+            for core in cores(max(first, above), strip.labels.top, height):
+                yield _block(strip, labels[core[0] - above : core[1] - above], core)
+
+
+def _block(strip: Strip, labels: Labels, core: Span) -> Block:
+    """Return the block with these labels (n, X) of the engine. Nothing joins its cells with those of other blocks."""
+    high = int(labels.max(initial=0))
+    before = int(np.where(labels > 0, labels, high).min(initial=high)) - 1 if high else 0
+    found = np.where(labels > 0, labels - np.int32(before), 0)  # numbers from 1 on, some of which have no pixel here
+    numbers = np.zeros(high - before, np.int32)
+    count = renumber(found, numbers, np.ones(len(numbers), np.bool_), 0)
+    present = np.flatnonzero(numbers)
+    cells = strip.numbered[before + present[np.argsort(numbers[present])]]
+    errors, probabilities = strip.quality[:, cells].astype(np.float64)
+    flat, seeds = found.reshape(-1), strip.seeds[cells]
+    first = np.searchsorted(np.maximum.accumulate(flat), np.arange(1, count + 1))  # the numbers rise by first pixel
+    too_small, wrong_flow = strip.take_rejected(core[1])
+    return Block(
+        core,
+        found,
+        seeds[:, 0] * strip.width + seeds[:, 1],
+        first + core[0] * labels.shape[1],
+        np.bincount(flat, minlength=count + 1)[1:],
+        np.zeros((2, 0), np.int64),
+        np.full(count, np.nan),
+        quality=np.stack([probabilities, errors]),
+        too_small=too_small,
+        wrong_flow=wrong_flow,
+    )

@@ -42,6 +42,12 @@ def _label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
     return label_block(maps, plan, core, read)
 
 
+def _label_from(parts: Iterable[Maps], plan: ImagePlan, first: int, top: int, height: int) -> Iterator[Block]:
+    from .block import label_from
+
+    return label_from(parts, plan, first, top, height)
+
+
 def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
     """Return the bytes that the strip engine uses; an image taller than `HELD` network rows does not need more."""
     height, width = network_shape
@@ -51,10 +57,11 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 
 FAMILY = Family(
     options=frozenset({"flow_threshold", "cellprob_threshold", "min_size"}),
-    halo=HALO,
+    halo=lambda plan: HALO,
     estimate_diameter=_estimate_diameter,
     label_rows=_label_rows,
     label_block=_label_block,
+    label_from=_label_from,
     row_bytes=_row_bytes,
     average=average,
 )

@@ -12,6 +12,9 @@ Every stage processes only rows that later maps cannot change, so the labels equ
 5. Check cells: a cell is checked when all source rows with a path that ends in its basin are labelled.
 6. Number rows: a source row is numbered when all its cells are checked.
 7. Fill holes: the holes of a cell are filled when all its rows are numbered. Rows without unfilled cells are finished.
+
+An engine can also work on a part of the network rows. It then follows only the source rows whose paths cannot leave
+these rows. `flowmask.families.flow.block` says which of its labels are those of the whole image.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from ...system.parallel import in_parallel
 from ...system.rolling import Rolling
 from ...tiles.rescale import positions
 from .constants import GROWTH, HELD, PEAK, REACH
-from .follow import Maps, count_ends, follow, inner_field, trapping
+from .follow import Maps, Positions, count_ends, follow, inner_field, trapping
 from .masks import (
     SEED_PIXELS,
     SPREAD_PIXELS,
@@ -68,14 +71,23 @@ def label_rows(
     >>> np.array_equal(np.concatenate(rows), square)
     True
     """
-    strip = _Strip(
-        network_shape, shape, options, usable_threads(threads), CellTableBuilder() if cells is None else cells
-    )
+    strip = Strip(network_shape, shape, options, usable_threads(threads))
+    table = CellTableBuilder() if cells is None else cells
+    counted = 0
     for part in parts:
-        yield strip.advance(part)
+        rows = strip.advance(part)
+        new_cells, counted = strip.numbered[counted:], len(strip.numbered)
+        errors, probabilities = strip.quality[:, new_cells]
+        too_small, wrong_flow = strip.take_rejected(strip.labels.top)
+        table.candidates += len(new_cells) + too_small + wrong_flow
+        table.too_small += too_small
+        table.wrong_flow += wrong_flow
+        table.add_cells(probabilities, errors)
+        table.add_rows(rows)
+        yield rows
 
 
-class _Strip:
+class Strip:
     """The rows that later stages still need, the cells found so far, and how far each stage has come."""
 
     def __init__(
@@ -84,12 +96,14 @@ class _Strip:
         shape: tuple[int, int],
         options: Segmentation,
         threads: int,
-        table: CellTableBuilder,
+        read: tuple[int, int] | None = None,
     ) -> None:
+        """read: first and last network row, the last excluded, that come as maps; None means all rows.
+
+        network_shape, shape, options: as in `label_rows`; threads: number of CPU threads.
+        """
         self.options = options
         self.threads = threads
-        self.table = table
-        """The numbered cells, measured on the finished rows."""
 
         # The geometry of the image.
         self.height, self.width = network_shape
@@ -101,23 +115,28 @@ class _Strip:
         """Network row in which the paths of each source row start."""
         self.pixel_area = self.height * self.width / (shape[0] * shape[1])
         """Area of a source pixel in network pixels. Each path end stands for this area of a cell."""
+        self.read = read or (0, self.height)
+        """Network rows that come as maps."""
+        self.followed = _rows_to_follow(self.rows, self.read, self.height)
+        """Source rows whose paths are followed."""
 
         # The rows in memory. `top` and `bottom` of each are its first row and the end of its last row in the whole
         # image, so `bottom` is also how far its stage has come.
-        room = min(self.height, HELD)
-        self.maps = Rolling(self.width, np.float32, 3, rows=room)
+        top, first = self.read[0], self.followed[0]
+        room = min(self.read[1] - top, HELD)
+        self.maps = Rolling(self.width, np.float32, 3, rows=room, top=top)
         """Network rows: the maps."""
-        self.field = Rolling(2, np.float32, self.width, rows=room)
+        self.field = Rolling(2, np.float32, self.width, rows=room, top=top)
         """Network rows: the flow field that paths follow."""
-        self.traps = Rolling(self.width, np.bool_)
+        self.traps = Rolling(self.width, np.bool_, top=top)
         """Network rows: the pixels that no path leaves."""
-        self.ends = Rolling(shape[1], np.int32)
+        self.ends = Rolling(shape[1], np.int32, top=first)
         """Source rows: where the path of each pixel ends (stage 1)."""
-        self.histogram = Rolling(self.width, np.int32)
+        self.histogram = Rolling(self.width, np.int32, top=top)
         """Network rows: the sink histogram, how many paths end in each pixel (stage 1)."""
-        self.basins = Rolling(self.width, np.int32)
+        self.basins = Rolling(self.width, np.int32, top=top)
         """Network rows: the number of the seed whose basin each pixel belongs to (stage 3)."""
-        self.labels = Rolling(shape[1], np.int32)
+        self.labels = Rolling(shape[1], np.int32, top=first)
         """Source rows: seed numbers (stage 4), later cell numbers (stage 6)."""
 
         # The path ends, for each row of the whole image.
@@ -137,23 +156,28 @@ class _Strip:
         """Whether each cell has passed the checks."""
         self.quality = np.empty((2, 0), np.float32)
         """Flow error and cell probability of each cell that is checked and large enough."""
+        self.numbered = np.empty(0, np.int64)
+        """Indices of the cells with a final number, in the order of their numbers."""
+        self.rejected = np.empty((0, 2), np.int64)
+        """(first source row, 1 for a wrong flow or 0 for too few pixels) of each candidate that failed the checks."""
         self.numbers = np.empty(0, np.int32)
         """Final number of each cell, 0 as long as it has none."""
 
         # How far the other stages have come.
-        self.seeded_rows = 0
+        self.seeded_rows = top
         """Network rows in which all seeds are known (stage 2)."""
         self.checked_cells = 0
         """Cells that are checked; these are the first ones in the order of seeds (stage 5)."""
-        self.numbered_rows = 0
+        self.numbered_rows = first
         """Source rows with final numbers (stage 6)."""
-        self.numbered_cells = 0
-        """Cells with a final number, which is also the last number used (stage 6)."""
         self.unfilled = np.empty(0, np.int64)
         """Indices of the numbered cells whose holes are not filled yet, in the order of their numbers (stage 7)."""
 
     def advance(self, part: Maps) -> Labels:
-        """Add the next rows of maps (3, n, x) and return the rows of labels (m, X) that are finished; m can be 0."""
+        """Add the next rows of maps (3, n, x) and return the rows of labels (m, X) that are finished; m can be 0.
+
+        The first rows returned begin with the first row of ``followed``.
+        """
         self._add_maps(part)
         self._follow_paths()
         self._find_seeds()
@@ -164,6 +188,21 @@ class _Strip:
         self._number_rows()
         self._fill_holes()
         return self._finished_rows()
+
+    def take_rejected(self, bottom: int) -> tuple[int, int]:
+        """Return how many candidates were too small and how many had a wrong flow, and forget them.
+
+        Only candidates that begin above the source row ``bottom`` count; in finished rows their number is final.
+        """
+        above = self.rejected[:, 0] < bottom
+        wrong_flow = int(self.rejected[above, 1].sum())
+        count, self.rejected = int(np.count_nonzero(above)), self.rejected[~above]
+        return count - wrong_flow, wrong_flow
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether all rows of maps have arrived."""
+        return self.maps.bottom == self.read[1]
 
     def _add_maps(self, part: Maps) -> None:
         first = self.maps.bottom
@@ -183,9 +222,10 @@ class _Strip:
 
     def _follow_paths(self) -> None:
         """Stage 1: follow the source rows whose paths cannot leave the rows of maps that have arrived."""
-        complete = self.maps.bottom == self.height
         first = self.ends.bottom
-        last = len(self.rows) if complete else int(np.searchsorted(self.rows, self.maps.bottom - 1 - REACH))
+        last = self.followed[1]
+        if not self._is_complete:
+            last = int(np.searchsorted(self.rows, self.maps.bottom - 1 - REACH))
         if last <= first:
             return
         top, bottom = self.field.top, self.field.bottom
@@ -209,15 +249,17 @@ class _Strip:
     def _first_row_of_later_paths(self) -> int:
         """Return the first network row that a path which is not followed yet can reach."""
         first = self.ends.bottom
-        return max(0, int(self.start_rows[first]) - REACH) if first < len(self.rows) else self.height
+        if self._is_complete and first >= self.followed[1]:
+            return self.read[1]
+        return max(self.read[0], int(self.start_rows[first]) - REACH)
 
     def _find_seeds(self) -> None:
         """Stage 2: find the seeds in the rows of the sink histogram that are final."""
         final = self._first_row_of_later_paths()
-        last = final if final == self.height else final - PEAK
+        last = final if final == self.read[1] else final - PEAK
         if last <= self.seeded_rows:
             return
-        top = max(0, self.seeded_rows - PEAK)
+        top = max(self.read[0], self.seeded_rows - PEAK)
         least = SEED_PIXELS / self.pixel_area
         new_seeds = peaks(self.histogram.rows(top, final), self.seeded_rows - top, last - top, least)
         new_seeds[:, 0] += top
@@ -233,10 +275,10 @@ class _Strip:
     def _grow_basins(self) -> None:
         """Stage 3: grow the basins in the rows that no later seed can change."""
         first = self.basins.bottom
-        last = self.height if self.seeded_rows == self.height else self.seeded_rows - 2 * GROWTH
+        last = self.read[1] if self.seeded_rows == self.read[1] else self.seeded_rows - 2 * GROWTH
         if last <= first:
             return
-        top, bottom = max(0, first - 2 * GROWTH), min(self.height, last + 2 * GROWTH)
+        top, bottom = max(self.read[0], first - 2 * GROWTH), min(self.read[1], last + 2 * GROWTH)
         nearby = slice(*np.searchsorted(self.seeds[:, 0], (first - GROWTH, last + GROWTH)))
         seeds = self.seeds[nearby] - np.array([top, 0, 0])
         numbers = np.arange(nearby.start + 1, nearby.stop + 1)
@@ -262,29 +304,32 @@ class _Strip:
         measure(labels, first, self.boxes, self.areas)
         self.labels.append(labels)
         self.ends.drop(last)
-        if last < len(self.rows):
+        if last < self.followed[1]:
             self.basins.drop(self.start_rows[last] - REACH)
 
     def _check_cells(self) -> None:
         """Stage 5: accept the cells that are completely labelled, large enough and pass the flow check."""
         last = self.checked_cells + self._complete_cells(self.seeds[self.checked_cells :, 0])
-        cells = np.arange(self.checked_cells, last)
-        candidates = int(np.count_nonzero(self.areas[cells]))
-        cells = cells[self.areas[cells] >= max(1, self.options.min_size)]
+        candidates = self.checked_cells + np.flatnonzero(self.areas[self.checked_cells : last])
+        large = self.areas[candidates] >= self.options.min_size
+        self._reject(candidates[~large], 0)
+        cells = candidates[large]
         self.checked_cells = last
         errors, probabilities = self._quality(cells)
         self.quality[:, cells] = errors, probabilities
-        self.table.candidates += candidates
-        self.table.too_small += candidates - len(cells)
         if self.options.flow_threshold > 0:
             passed = errors <= self.options.flow_threshold
-            self.table.wrong_flow += int(np.count_nonzero(~passed))
+            self._reject(cells[~passed], 1)
             cells = cells[passed]
         self.accepted[cells] = True
 
+    def _reject(self, cells: npt.NDArray[np.int64], wrong_flow: int) -> None:
+        rejected = np.stack([self.boxes[cells, 0], np.full(len(cells), wrong_flow)], axis=1)
+        self.rejected = np.concatenate([self.rejected, rejected])
+
     def _complete_cells(self, seed_rows: npt.NDArray[np.int64]) -> int:
         """Return how many cells, from the first on, of seeds in these network rows (n,) are completely labelled."""
-        tops, bottoms = np.maximum(0, seed_rows - GROWTH), np.minimum(self.height, seed_rows + GROWTH + 1)
+        tops, bottoms = np.maximum(0, seed_rows - GROWTH), np.minimum(self.read[1], seed_rows + GROWTH + 1)
         ranges = np.stack([tops, bottoms], axis=1).ravel()
         last_rows = np.maximum.reduceat(np.append(self.last_source_row, -1), ranges)[::2]
         complete = (bottoms <= self.basins.bottom) & (last_rows < self.labels.bottom)
@@ -315,21 +360,20 @@ class _Strip:
         self.field.drop(needed_by_paths)
         self.traps.drop(needed_by_paths)
         unchecked = self._first_unchecked_row()
-        needed_by_check = self.start_rows[unchecked] if unchecked < len(self.rows) else self.height
+        needed_by_check = self.start_rows[unchecked] if unchecked < self.followed[1] else self.read[1]
         self.maps.drop(min(needed_by_paths, needed_by_check))
 
     def _number_rows(self) -> None:
         """Stage 6: replace seed numbers by final numbers in the rows whose cells are all checked."""
         last = self._first_unchecked_row()
-        before = self.numbered_cells
+        before = len(self.numbered)
         if last > self.numbered_rows:
             labels = self.labels.rows(self.numbered_rows, last)
-            self.numbered_cells = renumber(labels, self.numbers, self.accepted, before)
+            renumber(labels, self.numbers, self.accepted, before)
             self.numbered_rows = last
         new_cells = np.flatnonzero(self.numbers > before)
         new_cells = new_cells[np.argsort(self.numbers[new_cells])]
-        errors, probabilities = self.quality[:, new_cells]
-        self.table.add_cells(probabilities, errors)
+        self.numbered = np.concatenate([self.numbered, new_cells])
         self.unfilled = np.concatenate([self.unfilled, new_cells])
 
     def _fill_holes(self) -> None:
@@ -345,5 +389,14 @@ class _Strip:
         last = int(self.boxes[self.unfilled[0], 0]) if self.unfilled.size else self.numbered_rows
         finished = self.labels.rows(self.labels.top, last).copy()
         self.labels.drop(last)
-        self.table.add_rows(finished)
         return finished
+
+
+def _rows_to_follow(rows: Positions, read: tuple[int, int], height: int) -> tuple[int, int]:
+    """Return the source rows whose paths cannot leave the network rows ``read``.
+
+    rows: network position of each source row; height: rows of the network image.
+    """
+    first = 0 if read[0] == 0 else int(np.searchsorted(rows, read[0] + REACH))
+    last = len(rows) if read[1] == height else int(np.searchsorted(rows, read[1] - 1 - REACH))
+    return first, max(first, last)

@@ -14,7 +14,7 @@ from ...labels.cell_table import CellTableBuilder
 from ...labels.labels import Labels
 from ...tiles.plan import ImagePlan
 from .. import Family, training_diameter
-from ..blocks import BLOCK, Block, Maps, Span, label_rows_by_blocks
+from ..blocks import BLOCK, Block, Maps, Span, blocks_from, cores, label_rows_by_blocks
 from . import border, foreground
 
 BLOCK_BYTES = 4 * 15
@@ -41,8 +41,15 @@ def label_block(maps: Maps, plan: ImagePlan, core: Span, read: Span) -> Block:
 
 
 def _label_rows(parts: Iterable[Maps], plan: ImagePlan, cells: CellTableBuilder) -> Iterator[Labels]:
-    halo = foreground.HALO if plan.contract.map_channels == 1 else border.rows_around(plan)
-    return label_rows_by_blocks(parts, plan, label_block, halo, cells=cells)
+    return label_rows_by_blocks(parts, plan, label_block, _halo(plan), cells=cells)
+
+
+def _label_from(parts: Iterable[Maps], plan: ImagePlan, first: int, top: int, height: int) -> Iterator[Block]:
+    return blocks_from(parts, plan, label_block, _halo(plan), cores(first, plan.shape[0], height), top)
+
+
+def _halo(plan: ImagePlan) -> int:
+    return foreground.HALO if plan.contract.map_channels == 1 else border.rows_around(plan)
 
 
 def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
@@ -52,9 +59,10 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 
 FAMILY = Family(
     options=frozenset({"cellprob_threshold", "min_size"}),
-    halo=border.HALO,
+    halo=_halo,
     estimate_diameter=training_diameter,
     label_rows=_label_rows,
     label_block=label_block,
+    label_from=_label_from,
     row_bytes=_row_bytes,
 )

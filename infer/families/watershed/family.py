@@ -40,7 +40,7 @@ def _row_bytes(shape: tuple[int, int], network_shape: tuple[int, int]) -> int:
 
 FAMILY = Family(
     options=frozenset({"watershed_thresholds", "compartment", "min_size"}),
-    halo=HALO,
+    halo=lambda plan: HALO,
     estimate_diameter=training_diameter,
     label_rows=_label_rows,
     label_block=_label_block,

@@ -10,7 +10,6 @@ import pytest
 from flowmask.families.flow.constants import REACH
 from flowmask.families.flow.strip import label_rows
 from flowmask.families.flow.targets import labels_to_flows
-from flowmask.labels.cell_table import CellTableBuilder
 from flowmask.options import Segmentation
 from tests.conftest import ROOT
 from tests.reference.whole import whole_labels
@@ -102,10 +101,10 @@ def test_a_cell_taller_than_every_strip_is_whole():
 @pytest.mark.slow
 def test_few_rows_are_held():
     """What is held follows the reach of the paths, not the height of the image."""
-    from flowmask.families.flow.strip import _Strip
+    from flowmask.families.flow.strip import Strip
 
     maps = noisy_maps(simulate("dense_tissue", (6000, 64), 1, 24).labels, 1.0, 0.1)
-    strip = _Strip(maps.shape[1:], (6000, 64), Segmentation(), 2, CellTableBuilder())
+    strip = Strip(maps.shape[1:], (6000, 64), Segmentation(), 2)
     held = []
     for top in range(0, 6000, 100):
         strip.advance(maps[:, top : top + 100])

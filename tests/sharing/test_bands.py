@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import flowmask
-from flowmask.bands import BUSY, DONE, FREE, Bands, compute, discard_bands, read_rows
 from flowmask.errors import OutputError
 from flowmask.images.image import ArrayImage
-from flowmask.map_cache import MapCache
 from flowmask.pipeline import plan_image, run_tiles
 from flowmask.runs.maps import Sharing, map_rows
+from flowmask.sharing.bands import Bands, compute, kept_rows, read_rows
+from flowmask.sharing.pieces import BUSY, DONE, FREE, discard_pieces
 from tests.test_pipeline import Lopsided
 
 pytestmark = pytest.mark.slow
@@ -91,9 +91,9 @@ def test_one_process_goes_on_without_computing_a_tile_twice(bands):
 
 HOLDER = """
 import sys, time
-from flowmask.map_cache import MapCache
-with MapCache(__import__("pathlib").Path(sys.argv[1]), {}) as cache:
-    cache.begin(1.0)
+from flowmask.records import RecordFile
+with RecordFile(__import__("pathlib").Path(sys.argv[1]), {}) as file:
+    file.begin()
     print("open", flush=True)
     time.sleep(600)
 """
@@ -150,13 +150,13 @@ def test_a_killed_process_frees_its_band(bands, hold):
 
 
 def test_a_band_that_does_not_grow_is_taken_over(bands, hold, monkeypatch):
-    monkeypatch.setattr("flowmask.bands.PATIENCE", 0.3)
+    monkeypatch.setattr("flowmask.sharing.pieces.PATIENCE", 0.3)
     hold(3)
     np.testing.assert_array_equal(read(bands), WHOLE)
 
 
 def test_without_locks_the_maps_are_the_same(bands, hold, monkeypatch):
-    monkeypatch.setattr("flowmask.bands.lock", lambda file: True)
+    monkeypatch.setattr("flowmask.sharing.pieces.lock", lambda file: True)
     hold(3)
     np.testing.assert_array_equal(read(bands), WHOLE)
 
@@ -190,29 +190,38 @@ def test_a_file_that_is_lost_or_damaged_is_computed_again(bands, spoil):
 def test_the_folder_may_be_lost_while_it_is_read(bands):
     parts = read_rows(bands, IMAGE, NETWORK, 0)
     first = next(parts)
-    discard_bands(bands.folder)
+    discard_pieces(bands.folder)
     np.testing.assert_array_equal(np.concatenate([first, *parts], axis=1), WHOLE)
 
 
-def test_a_band_that_another_process_reads_for_long_is_waited_for(bands, monkeypatch):
+def test_a_helper_that_labels_reads_what_is_there(bands):
     compute(bands, IMAGE, NETWORK, 0, never)
-    monkeypatch.setattr("flowmask.map_cache.PATIENCE", 0.01)
-    reading = bands.open(1)
-    threading.Timer(1.0, reading.__exit__).start()
+    for row in (0, 1, 700, 1899):
+        np.testing.assert_array_equal(np.concatenate(list(kept_rows(bands, row)), axis=1), WHOLE[:, row:])
+    torn(bands.path(BANDS - 1))
+    with pytest.raises(OutputError, match=r"\.maps: the file is lost or damaged"):
+        list(kept_rows(bands, 700))
+
+
+def test_several_read_a_band_at_once(bands):
+    """A process that labels a block reads the maps of a halo, which others read too."""
+    compute(bands, IMAGE, NETWORK, 0, never)
+    reading = bands.parts(1)
+    next(reading)
     np.testing.assert_array_equal(read(bands), WHOLE)
 
 
-def test_a_folder_that_vanishes_before_a_band_is_opened_is_computed_again(bands, monkeypatch):
+def test_the_image_may_be_finished_by_another_process_meanwhile(bands, monkeypatch):
     compute(bands, IMAGE, NETWORK, 0, never)
-    opened = bands.open
+    parts = bands.parts
 
-    def open_late(band):
+    def late(band):
         if band == 1:
             monkeypatch.undo()
-            discard_bands(bands.folder)
-        return opened(band)
+            discard_pieces(bands.folder)
+        return parts(band)
 
-    monkeypatch.setattr(bands, "open", open_late)
+    monkeypatch.setattr(bands, "parts", late)
     np.testing.assert_array_equal(read(bands), WHOLE)
 
 
@@ -222,13 +231,13 @@ def test_what_cannot_be_removed_is_a_warning(bands, monkeypatch, caplog):
     def refused(path):
         raise OSError(39, "Directory not empty")
 
-    monkeypatch.setattr("flowmask.bands.shutil.rmtree", refused)
-    discard_bands(bands.folder)
+    monkeypatch.setattr("flowmask.sharing.pieces.shutil.rmtree", refused)
+    discard_pieces(bands.folder)
     assert "bands.old: it cannot be removed (Directory not empty); remove it when no run uses it" in caplog.text
 
 
 def test_files_that_are_damaged_each_time_are_one_sentence(bands, monkeypatch):
-    monkeypatch.setattr(MapCache, "parts", lambda *_: iter(()))
+    monkeypatch.setattr(Bands, "parts", lambda *_: iter(()))
     with pytest.raises(OutputError, match=r"000000.maps: the file is damaged again and again; check the "):
         read(bands)
 
