@@ -117,9 +117,12 @@ def test_infer_imports_the_run_time_set_alone():
 
 @pytest.mark.slow
 def test_each_package_of_the_run_time_set_is_used():
-    """Numba is imported by name, so that `kernels.compiled` is the only module that loads it."""
+    """Numba is imported by name, so that `kernels.compiled` is the only module that loads it.
+
+    scikit-image is one of the packages that were fixed for the project; only the demo uses it.
+    """
     used = {name.split(".")[0] for path in FILES for name in imported(path, ROOT)}
-    assert used & RUNTIME == RUNTIME - {"numba"}
+    assert used & RUNTIME == RUNTIME - {"numba", "skimage"}
     assert [name for name, path in zip(NAMES, FILES, strict=True) if 'import_module("numba' in path.read_text()] == [
         "kernels/build.py",
         "kernels/compiled.py",

@@ -19,7 +19,7 @@ from flowmask.sharing.pieces import BUSY, DONE, FREE, discard_pieces
 from tests.test_pipeline import Lopsided
 
 pytestmark = pytest.mark.slow
-IMAGE = ArrayImage(np.random.default_rng(3).integers(0, 255, (1, 1900, 70)).astype(np.uint8))
+IMAGE = ArrayImage(np.random.default_rng(3).integers(0, 255, (1, 190, 7)).repeat(10, 1).repeat(10, 2).astype(np.uint8))
 NETWORK = Lopsided()
 PLAN = plan_image(IMAGE, NETWORK, flowmask.Segmentation(diameter=30), flowmask.Runtime(batch=2))
 WHOLE = np.concatenate(list(run_tiles(IMAGE, NETWORK, PLAN)), axis=1)
