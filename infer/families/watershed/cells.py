@@ -25,7 +25,7 @@ def survey(
 ) -> None:
     """Add up, for each cell, its area in image pixels, its pixels, and its interior probability over these, in place.
 
-    labels: (Y, X) int32, 0 and -1 for background; rows (Y,) and columns (X,): how many rows and columns of the image
+    labels: (Y, X) int32, 0 for background; rows (Y,) and columns (X,): how many rows and columns of the image
     each one stands for. The probabilities are rounded to multiples of 2^-24, so that sums in any order are exact.
 
     >>> areas, sums, pixels = np.zeros(1, np.int64), np.zeros(1), np.zeros(1, np.int64)

@@ -119,8 +119,8 @@ def cells_of(
     _, threshold = thresholds_of(plan)
     numbers = label_pixels(markers, labels.shape[1])
     inside = interior.reshape(-1)[markers] > np.float32(threshold)
-    labels.reshape(-1)[markers[inside]] = -1 - numbers[inside]
-    flood(interior, labels, threshold, SIDES)
+    labels.reshape(-1)[markers[inside]] = numbers[inside]
+    flood(interior, labels, markers[inside], threshold, SIDES)
     count = int(numbers.max(initial=0))
     areas, pixels, sums = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count)
     height, width = labels.shape
@@ -140,7 +140,7 @@ def _remove_others(labels: Labels, cells: npt.NDArray[np.bool_]) -> None:
     numbers = np.zeros(len(cells) + 1, np.int32)
     numbers[1:] = np.where(cells, np.arange(1, len(cells) + 1), 0)
     for top in range(0, len(labels), STRIP):
-        labels[top : top + STRIP] = numbers[np.maximum(labels[top : top + STRIP], 0)]
+        labels[top : top + STRIP] = numbers[labels[top : top + STRIP]]
 
 
 def _boxes(labels: Labels, count: int) -> Boxes:
