@@ -37,7 +37,8 @@ def _key(level: int, age: int) -> int:
 
     level: the bits of a value, a positive float32; they are in the order of the values. age: less than 2^33.
     """
-    return ((level - TWO) << AGE_BITS) + (2**AGE_BITS - 1 - age)
+    key: int = ((level - TWO) << AGE_BITS) + (2**AGE_BITS - 1 - age)
+    return key
 
 
 @part

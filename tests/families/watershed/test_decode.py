@@ -45,6 +45,19 @@ def test_the_cells_are_those_of_the_published_decoder(seed, shape, sparse, thres
             assert expected.max() > 2
 
 
+@pytest.mark.parametrize("scale", [0.2, 1.0, 3.0])
+def test_a_component_as_large_as_the_image_and_values_of_any_bucket(scale):
+    """All values below 0.25 or above 1 share a bucket, so that the heap outgrows its first size."""
+    shape = (700, 600)
+    maps = maps_of(shape, 3)
+    maps[1] = scale * (0.2 + 0.8 * maps[1])
+    plan = watershed_plan(shape, shape, Segmentation(watershed_thresholds="0.1,0.02", min_size=0))
+    expected = by_first_pixel(deep_watershed(maps[0], maps[1], 0.1, 0.02, min_size=0))
+    assert expected.max() > 100
+    assert (expected > 0).all()
+    np.testing.assert_array_equal(whole(maps, plan), expected)
+
+
 def test_small_cells_and_holes_as_published():
     shape, filled = (80, 80), 0
     for seed in range(4):
