@@ -4,6 +4,7 @@ JPEG stores each block of 8 x 8 px by itself (16 x 16 px for halved colours). So
 to its neighbours, and the blocks differ from each other by chance alone. An image shows an object if
 
 * neighbouring blocks are related, in their means or in their standard deviations: an object of more than one block;
+* pixels a few px apart are related, as in a dense layer of cells that are all alike: blocks of it are not related;
 * a block stands out: its largest deviation is beyond what the other blocks let expect (`_stands_out`); or
 * the mean of an area is further from the others than the mean of so much noise can be; much further if the blocks of
   JPEG show, because rounding gives compressed noise large values.
@@ -46,6 +47,12 @@ blocks, if more than `SPARSE` of the small blocks have one value."""
 SPARSE = 0.4
 SPREAD = 0.1
 """Grey levels of a standard deviation within a block that count as nothing."""
+REACH = 3
+"""Distance in px of the pixels that are compared. Noise of one pixel, also smoothed a little, is not related so far."""
+TEXTURE, TEXTURE_COLOUR = 0.21, 0.63
+"""In noise the correlation of these pixels is lower, if at most `FLAT` of the blocks have one value: at most 0.19 in
+grey images and, because halved colours are enlarged again, 0.62 in coloured ones (smoothed by up to 1 px, all
+qualities)."""
 FINE, AREAS = (1, 2, 4), (1, 2, 4, 8, 16)
 """Sides of the areas whose means are compared within a block, and across blocks."""
 BEYOND = 6.0
@@ -128,6 +135,8 @@ def _shows_object(values: Array, sides: tuple[int, ...], level: float, pixels: i
         return True
     flat = _flattened(values)
     uniform = _uniform(values)
+    if uniform <= FLAT and _texture(flat) > (TEXTURE_COLOUR if len(sides) > 1 else TEXTURE):
+        return True
     step = FLAT_STEP * level if uniform > FLAT else 0.0
     if all(_one_stands_out(flat, side, step * (side // BLOCK)) for side in sides):
         return True
@@ -150,6 +159,13 @@ def _are_related(values: Array, side: int, level: float) -> bool:
 def _uniform(values: Array) -> float:
     """Return the share of the small blocks of values (Y, X) that have one value."""
     return float((np.ptp(_blocks(values, BLOCK), axis=(1, 3)) == 0).mean())
+
+
+def _texture(flat: Array) -> float:
+    """Return the correlation of pixels (Y, X) that are `REACH` apart in the same row or column; their mean is 0."""
+    square = float((flat**2).mean())
+    down, across = flat[REACH:] * flat[:-REACH], flat[:, REACH:] * flat[:, :-REACH]
+    return float(down.mean() + across.mean()) / 2 / square if square > 0 else 0.0
 
 
 def _one_stands_out(flat: Array, side: int, step: float) -> bool:

@@ -10,6 +10,7 @@ from flowmask.tiles.contrast import is_noise
 from flowmask.tiles.survey import survey
 from tests.conftest import needs_network
 from tests.tiles.test_signal import inputs_of
+from train.simulate import simulate
 
 
 def jpeg(grey, quality):
@@ -154,6 +155,16 @@ def test_a_dark_field_has_no_cells_and_a_warning(network, seed, quality):
     assert len(result.cells) == 0
     assert not result.labels.any()
     assert "The image shows no contrast: its" in result.warnings[0]
+
+
+@pytest.mark.parametrize("quality", [None, 90])
+@pytest.mark.parametrize("seed", [1_000_000, 1_000_003])
+def test_a_dense_layer_of_cells_that_are_all_alike_is_no_noise(seed, quality):
+    """Neighbouring blocks of it are related no more than those of noise."""
+    sample = simulate("confluent", (384, 384), seed)
+    grey = sample.image if quality is None else jpeg(sample.image, quality)
+    assert sample.labels.max() > 400
+    assert inputs_of(grey).ranges[0, 1] > 10
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.bool_])
