@@ -85,7 +85,7 @@ trust: .venv-dev/.ready
 
 # The pool of simulated images that trainings use besides the labelled images of $(DATA).
 data: .venv-dev/.ready
-	.venv-dev/bin/python -m train.simulate checkpoints/pool --each 121
+	.venv-dev/bin/python -m train.simulate checkpoints/pool --each 160
 
 # The default network: about eleven hours on one core without a GPU. An interrupted run resumes; finished stages are
 # skipped. The second half of `large` is models/cyto-small.pt, twelve hours of the recipe cyto_small.

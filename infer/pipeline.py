@@ -166,7 +166,7 @@ def plan_image(
         contract, options, (image.shape[1], image.shape[2]), diameter, inputs.channels, inputs.ranges, *grids, batch,
         runtime.threads, fills=inputs.fills, estimate=estimate, notes=inputs.notes,
         warnings=(*inputs.warnings, *_scale_warnings(image, contract, options)), unused=inputs.unused,
-        levels=inputs.levels,
+        few_levels=inputs.few_levels,
     )  # fmt: skip
     seen = without_fill(image, plan.fills)
     equalisations = find_equalisations(seen, plan.channels, plan.ranges, plan.scale, contract.clahe)

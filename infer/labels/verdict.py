@@ -61,8 +61,8 @@ class Evidence:
     """Share of the image that the largest cell covers."""
     disc: float = math.nan
     """The same if that cell is as round and as large as a field of view, otherwise 0."""
-    levels: float = math.nan
-    """Number of grey levels if they are so few that the cells may not be real."""
+    few_levels: float | None = None
+    """Number of grey levels if they are so few that the cells may not be real, otherwise None."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,10 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
 
     >>> from types import SimpleNamespace
     >>> from flowmask.labels.cell_table import CellTableBuilder
-    >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.array([[10.0, 90.0]]), levels=9)
+    >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.eye(2), few_levels=9)
     >>> found = evidence(CellTableBuilder().table(), plan)
     >>> found.cells, found.contrast
-    (0, 90.0)
+    (0, 1.0)
     """
     boxes, shape = cells.bbox, plan.shape
     at_border = (boxes[:, :2] == 0).any(axis=1) | (boxes[:, 2] == shape[0]) | (boxes[:, 3] == shape[1])
@@ -158,7 +158,7 @@ def evidence(cells: CellTable, plan: ImagePlan) -> Evidence:
         contrast=float(plan.ranges[:, 1].max(initial=0.0)),
         largest=largest,
         disc=largest if _largest_is_disc(cells) else 0.0,
-        levels=plan.levels,
+        few_levels=plan.few_levels,
     )
 
 
@@ -167,7 +167,7 @@ def judge(cells: CellTable, plan: ImagePlan) -> Verdict:
 
     >>> from types import SimpleNamespace
     >>> from flowmask.labels.cell_table import CellTableBuilder
-    >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.array([[10.0, 90.0]]), levels=9)
+    >>> plan = SimpleNamespace(shape=(50, 60), estimate=None, diameter=30.0, ranges=np.eye(2), few_levels=9)
     >>> judge(CellTableBuilder().table(), plan)
     Verdict(level='check', reasons=('no cells were found',))
     """
@@ -189,8 +189,8 @@ def judge_evidence(found: Evidence, limits: Limits = LIMITS) -> Verdict:
     if found.cells:
         failed = [each for each in COMPARISONS if each.fails(found, limits)]
         reasons += [each.reason.format(getattr(found, each.figure)) for each in failed]
-        if not math.isnan(found.levels):
-            reasons.append(f"the image has only {found.levels:.0f} grey levels")
+        if found.few_levels is not None:
+            reasons.append(f"the image has only {found.few_levels:.0f} grey levels")
     if found.largest > FIELD:
         reasons.append(f"one cell covers {found.largest:.0%} of the image, so it may be the background")
     elif found.disc > DISC:

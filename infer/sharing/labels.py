@@ -215,7 +215,7 @@ def _payload_of(block: PackedBlock) -> Payload:
 
 def _block_of(payload: Payload) -> PackedBlock:
     """Return the block of a record."""
-    with np.load(io.BytesIO(payload.tobytes())) as arrays:
+    with np.load(io.BytesIO(payload.tobytes()), allow_pickle=False) as arrays:
         found: dict[str, Any] = {name: arrays[name] for name in arrays}
     found |= {name: int(found[name]) for name in ("too_small", "wrong_flow")}
     first, last = found.pop("core").tolist()

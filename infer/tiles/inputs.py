@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +35,7 @@ class Inputs:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unused: str | None = None
-    levels: float = math.nan
+    few_levels: float | None = None
 
 
 def chosen_channels(image: Image, contract: Contract, options: Segmentation) -> ChannelMap:
@@ -76,7 +75,7 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation, count: 
         channel_ranges = survey(image, used, contract.percentiles, count)
         ranges, warnings, few = _with_contrast(image, ranges, channel_ranges)
         warnings = (*warnings, *_scale_bar_warning(image, ranges, {}))
-        return Inputs(channels, ranges, warnings=warnings, unused=unused, levels=few)
+        return Inputs(channels, ranges, warnings=warnings, unused=unused, few_levels=few)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
     channel_ranges = survey(image, looked, contract.percentiles, count)
     fills = tuple(channel_ranges[c].fill if c in channel_ranges else None for c in range(image.shape[0]))
@@ -132,11 +131,11 @@ def _fill_notes(channel_ranges: dict[int, ChannelRange], names: tuple[str, ...])
 
 def _with_contrast(
     image: Image, ranges: IntensityRanges, channel_ranges: dict[int, ChannelRange]
-) -> tuple[IntensityRanges, tuple[str, ...], float]:
+) -> tuple[IntensityRanges, tuple[str, ...], float | None]:
     """Return the ranges, with spans of 0 if all channels show only noise, a warning, and the grey levels if few."""
     few = max((level.maximum - level.minimum + 1 for level in channel_ranges.values()), default=0.0)
     if not ranges[:, 1].any() or image.dtype.kind not in "ui":
-        return ranges, _without_contrast(image, ranges), math.nan
+        return ranges, _without_contrast(image, ranges), None
     seen = [
         (channel, level)
         for channel, level in channel_ranges.items()
@@ -145,10 +144,10 @@ def _with_contrast(
     if all(is_noise(image, channel, level) for channel, level in seen):
         empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
         reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"
-        return empty, (f"The image shows no contrast: {reason}.",), math.nan
+        return empty, (f"The image shows no contrast: {reason}.",), None
     if few < FEW:
         return ranges, (f"The grey levels have a range of only {few:.0f}; check whether the cells are real.",), few
-    return ranges, (), math.nan
+    return ranges, (), None
 
 
 def _scale_bar_warning(

@@ -62,8 +62,8 @@ class ImagePlan:
     """Why the labels may not be what was wanted, one sentence each."""
     unused: str | None = None
     """One sentence about the channels that were ignored, None if all were or the user chose the channels."""
-    levels: float = math.nan
-    """Number of grey levels if they are so few that the cells may not be real, otherwise NaN."""
+    few_levels: float | None = None
+    """Number of grey levels if they are so few that the cells may not be real, otherwise None."""
 
     def messages(self, cells: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return (notes, warnings) about an image in which this number of cells was found, one sentence each."""

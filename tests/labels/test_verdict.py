@@ -159,4 +159,4 @@ def test_the_median_is_that_of_numpy(count, dtype):
 
 
 def test_few_grey_levels_are_never_good():
-    assert judge_evidence(replace(FINE, levels=9.0)).reasons == ("the image has only 9 grey levels",)
+    assert judge_evidence(replace(FINE, few_levels=9.0)).reasons == ("the image has only 9 grey levels",)

@@ -235,7 +235,7 @@ def test_a_full_folder_for_temporary_files_costs_the_image(folder, monkeypatch, 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(process_file, "label_maps", full)
+    monkeypatch.setattr(process_file, "label_rows", full)
     assert main(["-i", str(folder / "in"), "-o", str(folder / "out"), "--diameter", "26"]) == SOME_FAILED
     assert re.search("b.png: the folder for temporary files, .* set TMPDIR to a folder", capsys.readouterr().err)
 
@@ -377,5 +377,6 @@ def test_nothing_of_ours_unpickles():
     for path in {*(ROOT / "infer").rglob("*.py")} - {*(ROOT / "infer" / "cluster").iterdir()}:
         text = path.read_text()
         text = text.replace("literal_eval(", "")  # reads a number, a text or a tuple, and runs nothing
+        text = re.sub(r"np\.load\(.*allow_pickle=False\)", "", text)  # reads arrays of numbers alone
         for word in ("pickle", "np.load", "numpy.load", "marshal", "shelve", "eval(", "exec("):
             assert word not in text, path

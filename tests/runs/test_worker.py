@@ -93,8 +93,9 @@ def test_a_signal_ends_the_run_tidily(folder, number, code, fork):
 def test_a_second_signal_ends_the_run_at_once(number):
     """Even while the first one is dealt with, which may take long."""
     code = f"""
-import signal, time
+import signal
 from flowmask.runs.signals import Stopped, stoppable
+signal.signal({int(number)}, signal.SIG_DFL)
 with stoppable() as close:
     try:
         signal.raise_signal({int(number)})

@@ -1,9 +1,9 @@
 """small, the default network: light, three channels, cells and nuclei in any microscope.
 
-    python -m train.simulate checkpoints/pool --each 121
+    python -m train.simulate checkpoints/pool --each 160
     python -m train small --data DATA --pool checkpoints/pool
 
-Nine stages from an encoder pretrained on ImageNet. How each went is in the card of the network, models/README.md.
+Eleven stages from an encoder pretrained on ImageNet. How each went is in the card of the network, models/README.md.
 """
 
 from __future__ import annotations
@@ -77,6 +77,23 @@ SHARES_OF_KINDS = {
     "simulated dic": 0.5,
     "simulated algae": 0.4,
 }
+SHARES_OF_MORE_KINDS = {
+    **SHARES_OF_KINDS,
+    "simulated blood_smear": 0.4,
+    "simulated filaments": 0.5,
+    "simulated mother_machine": 0.6,
+    "simulated stained_tissue": 0.4,
+    "simulated phase": 0.4,
+    "simulated dic": 0.4,
+    "simulated algae": 0.3,
+    "simulated flat": 0.4,
+    "simulated branched_fluorescence": 0.6,
+    "simulated branched_transmitted": 0.35,
+    "simulated cytology_smear": 0.7,
+    "simulated organoid": 0.7,
+    "simulated mixed_sizes": 0.7,
+    "simulated white_cells": 0.7,
+}
 
 FIRST = Stage(
     name="first",
@@ -112,6 +129,9 @@ LONGER = replace(
     seed=51,
     shares={**SHARES_OF_KINDS, "simulated flat": 0.5},
     augmentation=KINDS,
+)
+MORE_KINDS = replace(
+    LONGER, name="more_kinds", start=Checkpoint("last"), steps=3600, seed=71, shares=SHARES_OF_MORE_KINDS
 )
 
 RECIPE = Recipe(
@@ -196,6 +216,16 @@ RECIPE = Recipe(
             seed=62,
             shares=LONGER.shares,
             augmentation=KINDS,
+        ),
+        # Eight more kinds of simulated images: branched cells, smears, organoids, two sizes, one cell alone.
+        MORE_KINDS,
+        replace(
+            MORE_KINDS,
+            name="newest",
+            start=Mean((Checkpoint("last"), Checkpoint("more_kinds"))),
+            steps=0,
+            norm_batches=200,
+            seed=72,
         ),
     ),
 )
