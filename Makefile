@@ -5,7 +5,7 @@ DATA ?= ../shared/data
 ENGINE ?= docker
 IMAGES ?= demo
 
-.PHONY: demo quick test lint napari spatial docs bench trust data train team efficiency lock clean
+.PHONY: demo quick test lint napari spatial docs bench peers trust data train team efficiency lock clean
 
 .venv/.ready: requirements/cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,13 @@ IMAGES ?= demo
 .venv-cellpose/.ready: requirements/cellpose.txt
 	$(PYTHON) -m venv .venv-cellpose
 	.venv-cellpose/$(PIP) -r $<
+	touch $@
+
+# The programs that Flowmask is compared with, and OpenVINO: an environment for each.
+PEERS = cellpose4 instanseg openvino stardist
+$(PEERS:%=.venv-%/.ready): .venv-%/.ready: requirements/%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/$(PIP) -r $<
 	touch $@
 
 .venv-docs/.ready: requirements/docs.txt
@@ -78,6 +85,8 @@ docs: .venv-docs/.ready
 bench: .venv-dev/.ready .venv-cellpose/.ready
 	.venv-dev/bin/python -m bench.page --all
 
+peers: .venv-cellpose/.ready $(PEERS:%=.venv-%/.ready)
+
 trust: .venv-dev/.ready
 	.venv-dev/bin/python -m bench.trust.fuzz
 	.venv-dev/bin/python -m bench.trust.broken
@@ -112,4 +121,4 @@ lock:
 	sh requirements/lock.sh
 
 clean:
-	rm -rf .venv .venv-dev .venv-cellpose .venv-docs .venv-napari .venv-spatial demo results
+	rm -rf .venv .venv-dev .venv-cellpose .venv-docs .venv-napari .venv-spatial $(PEERS:%=.venv-%) demo results
