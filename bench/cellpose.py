@@ -38,10 +38,15 @@ def run_task(python: str | Path, task: str, job: dict[str, Any], folder: Path, l
 
     ``limit``: seconds. Raises CalledProcessError where the task fails, TimeoutExpired where it takes too long.
     """
+    command = command_of("bench.cellpose_runner", python, task, job, folder)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=limit, env=environment_of(python))
+
+
+def command_of(runner: str, python: str | Path, task: str, job: dict[str, Any], folder: Path) -> list[str]:
+    """Write the job of a task of a runner into ``folder``, for results beside it; return the command that does it."""
     path = folder / "job.json"
     path.write_text(json.dumps(job | {"output": str(folder)}))
-    command = [str(python), "-m", "bench.cellpose_runner", task, str(path)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=limit, env=environment_of(python))
+    return [str(python), "-m", runner, task, str(path)]
 
 
 def load_checkpoint(path: Path) -> tuple[FlowNetwork, float]:

@@ -73,6 +73,12 @@ BENCHMARKS = {
     "variations": Benchmark("quality.variations", "Accuracy with other options, images and cell sizes", DATA),
     "verdicts": Benchmark("quality.verdicts", "Verdicts against F1", (*DATA, "--cache", "results/verdicts.jsonl")),
     "against_cellpose": Benchmark("speed.against_cellpose", "Against cellpose 3.1", (*DATA, "--large")),
+    "peers": Benchmark(
+        "speed.peers",
+        "Beside cellpose, StarDist and InstanSeg",
+        ("--sides", "512", "--limit", "300"),
+    ),
+    "providers": Benchmark("speed.providers", "ONNX Runtime's provider for CPUs against OpenVINO"),
     "profile": Benchmark("speed.profile", "Where the time of one image goes"),
     "startup": Benchmark("speed.startup", "Start-up time"),
     "tile": Benchmark("speed.tile", "Time of the networks for one tile", ("small", "large", "--threads", "1")),
@@ -80,6 +86,9 @@ BENCHMARKS = {
         "speed.slides",
         "Time and memory of whole slides",
         ("--size", "5000", "10000", "--diameter", "30", "--memory", "4G"),
+    ),
+    "scale": Benchmark(
+        "speed.scale", "Time and memory over the area", ("--width", "4000", "--height", "250", "1000", "4000")
     ),
     "families": Benchmark(
         "speed.families",

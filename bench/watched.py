@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -31,7 +32,7 @@ class Run:
     peak_mb: float | None
     gpu_mb: float | None
     ended: str
-    """Empty if it ended well; otherwise its exit code and the last line on stderr, or that the time ran out."""
+    """Empty if it ended well; otherwise its exit code and the last line on stderr, or which limit it passed."""
 
 
 def watch(
@@ -40,16 +41,19 @@ def watch(
     stop: Callable[[], object],
     limit: float,
     gpu: str = "0",
+    memory: float = math.inf,
+    environment: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run a command until it ends; after ``limit`` seconds call ``stop``.
+    """Run a command until it ends; after ``limit`` seconds, or above ``memory`` bytes, call ``stop``.
 
     peak: called again and again, returns the peak memory in bytes so far, or None if it is unknown. gpu: number or
-    UUID, for nvidia-smi, of the GPU whose memory is watched.
+    UUID, for nvidia-smi, of the GPU whose memory is watched. environment: the variables of the command; None: all of
+    this process.
     """
     begun, peaks = time.perf_counter(), [0]
     done: list[float] = []
     with TemporaryFile("w+", errors="replace") as stderr, _Gpu(gpu) as watched:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr, text=True, env=environment)
 
         def wait() -> None:
             process.wait()
@@ -57,26 +61,30 @@ def watch(
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        late = False
+        ended = ""
         while not done:
             peaks.append(peak() or 0)
             over = time.perf_counter() - begun - limit
-            if over > 0 and not late:
-                late = True
+            if not ended and (over > 0 or peaks[-1] > memory):
+                ended = f"stopped after {limit:g} s" if over > 0 else f"stopped above {memory / 1e9:g} GB"
                 stop()
             if over > GRACE:
                 process.kill()
             waiting.join(POLL)
         stderr.seek(0)
         lines = stderr.read().strip().splitlines()
-    ended = f"stopped after {limit:g} s" if late else ""
-    if process.returncode and not late:
+    if process.returncode and not ended:
         ended = f"exit code {process.returncode}: {(lines or ['nothing on stderr'])[-1].strip()}"
     return Run(done[0], max(peaks) / MB or None, watched.peak_mb, ended)
 
 
-def run_process(command: Sequence[str], limit: float) -> Run:
-    """Run a plain process; its memory is the peak (VmHWM, Linux only) of the largest process of its tree."""
+def run_process(
+    command: Sequence[str], limit: float, memory: float = math.inf, environment: Mapping[str, str] | None = None
+) -> Run:
+    """Run a plain process; its memory is the peak (VmHWM, Linux only) of the largest process of its tree.
+
+    ``limit``, ``memory`` and ``environment`` are those of `watch`.
+    """
     peaks: dict[int, int] = {}
     own = psutil.Process()
 
@@ -93,7 +101,11 @@ def run_process(command: Sequence[str], limit: float) -> Run:
                 peaks[process.pid] = int(found[1]) * 1024
         return max(peaks.values(), default=0)
 
-    return watch(command, peak, lambda: [process.kill() for process in tree()], limit)
+    def stop() -> None:
+        for process in tree():
+            process.kill()
+
+    return watch(command, peak, stop, limit, memory=memory, environment=environment)
 
 
 def run_container(engine: str, name: str, arguments: Sequence[str], limit: float, gpu: str = "0") -> Run:

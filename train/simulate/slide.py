@@ -43,6 +43,17 @@ def slide_rows(shape: Shape, seed: int = 0, band: int = TILE) -> Iterator[tuple[
         yield image, labels
 
 
+class SlideWindows:
+    """A slide of `shape` (Y, X) px whose windows are rendered when they are read; equal to that of `slide_rows`."""
+
+    def __init__(self, shape: Shape, seed: int = 0) -> None:
+        self._plan = plan_slide(shape, seed)
+
+    def read(self, top: int, left: int, bottom: int, right: int) -> tuple[NDArray[np.uint8], Labels]:
+        """Return the pixels uint8 (bottom - top, right - left, 3) and labels int32 of a window inside the slide."""
+        return _window(self._plan, np.arange(top, bottom), np.arange(left, right))
+
+
 def count_cells(shape: Shape, seed: int = 0) -> int:
     """Return the number of nuclei of a slide, without rendering it.
 
