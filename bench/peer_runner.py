@@ -140,9 +140,9 @@ ENGINES = {
 def measure(job: Job) -> None:
     """Measure one program on one image, from the path to the labels.
 
-    Job: ``engine`` (of `ENGINES`), ``network`` (file, for those that have one), ``small`` and ``image`` (TIFF files; the
-    small one runs first), ``diameter`` in px. Figures: seconds, cpu_seconds and cells of the image, peak_mb of the whole
-    process, versions.
+    Job: ``engine`` (of `ENGINES`), ``network`` (file, for those that have one), ``small`` and ``image`` (TIFF files;
+    the small one runs first), ``diameter`` in px. Figures: seconds, cpu_seconds and cells of the image, peak_mb of the
+    whole process, versions.
     """
     make, packages = ENGINES[job["engine"]]
     engine = make(job)

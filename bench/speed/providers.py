@@ -3,11 +3,12 @@
     python -m bench.speed.providers [--networks small large] [--threads 1 2] [--tile 224] [--repeats 30]
         [--python PYTHON]
 
-`make .venv-openvino/.ready` installs OpenVINO beside the ONNX Runtime of Flowmask in an environment of its own; --python
-or FLOWMASK_OPENVINO_PYTHON names another. All ways run in one process, in turns; the fastest run of each counts,
-because other work on the machine can only add to it. OpenVINO computes in float32, as ONNX Runtime does. A provider of
-ONNX Runtime is measured where the installed package has it; the providers that it has are in the record. PyPI's
-onnxruntime has neither OpenVINO's nor XNNPACK's; the package onnxruntime-openvino, an older version, has the first.
+`make .venv-openvino/.ready` installs OpenVINO beside the ONNX Runtime of Flowmask in an environment of its own;
+--python or FLOWMASK_OPENVINO_PYTHON names another. All ways run in one process, in turns; the fastest run of each
+counts, because other work on the machine can only add to it. OpenVINO computes in float32, as ONNX Runtime does. A
+provider of ONNX Runtime is measured where the installed package has it; the providers that it has are in the record.
+PyPI's onnxruntime has neither OpenVINO's nor XNNPACK's; the package onnxruntime-openvino, an older version, has the
+first.
 """
 
 from __future__ import annotations

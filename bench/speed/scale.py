@@ -1,13 +1,13 @@
-"""Time and memory of Flowmask over the area of an image that is never held: its windows are computed when they are read.
+"""Time and memory of Flowmask over the area of an image whose windows are computed when they are read.
 
     python -m bench.speed.scale --height 1000 4000 16000 [--width 1000] [--model NAME] [--threads 2] [--seed 0]
 
 Each height is a process of its own with the Python interface (`flowmask.segment_rows`), which hands over finished rows
-of labels; the rows go into the engine's store of labels, a temporary file. The image is a simulated slide whose diameter is
-given. The time for computing its windows is the simulator's: it is measured in the reading thread and
-shown beside the processor time. Memory should be flat for a given width and the time a straight line: the last columns
-are the time of a pixel and the memory, over those of the first height. "Idle" includes the plan from which the
-simulator computes windows; it is small, but grows with the area.
+of labels; they go into the engine's store of labels, a temporary file. So neither the image nor its labels are ever in
+memory. The image is a simulated slide. The processor time for computing its windows is the simulator's, and is shown
+beside that of the process. For a given width the time of a pixel and the memory should stay the same: the last columns
+are both over those of the first height. "Idle" includes the plan from which the simulator computes windows; it is
+small, but grows with the area.
 """
 
 from __future__ import annotations
