@@ -207,7 +207,7 @@ def _sessions(network: str, threads: int, crop: Array) -> dict[str, Callable[[],
         settings.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(network, settings, providers=[(name, options[name])])
         output = session.get_outputs()[0].name
-        return lambda: session.run([output], {"image": crop})[0]  # type: ignore[no-any-return]
+        return lambda: session.run([output], {"image": crop})[0]
 
     return {name: call(name) for name in options if name in onnxruntime.get_available_providers()}
 
