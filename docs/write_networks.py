@@ -64,6 +64,10 @@ KINDS = (
     Kind("tissue section, stained", "tissue_section"),
     Kind("immunohistochemistry", "immunohistochemistry"),
     Kind("algae", "algae"),
+    Kind("branched cells, fluorescence", "branched_fluorescence"),
+    Kind("branched cells, stained", "branched_stained"),
+    Kind("smear of single cells, stained", "cytology_smear"),
+    Kind("organoids, fluorescence", "organoid"),
 )
 
 
