@@ -96,7 +96,9 @@ BENCHMARKS = {
         ("--shape", "10000", "10000", "--family", "watershed", "boxes", "semantic"),
     ),
     "watershed": Benchmark("speed.watershed", "Time of the decoders", ("--large",)),
-    "outputs": Benchmark("speed.outputs", "Time and memory of the outputs of a slide", ("--size", "10000", "--pairs", "2")),
+    "outputs": Benchmark(
+        "speed.outputs", "Time and memory of the outputs of a slide", ("--size", "10000", "--pairs", "2")
+    ),
     "cluster": Benchmark("speed.cluster", "A cluster against one machine"),
     "facility": Benchmark("speed.facility", "Many images and two slides on two workers"),
     "schedule": Benchmark("speed.schedule", "Many slides on many workers, simulated"),
