@@ -5,19 +5,19 @@ The format is that of ImageJ's RoiEncoder.java (https://github.com/imagej/ImageJ
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..images.memmap import Pixels
 from ..labels.labels import Boxes, Labels
 from ..labels.outlines import Points
 from ..system.atomic_write import atomic_write
-from ..system.zip_file import ZipWriter
+from ..system.zip_file import ZipWriter, rows_as_bytes
 from .complete_cells import Cells
 from .subject import Subject
 
@@ -33,11 +33,16 @@ MANY, WORD = 1 << 16, 0xFFFF
 """As many points are counted in a field of 32 bits; the 16 bits that hold a side of a box."""
 MOVE, LINE, CLOSE = 0, 1, 4
 """Commands of a path."""
-HEADER = struct.Struct(">4shBx4HHi14xi10xh8xi")
-"""Magic, version, type, box (top, left, bottom, right), points up to 65,535, points from there on, floats of a path,
-options, place of the second header; 64 bytes."""
-HEADER_2 = struct.Struct(">16x2i40x")
-"""Place and length of the name; 64 bytes."""
+HEADER = np.dtype({
+    "names": ["magic", "version", "type", "box", "points", "many_points", "floats", "options", "header_2"],
+    "formats": ["S4", ">i2", "u1", (">u2", 4), ">u2", ">i4", ">i4", ">i2", ">i4"],
+    "offsets": [0, 4, 6, 8, 16, 18, 36, 50, 60],
+    "itemsize": 64,
+})  # fmt: skip
+"""The box is top, left, bottom, right; points are counted up to 65,535, and many points from there on; floats are those
+of a path; the last field is the place of the second header."""
+HEADER_2 = np.dtype({"names": ["name", "length"], "formats": [">i4", ">i4"], "offsets": [16, 20], "itemsize": 64})
+"""Place and length of the name."""
 
 
 class Rois:
@@ -51,8 +56,7 @@ class Rois:
 
     def cells(self, cells: Cells) -> None:
         """Write the ROIs of some cells; their names are the cells' numbers."""
-        for number, content in zip(cells.numbers.tolist(), rois(cells), strict=True):
-            self._file.add(f"{number}.roi", content)
+        self._file.add([f"{number}.roi" for number in cells.numbers.tolist()], rois(cells))
 
 
 @contextmanager
@@ -73,29 +77,31 @@ def rois(cells: Cells) -> list[bytes]:
     (b'Iout', 146)
     """
     lines = [[ring for part in outline for ring in part] for outline in cells.outlines]
-    names = [str(number) for number in cells.numbers]
+    names = [str(number) for number in cells.numbers.tolist()]
     single = [at for at, rings in enumerate(lines) if len(rings) == 1]
     polygons = _polygons([names[at] for at in single], [lines[at][0] for at in single], cells.boxes[single])
     found = dict(zip(single, polygons, strict=True))
     return [found.get(at) or _path(names[at], rings) for at, rings in enumerate(lines)]
 
 
-def _polygons(names: list[str], rings: list[Points], boxes: Boxes) -> Iterator[bytes]:
-    """Yield the ROIs of cells with one outline each, whose points are written for all of them at once."""
+def _polygons(names: list[str], rings: list[Points], boxes: Boxes) -> list[bytes]:
+    """Return the ROIs of cells with one outline each."""
     if not rings:
-        return
-    counts = [len(ring) for ring in rings]
+        return []
+    counts = np.array([len(ring) for ring in rings])
     points = np.concatenate(rings) - np.repeat(boxes[:, :2], counts, axis=0)
     y, x = (column.astype(">i2").tobytes() for column in points.T)
-    sides = ((boxes + np.array([0, 0, 1, 1], np.int32)) & WORD).tolist()
-    large = (boxes.max(axis=1) > LARGEST).tolist()
-    ends = pairwise([0, *np.cumsum(counts).tolist()])
-    for name, ring, box, far, (first, end) in zip(names, rings, sides, large, ends, strict=True):
-        count, place = end - first, slice(2 * first, 2 * end)
-        exact = ring.T[::-1].astype(">f4").tobytes() if far else b""
-        numbers = (count, 0) if count < MANY else (0, count)
-        options = OPTIONS | EXACT if far else OPTIONS
-        yield _assembled(name, TRACED, box, numbers, 0, options, x[place] + y[place] + exact)
+    ends = 2 * np.cumsum(counts)
+    far = boxes.max(axis=1) > LARGEST
+    exact = [ring.T[::-1].astype(">f4").tobytes() if one else b"" for ring, one in zip(rings, far, strict=True)]
+    spans = zip(pairwise([0, *ends.tolist()]), exact, strict=True)
+    coordinates = [x[first:end] + y[first:end] + floats for (first, end), floats in spans]
+    headers = np.zeros(len(rings), HEADER)
+    headers["type"], headers["box"] = TRACED, (boxes + np.array([0, 0, 1, 1], np.int32)) & WORD
+    many = counts >= MANY
+    headers["points"], headers["many_points"] = np.where(many, 0, counts), np.where(many, counts, 0)
+    headers["options"] = np.where(far, OPTIONS | EXACT, OPTIONS)
+    return _assembled(names, headers, coordinates)
 
 
 def _path(name: str, rings: list[Points]) -> bytes:
@@ -108,14 +114,17 @@ def _path(name: str, rings: list[Points]) -> bytes:
         path += [commands.ravel(), np.array([CLOSE], np.float32)]
     floats = np.concatenate(path)
     corners = np.concatenate(rings)
-    box = [side & WORD for side in (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())]
-    return _assembled(name, RECTANGLE, box, (0, 0), len(floats), 0, floats.astype(">f4").tobytes())
+    header = np.zeros(1, HEADER)
+    header["type"], header["floats"] = RECTANGLE, len(floats)
+    header["box"] = np.concatenate([corners.min(axis=0), corners.max(axis=0)]) & WORD
+    return _assembled([name], header, [floats.astype(">f4").tobytes()])[0]
 
 
-def _assembled(
-    name: str, kind: int, box: list[int], counts: tuple[int, int], floats: int, options: int, points: bytes
-) -> bytes:
-    """Return the headers, the points between them and the name."""
-    place = HEADER.size + len(points)
-    header = HEADER.pack(b"Iout", VERSION, kind, *box, *counts, floats, options, place)
-    return header + points + HEADER_2.pack(place + HEADER_2.size, len(name)) + name.encode("utf-16-be")
+def _assembled(names: list[str], headers: npt.NDArray[np.void], coordinates: list[bytes]) -> list[bytes]:
+    """Return for each ROI the headers, the points or the path between them, and the name; fills ``headers``."""
+    headers["magic"], headers["version"] = b"Iout", VERSION
+    headers["header_2"] = HEADER.itemsize + np.array([len(one) for one in coordinates])
+    second = np.zeros(len(names), HEADER_2)
+    second["name"], second["length"] = headers["header_2"] + HEADER_2.itemsize, [len(name) for name in names]
+    parts = zip(rows_as_bytes(headers), coordinates, rows_as_bytes(second), names, strict=True)
+    return [first + points + last + name.encode("utf-16-be") for first, points, last, name in parts]
