@@ -7,42 +7,19 @@ import pytest
 
 import flowmask
 from flowmask.sharing.labels import FOLDER
-from tests.cluster.test_blocks import OUTPUT, SHAPE, Run, local, same
-from tests.conftest import needs_network, write_nuclei
+from tests.cluster.one_slide import OUTPUT, Run, local, same
+from tests.conftest import needs_network
 from tests.reference.later import later
 from tests.reference.logits import write_network
 
 distributed = later("distributed", "the extra `cluster` is not installed")
-pytestmark = [needs_network, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    write_nuclei(folder / "slide.tif", SHAPE, 1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def alone(images, tmp_path_factory):
-    """The output folder of a run on one machine."""
-    out = tmp_path_factory.mktemp("alone")
-    (outcome,) = flowmask.segment_many([images], out, outputs=OUTPUT, diameter=26.0)
-    assert outcome.cells > 200
-    return out
+pytestmark = [needs_network, pytest.mark.slow, pytest.mark.usefixtures("share_small_images")]
 
 
 @pytest.fixture(scope="module")
 def cluster():
     with local(2, tile_time=0.02) as cluster:
         yield cluster
-
-
-@pytest.fixture(autouse=True)
-def _shared(monkeypatch):
-    """Share also images that are too small to make it worth."""
-    monkeypatch.setattr("flowmask.cluster.executor.LEAST_SHARED", 50_000)
-    monkeypatch.setattr("flowmask.cluster.executor.LOOK", 0.2)
 
 
 @pytest.fixture
