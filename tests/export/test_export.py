@@ -144,6 +144,42 @@ def test_checker_refuses_a_changed_weight(half, tmp_path):
         check_parity(str(half), module, make_source(sized=False).contract("half"))
 
 
+class OnNoise(torch.nn.Module):
+    """A network whose maps are changed if neighbouring pixels of the image differ much, as in noise."""
+
+    def __init__(self, network, change):
+        super().__init__()
+        self.network, self.change = network, change
+
+    def forward(self, image):
+        maps, *others = self.network(image)
+        rough = (image[..., 1:, :] - image[..., :-1, :]).square().mean() > 0.2
+        return maps + self.change(maps) * rough, *others
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.01])
+def test_noise_does_not_count_where_rounding_alone_decides_the_maps(tmp_path, bias):
+    source = make_source()
+    module = OnNoise(Sized(source.network, source.size), lambda maps: torch.sin(1e7 * maps)).eval()
+    onnx.save(onnx_file.to_onnx(module, source.contract("net")), tmp_path / "net.onnx")
+    with torch.no_grad():
+        source.network.output[2].bias += bias
+    if bias:  # the tiles still count
+        with pytest.raises(ParityError, match="maps .* differs"):
+            check_parity(str(tmp_path / "net.onnx"), module, source.contract("net"))
+    else:
+        assert check_parity(str(tmp_path / "net.onnx"), module, source.contract("net"))["maps"] < TOLERANCE
+
+
+def test_a_difference_on_noise_counts(tmp_path):
+    source = make_source()
+    module = Sized(source.network, source.size).eval()
+    changed = OnNoise(module, lambda maps: torch.full_like(maps, 0.01))
+    onnx.save(onnx_file.to_onnx(changed, source.contract("net")), tmp_path / "net.onnx")
+    with pytest.raises(ParityError, match="maps .* differs"):
+        check_parity(str(tmp_path / "net.onnx"), module, source.contract("net"))
+
+
 def test_no_file_is_left_when_the_check_fails(tmp_path, monkeypatch):
     traced = onnx_file.to_onnx
 
