@@ -427,6 +427,12 @@ class Segmentation(_Checked):
         MAPS,
         example="True",
     )
+    skip_noise_check: bool = _option(
+        False,
+        "segment also images that seem to show only noise; without this option they get no cells, and a warning",
+        MAPS,
+        example="True",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,5 +1,6 @@
 """The command line in process, with the network that ships."""
 
+import json
 import os
 import re
 import shutil
@@ -59,6 +60,25 @@ def test_one_file_alone(folders):
     cv2.imwrite(str(folders[0] / "a.png"), SAMPLE.image)
     assert run((folders[0] / "a.png", folders[1])) == ALL_DONE
     assert (folders[1] / "a_label.tiff").exists()
+
+
+def test_a_blank_image_has_an_empty_label_file_and_a_warning_that_names_the_way_on(folders, capsys):
+    blank = np.random.default_rng(0).normal(100, 4, (160, 180)).astype(np.uint8)
+    cv2.imwrite(str(folders[0] / "blank.png"), blank)
+    cv2.imwrite(str(folders[0] / "cells.png"), SAMPLE.image)
+    record = folders[0].parent / "run.json"
+    assert run(folders, "--report", str(record)) == ALL_DONE
+    assert not tifffile.imread(folders[1] / "blank_label.tiff").any()
+    assert tifffile.imread(folders[1] / "cells_label.tiff").any()
+    blank_entry, cells = json.loads(record.read_text())["files"]
+    assert (blank_entry["status"], blank_entry["cells"], blank_entry["verdict"]) == ("done", 0, "check")
+    assert cells["warnings"] == []
+    out, err = capsys.readouterr()
+    assert "check: no cells were found; the image has no contrast" in out
+    assert "blank.png: The image shows no contrast: its" in err
+    assert "; to segment it all the same, use --skip-noise-check." in err
+    assert run(folders, "--skip-noise-check") == ALL_DONE
+    assert "blank.png: The image seems to show only noise; check whether the cells are real." in capsys.readouterr().err
 
 
 def test_a_bad_file_is_named_and_costs_the_others_nothing(folders, capsys):

@@ -41,13 +41,15 @@ each_range = pytest.mark.parametrize(
 )
 CHANGES = {
     "diameter": MAPS, "pixel_size": MAPS, "channels": MAPS, "augment": MAPS, "plane": MAPS, "project": MAPS,
+    "skip_noise_check": MAPS,
     "flow_threshold": LABELS, "cellprob_threshold": LABELS, "min_size": LABELS, "ids": LABELS,
     "watershed_thresholds": LABELS, "score_threshold": LABELS, "compartment": LABELS,
     "save": NOTHING, "batch": NOTHING, "memory": NOTHING, "threads": NOTHING, "device": NOTHING, "gpu_memory": NOTHING,
 }  # fmt: skip
 OTHER = {
     "diameter": ("30.5", 30.5), "flow_threshold": ("0.2", 0.2), "cellprob_threshold": ("-1.5", -1.5),
-    "min_size": ("3", 3), "channels": ("3,1,0", (3, 1, 0)), "augment": (None, True), "batch": ("4", 4),
+    "min_size": ("3", 3), "channels": ("3,1,0", (3, 1, 0)), "augment": (None, True),
+    "skip_noise_check": (None, True), "batch": ("4", 4),
     "memory": ("4G", "4G"), "threads": ("2", 2), "device": ("cuda:1", "cuda:1"), "gpu_memory": ("10G", "10G"),
     "ids": ("challenge", "challenge"), "save": ("table,rois", ("table", "rois")),
     "watershed_thresholds": ("0.05,0.5", "0.05,0.5"), "score_threshold": ("0.5", 0.5),

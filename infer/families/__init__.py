@@ -34,7 +34,7 @@ FAMILIES = {
     "watershed": ".watershed.family",
 }
 """Name of each family, and the module of this package that defines its ``FAMILY``."""
-COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project", "augment"})
+COMMON = frozenset({"diameter", "pixel_size", "channels", "plane", "project", "augment", "skip_noise_check"})
 """Fields of `Segmentation` that every family uses; ``augment`` only if its heads can be averaged."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..images.image import Image
 from ..network.contract import Contract
-from ..options import Segmentation
+from ..options import Segmentation, named
 from .channels import ChannelMap, channel_map, grey_map, listed, unused_note
 from .contrast import is_noise
 from .counts import Count, count_values
@@ -53,10 +53,10 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation, count: 
     """Return what the network gets from an image.
 
     Without a choice of the user, a channel without signal is not used (`flowmask.tiles.signal`). If all pixels have one
-    value or show only noise (`flowmask.tiles.contrast`), all inputs are empty. The image is read once, if its pixels
-    have 8 or 16 bits; again only if a channel may be empty, the grey levels are few, or a scale bar may be drawn into
-    it (`flowmask.tiles.scale_bar`). count: makes the histograms of an image of 8 or 16 bits. Raises SettingsError if
-    the options do not fit the image.
+    value or show only noise (`flowmask.tiles.contrast`), all inputs are empty; with ``skip_noise_check`` noise only has
+    a warning. The image is read once, if its pixels have 8 or 16 bits; again only if a channel may be empty, the grey
+    levels are few, or a scale bar may be drawn into it (`flowmask.tiles.scale_bar`). count: makes the histograms of an
+    image of 8 or 16 bits. Raises SettingsError if the options do not fit the image.
 
     >>> from flowmask.images.image import ArrayImage
     >>> from flowmask.network.contract import Contract
@@ -73,7 +73,7 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation, count: 
     if any(len(sources) > 1 for sources in channels):
         ranges = intensity_ranges(image, channels, contract.percentiles, count)
         channel_ranges = survey(image, used, contract.percentiles, count)
-        ranges, warnings, few = _with_contrast(image, ranges, channel_ranges)
+        ranges, warnings, few = _with_contrast(image, ranges, channel_ranges, options)
         warnings = (*warnings, *_scale_bar_warning(image, ranges, {}))
         return Inputs(channels, ranges, warnings=warnings, unused=unused, few_levels=few)
     looked = list(range(3)) if options.channels is None and image.shape[0] == 3 else used
@@ -93,7 +93,7 @@ def find_inputs(image: Image, contract: Contract, options: Segmentation, count: 
     else:
         ranges = np.array([range_of(channel_ranges[s[0]], image.dtype) if s else (0.0, 0.0) for s in channels])
     left = {channel: channel_ranges[channel] for sources in channels for channel in sources}
-    ranges, warnings, few = _with_contrast(image, ranges, left)
+    ranges, warnings, few = _with_contrast(image, ranges, left, options)
     warnings = (*_fill_notes(channel_ranges, names), *warnings, *_scale_bar_warning(image, ranges, channel_ranges))
     return Inputs(channels, ranges, fills, notes, warnings, unused, few)
 
@@ -130,9 +130,9 @@ def _fill_notes(channel_ranges: dict[int, ChannelRange], names: tuple[str, ...])
 
 
 def _with_contrast(
-    image: Image, ranges: IntensityRanges, channel_ranges: dict[int, ChannelRange]
+    image: Image, ranges: IntensityRanges, channel_ranges: dict[int, ChannelRange], options: Segmentation
 ) -> tuple[IntensityRanges, tuple[str, ...], float | None]:
-    """Return the ranges, with spans of 0 if all channels show only noise, a warning, and the grey levels if few."""
+    """Return the ranges, with spans of 0 if all channels show only noise, warnings, and the grey levels if few."""
     few = max((level.maximum - level.minimum + 1 for level in channel_ranges.values()), default=0.0)
     if not ranges[:, 1].any() or image.dtype.kind not in "ui":
         return ranges, _without_contrast(image, ranges), None
@@ -141,13 +141,18 @@ def _with_contrast(
         for channel, level in channel_ranges.items()
         if level.maximum - level.minimum > FAINT * (few - 1)
     ]
+    warnings: tuple[str, ...] = ()
     if all(is_noise(image, channel, level) for channel, level in seen):
-        empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
-        reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"
-        return empty, (f"The image shows no contrast: {reason}.",), None
+        if not options.skip_noise_check:
+            empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
+            reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"
+            advice = f"to segment it all the same, use {named('skip_noise_check')}"
+            return empty, (f"The image shows no contrast: {reason}; {advice}.",), None
+        warnings = ("The image seems to show only noise; check whether the cells are real.",)
     if few < FEW:
-        return ranges, (f"The grey levels have a range of only {few:.0f}; check whether the cells are real.",), few
-    return ranges, (), None
+        few_levels = f"The grey levels have a range of only {few:.0f}; check whether the cells are real."
+        return ranges, (*warnings, few_levels), few
+    return ranges, warnings, None
 
 
 def _scale_bar_warning(

@@ -22,6 +22,7 @@ OTHER = {
     "plane": 2,
     "project": "max",
     "augment": True,
+    "skip_noise_check": True,
     "flow_threshold": 0.2,
     "cellprob_threshold": 1.0,
     "watershed_thresholds": "release",

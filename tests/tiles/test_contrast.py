@@ -140,6 +140,15 @@ def test_a_blank_jpeg_has_no_cells_and_is_not_good(network, channels, noise, qua
     assert "The image shows no contrast" in result.warnings[0]
 
 
+def test_the_check_for_noise_can_be_skipped():
+    for channels in (1, -1):
+        pixels = np.ascontiguousarray(blank(0, 2, 85, channels)[..., ::-1])
+        assert not inputs_of(pixels).ranges[:, 1].any()
+        inputs = inputs_of(pixels, skip_noise_check=True)
+        assert inputs.ranges[:, 1].any()
+        assert inputs.warnings[0] == "The image seems to show only noise; check whether the cells are real."
+
+
 @needs_network
 @pytest.mark.parametrize(
     ("seed", "quality"),
