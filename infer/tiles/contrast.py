@@ -5,11 +5,14 @@ to its neighbours, and the blocks differ from each other by chance alone. An ima
 
 * neighbouring blocks are related, in their means or in their standard deviations: an object of more than one block;
 * pixels a few px apart are related, as in a dense layer of cells that are all alike: blocks of it are not related;
+* in grey values, pixels further apart are related inversely, as where small cells lie at regular distances, or extreme
+  values are more frequent than in noise, as where few small cells are brighter or darker than the rest;
 * a block stands out: its largest deviation is beyond what the other blocks let expect (`_stands_out`); or
 * the mean of an area is further from the others than the mean of so much noise can be; much further if the blocks of
   JPEG show, because rounding gives compressed noise large values.
 
-In an image of three colours, the first two must hold for blocks of 8 px and of 16 px.
+In an image of three colours, the first must hold for blocks of 8 px and of 16 px. Such an image has a brightness too,
+which JPEG stores at full resolution, so its pixels a few px apart are compared as in a grey image.
 
 Measured on noise of 1 to 30 grey levels, as it is and at qualities from 50 to 95, grey and coloured, white and
 smoothed: 7 of 176 blank images of 256 px are taken to show something, most of them dark noise that is cut off at 0. Of
@@ -35,6 +38,8 @@ FEW_LEVELS, LARGEST = 64, 25_000_000
 """Images are examined up to this range of grey levels, or up to this number of pixels: larger ones are slides."""
 WINDOW = (256, 2048)
 """Most rows and columns that are examined together."""
+WEIGHTS = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in the brightness that JPEG stores (ITU-R BT.601)."""
 BLOCK, COLOUR_BLOCK = 8, 16
 """Side of a block of JPEG, in px: of grey values, and of halved colours."""
 FEWEST_BLOCKS = 64
@@ -53,6 +58,13 @@ TEXTURE, TEXTURE_COLOUR = 0.21, 0.63
 """In noise the correlation of these pixels is lower, if at most `FLAT` of the blocks have one value: at most 0.19 in
 grey images and, because halved colours are enlarged again, 0.62 in coloured ones (smoothed by up to 1 px, all
 qualities)."""
+APART, INVERSE = range(4, 9), 0.1
+"""Distances in px of pixels that are related inversely in a dense layer of small cells. In noise the correlation is not
+below -0.08."""
+PEAKED = 2.0
+"""In noise that is blurred by 1 px, the excess kurtosis is at most 0.8."""
+SOME_FLAT = 0.2
+"""The last two were measured on images in which at most this share of the blocks has one value."""
 FINE, AREAS = (1, 2, 4), (1, 2, 4, 8, 16)
 """Sides of the areas whose means are compared within a block, and across blocks."""
 BEYOND = 6.0
@@ -92,6 +104,22 @@ def is_noise(image: Image, channel: int, channel_range: ChannelRange) -> bool:
     )
 
 
+def brightness_is_noise(image: Image) -> bool:
+    """Return whether the brightness of a picture of three colours, uint8, shows no small cells close together.
+
+    JPEG stores it at full resolution, so it tells more about them than a colour does.
+
+    >>> from flowmask.images.image import ArrayImage
+    >>> y, x = np.mgrid[:128, :128]
+    >>> dots = 100 + 40 * (np.hypot(y % 9 - 4, x % 9 - 4) < 3)
+    >>> noise = np.random.default_rng(0).normal(0, 5, (3, 128, 128))
+    >>> brightness_is_noise(ArrayImage((dots + noise).astype(np.uint8)))
+    False
+    """
+    brightness = ((WEIGHTS[:, None, None] * window).sum(axis=0).round() for window in _windows(image))
+    return not any(_shows_texture(_flattened(window), _uniform(window)) for window in brightness)
+
+
 def shows_only_noise(image: Image, channel: int) -> bool:
     """Return whether no window of a channel shows an object that its noise could not, whatever its grey levels.
 
@@ -108,16 +136,15 @@ def shows_only_noise(image: Image, channel: int) -> bool:
     if (height // BLOCK) * (width // BLOCK) < FEWEST_BLOCKS:
         return False
     level = 1.0 if image.dtype.kind in "ui" else 0.0
-    return not any(_shows_object(window, sides, level, height * width) for window in _windows(image, channel))
+    return not any(_shows_object(window[channel], sides, level, height * width) for window in _windows(image))
 
 
-def _windows(image: Image, channel: int) -> Iterator[Array]:
-    """Yield the channel in windows (Y, X) that begin at the border of a block."""
+def _windows(image: Image) -> Iterator[Array]:
+    """Yield the image in windows (C, Y, X) that begin at the border of a block."""
     _, height, width = image.shape
     for top in _starts(height, WINDOW[0]):
         for left in _starts(width, WINDOW[1]):
-            window = image.read(top, left, min(top + WINDOW[0], height), min(left + WINDOW[1], width))
-            yield window[channel].astype(np.float64)
+            yield image.read(top, left, min(top + WINDOW[0], height), min(left + WINDOW[1], width)).astype(np.float64)
 
 
 def _starts(length: int, window: int) -> list[int]:
@@ -135,7 +162,10 @@ def _shows_object(values: Array, sides: tuple[int, ...], level: float, pixels: i
         return True
     flat = _flattened(values)
     uniform = _uniform(values)
-    if uniform <= FLAT and _texture(flat) > (TEXTURE_COLOUR if len(sides) > 1 else TEXTURE):
+    colour = len(sides) > 1
+    if colour and uniform <= FLAT and _relation(flat, REACH) > TEXTURE_COLOUR:
+        return True
+    if not colour and _shows_texture(flat, uniform):
         return True
     step = FLAT_STEP * level if uniform > FLAT else 0.0
     if all(_one_stands_out(flat, side, step * (side // BLOCK)) for side in sides):
@@ -143,7 +173,7 @@ def _shows_object(values: Array, sides: tuple[int, ...], level: float, pixels: i
     if _shows_grid(values):
         areas = [area for area in AREAS if area >= COARSE] if uniform <= ROUNDED else []
         return any(_far_area(flat, area, pixels, OUTSIDE_GRID) for area in areas)
-    outside = OUTSIDE_COLOUR if len(sides) > 1 else OUTSIDE
+    outside = OUTSIDE_COLOUR if colour else OUTSIDE
     return any(_far_area(flat, area, pixels, outside) for area in AREAS)
 
 
@@ -161,11 +191,34 @@ def _uniform(values: Array) -> float:
     return float((np.ptp(_blocks(values, BLOCK), axis=(1, 3)) == 0).mean())
 
 
-def _texture(flat: Array) -> float:
-    """Return the correlation of pixels (Y, X) that are `REACH` apart in the same row or column; their mean is 0."""
+def _shows_texture(flat: Array, uniform: float) -> bool:
+    """Return whether grey values (Y, X) are related, or extreme, as those of small cells are; their mean is 0.
+
+    uniform: the share of blocks of one value.
+    """
+    if uniform <= FLAT and _relation(flat, REACH) > TEXTURE:
+        return True
+    return uniform <= SOME_FLAT and (
+        min(_relation(flat, reach) for reach in APART) < -INVERSE or _peakedness(flat) > PEAKED
+    )
+
+
+def _relation(flat: Array, reach: int) -> float:
+    """Return the correlation of pixels (Y, X) that are ``reach`` apart in the same row or column; their mean is 0."""
     square = float((flat**2).mean())
-    down, across = flat[REACH:] * flat[:-REACH], flat[:, REACH:] * flat[:, :-REACH]
+    down, across = flat[reach:] * flat[:-reach], flat[:, reach:] * flat[:, :-reach]
     return float(down.mean() + across.mean()) / 2 / square if square > 0 else 0.0
+
+
+def _peakedness(flat: Array) -> float:
+    """Return the excess kurtosis of values (Y, X) after a blur of 1 px; their mean is 0.
+
+    >>> _peakedness(np.eye(64) - 1 / 64) > 2, _peakedness(np.random.default_rng(0).normal(0, 1, (64, 64))) < 1
+    (True, True)
+    """
+    smooth = cv2.GaussianBlur(flat, (0, 0), 1.0)
+    square = float((smooth**2).mean())
+    return float((smooth**4).mean()) / square**2 - 3 if square > 0 else 0.0
 
 
 def _one_stands_out(flat: Array, side: int, step: float) -> bool:

@@ -10,7 +10,7 @@ from ..images.image import Image
 from ..network.contract import Contract
 from ..options import Segmentation, named
 from .channels import ChannelMap, channel_map, grey_map, listed, unused_note
-from .contrast import is_noise
+from .contrast import brightness_is_noise, is_noise
 from .counts import Count, count_values
 from .normalise import IntensityRanges, intensity_ranges, range_of
 from .scale_bar import CLOSE, VALUES, find_scale_bars
@@ -142,7 +142,10 @@ def _with_contrast(
         if level.maximum - level.minimum > FAINT * (few - 1)
     ]
     warnings: tuple[str, ...] = ()
-    if all(is_noise(image, channel, level) for channel, level in seen):
+    blank = all(is_noise(image, channel, level) for channel, level in seen)
+    if blank and options.channels is None and image.dtype == np.uint8 and image.shape[0] == 3:
+        blank = brightness_is_noise(image)
+    if blank:
         if not options.skip_noise_check:
             empty = np.stack([ranges[:, 0], np.zeros(len(ranges))], axis=1)
             reason = f"its {few:.0f} grey levels are noise or a pattern of compression, so no cells are reported"

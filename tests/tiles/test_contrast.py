@@ -176,6 +176,23 @@ def test_a_dense_layer_of_cells_that_are_all_alike_is_no_noise(seed, quality):
     assert inputs_of(grey).ranges[0, 1] > 10
 
 
+@pytest.mark.parametrize(
+    ("kind", "seed", "diameter", "quality"),
+    [
+        ("filaments", 1_000_000, 8, None), ("confluent", 1_000_001, 8, 90), ("spread_brightfield", 1_000_000, 8, 30),
+        ("branched_transmitted", 1_000_002, 8, 30), ("branched_fluorescence", 1_000_002, 8, 30),
+        ("tissue_section", 1_000_001, 8, 90), ("cytology_smear", 1_000_002, 8, None),
+        ("branched_stained", 1_000_003, 10, 60),
+    ],
+)  # fmt: skip
+def test_small_cells_close_together_are_no_noise(kind, seed, diameter, quality):
+    pixels = simulate(kind, (256, 256), seed, diameter).image
+    if quality is not None:
+        data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    assert inputs_of(pixels).ranges[:, 1].any()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.bool_])
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_constant_image_has_no_range_and_a_warning(dtype, value):
