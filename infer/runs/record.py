@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, OutputError
 from ..images.file_type import digest
-from ..system.atomic_write import atomic_write
+from ..system.atomic_write import atomic_write, make_folder
 from ..version import __version__
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def versions() -> dict[str, str]:
 
 
 def make_room(path: Path) -> None:
-    """Check that the record can be written, and remove the record of an earlier run.
+    """Make the folder of the record, check that the record can be written, and remove that of an earlier run.
 
     Raises OutputError if the record cannot be written, or if the file exists and is not a record.
 
@@ -150,6 +150,7 @@ def make_room(path: Path) -> None:
     False
     """
     _check_free(path)
+    make_folder(path.parent)
     with atomic_write(path) as partial:
         partial.touch()
     path.unlink()

@@ -66,6 +66,13 @@ def test_all_that_was_asked_for_and_all_that_became_of_it(folder):
     assert bad["cells"] is None
 
 
+def test_the_folder_of_the_record_is_made(folder):
+    """It may be the output folder of a first run."""
+    path = folder / "out" / "records" / "run.json"
+    assert run(folder, "--report", path, "--model", folder / "absent.onnx") == WRONG_USAGE
+    assert json.loads(path.read_text())["exit_code"] == WRONG_USAGE
+
+
 def test_a_run_that_cannot_start_has_a_record_too(folder):
     assert run(folder, "--model", folder / "absent.onnx") == WRONG_USAGE
     made = record(folder)
