@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -67,13 +68,27 @@ def find_scale_bars(image: Image, span: float, values: Sequence[int] = VALUES) -
     return found[inside]
 
 
+def _within(rows: Pixels, low: int, high: int) -> npt.NDArray[np.uint8]:
+    """Return (Y, X) uint8: 1 where the pixels of rows (C, Y, X) uint8 are from low to high in all channels, else 0.
+
+    OpenCV compares one channel after the other. A maximum over the channels of a picture in colour, whose three values
+    of a pixel are next to each other, takes NumPy some twenty times as long.
+
+    >>> _within(np.array([[[0, 5, 255]], [[9, 5, 250]]], np.uint8), 5, 300)
+    array([[0, 1, 1]], dtype=uint8)
+    """
+    ends = max(low, 0), min(high, 255)
+    inside = reduce(cv2.bitwise_and, (cv2.inRange(np.ascontiguousarray(channel), *ends) for channel in rows))
+    ones: npt.NDArray[np.uint8] = inside & 1
+    return ones
+
+
 def _hard_rectangles(rows: Pixels, value: int, reach: float, close: int = 0) -> Boxes:
     """Return the boxes in rows (C, n, X) of slim rectangles with hardly a neighbour within ``reach``.
 
     close: how far their pixels may be from the value; then the edges need not be straight.
     """
-    far = np.abs(rows.astype(np.int16) - value).max(axis=0)
-    flat = (far <= close).astype(np.uint8)
+    flat = _within(rows, value - close, value + close)
     if not any(cv2.erode(flat, line).any() for line in LINES):  # quicker than the components
         return np.zeros((0, 4), np.int32)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=8)

@@ -11,7 +11,7 @@ import flowmask
 from flowmask.images.image import as_image
 from flowmask.options import Segmentation
 from flowmask.tiles import inputs
-from flowmask.tiles.scale_bar import find_scale_bars
+from flowmask.tiles.scale_bar import _within, find_scale_bars
 from tests.conftest import DATA, needs_data, needs_network
 from train.simulate import simulate
 
@@ -102,3 +102,14 @@ def test_a_bar_is_a_warning(network):
     warning = "A scale bar is drawn into the image (row 281, column 201); check the cells on it and on text beside it."
     assert warning in result.warnings
     assert not flowmask.segment(SAMPLE, network, diameter=26).warnings
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize(("value", "close"), [(0, 0), (0, 40), (255, 0), (255, 40)])
+def test_pixels_near_a_level_in_all_channels(channels, value, close):
+    by_pixel = np.random.default_rng(8).choice([0, 3, 40, 41, 90, 214, 215, 255], (50, 60, channels)).astype(np.uint8)
+    rows = by_pixel.transpose(2, 0, 1)
+    expected = (np.abs(rows.astype(int) - value) <= close).all(axis=0)
+    assert expected.any()
+    for layout in (rows, np.ascontiguousarray(rows)):
+        np.testing.assert_array_equal(_within(layout, value - close, value + close), expected)
