@@ -53,6 +53,7 @@ def _compile(name: str, processor: str, folder: str) -> str:
         flags.release_gil = True
         return flags
 
+    import_module("numba").config.SLP_VECTORIZE = 1  # as for the kernels that Numba compiles at first use
     pycc.compiler.Flags = flags_without_gil  # kernels run without the GIL, as with `nogil=True` in Numba
     module = pycc.CC(name, __name__)
     module.target_cpu = processor

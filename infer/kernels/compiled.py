@@ -45,8 +45,8 @@ ARRAY = re.compile(r"(?P<dtype>[bifu]\d)\[(?P<axes>[:,]*)::1\]|[^\s,()]+\([^)]*\
 KERNELS: list[tuple[str, Callable[..., Any]]] = []
 """Signature and Python function of every kernel that has been imported."""
 CACHE_LOCK = RLock()
-"""Held while Numba's cache folder is set, because modules with kernels are imported in several threads. Without it,
-Numba could take the folder of another thread away, and write its cache into the working folder."""
+"""Held while Numba's settings are those of the kernels, because modules with kernels are imported in several threads.
+Without it, Numba could take the folder of another thread away, and write its cache into the working folder."""
 FIRST_RUN = "Flowmask compiles its code for this computer. The first run does this once; it can take minutes."
 EVERY_RUN = (
     "Flowmask compiles its code in every run, which can take minutes, because no folder that could keep it can be "
@@ -143,9 +143,10 @@ def _jitted(function: Function, *signature: str, **options: object) -> Function:
     """Compile a function with Numba, which caches the code if it can write to a cache folder."""
     numba: Any = import_module("numba")
     with CACHE_LOCK:
-        before = numba.config.CACHE_DIR
+        before = numba.config.CACHE_DIR, numba.config.SLP_VECTORIZE
         # Numba checks the file of the function alone, but the function may call others in other files: the digest.
-        numba.config.CACHE_DIR = before or str(Path(__file__).parent / "__pycache__" / f"{PACKAGE}-{DIGEST}")
+        numba.config.CACHE_DIR = before[0] or str(Path(__file__).parent / "__pycache__" / f"{PACKAGE}-{DIGEST}")
+        numba.config.SLP_VECTORIZE = 1  # expressions written out side by side become vector instructions
         try:
             jitted: Function = numba.njit(*signature, cache=True, **options)(function)
         except RuntimeError:  # no folder for the cache can be written
@@ -155,7 +156,7 @@ def _jitted(function: Function, *signature: str, **options: object) -> Function:
             if sum(jitted.stats.cache_misses.values()):  # type: ignore[attr-defined]
                 _say_once(FIRST_RUN)
         finally:
-            numba.config.CACHE_DIR = before
+            numba.config.CACHE_DIR, numba.config.SLP_VECTORIZE = before
     return jitted
 
 

@@ -1,6 +1,7 @@
 """Kernels that Numba compiles when their module is imported."""
 
 import importlib
+import platform
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +19,7 @@ def test_threads_that_compile_at_once_leave_the_cache_folder_as_it_was(tmp_path,
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(numba.config, "SLP_VECTORIZE", 0)
 
     def compiled(number):
         module = importlib.import_module(f"adds{number}")
@@ -26,9 +28,23 @@ def test_threads_that_compile_at_once_leave_the_cache_folder_as_it_was(tmp_path,
     with ThreadPoolExecutor(12) as pool:
         assert list(pool.map(compiled, range(12))) == list(range(1, 13))
     assert numba.config.CACHE_DIR == ""
+    assert numba.config.SLP_VECTORIZE == 0
     assert list((tmp_path / "here").iterdir()) == []
     for number in range(12):
         del sys.modules[f"adds{number}"]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="instructions of x86-64")
+def test_products_written_out_side_by_side_are_vector_instructions(tmp_path, monkeypatch):
+    (tmp_path / "squares.py").write_text(
+        "def squares(a, b):\n    u, v, w, x = a[0] * a[0], a[1] * a[1], a[2] * a[2], a[3] * a[3]\n"
+        "    b[0], b[1], b[2], b[3] = u, v, w, x\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    squares = _jitted(importlib.import_module("squares").squares, "void(f8[::1], f8[::1])")
+    (code,) = squares.inspect_asm().values()
+    assert "mulpd" in code
+    assert "mulsd" not in code
 
 
 def compiled_messages(caplog, monkeypatch, folder, name):

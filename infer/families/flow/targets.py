@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...kernels.compiled import kernel, part
+from ...kernels.compiled import inlined, kernel, part
 from ...labels.labels import Labels
 from ...labels.measure import label_boxes
 from ...system.cpu import cores
@@ -21,6 +21,9 @@ BAND = 16
 """Cells that a thread processes at a time."""
 Flows = npt.NDArray[np.float32]
 """(2, Y, X): flow (dy, dx) at each pixel."""
+Heat = npt.NDArray[np.float64]
+ONE, TWO, THREE, FOUR, FIVE = (np.uint64(offset) for offset in range(1, 6))
+"""Unsigned, as the indices that they are added to."""
 
 
 @part
@@ -44,31 +47,60 @@ def _centre(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
     return best_y, best_x
 
 
+@inlined
+def _row_sums(heat: Heat, left: np.uint64) -> tuple[float, float, float, float]:
+    """Return the sums of each of four pixels of a row and its two neighbours there; ``left`` is before the first."""
+    a, b, c = heat[left], heat[left + ONE], heat[left + TWO]
+    d, e, f = heat[left + THREE], heat[left + FOUR], heat[left + FIVE]
+    return a + b + c, b + c + d, c + d + e, d + e + f
+
+
+@part
+def _spread(heat: Heat, weights: Heat, start: int, rows: int, width: int, spread: Heat) -> None:
+    """Fill ``spread`` with one step of the heat, in four columns of ``rows`` rows from the pixel ``start`` on.
+
+    All three are flat, with ``width`` pixels in a row. The four columns are written out, so that the compiler turns
+    each line into one vector instruction, and the sums of a row are still in registers when the next rows need them.
+    """
+    at, row = np.uint64(start), np.uint64(width)  # unsigned: no check whether an index counts from the end
+    above, here = _row_sums(heat, at - row - ONE), _row_sums(heat, at - ONE)
+    for _ in range(rows):
+        below = _row_sums(heat, at + row - ONE)
+        a, b = (above[0] + here[0] + below[0]) * weights[at], (above[1] + here[1] + below[1]) * weights[at + ONE]
+        c, d = (
+            (above[2] + here[2] + below[2]) * weights[at + TWO],
+            (above[3] + here[3] + below[3]) * weights[at + THREE],
+        )
+        spread[at], spread[at + ONE], spread[at + TWO], spread[at + THREE] = a, b, c, d
+        above, here, at = here, below, at + row
+
+
 @part
 def _heat(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return the heat (Y + 2, X + 1) float64 of one cell (Y, X): its rows between two empty ones, and an empty column.
+    """Return the heat (Y + 2, n) float64 of one cell (Y, X): its rows between two empty ones, n > X, 0 beyond column X.
 
-    The empty column lies between the last pixel of a row and the first pixel of the next row, and is the neighbour of
-    both. So each step is two plain loops over all rows at once, which the compiler turns into vector instructions: the
-    sum of each pixel and its neighbours in the row, and the mean of three such sums.
+    A step is computed in strips of four columns. In each, it leaves out the rows above and below the cell, and the
+    pixels that no heat has reached yet: heat moves one pixel in a step. All these have no heat after it either.
     """
     height, width = mask.shape
-    row = width + 1
-    size = height * row
-    ninth = np.zeros((height, row))
-    ninth[:, :-1] = mask / 9.0
-    weights = ninth.reshape(size)
-    heat, sums = np.zeros(1 + size + 2 * row), np.zeros(size + 2 * row)  # one pixel more, to the left of the first row
-    left, here, right = heat[row : row + size], heat[row + 1 :], heat[row + 2 :]
-    above_sum, here_sum, below_sum = sums[:size], sums[row : row + size], sums[2 * row :]
+    strips = -(-width // 4)
+    row = 4 * strips + 4  # four empty pixels before the first column of the cell, which is the first of a strip
+    weights = np.zeros((height + 2) * row + 4)
+    tops, bottoms = np.full(strips, height), np.zeros(strips, np.int64)  # rows of the cell in each strip
+    for y in range(height):
+        for x in range(width):
+            if mask[y, x]:
+                weights[(y + 1) * row + 4 + x] = 1.0 / 9.0
+                tops[x // 4], bottoms[x // 4] = min(tops[x // 4], y), y + 1
     centre_y, centre_x = _centre(mask)
-    for _ in range(2 * (height + width + 4)):
-        here[centre_y * row + centre_x] += 1.0
-        for i in range(size):
-            here_sum[i] = left[i] + here[i] + right[i]
-        for i in range(size):
-            here[i] = (above_sum[i] + here_sum[i] + below_sum[i]) * weights[i]
-    return heat[1:].reshape((height + 2, row))
+    heat, spread = np.zeros(len(weights)), np.zeros(len(weights))
+    for step in range(1, 2 * (height + width + 4) + 1):
+        heat[(centre_y + 1) * row + 4 + centre_x] += 1.0
+        for strip in range(max(0, (centre_x - step) // 4), min(strips, (centre_x + step) // 4 + 1)):
+            top, bottom = max(tops[strip], centre_y - step), min(bottoms[strip], centre_y + step + 1)
+            _spread(heat, weights, (top + 1) * row + 4 + 4 * strip, max(0, bottom - top), row, spread)
+        heat, spread = spread, heat
+    return heat[4:].reshape((height + 2, row))
 
 
 @part
