@@ -41,6 +41,8 @@ from train.simulate.slide_plan import DIAMETER
 
 PIXEL_SIZE = 0.5
 """Micrometres, so that the columns in micrometres are written too."""
+BUDGET_CELLS, BUDGET_SIDE = 75_000, 10_000
+"""The slide for which the budget of all outputs is stated: at most 10 % more time and 200 MB more memory."""
 
 
 def in_order(shape: tuple[int, int], seed: int) -> Iterator[Labels]:
@@ -141,7 +143,18 @@ def text(record: Record) -> str:
     about = f"{record['side']:,} x {record['side']:,} px, {none['cells']:,} cells; none of them: "
     about += f"{none['seconds']:.2f} s, {none['cpu_seconds']:.2f} processor s, {none['peak_mib']:.0f} MiB"
     columns = ["output", "seconds more", "processor s more", "peak more, MiB", "files, MB"]
-    return f"{about}\n\n{table(columns, rows)}{_of_runs(record)}"
+    return f"{about}. {density(none['cells'], record['side'])}\n\n{table(columns, rows)}{_of_runs(record)}"
+
+
+def density(cells: int, side: int) -> str:
+    """Return a sentence that compares the cells of a slide, side in px, with those of the slide of the budget.
+
+    >>> density(48_000, 8_000)
+    'There are 1.00 times as many cells per pixel as on the slide of the budget (75,000 cells on 10,000 x 10,000 px).'
+    """
+    ratio = cells / side**2 / (BUDGET_CELLS / BUDGET_SIDE**2)
+    slide_of_budget = f"{BUDGET_CELLS:,} cells on {BUDGET_SIDE:,} x {BUDGET_SIDE:,} px"
+    return f"There are {ratio:.2f} times as many cells per pixel as on the slide of the budget ({slide_of_budget})."
 
 
 def _of_runs(record: Record) -> str:
