@@ -276,11 +276,12 @@ def _far_area(flat: Array, side: int, pixels: int, outside: float) -> bool:
 
 def _flattened(values: Array) -> Array:
     """Return values (Y, X) less the quadratic surface that fits them best: uneven light is no object."""
-    y, x = (np.linspace(-1, 1, length) for length in values.shape)
-    terms = [np.outer(y**i, x**j).ravel() for i in range(3) for j in range(3 - i)]
-    surface = np.array(terms)
-    weights = np.linalg.lstsq(surface @ surface.T, surface @ values.ravel(), rcond=None)[0]
-    flat: Array = values - (weights @ surface).reshape(values.shape)
+    y, x = (np.vander(np.linspace(-1, 1, length), 3, increasing=True) for length in values.shape)
+    rows, columns = np.array([(i, j) for i in range(3) for j in range(3 - i)]).T
+    products = (y.T @ y)[np.ix_(rows, rows)] * (x.T @ x)[np.ix_(columns, columns)]
+    weights = np.zeros((3, 3))
+    weights[rows, columns] = np.linalg.lstsq(products, (y.T @ values @ x)[rows, columns], rcond=None)[0]
+    flat: Array = values - y @ weights @ x.T
     return flat
 
 

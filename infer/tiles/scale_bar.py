@@ -79,8 +79,7 @@ def _within(rows: Pixels, low: int, high: int) -> npt.NDArray[np.uint8]:
     """
     ends = max(low, 0), min(high, 255)
     inside = reduce(cv2.bitwise_and, (cv2.inRange(np.ascontiguousarray(channel), *ends) for channel in rows))
-    ones: npt.NDArray[np.uint8] = inside & 1
-    return ones
+    return (inside > 0).astype(np.uint8)
 
 
 def _hard_rectangles(rows: Pixels, value: int, reach: float, close: int = 0) -> Boxes:
