@@ -18,7 +18,9 @@ Measured on noise of 1 to 30 grey levels, as it is and at qualities from 50 to 9
 smoothed: 7 of 176 blank images of 256 px are taken to show something, most of them dark noise that is cut off at 0. Of
 506 images and dim noisy copies of 26 sources (2 to 5 times the noise, as they are and at qualities from 50 to 95) 4 are
 taken as blank, all at 2 times the noise; of 603 grey images of these sources stored as JPEG in one hue, none. Not
-found in a blue JPEG: some simulated fields of cells of 6 px, at 2.5 to 5 times the noise.
+found in a blue JPEG: some simulated fields of cells of 6 px, at 2.5 to 5 times the noise. Of 1,348 simulated images of
+all kinds, with cells of 8 px, of 10 px and of 12 to 90 px, as they are and at qualities of 30, 60 and 90, none is taken
+as blank.
 """
 
 from __future__ import annotations
