@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from export.families import Summary, find_family, output_names
 from flowmask.errors import FlowmaskError, NetworkError, one_line
 from flowmask.network.contract import Contract
 from flowmask.network.registry import find_network
@@ -32,11 +33,6 @@ from flowmask.version import __version__
 FORMAT = "0.5.4"
 EPSILON = 1e-6
 """Added to the range of a channel, as bioimage.io's scale_range does."""
-DESCRIPTIONS = {
-    "maps": "flow along y and x, times 5, and the logit of the cell probability",
-    "diameter": "cell diameter in px of the input",
-    "style": "style vector of unit length",
-}
 SPACE = ("y", "x")
 Tensor = npt.NDArray[np.float32]
 
@@ -44,9 +40,11 @@ Tensor = npt.NDArray[np.float32]
 def pack(model: Path, target: Path) -> None:
     """Write the package of a network file to the zip file ``target``.
 
-    Raises NetworkError if the file is not a network of Flowmask, or needs CLAHE, which the format does not have.
+    Raises NetworkError if the file is not a network of Flowmask, is of a family that has no package, or needs CLAHE,
+    which the format does not have.
     """
     network = OnnxNetwork(model, "cpu")
+    summary_of(network.contract)
     if network.contract.clahe:
         raise NetworkError(f"{model}: its images are treated with CLAHE, which bioimage.io cannot express.")
     image = test_image(network.contract)
@@ -64,6 +62,21 @@ def pack(model: Path, target: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
+
+
+def summary_of(contract: Contract) -> Summary:
+    """Return what the package says about the family of a network. Raises NetworkError if it has no package.
+
+    >>> summary_of(Contract("example", "rgb", 30.0, 30.0, False, "", "")).tag
+    'flows'
+    """
+    summary = find_family(contract.family).summary
+    if summary is None:
+        raise NetworkError(
+            f"{contract.name}: there is no package for bioimage.io for networks of the family {contract.family!r}; "
+            f"use the .onnx file itself with flowmask segment --model FILE."
+        )
+    return summary
 
 
 def test_image(contract: Contract) -> Tensor:
@@ -105,6 +118,7 @@ def description(
     def file(name: str) -> dict[str, str]:
         return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
 
+    summary = summary_of(contract)
     low, high = contract.percentiles
     scale = {"axes": list(SPACE), "min_percentile": low, "max_percentile": high, "eps": EPSILON}
     sides = [{"type": "space", "id": axis, "size": {"min": contract.tile, "step": contract.grain}} for axis in SPACE]
@@ -120,30 +134,35 @@ def description(
         "format_version": FORMAT,
         "type": "model",
         "name": f"Flowmask {contract.name}",
-        "description": "Flows and cell probability for cell instance segmentation in microscopy images",
+        "description": summary.text,
         "authors": [{"name": "The Flowmask authors"}],
-        "cite": [{"text": "Stringer et al. 2021, Cellpose", "doi": "10.1038/s41592-020-01018-x"}],
+        "cite": [dict(zip(("text", "doi"), summary.cited, strict=True))],
         "license": "BSD-3-Clause",
         "documentation": "README.md",
-        "tags": ["cells", "nuclei", "instance-segmentation", "flows", "onnx", "2d"],
+        "tags": ["cells", "nuclei", "instance-segmentation", summary.tag, "onnx", "2d"],
         "version": __version__,
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": [image],
-        "outputs": [_output(name, values, file(f"test-{name}.npy")) for name, values in outputs.items()],
+        "outputs": [_output(summary, name, values, file(f"test-{name}.npy")) for name, values in outputs.items()],
         "weights": {"onnx": {**file(model), "opset_version": opset}},
     }
 
 
-def _output(name: str, values: Tensor, test_tensor: dict[str, str]) -> dict[str, Any]:
+def _output(summary: Summary, name: str, values: Tensor, test_tensor: dict[str, str]) -> dict[str, Any]:
     """Return the description of one output with a test tensor (B,), (B, K) or (B, K, Y, X)."""
     axes: list[dict[str, Any]] = [{"type": "batch"}]
     if values.ndim > 1:
-        maps = name == "maps" and values.shape[1] == 3
-        axes.append(_channels(["dy", "dx", "logit"] if maps else [f"{name}{n}" for n in range(values.shape[1])]))
+        names = summary.channels.get(name, [f"{name}{n}" for n in range(values.shape[1])])
+        axes.append(_channels(list(names)))
     if values.ndim > 2:
         axes += [{"type": "space", "id": axis, "size": {"tensor_id": "image", "axis_id": axis}} for axis in SPACE]
-    text = DESCRIPTIONS.get(name, name)
-    return {"id": name, "description": text, "axes": axes, "test_tensor": test_tensor, "data": {"type": "float32"}}
+    return {
+        "id": name,
+        "description": summary.outputs[name],
+        "axes": axes,
+        "test_tensor": test_tensor,
+        "data": {"type": "float32"},
+    }
 
 
 def _channels(names: list[str]) -> dict[str, Any]:
@@ -152,15 +171,20 @@ def _channels(names: list[str]) -> dict[str, Any]:
 
 def readme(contract: Contract) -> str:
     """Return the documentation of the package as Markdown."""
+    summary = summary_of(contract)
+    outputs = "\n".join(f"* `{name}`: {summary.outputs[name]}." for name in output_names(contract))
     return f"""# Flowmask {contract.name}
 
 A network of the family `{contract.family}`. It was trained on: {contract.data}.
 
 Licence of the weights: {contract.licence}.
 
-Rescale the image so that its cells have a diameter of about {contract.mean_diameter:g} px. The output `maps` has the
-flow along y and x, times 5, and the logit of the cell probability. To turn maps into labels, follow the flows, as
-`flowmask segment IMAGE -o FOLDER --model {contract.name}` does; the package is `flowmask` on PyPI.
+Rescale the image so that its cells have a diameter of about {contract.mean_diameter:g} px. The outputs:
+
+{outputs}
+
+To turn the outputs into labels, {summary.to_labels}, as `flowmask segment IMAGE -o FOLDER --model {contract.name}`
+does; the package is `flowmask` on PyPI.
 
 ## Validation
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -14,6 +14,23 @@ from flowmask.network.contract import Contract
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What a package for bioimage.io says about the networks of a family."""
+
+    text: str
+    """One line about the networks."""
+    tag: str
+    cited: tuple[str, str]
+    """The publication of the method, and its DOI."""
+    outputs: Mapping[str, str]
+    """Name of an output of the file -> what it is."""
+    channels: Mapping[str, tuple[str, ...]]
+    """Name of an output -> the names of its channels."""
+    to_labels: str
+    """How the outputs become labels, after "To turn the outputs into labels,"."""
+
+
+@dataclass(frozen=True)
 class ExportFamily:
     """How networks of one family become a file."""
 
@@ -22,11 +39,19 @@ class ExportFamily:
     for each head, the diameter if there is a size regression, then the extra outputs."""
     extra_outputs: tuple[str, ...] = ()
     """Names of outputs that the engine does not need."""
+    summary: Summary | None = None
+    """For a package for bioimage.io; None if there is none for this family."""
 
 
 FAMILIES = {
     "boxes": ExportFamily(boxes.make_module),
-    "flow": ExportFamily(flow.make_module, extra_outputs=("style",)),
+    "flow": ExportFamily(
+        flow.make_module,
+        extra_outputs=("style",),
+        summary=Summary(
+            flow.SUMMARY, "flows", flow.CITED, flow.OUTPUTS, {"maps": flow.MAP_CHANNELS}, "follow the flows"
+        ),
+    ),
     "semantic": ExportFamily(semantic.make_module),
     "watershed": ExportFamily(watershed.make_module),
 }

@@ -12,6 +12,17 @@ from torch import Tensor, nn
 from flowmask.errors import NetworkError
 
 Layer = tuple[Tensor, Tensor]
+SUMMARY = "Flows and cell probability for cell instance segmentation in microscopy images"
+"""What bioimage.io shows of a flow network."""
+CITED = ("Stringer et al. 2021, Cellpose", "10.1038/s41592-020-01018-x")
+"""The publication of the method, and its DOI."""
+OUTPUTS = {
+    "maps": "flow along y and x, times 5, and the logit of the cell probability",
+    "diameter": "cell diameter in px of the input",
+    "style": "style vector of unit length",
+}
+"""What the outputs of the file are."""
+MAP_CHANNELS = ("dy", "dx", "logit")
 SMALLEST = 5.0
 """The smallest diameter (network pixels) that the size regression gives, as in cellpose."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="the package onnx is missing, as in a run-time environment")
+pytest.importorskip("torch", reason="PyTorch is missing, as in a run-time environment")
 
 import onnxruntime  # noqa: E402
 
@@ -62,6 +63,19 @@ def test_a_network_whose_images_are_equalised_is_refused(tmp_path, monkeypatch, 
     monkeypatch.setattr(bioimageio, "OnnxNetwork", lambda *_: network)
     assert main(["small", "-o", str(tmp_path / "a.zip")]) == 1
     assert "which bioimage.io cannot express" in capsys.readouterr().err
+
+
+def test_a_network_of_another_family_is_refused(tmp_path, monkeypatch, capsys):
+    network = SimpleNamespace(contract=replace(FLOW, family="semantic"))
+    monkeypatch.setattr(bioimageio, "OnnxNetwork", lambda *_: network)
+    assert main(["small", "-o", str(tmp_path / "a.zip")]) == 1
+    assert "no package for bioimage.io for networks of the family 'semantic'" in capsys.readouterr().err
+
+
+def test_the_readme_names_the_outputs_that_the_file_has():
+    texts = [bioimageio.readme(replace(FLOW, sized=sized)) for sized in (False, True)]
+    assert ["* `diameter`: " in text for text in texts] == [False, True]
+    assert all("* `maps`: flow along y and x, times 5" in text for text in texts)
 
 
 def test_a_network_that_is_not_there_is_one_sentence(tmp_path, capsys):
