@@ -69,7 +69,9 @@ BENCHMARKS = {
         "Tables of the studies of LIVECell",
         (*DATA, "--model", "small", "large", "--images", *PHASE, "--each", "4"),
     ),
-    "seeds": Benchmark("quality.seeds", "The tables of the studies of LIVECell from short trainings", DATA),
+    "seeds": Benchmark(
+        "quality.seeds", "The tables of the studies of LIVECell from short trainings", (*DATA, "--minutes", "2")
+    ),
     "variations": Benchmark("quality.variations", "Accuracy with other options, images and cell sizes", DATA),
     "verdicts": Benchmark("quality.verdicts", "Verdicts against F1", (*DATA, "--cache", "results/verdicts.jsonl")),
     "against_cellpose": Benchmark("speed.against_cellpose", "Against cellpose 3.1", (*DATA, "--large")),
